@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libpipc, as a program uses it: no call that only a benchmark would make. A transport is one line of
+ * the table at the end.
+ */
+#include <errno.h>
+#include <pipc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define PATIENCE_MS 20000
+
+struct end {
+    pipc_t *pipe;
+    size_t count;         /* messages of the last batch, to be freed */
+    pipc_msg_t *messages; /* of BATCH_MAX, made when the first batch is read */
+};
+
+/* Where plain reads go: the program's memory, not the handle's, so ends share it. */
+static _Thread_local struct {
+    void *data;
+    size_t size;
+} buffer;
+
+static struct end *make_end(pipc_t *pipe, const char *what)
+{
+    struct end *end = calloc(1, sizeof *end);
+    if (pipe == NULL || end == NULL)
+        fail(what);
+    end->pipe = pipe;
+    return end;
+}
+
+static void make_buffer(size_t size)
+{
+    if (buffer.size >= size)
+        return;
+    free(buffer.data);
+    buffer.data = malloc(size);
+    buffer.size = size;
+    if (buffer.data == NULL)
+        fail("memory");
+}
+
+/* ---- transports ---- */
+
+static void prepare_anonymous(struct link *link)
+{
+    link->end[0] = link->end[1] = pipc_open(NULL);
+}
+
+static void join_opened(struct link *link, int side)
+{
+    link->end[side] = make_end(link->end[side], "open");
+}
+
+static void prepare_pair(struct link *link)
+{
+    pipc_t *end[2];
+    if (pipc_open_pair(end, NULL) != 0)
+        fail("pipc_open_pair");
+    link->end[0] = end[0];
+    link->end[1] = end[1];
+}
+
+static void drop_opened(struct link *link, int side)
+{
+    pipc_close(link->end[side]);
+}
+
+static void join_fds(struct link *link, int side)
+{
+    pipc_t *pipe = pipc_open_fds(link->fd[side][0], link->fd[side][1], NULL);
+    link->end[side] = make_end(pipe, "pipc_open_fds");
+}
+
+/* These two wait for the other side, which comes when it comes. */
+static void join_fifo(struct link *link, int side)
+{
+    char directory[sizeof link->path];
+    snprintf(directory, sizeof directory, "%s", link->path);
+    char *name = strrchr(directory, '/');
+    *name++ = '\0';
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.directory = directory;
+    link->end[side] = make_end(pipc_open_fifo(name, PATIENCE_MS, &options), "pipc_open_fifo");
+}
+
+static void join_tcp(struct link *link, int side)
+{
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", (uint16_t)link->port, PATIENCE_MS, NULL);
+    link->end[side] = make_end(pipe, "pipc_open_tcp");
+}
+
+/* ---- messages ---- */
+
+static void send_one(void *end, const void *data, size_t size)
+{
+    if (pipc_write(((struct end *)end)->pipe, data, size) < 0)
+        fail("pipc_write");
+}
+
+static size_t receive(void *end, const void **data)
+{
+    pipc_t *pipe = ((struct end *)end)->pipe;
+    ssize_t size = pipc_read(pipe, buffer.data, buffer.size);
+    while (size < 0 && errno == EMSGSIZE) {
+        pipc_msg_t view;
+        if (pipc_peek(pipe, &view) != 0)
+            fail("pipc_peek");
+        make_buffer(view.size);
+        size = pipc_read(pipe, buffer.data, buffer.size);
+    }
+    if (size < 0)
+        fail("pipc_read");
+    *data = buffer.data;
+    return (size_t)size;
+}
+
+static void send_many(void *end, const struct iovec *messages, size_t count)
+{
+    while (count > 0) {
+        ssize_t sent = pipc_write_batch(((struct end *)end)->pipe, messages, count);
+        if (sent < 0)
+            fail("pipc_write_batch");
+        messages += sent;
+        count -= (size_t)sent;
+    }
+}
+
+static void free_messages(struct end *end)
+{
+    for (size_t i = 0; i < end->count; i++)
+        pipc_msg_free(&end->messages[i]);
+    end->count = 0;
+}
+
+/* pipc_read_pending never waits, so what waits is a look at the first message. */
+static size_t take_pending(struct end *end, size_t max)
+{
+    pipc_msg_t first;
+    ssize_t got = pipc_read_pending(end->pipe, end->messages, max);
+    while (got == 0) {
+        if (pipc_peek(end->pipe, &first) != 0)
+            fail("pipc_peek");
+        got = pipc_read_pending(end->pipe, end->messages, max);
+    }
+    if (got < 0)
+        fail("pipc_read_pending");
+    return (size_t)got;
+}
+
+static size_t receive_many(void *at, struct iovec *messages, size_t max)
+{
+    struct end *end = at;
+    if (end->messages == NULL)
+        end->messages = calloc(BATCH_MAX, sizeof *end->messages);
+    if (end->messages == NULL)
+        fail("memory");
+    free_messages(end);
+    end->count = take_pending(end, max);
+    for (size_t i = 0; i < end->count; i++) {
+        messages[i].iov_base = end->messages[i].data;
+        messages[i].iov_len = end->messages[i].size;
+    }
+    return end->count;
+}
+
+/* The three styles of each transport. */
+#define PIPC(transport, handles, prepare, drop, join, setup)                                \
+    {"libpipc", transport, "plain", setup, prepare, drop, join,                             \
+     send_one,  receive,   NULL,    NULL,  handles, 0},                                     \
+        {"libpipc", transport, "batch",   setup,        prepare, drop, join,                \
+         send_one,  receive,   send_many, receive_many, handles, 0},                        \
+    {                                                                                       \
+        "libpipc", transport, "batch, read", setup, prepare, drop, join, send_one, receive, \
+            send_many, NULL, handles, 0                                                     \
+    }
+
+const struct contender with_pipc[] = {
+    PIPC("anonymous", 1, prepare_anonymous, NULL, join_opened, "pipc_open"),
+    PIPC("pair", 2, prepare_pair, drop_opened, join_opened, "pipc_open_pair"),
+    PIPC("fifo", 2, NULL, NULL, join_fifo, "pipc_open_fifo"),
+    PIPC("tcp", 2, NULL, NULL, join_tcp, "pipc_open_tcp on loopback"),
+    PIPC("socketpair", 2, prepare_socketpair, drop_fds, join_fds, "pipc_open_fds, AF_UNIX stream"),
+    PIPC("tcp fds", 2, prepare_tcp, drop_fds, join_fds, "pipc_open_fds, loopback, TCP_NODELAY"),
+    {0},
+};

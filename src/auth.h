@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handshake by which two sides show each other that they know the same key, before the first
+ * message. A state machine: bytes in, bytes out, and never more bytes in than the handshake has, so
+ * that what follows it is left alone. It does no I/O and knows no time; whoever drives it does.
+ *
+ * Each step is a frame. The accepting side sends a challenge, gets the response and sends its
+ * verdict; then the connecting side does the same.
+ */
+#ifndef PIPC_AUTH_H
+#define PIPC_AUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AUTH_RANDOM    40  /* random bytes of a challenge */
+#define AUTH_FRAME_MAX 256 /* longer frames are refused */
+
+struct auth_key {
+    const void *bytes;
+    size_t size;
+    bool md5; /* speak with peers that know nothing better */
+};
+
+enum auth_state {
+    AUTH_AWAITS_CHALLENGE,
+    AUTH_AWAITS_RESPONSE,
+    AUTH_AWAITS_VERDICT,
+    AUTH_DONE,   /* once the last output has gone */
+    AUTH_REFUSED /* the same */
+};
+
+struct auth {
+    const struct auth_key *key; /* the caller's, as long as the handshake lasts */
+    enum auth_state state;
+    bool accepting;
+    uint8_t random[AUTH_RANDOM];
+    uint8_t in[4 + AUTH_FRAME_MAX];
+    uint8_t out[4 + AUTH_FRAME_MAX];
+    size_t in_size;            /* bytes of the frame that is coming */
+    size_t out_begin, out_end; /* what is still to be sent */
+};
+
+void auth_start(struct auth *auth, bool accepting, const struct auth_key *key,
+                const uint8_t random[AUTH_RANDOM]);
+
+/* What is to be sent now; 0: nothing. auth_sent tells how many of these bytes have gone. */
+size_t auth_output(const struct auth *auth, const uint8_t **bytes);
+void auth_sent(struct auth *auth, size_t size);
+
+/* How many bytes are to be read now, and where to; 0: none, while there is output or it is over. */
+size_t auth_wants(struct auth *auth, uint8_t **where);
+void auth_received(struct auth *auth, size_t size); /* so many of them came */
+
+/* Nothing is left to be sent or to be read: AUTH_DONE or AUTH_REFUSED is final. */
+bool auth_is_over(const struct auth *auth);
+
+/* Forget everything secret. */
+void auth_end(struct auth *auth);
+
+#endif

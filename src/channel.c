@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "channel.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sys.h"
+
+#define DEFAULT_LIMIT ((size_t)64 * 1024 * 1024)
+
+/* No object is larger, and sizes plus a header must not overflow. */
+#define LARGEST_LIMIT ((size_t)PTRDIFF_MAX / 2)
+
+static size_t limit_or_default(size_t limit)
+{
+    if (limit == 0)
+        return DEFAULT_LIMIT;
+    return limit < LARGEST_LIMIT ? limit : LARGEST_LIMIT;
+}
+
+struct channel *channel_open(const pipc_options_t *options)
+{
+    static const pipc_options_t defaults = PIPC_OPTIONS_INIT;
+    const pipc_options_t *o = options != NULL ? options : &defaults;
+    struct channel *c = sys_alloc(sizeof *c);
+    if (c == NULL)
+        return NULL;
+    memset(c, 0, sizeof *c);
+    c->max_message = limit_or_default(o->max_message);
+    c->max_pending = limit_or_default(o->max_pending);
+    c->interruptible = (o->flags & PIPC_INTERRUPTIBLE) != 0;
+    c->duplex = (o->flags & PIPC_DUPLEX) != 0;
+    c->read_ms = c->write_ms = -1;
+    pthread_mutex_init(&c->out_lock, NULL);
+    pthread_mutex_init(&c->settle_lock, NULL);
+    return c;
+}
+
+void channel_close(struct channel *c)
+{
+    int saved = errno;
+    if (c->transport != NULL)
+        c->transport->ops->close(c->transport);
+    queue_clear(&c->in.queue);
+    message_free(c->in.partial);
+    message_free(c->in.bye);
+    sys_free(c->out.held);
+    pthread_mutex_destroy(&c->out_lock);
+    pthread_mutex_destroy(&c->settle_lock);
+    sys_free(c);
+    errno = saved;
+}
+
+/* ---- waiting ---- */
+
+struct channel_wait channel_wait_start(int ms)
+{
+    struct channel_wait wait = {.ms = ms, .deadline = -1};
+    if (ms > 0)
+        wait.deadline = sys_now() + (int64_t)ms * 1000000;
+    return wait;
+}
+
+int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned events)
+{
+    if (wait->ms == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    /* Looked at here too: readiness without anything to do must not carry a call past its deadline. */
+    if (wait->deadline >= 0 && sys_now() >= wait->deadline) {
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    if (c->transport->ops->wait(c->transport, events, wait->deadline) == 0)
+        return 0;
+    return errno == EINTR && !c->interruptible ? 0 : -1;
+}
+
+/* ---- the descriptor ---- */
+
+static void settle(struct channel *c, unsigned side)
+{
+    if (side & TRANSPORT_IN)
+        atomic_store(&c->in_loud, channel_is_loud(c));
+    bool out = atomic_load(&c->out_wish) || atomic_load(&c->counts.bytes_held) > 0;
+    unsigned events = TRANSPORT_IN | (out ? (unsigned)TRANSPORT_OUT : 0u);
+    c->transport->ops->settle(c->transport, atomic_load(&c->in_loud), events);
+}
+
+void channel_settle(struct channel *c, unsigned side)
+{
+    if (!atomic_load_explicit(&c->polled, memory_order_relaxed))
+        return;
+    int saved = errno;
+    if (c->duplex)
+        pthread_mutex_lock(&c->settle_lock);
+    settle(c, c->duplex ? side : (unsigned)(TRANSPORT_IN | TRANSPORT_OUT));
+    if (c->duplex)
+        pthread_mutex_unlock(&c->settle_lock);
+    errno = saved;
+}
+
+int channel_descriptor(struct channel *c)
+{
+    int fd = c->transport->ops->descriptor(c->transport);
+    if (fd < 0)
+        return -1;
+    channel_push(c);
+    atomic_store(&c->polled, true);
+    channel_settle(c, TRANSPORT_IN);
+    return fd;
+}
+
+/* ---- small things ---- */
+
+void channel_set_timeout(struct channel *c, int read_ms, int write_ms)
+{
+    c->read_ms = read_ms;
+    c->write_ms = write_ms;
+}
+
+void channel_add_stats(const struct channel *c, pipc_stats_t *stats)
+{
+    const struct channel_counts *n = &c->counts;
+    stats->messages_read += atomic_load(&n->messages_read);
+    stats->bytes_read += atomic_load(&n->bytes_read);
+    stats->messages_written += atomic_load(&n->messages_written);
+    stats->bytes_written += atomic_load(&n->bytes_written);
+    stats->messages_pending += atomic_load(&n->messages_pending);
+    stats->bytes_pending += atomic_load(&n->bytes_pending);
+    stats->bytes_held += atomic_load(&n->bytes_held);
+}

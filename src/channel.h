@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection: frames over a transport, a queue of messages in memory, output that a write could
+ * not get rid of, deadlines, back-pressure, and what a direction is dead of. All public calls end here. channel.c
+ * has what both directions share, channel_input.c turns bytes into messages, channel_read.c and
+ * channel_write.c have the calls.
+ */
+#ifndef PIPC_CHANNEL_H
+#define PIPC_CHANNEL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "frame.h"
+#include "pipc.h"
+#include "queue.h"
+#include "transport.h"
+
+struct channel_inbound {
+    struct queue queue;
+    struct frame frame;      /* the message that is being taken in, when `begun` */
+    struct message *partial; /* its bytes so far */
+    bool begun;              /* its header is taken, its bytes come one by one */
+    struct message *bye;     /* the last goodbye that was read */
+    int error;               /* what reading is dead of, once the queue is empty; 0: alive */
+};
+
+struct channel_outbound {
+    uint8_t *held; /* accepted bytes that are not in the kernel yet, from `begin` to `end` */
+    size_t begin, end, capacity;
+    bool closing; /* no more messages; shut down once nothing is held */
+    int error;    /* what writing is dead of; 0: alive */
+};
+
+struct channel_counts {
+    /* Each is written by one side only, and read by whoever asks for statistics. */
+    _Atomic uint64_t messages_read, bytes_read, messages_written, bytes_written;
+    _Atomic uint64_t messages_pending, bytes_pending, bytes_held;
+};
+
+struct channel {
+    struct transport *transport;
+    size_t max_message, max_pending;
+    bool interruptible, duplex;
+    int read_ms, write_ms;
+    struct channel_inbound in;   /* the reader's */
+    struct channel_outbound out; /* the writer's; with duplex under `out_lock` */
+    struct channel_counts counts;
+    pthread_mutex_t out_lock, settle_lock; /* used with duplex only */
+    atomic_bool polled;                    /* somebody asked for the descriptor */
+    atomic_bool in_loud;    /* reading would do something that the transport does not show */
+    atomic_bool out_wish;   /* a write was refused and wants to be repeated */
+    atomic_bool reset_seen; /* by a write: reading ends with it */
+};
+
+/*
+ * NULL options: defaults. It has no transport yet: whoever opens it sets one, which it then owns, so that
+ * nothing can fail any more once descriptors have been taken over.
+ */
+struct channel *channel_open(const pipc_options_t *options);
+void channel_close(struct channel *channel);
+
+ssize_t channel_read(struct channel *channel, void *buffer, size_t size);
+int channel_read_message(struct channel *channel, pipc_msg_t *message);
+ssize_t channel_read_pending(struct channel *channel, pipc_msg_t *messages, size_t max);
+int channel_peek(struct channel *channel, pipc_msg_t *view);
+int channel_skip(struct channel *channel);
+const char *channel_bye_text(const struct channel *channel);
+ssize_t channel_pending(struct channel *channel);
+
+ssize_t channel_write(struct channel *channel, const struct iovec *parts, int count);
+ssize_t channel_write_batch(struct channel *channel, const struct iovec *messages, size_t count);
+ssize_t channel_flush(struct channel *channel);
+int channel_shutdown(struct channel *channel);
+/* Push out what is held, send the goodbye and shut down; on failure nothing has changed. */
+int channel_disconnect(struct channel *channel, const char *text);
+
+int channel_descriptor(struct channel *channel);
+void channel_set_timeout(struct channel *channel, int read_ms, int write_ms);
+void channel_add_stats(const struct channel *channel, pipc_stats_t *stats);
+
+/* A wait that a call may make: how long, and until when. */
+struct channel_wait {
+    int ms;
+    int64_t deadline;
+};
+struct channel_wait channel_wait_start(int ms);
+
+/*
+ * The goodbye in its steps, for an end that is left to a successor: check and push out what is held; complete a
+ * message that has begun to come, into the queue; send. With a wait of 0 ms nothing blocks.
+ */
+int channel_prepare_goodbye(struct channel *channel, const char *text,
+                            const struct channel_wait *wait);
+int channel_complete(struct channel *channel, const struct channel_wait *wait);
+int channel_send_goodbye(struct channel *channel, const char *text,
+                         const struct channel_wait *wait);
+/* Wait for room, and take in messages meanwhile. As channel_wait. */
+int channel_wait_for_room(struct channel *channel, const struct channel_wait *wait);
+/* What was taken into memory outlives the channel of an end that is left, for the one who left it. */
+struct channel_rest {
+    struct queue unread;
+    struct message *bye;
+};
+void channel_give_rest(struct channel *channel, struct channel_rest *rest);
+void channel_adopt_rest(struct channel *channel, struct channel_rest *rest);
+void channel_drop_rest(struct channel_rest *rest);
+const char *channel_text_of(const struct message *bye); /* NULL: NULL */
+
+/* ---- between the files of channel ---- */
+
+/* 0: look again. -1: EAGAIN, ETIMEDOUT, or EINTR where that is asked for. */
+int channel_wait(struct channel *channel, const struct channel_wait *wait, unsigned events);
+/*
+ * At the end of each call: the descriptor tells the truth. `side` is the caller's, TRANSPORT_IN or
+ * _OUT, and matters with duplex only. Keeps errno. */
+void channel_settle(struct channel *channel, unsigned side);
+
+/*
+ * The next message of the transport. These return 1: there; 0: not yet; -1: errno, which is also
+ * kept when reading is dead of it.
+ */
+int channel_next(struct channel *channel,
+                 struct frame *frame); /* its header; a long one has `begun` then */
+int channel_in_sight(struct channel *channel, const struct frame *frame,
+                     const uint8_t **payload); /* a short one */
+int channel_take(struct channel *channel, const struct frame *frame, struct message **taken);
+/* Up to `size` more bytes of one that has begun; *got grows by what came. */
+int channel_take_piece(struct channel *channel, uint8_t *to, size_t size, size_t *got);
+int channel_die(struct channel *channel, int error);
+
+void channel_enqueue(struct channel *channel, struct message *message);
+struct message *channel_dequeue(struct channel *channel);
+/* Take in what has arrived, up to max_pending. True: more may be taken when it comes. */
+bool channel_take_in(struct channel *channel);
+bool channel_is_loud(struct channel *channel);
+/* Move held output on, without waiting. 1: nothing is held; 0: something is; -1: writing is dead. */
+int channel_push(struct channel *channel);
+
+/* One writer a counter: no need for an atomic addition. */
+static inline void channel_count(_Atomic uint64_t *counter, uint64_t more)
+{
+    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + more, memory_order_relaxed);
+}
+
+#endif

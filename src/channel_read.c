@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* The calls that read: try, wait, try again. */
+#include <errno.h>
+#include <string.h>
+
+#include "channel.h"
+#include "sys.h"
+
+#define RETRY_MS 10 /* until a kernel without memory is asked again */
+
+static void count_read(struct channel *c, size_t size)
+{
+    channel_count(&c->counts.messages_read, 1);
+    channel_count(&c->counts.bytes_read, size);
+}
+
+/* Each call tries, and waits when its try returns 0. Held output moves on at each round. */
+typedef int try_read(struct channel *c, void *argument);
+
+static unsigned events_for_reading(struct channel *c)
+{
+    bool held = atomic_load_explicit(&c->counts.bytes_held, memory_order_relaxed) > 0;
+    return TRANSPORT_IN | (held ? (unsigned)TRANSPORT_OUT : 0u);
+}
+
+/*
+ * Nothing is in memory, and the call may wait for ever: then it waits first, and its wait reads. It
+ * would find nothing else to do.
+ */
+static bool waits_first(struct channel *c)
+{
+    const uint8_t *bytes;
+    bool end;
+    if (!c->transport->fills || c->read_ms >= 0 || c->interruptible || c->in.begun ||
+        c->in.queue.count > 0 || c->in.error != 0 || events_for_reading(c) != TRANSPORT_IN)
+        return false;
+    return c->transport->ops->peek(c->transport, 0, &bytes, &end) == 0 && !end;
+}
+
+/*
+ * One round of waiting. When the kernel has no memory for held output, the descriptor may well say that
+ * there is room: asking it would be a busy loop, so output has to wait for its next try.
+ */
+static int wait_to_read(struct channel *c, const struct channel_wait *wait, int pushed)
+{
+    if (pushed >= 0)
+        return channel_wait(c, wait, events_for_reading(c));
+    struct channel_wait soon = channel_wait_start(RETRY_MS);
+    if (wait->ms == 0 || (wait->deadline >= 0 && wait->deadline < soon.deadline))
+        return channel_wait(c, wait, TRANSPORT_IN);
+    return channel_wait(c, &soon, TRANSPORT_IN) == 0 || errno == ETIMEDOUT ? 0 : -1;
+}
+
+static int read_until(struct channel *c, try_read *try, void *argument)
+{
+    struct channel_wait wait = channel_wait_start(c->read_ms);
+    int there, pushed;
+    do {
+        pushed = channel_push(c);
+        if (waits_first(c))
+            channel_wait(c, &wait, TRANSPORT_IN | TRANSPORT_FILL);
+        there = try(c, argument);
+    } while (there == 0 && wait_to_read(c, &wait, pushed) == 0);
+    channel_settle(c, TRANSPORT_IN);
+    return there > 0 ? 0 : -1;
+}
+
+static int still_dead(struct channel *c)
+{
+    errno = c->in.error;
+    return -1;
+}
+
+/* Have a message in the queue. */
+static int try_fetch(struct channel *c, void *unused)
+{
+    (void)unused;
+    struct frame frame;
+    struct message *message;
+    if (c->in.queue.count > 0)
+        return 1;
+    if (c->in.error != 0)
+        return still_dead(c);
+    int there = channel_next(c, &frame);
+    if (there > 0)
+        there = channel_take(c, &frame, &message);
+    if (there > 0)
+        channel_enqueue(c, message);
+    return there;
+}
+
+struct target {
+    uint8_t *buffer;
+    size_t size;
+    size_t got;
+};
+
+static int say_goodbye_came(struct channel *c, struct message *bye)
+{
+    message_free(c->in.bye);
+    c->in.bye = bye;
+    errno = ESHUTDOWN;
+    return -1;
+}
+
+static int read_queued(struct channel *c, struct target *target)
+{
+    struct message *first = c->in.queue.first;
+    if (first->kind == PIPC_BYE)
+        return say_goodbye_came(c, channel_dequeue(c));
+    if (first->size > target->size) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    if (first->size > 0)
+        memcpy(target->buffer, first->data, first->size);
+    target->got = first->size;
+    message_free(channel_dequeue(c));
+    return 1;
+}
+
+static int read_short(struct channel *c, const struct frame *frame, struct target *target)
+{
+    const uint8_t *payload;
+    int there = channel_in_sight(c, frame, &payload);
+    if (there <= 0)
+        return there;
+    if (frame->size > 0)
+        memcpy(target->buffer, payload, frame->size);
+    target->got = frame->size;
+    c->transport->ops->skip(c->transport, frame->header + frame->size);
+    return 1;
+}
+
+/*
+ * A long message goes straight to the caller's buffer when the call cannot end before the message
+ * does: no deadline, no signal. Otherwise what has come is kept in memory of ours until it is whole.
+ */
+static bool is_direct(const struct channel *c)
+{
+    return c->read_ms < 0 && !c->interruptible && c->in.partial == NULL;
+}
+
+static int read_by_way_of_queue(struct channel *c, struct target *target)
+{
+    int there = try_fetch(c, NULL);
+    return there > 0 ? read_queued(c, target) : there;
+}
+
+static int read_long(struct channel *c, struct target *target)
+{
+    if (!is_direct(c))
+        return read_by_way_of_queue(c, target);
+    while (target->got < c->in.frame.size) {
+        int there = channel_take_piece(c, target->buffer + target->got,
+                                       c->in.frame.size - target->got, &target->got);
+        if (there <= 0)
+            return there;
+    }
+    c->in.begun = false;
+    return 1;
+}
+
+static int try_read_into(struct channel *c, void *argument)
+{
+    struct target *target = argument;
+    struct frame frame;
+    if (c->in.queue.count > 0)
+        return read_queued(c, target);
+    if (c->in.error != 0)
+        return still_dead(c);
+    int there = channel_next(c, &frame);
+    if (there <= 0)
+        return there;
+    /* A goodbye is kept; what does not fit stays, and that is told when it is known to be whole. */
+    if (frame.bye || frame.size > target->size)
+        return read_by_way_of_queue(c, target);
+    return c->in.begun ? read_long(c, target) : read_short(c, &frame, target);
+}
+
+/* The kernel had no memory in the middle of a long message: what is in the caller's buffer is kept. */
+static void keep_pieces(struct channel *c, const struct target *target)
+{
+    int saved = errno;
+    struct message *partial = message_new(target->got);
+    if (partial == NULL) {
+        channel_die(c, ENOMEM);
+        return;
+    }
+    memcpy(partial->data, target->buffer, target->got);
+    partial->size = target->got;
+    c->in.partial = partial;
+    errno = saved;
+}
+
+ssize_t channel_read(struct channel *c, void *buffer, size_t size)
+{
+    struct target target = {buffer, size, 0};
+    if (read_until(c, try_read_into, &target) != 0) {
+        if (target.got > 0 && c->in.begun)
+            keep_pieces(c, &target);
+        return -1;
+    }
+    count_read(c, target.got);
+    return (ssize_t)target.got;
+}
+
+/* The text of a goodbye that is handed to the program stays with the channel, in a copy. */
+static int remember_bye(struct channel *c, const struct message *bye)
+{
+    struct message *copy = message_new(bye->size + 1);
+    if (copy == NULL)
+        return -1;
+    memcpy(copy->data, bye->data, bye->size + 1);
+    copy->size = bye->size;
+    message_free(c->in.bye);
+    c->in.bye = copy;
+    return 0;
+}
+
+static int hand_over(struct channel *c, pipc_msg_t *message)
+{
+    struct message *first = c->in.queue.first;
+    if (first->kind == PIPC_BYE && remember_bye(c, first) != 0)
+        return -1;
+    if (first->kind == PIPC_DATA)
+        count_read(c, first->size);
+    channel_dequeue(c);
+    *message = (pipc_msg_t){.data = first->data, .size = first->size, .kind = first->kind};
+    return 1;
+}
+
+static int try_read_message(struct channel *c, void *argument)
+{
+    int there = try_fetch(c, NULL);
+    return there > 0 ? hand_over(c, argument) : there;
+}
+
+int channel_read_message(struct channel *c, pipc_msg_t *message)
+{
+    return read_until(c, try_read_message, message);
+}
+
+static int try_peek(struct channel *c, void *argument)
+{
+    pipc_msg_t *view = argument;
+    int there = try_fetch(c, NULL);
+    if (there > 0) {
+        struct message *first = c->in.queue.first;
+        *view = (pipc_msg_t){.data = first->data, .size = first->size, .kind = first->kind};
+    }
+    return there;
+}
+
+int channel_peek(struct channel *c, pipc_msg_t *view)
+{
+    return read_until(c, try_peek, view);
+}
+
+static int try_skip(struct channel *c, void *unused)
+{
+    (void)unused;
+    pipc_msg_t message;
+    int there = try_read_message(c, &message);
+    if (there > 0)
+        message_free(message_of_data(message.data));
+    return there;
+}
+
+int channel_skip(struct channel *c)
+{
+    return read_until(c, try_skip, NULL);
+}
+
+ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max)
+{
+    size_t got = 0;
+    channel_push(c);
+    if (max > 0)
+        channel_take_in(c);
+    while (got < max && c->in.queue.count > 0 && hand_over(c, &messages[got]) > 0)
+        got++;
+    bool failed = got == 0 && max > 0;
+    if (failed && c->in.queue.count == 0) {
+        failed = c->in.error != 0;
+        errno = c->in.error;
+    }
+    channel_settle(c, TRANSPORT_IN);
+    return failed ? -1 : (ssize_t)got;
+}
+
+ssize_t channel_pending(struct channel *c)
+{
+    channel_push(c);
+    channel_take_in(c);
+    channel_settle(c, TRANSPORT_IN);
+    return (ssize_t)c->in.queue.count;
+}
+
+const char *channel_text_of(const struct message *bye)
+{
+    return bye == NULL ? NULL : (const char *)bye->data + FRAME_BYE_SIZE;
+}
+
+const char *channel_bye_text(const struct channel *c)
+{
+    return channel_text_of(c->in.bye);
+}

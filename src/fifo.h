@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two unrelated processes meet by name, and then have a pair of FIFOs. This is all that happens
+ * here: what goes over them, and how long they live, is not known.
+ */
+#ifndef PIPC_FIFO_H
+#define PIPC_FIFO_H
+
+#include <stdbool.h>
+
+struct fifo_wish {
+    const char *name;
+    const char *directory; /* NULL: the user's own */
+    int timeout_ms;        /* -1: for ever */
+    bool interruptible;    /* a caught signal ends the wait with EINTR */
+};
+
+/*
+ * Meet whoever else wishes for that name, for as long as the wish says. fd[0] is for reading, fd[1]
+ * for writing; both are non-blocking and the caller's. -1: EINVAL, ENAMETOOLONG (the name); EACCES
+ * (the directory, or what stands at the name, is not to be trusted); EAGAIN, ETIMEDOUT, EINTR
+ * (nobody came); or what the file system says. Then fd is unchanged and nothing of ours is left.
+ */
+int fifo_open(const struct fifo_wish *wish, int fd[2]);
+
+#endif

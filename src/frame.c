@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "frame.h"
+
+#define LENGTH_MAX 0x7fffffffu /* the sign bit marks special prefixes */
+#define MARK_LONG  0xffffffffu
+#define MARK_BYE   0xfffffffeu
+
+static uint64_t get_big_endian(const uint8_t *bytes, int count)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < count; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static size_t put_big_endian(uint8_t *bytes, uint64_t value, int count)
+{
+    for (int i = 0; i < count; i++)
+        bytes[i] = (uint8_t)(value >> (8 * (count - 1 - i)));
+    return (size_t)count;
+}
+
+static enum frame_status need(struct frame *frame, size_t bytes)
+{
+    frame->header = bytes;
+    return FRAME_MORE;
+}
+
+/* The length field at `at`; what it announces is checked against `max` before anything trusts it. */
+static enum frame_status parse_length(const uint8_t *bytes, size_t size, size_t at, uint64_t max,
+                                      struct frame *frame)
+{
+    if (size < at + 4)
+        return need(frame, at + 4);
+    uint64_t length = get_big_endian(bytes + at, 4);
+    frame->header = at + 4;
+    if (length == MARK_LONG && max > LENGTH_MAX) {
+        if (size < at + 12)
+            return need(frame, at + 12);
+        length = get_big_endian(bytes + at + 4, 8);
+        frame->header = at + 12;
+        if (length <= LENGTH_MAX)
+            return FRAME_BAD;
+    } else if (length > LENGTH_MAX) {
+        return FRAME_BAD;
+    }
+    if (length > max)
+        return FRAME_BAD;
+    frame->size = (size_t)length;
+    return FRAME_WHOLE;
+}
+
+enum frame_status frame_parse(const uint8_t *bytes, size_t size, size_t max, struct frame *frame)
+{
+    frame->bye = false;
+    if (size < 4)
+        return need(frame, 4);
+    if (get_big_endian(bytes, 4) != MARK_BYE)
+        return parse_length(bytes, size, 0, max, frame);
+    frame->bye = true;
+    uint64_t bye_max = max > SIZE_MAX - FRAME_BYE_SIZE ? SIZE_MAX : max + FRAME_BYE_SIZE;
+    enum frame_status status = parse_length(bytes, size, 4, bye_max, frame);
+    return status == FRAME_WHOLE && frame->size < FRAME_BYE_SIZE ? FRAME_BAD : status;
+}
+
+size_t frame_header(uint8_t header[FRAME_HEADER_MAX], size_t size, bool bye)
+{
+    size_t at = 0;
+    if (bye)
+        at += put_big_endian(header, MARK_BYE, 4);
+    if (size <= LENGTH_MAX)
+        return at + put_big_endian(header + at, size, 4);
+    at += put_big_endian(header + at, MARK_LONG, 4);
+    return at + put_big_endian(header + at, size, 8);
+}

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+#
+# What `cmake --install` puts where: the header, both libraries, libpipc.pc and the CMake package.
+# The tree may be moved afterwards: everything in it finds the rest by relative paths.
+include(CMakePackageConfigHelpers)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pipc)
+
+install(FILES include/pipc.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+foreach(target pipc_static pipc_shared)
+    if(TARGET ${target})
+        install(TARGETS ${target} EXPORT pipc_targets
+            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    endif()
+endforeach()
+install(EXPORT pipc_targets NAMESPACE pipc:: FILE pipcTargets.cmake DESTINATION ${package_dir})
+
+configure_package_config_file(src/pipcConfig.cmake.in ${PROJECT_BINARY_DIR}/pipcConfig.cmake
+    INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO NO_CHECK_REQUIRED_COMPONENTS_MACRO)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/pipcConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion) # before 1.0 a minor release may break
+install(FILES ${PROJECT_BINARY_DIR}/pipcConfig.cmake ${PROJECT_BINARY_DIR}/pipcConfigVersion.cmake
+    DESTINATION ${package_dir})
+
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+    set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+    set(pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
+    set(pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+else()
+    file(RELATIVE_PATH up /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+    string(REGEX REPLACE "/$" "" up "${up}")
+    set(pc_prefix "\${pcfiledir}/${up}")
+    set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+    set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+configure_file(src/libpipc.pc.in ${PROJECT_BINARY_DIR}/libpipc.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/libpipc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

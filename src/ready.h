@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One honest descriptor for a stream: readable when the stream's own descriptors are, and also
+ * while the program has something to do that they do not show (messages that wait in memory).
+ */
+#ifndef PIPC_READY_H
+#define PIPC_READY_H
+
+#include <stdbool.h>
+
+struct ready {
+    int set;     /* the descriptor; -1: nobody asked for it yet */
+    int bell[2]; /* readable while loud */
+    bool loud;
+    int in, out; /* what the set watches; may be the same */
+    bool watches_in, watches_out;
+};
+
+void ready_init(struct ready *ready, int in, int out);
+/* The descriptor, made at the first call. EPERM: in or out cannot be polled. */
+int ready_descriptor(struct ready *ready);
+void ready_settle(struct ready *ready, bool loud, bool want_in, bool want_out);
+void ready_forget_out(struct ready *ready); /* out is about to be closed */
+void ready_close(struct ready *ready);
+
+#endif

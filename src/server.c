@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "digest.h"
+#include "handshake.h"
+#include "self.h"
+#include "sys.h"
+#include "sys_net.h"
+
+enum {
+    ADDRESSES_MAX = 16,
+    GUESTS_MAX = 256, /* when one more comes, the one that has been at it for longest goes */
+    ACCEPTS_MAX = 64  /* in a row, before the handshakes have their turn */
+};
+
+#define MILLISECOND ((int64_t)1000000)
+
+/* How long nothing is accepted after descriptors ran out: half of what may pass at most. */
+static const int64_t shortage_pause = 50 * MILLISECOND;
+
+struct server {
+    int set, timer, listener;
+    bool is_listening; /* the listener is in the set */
+    bool interruptible;
+    uint32_t opener; /* the process that may hang up on guests */
+    uint16_t port;
+    struct auth_key key;      /* its bytes are ours */
+    struct handshake *guests; /* the oldest first, which is the first to be too late */
+    int guest_count;
+    int64_t listen_at; /* when to go on accepting, unless it is listening */
+    int64_t timer_at;  /* what the timer is set to; negative: nothing */
+};
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* ---- guests ---- */
+
+static struct handshake **find_guest(struct server *s, int fd)
+{
+    struct handshake **at = &s->guests;
+    while (*at != NULL && (*at)->fd != fd)
+        at = &(*at)->next;
+    return at;
+}
+
+/* Out of the set before it is closed: a child that has a copy would keep it in there. */
+static struct handshake *take_guest(struct server *s, struct handshake **at)
+{
+    struct handshake *guest = *at;
+    *at = guest->next;
+    s->guest_count--;
+    sys_set_remove(s->set, guest->fd);
+    return guest;
+}
+
+static void turn_away(struct server *s, struct handshake **at)
+{
+    handshake_drop(take_guest(s, at));
+}
+
+static void drop_late_guests(struct server *s)
+{
+    int64_t now = sys_now();
+    while (s->guests != NULL && s->guests->deadline <= now)
+        turn_away(s, &s->guests);
+}
+
+/* The descriptor of a guest that has shown the key; -1: not yet, or never. */
+static int step_guest(struct server *s, struct handshake **at)
+{
+    struct handshake *guest = *at;
+    int there = handshake_step(guest);
+    if (there > 0)
+        return handshake_release(take_guest(s, at));
+    uint32_t events = handshake_wants_out(guest) ? sys_set_out : sys_set_in;
+    if (there < 0 || sys_set_change(s->set, guest->fd, events) != 0)
+        turn_away(s, at);
+    return -1;
+}
+
+/* Its challenge goes out at once, which it can: the connection is new. */
+static int let_in(struct server *s, int fd)
+{
+    struct handshake *guest = handshake_accept(fd, &s->key);
+    if (guest == NULL || sys_set_add(s->set, fd, sys_set_in) != 0) {
+        if (guest != NULL)
+            handshake_drop(guest);
+        else
+            sys_hang_up(fd);
+        return -1;
+    }
+    if (s->guest_count == GUESTS_MAX)
+        turn_away(s, &s->guests);
+    struct handshake **last = find_guest(s, -1);
+    *last = guest;
+    s->guest_count++;
+    return step_guest(s, last);
+}
+
+/* ---- accepting ---- */
+
+static void pause_listening(struct server *s)
+{
+    if (s->is_listening)
+        sys_set_remove(s->set, s->listener);
+    s->is_listening = false;
+    s->listen_at = sys_now() + shortage_pause;
+}
+
+static void resume_listening(struct server *s)
+{
+    if (s->is_listening || sys_now() < s->listen_at)
+        return;
+    s->is_listening = sys_set_add(s->set, s->listener, sys_set_in) == 0;
+    if (!s->is_listening)
+        s->listen_at = sys_now() + shortage_pause;
+}
+
+/* These concern one connection, which is gone. Whatever else is wrong may pass, and is no reason to spin. */
+static bool is_of_one(int error)
+{
+    switch (error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A connection that needs no handshake, or has done with it already; -1: none now. */
+static int accept_guests(struct server *s)
+{
+    struct sys_address from;
+    int met = -1;
+    for (int i = 0; i < ACCEPTS_MAX && met < 0 && s->is_listening; i++) {
+        int fd = sys_accept(s->listener, &from);
+        if (fd >= 0)
+            met = s->key.bytes == NULL ? fd : let_in(s, fd);
+        else if (errno == EAGAIN)
+            break;
+        else if (!is_of_one(errno) || i == ACCEPTS_MAX - 1)
+            pause_listening(s);
+    }
+    return met;
+}
+
+static int take_turn(struct server *s, int fd)
+{
+    if (fd == s->listener)
+        return accept_guests(s);
+    struct handshake **at = find_guest(s, fd);
+    return *at == NULL ? -1 : step_guest(s, at); /* the timer is looked at in any case */
+}
+
+static int look_round(struct server *s)
+{
+    int fds[SYS_TAKE_MAX];
+    int met = -1;
+    drop_late_guests(s);
+    resume_listening(s);
+    int count = sys_set_take(s->set, fds, SYS_TAKE_MAX);
+    for (int i = 0; i < count && met < 0; i++)
+        met = take_turn(s, fds[i]);
+    return met;
+}
+
+/* When there is something to do that no descriptor tells of. */
+static int64_t next_time(const struct server *s)
+{
+    int64_t next = s->guests == NULL ? -1 : s->guests->deadline;
+    return s->is_listening ? next : earlier(next, s->listen_at);
+}
+
+static void settle(struct server *s)
+{
+    int64_t next = next_time(s);
+    if (next != s->timer_at)
+        sys_timer_set(s->timer, next);
+    s->timer_at = next;
+}
+
+static int wait_for(struct server *s, int timeout_ms, int64_t deadline)
+{
+    struct pollfd entry = {.fd = s->set, .events = POLLIN};
+    if (timeout_ms == 0 || (deadline >= 0 && sys_now() >= deadline)) {
+        errno = timeout_ms == 0 ? EAGAIN : ETIMEDOUT;
+        return -1;
+    }
+    if (sys_poll(&entry, 1, earlier(deadline, next_time(s))) >= 0)
+        return 0;
+    return errno == EINTR && !s->interruptible ? 0 : -1;
+}
+
+int server_accept(struct server *s, int timeout_ms)
+{
+    int64_t deadline = timeout_ms > 0 ? sys_now() + timeout_ms * MILLISECOND : -1;
+    int met;
+    do {
+        met = look_round(s);
+        settle(s);
+    } while (met < 0 && wait_for(s, timeout_ms, deadline) == 0);
+    if (met >= 0)
+        sys_tune(met);
+    return met;
+}
+
+int server_descriptor(const struct server *s)
+{
+    return s->set;
+}
+
+uint16_t server_port(const struct server *s)
+{
+    return s->port;
+}
+
+/* ---- opening and closing ---- */
+
+static int listen_at_first(const struct sys_address *addresses, int count)
+{
+    int fd = -1;
+    errno = ENOENT;
+    for (int i = 0; i < count && fd < 0; i++) {
+        fd = sys_listen(&addresses[i]);
+        if (fd < 0 && errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT)
+            break; /* this is the address that was meant */
+    }
+    return fd;
+}
+
+static int listen_on(struct server *s, const char *host, uint16_t port)
+{
+    struct sys_address addresses[ADDRESSES_MAX], own;
+    int count = sys_resolve(host, addresses, ADDRESSES_MAX);
+    for (int i = 0; i < count; i++)
+        addresses[i].port = port;
+    s->listener = count < 0 ? -1 : listen_at_first(addresses, count);
+    if (s->listener < 0 || sys_own_address(s->listener, &own) != 0)
+        return -1;
+    s->port = own.port;
+    return 0;
+}
+
+static int copy_key(struct server *s, const struct auth_key *key)
+{
+    if (key->bytes == NULL)
+        return 0;
+    void *bytes = sys_alloc(key->size);
+    if (bytes == NULL)
+        return -1;
+    memcpy(bytes, key->bytes, key->size);
+    s->key = (struct auth_key){bytes, key->size, key->md5};
+    return 0;
+}
+
+static int open_set(struct server *s)
+{
+    s->set = sys_set_open();
+    if (s->set < 0)
+        return -1;
+    s->timer = sys_timer_open();
+    if (s->timer < 0 || sys_set_add(s->set, s->timer, sys_set_in) != 0 ||
+        sys_set_add(s->set, s->listener, sys_set_in) != 0)
+        return -1;
+    s->is_listening = true;
+    return 0;
+}
+
+struct server *server_open(const char *host, uint16_t port, bool interruptible,
+                           const struct auth_key *key)
+{
+    struct server *s = sys_alloc(sizeof *s);
+    if (s == NULL)
+        return NULL;
+    *s = (struct server){.set = -1,
+                         .timer = -1,
+                         .listener = -1,
+                         .interruptible = interruptible,
+                         .opener = self_process(),
+                         .timer_at = -1};
+    if (copy_key(s, key) == 0 && listen_on(s, host, port) == 0 && open_set(s) == 0)
+        return s;
+    server_close(s);
+    return NULL;
+}
+
+/* In a child it closes copies: the set and the guests go on in the process that opened the server. */
+void server_close(struct server *s)
+{
+    bool is_opener = s->opener == self_process();
+    while (s->guests != NULL) {
+        struct handshake *guest = s->guests;
+        s->guests = guest->next;
+        if (is_opener)
+            handshake_drop(guest);
+        else
+            sys_close(handshake_release(guest));
+    }
+    sys_close(s->set);
+    sys_close(s->timer);
+    sys_close(s->listener);
+    if (s->key.bytes != NULL) {
+        void *bytes = (void *)(uintptr_t)s->key.bytes;
+        digest_wipe(bytes, s->key.size);
+        sys_free(bytes);
+    }
+    sys_free(s);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+const uint32_t sys_set_in = EPOLLIN, sys_set_out = EPOLLOUT, sys_set_edge = EPOLLET;
+
+/* ---- memory and time ---- */
+
+void *sys_alloc(size_t size)
+{
+    return malloc(size > 0 ? size : 1);
+}
+
+void *sys_grow(void *old, size_t size)
+{
+    return realloc(old, size);
+}
+
+void sys_free(void *memory)
+{
+    int saved = errno;
+    free(memory);
+    errno = saved;
+}
+
+int64_t sys_now(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+        return 0;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void sys_pause(int64_t nanoseconds)
+{
+    struct timespec pause = {.tv_sec = (time_t)(nanoseconds / 1000000000),
+                             .tv_nsec = (long)(nanoseconds % 1000000000)};
+    int saved = errno;
+    nanosleep(&pause, NULL);
+    errno = saved;
+}
+
+/* ---- descriptors ---- */
+
+static int socket_kind(int fd, enum sys_kind *kind)
+{
+    int type = 0;
+    socklen_t size = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+        return -1;
+    if (type != SOCK_STREAM) {
+        errno = EINVAL;
+        return -1;
+    }
+    *kind = SYS_SOCKET;
+    return 0;
+}
+
+int sys_kind(int fd, enum sys_kind *kind)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return -1;
+    if (S_ISSOCK(status.st_mode))
+        return socket_kind(fd, kind);
+    if (S_ISDIR(status.st_mode)) {
+        errno = EISDIR;
+        return -1;
+    }
+    *kind = S_ISFIFO(status.st_mode) ? SYS_PIPE : S_ISREG(status.st_mode) ? SYS_FILE : SYS_OTHER;
+    return 0;
+}
+
+int sys_access_mode(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : flags & O_ACCMODE;
+}
+
+int sys_pipe(int fd[2])
+{
+    return pipe2(fd, O_CLOEXEC | O_NONBLOCK);
+}
+
+void sys_close(int fd)
+{
+    int saved = errno;
+    if (fd >= 0)
+        close(fd); /* never repeated: after EINTR the number may be somebody else's */
+    errno = saved;
+}
+
+int sys_nonblock(int fd, bool on)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -1;
+    bool was = (flags & O_NONBLOCK) != 0;
+    if (was != on && fcntl(fd, F_SETFL, flags ^ O_NONBLOCK) != 0)
+        return -1;
+    return was;
+}
+
+int sys_shutdown_write(int fd)
+{
+    return shutdown(fd, SHUT_WR);
+}
+
+int sys_peer_address(int fd, char *text, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
+        return -1;
+    if ((address.ss_family != AF_INET && address.ss_family != AF_INET6) ||
+        getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    bool colons = address.ss_family == AF_INET6;
+    snprintf(text, size, colons ? "[%s]:%s" : "%s:%s", host, port);
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+/* Milliseconds for poll, rounded up: a wait that ends early would only go round once more. */
+static int milliseconds_until(int64_t deadline)
+{
+    if (deadline < 0)
+        return -1;
+    int64_t left = deadline - sys_now();
+    if (left <= 0)
+        return 0;
+    int64_t rounded = (left + 999999) / 1000000;
+    return rounded > INT_MAX ? INT_MAX : (int)rounded;
+}
+
+int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline)
+{
+    return poll(fds, count, milliseconds_until(deadline));
+}
+
+int sys_set_open(void)
+{
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+
+int sys_set_add(int set, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.fd = fd}};
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+}
+
+int sys_set_change(int set, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.fd = fd}};
+    return epoll_ctl(set, EPOLL_CTL_MOD, fd, &event);
+}
+
+void sys_set_remove(int set, int fd)
+{
+    struct epoll_event unused = {0};
+    int saved = errno;
+    epoll_ctl(set, EPOLL_CTL_DEL, fd, &unused);
+    errno = saved;
+}
+
+int sys_set_wait(int set, int64_t deadline)
+{
+    struct epoll_event events[4];
+    return epoll_wait(set, events, 4, milliseconds_until(deadline));
+}
+
+/* ---- bells ---- */
+
+int sys_bell_open(int bell[2])
+{
+    bell[0] = bell[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (bell[0] >= 0)
+        return 0;
+    return errno == ENOSYS || errno == EPERM ? sys_pipe(bell) : -1;
+}
+
+void sys_bell_ring(const int bell[2])
+{
+    static const uint64_t one = 1; /* what an eventfd takes; a pipe takes any bytes */
+    int saved = errno;
+    while (write(bell[1], &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+    errno = saved;
+}
+
+void sys_bell_quiet(const int bell[2])
+{
+    unsigned char drop[512];
+    int saved = errno;
+    ssize_t got;
+    do
+        got = read(bell[0], drop, sizeof drop);
+    while (got == (ssize_t)sizeof drop || (got < 0 && errno == EINTR));
+    errno = saved;
+}
+
+void sys_bell_close(int bell[2])
+{
+    if (bell[1] != bell[0])
+        sys_close(bell[1]);
+    sys_close(bell[0]);
+    bell[0] = bell[1] = -1;
+}
+
+/* ---- shared memory ---- */
+
+static int memory_by_name(size_t size)
+{
+    static atomic_uint serial;
+    char name[64];
+    int fd;
+    do {
+        snprintf(name, sizeof name, "/pipc-%ld-%llx-%u", (long)getpid(),
+                 (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
+        fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    } while (fd < 0 && errno == EEXIST);
+    if (fd < 0)
+        return -1;
+    shm_unlink(name);
+    /* The file system may be full: better told now than by SIGBUS later. */
+    int failed = posix_fallocate(fd, 0, (off_t)size);
+    if (failed != 0) {
+        sys_close(fd);
+        errno = failed;
+        return -1;
+    }
+    return fd;
+}
+
+int sys_memory_open(size_t size)
+{
+    int fd = memfd_create("pipc", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return errno == ENOSYS || errno == EPERM ? memory_by_name(size) : -1;
+    if (ftruncate(fd, (off_t)size) != 0) {
+        sys_close(fd);
+        return -1;
+    }
+    /* Whoever else has the descriptor must not be able to take pages away; where sealing is refused it still works. */
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    return fd;
+}
+
+static int map_at(uint8_t *where, size_t size, int fd, size_t offset)
+{
+    void *got =
+        mmap(where, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+    return got == MAP_FAILED ? -1 : 0;
+}
+
+void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
+{
+    size_t size = head + (size_t)rings * 2 * ring;
+    uint8_t *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    int failed = map_at(memory, head, fd, 0);
+    uint8_t *where = memory + head;
+    for (int i = 0; i < rings && failed == 0; i++)
+        for (int copy = 0; copy < 2 && failed == 0; copy++, where += ring)
+            failed = map_at(where, ring, fd, head + (size_t)i * ring);
+    if (failed != 0) {
+        sys_memory_unmap(memory, head, ring, rings);
+        return NULL;
+    }
+    return memory;
+}
+
+void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings)
+{
+    int saved = errno;
+    munmap(memory, head + (size_t)rings * 2 * ring);
+    errno = saved;
+}
+
+size_t sys_page(void)
+{
+    long size = sysconf(_SC_PAGESIZE);
+    return size > 0 ? (size_t)size : 4096;
+}
+
+/* ---- who lives ---- */
+
+static int lock_call(int fd, int command, short type, off_t byte, pid_t *owner)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    if (fcntl(fd, command, &lock) != 0)
+        return -1;
+    if (owner != NULL)
+        *owner = lock.l_type == F_UNLCK ? 0 : lock.l_pid > 0 ? lock.l_pid : -1;
+    return 0;
+}
+
+int sys_lock(int fd, off_t byte)
+{
+    int result = lock_call(fd, F_SETLK, F_WRLCK, byte, NULL);
+    if (result != 0 && errno == EACCES)
+        errno = EAGAIN; /* POSIX allows either */
+    return result;
+}
+
+void sys_unlock(int fd, off_t byte)
+{
+    int saved = errno;
+    lock_call(fd, F_SETLK, F_UNLCK, byte, NULL);
+    errno = saved;
+}
+
+pid_t sys_lock_owner(int fd, off_t byte)
+{
+    pid_t owner = -1; /* when in doubt, it lives */
+    int saved = errno;
+    lock_call(fd, F_GETLK, F_WRLCK, byte, &owner);
+    errno = saved;
+    return owner;
+}
+
+int sys_process_open(pid_t pid)
+{
+#ifdef SYS_pidfd_open
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+#else
+    (void)pid;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+int sys_ticker_open(int64_t nanoseconds)
+{
+    struct timespec interval = {.tv_sec = (time_t)(nanoseconds / 1000000000),
+                                .tv_nsec = (long)(nanoseconds % 1000000000)};
+    struct itimerspec periodic = {.it_interval = interval, .it_value = interval};
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (fd >= 0 && timerfd_settime(fd, 0, &periodic, NULL) != 0) {
+        sys_close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+void *sys_page_wiped_on_fork(void)
+{
+    size_t size = sys_page();
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+#ifdef MADV_WIPEONFORK
+    if (madvise(page, size, MADV_WIPEONFORK) == 0)
+        return page;
+#endif
+    munmap(page, size);
+    return NULL;
+}

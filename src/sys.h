@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam: everything that libpipc asks of the kernel and of the allocator goes through here, so
+ * that tests can make each of it fail. Linux extras are tried first and have a POSIX fallback
+ * behind the same function. Nothing here knows of messages, ends or time-outs.
+ *
+ * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec.
+ */
+#ifndef PIPC_SYS_H
+#define PIPC_SYS_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* Memory. sys_free keeps errno, so that clean-up never hides the first error. */
+void *sys_alloc(size_t size);
+void *sys_grow(void *old, size_t size);
+void sys_free(void *memory);
+
+/* The monotonic clock, in nanoseconds: never jumps with the time of day. */
+int64_t sys_now(void);
+void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
+
+/* What lies behind a descriptor decides how it is written without SIGPIPE. */
+enum sys_kind { SYS_PIPE, SYS_SOCKET, SYS_FILE, SYS_OTHER };
+
+int sys_kind(int fd, enum sys_kind *kind); /* EINVAL: a socket that is no stream */
+int sys_access_mode(int fd);               /* O_RDONLY, O_WRONLY or O_RDWR */
+int sys_pipe(int fd[2]);                   /* non-blocking */
+void sys_close(int fd);                    /* keeps errno; a negative fd is nothing */
+int sys_nonblock(int fd, bool on);         /* what it was before: 0 or 1 */
+int sys_shutdown_write(int fd);
+int sys_peer_address(int fd, char *text, size_t size); /* "host:port"; ENOTCONN when it has none */
+
+/*
+ * read(2) and writev(2), resumed after EINTR. On pipes and sockets they do not block, even when somebody who
+ * shares the descriptor has cleared O_NONBLOCK, where the kernel can be asked so. Writing raises no
+ * SIGPIPE and takes none that was pending.
+ */
+ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size);
+/* read(2) on a descriptor without O_NONBLOCK: waits for the first byte. EINTR is told. */
+ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size);
+/* Are reading and writing non-blocking without O_NONBLOCK? Pipes are asked once in the life of the process. */
+bool sys_needs_no_nonblock(enum sys_kind kind);
+ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int count);
+
+/* poll(2) until the deadline (sys_now time; negative: for ever). 0: time is up. EINTR is told. */
+int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline);
+
+/* A set of descriptors behind one. EPERM: something that cannot be polled, a regular file. */
+int sys_set_open(void);
+int sys_set_add(int set, int fd, uint32_t events);
+int sys_set_change(int set, int fd, uint32_t events);
+void sys_set_remove(int set, int fd);
+int sys_set_wait(int set, int64_t deadline); /* as sys_poll */
+extern const uint32_t sys_set_in, sys_set_out, sys_set_edge;
+
+/*
+ * A bell wakes whoever polls bell[0], through bell[1]. It is an eventfd, then both are the same
+ * descriptor, or else a pipe. Ringing never blocks, and a bell that is loud already stays so.
+ */
+int sys_bell_open(int bell[2]);
+void sys_bell_ring(const int bell[2]);
+void sys_bell_quiet(const int bell[2]);
+void sys_bell_close(int bell[2]);
+
+/* Memory that processes share over fork, behind a descriptor; it cannot shrink under us. */
+int sys_memory_open(size_t size);
+/*
+ * Map a head of `head` bytes followed by `rings` areas of `ring` bytes, each of them twice in a row, so
+ * that a span which wraps is contiguous. All sizes are multiples of sys_page().
+ */
+void *sys_memory_map(int fd, size_t head, size_t ring, int rings);
+void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings);
+size_t sys_page(void);
+
+/*
+ * A lock on one byte of a file, that the process holds until it unlocks, dies or execs; fork does not
+ * hand it on. Within one process it does not exclude. EAGAIN: somebody else holds it.
+ */
+int sys_lock(int fd, off_t byte);
+void sys_unlock(int fd, off_t byte);
+/* The process that holds it; 0: no other process; -1: one that cannot be named from here. */
+pid_t sys_lock_owner(int fd, off_t byte);
+
+int sys_process_open(pid_t pid);          /* readable once the process is dead */
+int sys_ticker_open(int64_t nanoseconds); /* readable after each interval */
+
+/* A page that reads as zeros in a child after fork. NULL where the kernel has no such thing. */
+void *sys_page_wiped_on_fork(void);
+
+#endif

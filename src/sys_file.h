@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of the seam that deals with directories and FIFOs. Names are taken relative to the descriptor of a
+ * directory, and a symlink in the last place is never followed. Nothing here knows what the files are for.
+ *
+ * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec.
+ */
+#ifndef PIPC_SYS_FILE_H
+#define PIPC_SYS_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+extern const int sys_file_here; /* in place of a directory's descriptor: where the process works */
+
+struct sys_file_status {
+    bool is_own; /* its owner is the effective user of this process */
+    bool is_directory, is_fifo;
+    unsigned access; /* the nine bits */
+    uint64_t device, inode;
+};
+
+int sys_file_status(int fd, struct sys_file_status *status);
+int sys_file_status_at(int directory, const char *name, struct sys_file_status *status);
+
+int sys_file_open_directory(int directory, const char *name);
+/* Never blocks. Reading always succeeds; ENXIO: writing, and nobody has it open for reading. */
+int sys_file_open_fifo(int directory, const char *name, bool writing);
+
+/* Access for the owner alone (0700, 0600), whatever the umask. */
+int sys_file_make_directory(int directory, const char *name);
+int sys_file_make_fifo(int directory, const char *name);
+int sys_file_give_owner(int directory, const char *name, unsigned access);
+
+int sys_file_remove(int directory, const char *name);
+int sys_file_remove_directory(int directory, const char *name); /* an empty one */
+/* A directory takes the place of an empty one; of another: ENOTEMPTY. */
+int sys_file_rename(int directory, const char *from, const char *to);
+/* Calls `each` with every name in the directory. */
+int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context);
+
+/* Ask for room for so many bytes in a FIFO or pipe; keeps what it has when the kernel says no. */
+void sys_file_enlarge(int fifo, int size);
+
+unsigned long sys_file_user(void); /* the effective one */
+long sys_file_process(void);
+bool sys_file_is_process(long process); /* also when in doubt */
+
+#endif

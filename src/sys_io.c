@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* The part of the seam that reads and writes: without blocking, without SIGPIPE. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100 /* Linux 6.18; not in every libc's headers yet */
+#endif
+
+/* The kernel, or a filter in front of it, does not know the call or the flag. */
+static bool is_refusal(int error)
+{
+    return error == EOPNOTSUPP || error == ENOSYS || error == EPERM || error == EINVAL;
+}
+
+static ssize_t read_once(int fd, void *buffer, size_t size)
+{
+    ssize_t got;
+    do
+        got = read(fd, buffer, size);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+/* Set when the kernel refused; it is asked once. */
+static atomic_bool no_nowait_read, no_nosignal_write;
+
+static ssize_t read_pipe(int fd, void *buffer, size_t size)
+{
+    if (!atomic_load_explicit(&no_nowait_read, memory_order_relaxed)) {
+        struct iovec part = {buffer, size};
+        ssize_t got;
+        do
+            got = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+        while (got < 0 && errno == EINTR);
+        if (got >= 0 || !is_refusal(errno))
+            return got;
+        atomic_store_explicit(&no_nowait_read, true, memory_order_relaxed);
+        if (sys_nonblock(fd, true) < 0)
+            return -1;
+    }
+    return read_once(fd, buffer, size);
+}
+
+static bool is_local_socket(int fd)
+{
+    int family = 0, saved = errno;
+    socklen_t size = sizeof family;
+    bool local = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX;
+    errno = saved;
+    return local;
+}
+
+/*
+ * A local socket whose other side closed with unread bytes gives everything that was sent, then
+ * ECONNRESET, then the end. Nothing was cut off, so it is the end.
+ */
+static ssize_t end_of_local(int fd, ssize_t got)
+{
+    return got < 0 && errno == ECONNRESET && is_local_socket(fd) ? 0 : got;
+}
+
+static ssize_t read_socket(int fd, void *buffer, size_t size)
+{
+    ssize_t got;
+    do
+        got = recv(fd, buffer, size, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    return end_of_local(fd, got);
+}
+
+ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size)
+{
+    switch (kind) {
+    case SYS_PIPE:
+        return read_pipe(fd, buffer, size);
+    case SYS_SOCKET:
+        return read_socket(fd, buffer, size);
+    default:
+        return read_once(fd, buffer, size);
+    }
+}
+
+ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size)
+{
+    ssize_t got = read(fd, buffer, size);
+    return kind == SYS_SOCKET ? end_of_local(fd, got) : got;
+}
+
+static ssize_t write_once(int fd, const struct iovec *parts, int count)
+{
+    ssize_t sent;
+    do
+        sent = writev(fd, parts, count);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+/*
+ * The way for kernels that cannot be asked to hold SIGPIPE back: block it, write, and take the one
+ * that this write made, unless one was pending before, which is the program's own.
+ */
+static ssize_t write_masked(int fd, const struct iovec *parts, int count)
+{
+    static const struct timespec no_time = {0, 0};
+    sigset_t pipe_only, before, pending;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigemptyset(&pending);
+    sigpending(&pending);
+    bool theirs = sigismember(&pending, SIGPIPE) == 1;
+    int failed = pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    if (failed != 0) {
+        errno = failed;
+        return -1;
+    }
+    ssize_t sent = write_once(fd, parts, count);
+    int saved = errno;
+    if (sent < 0 && saved == EPIPE && !theirs)
+        while (sigtimedwait(&pipe_only, NULL, &no_time) < 0 && errno == EINTR)
+            continue;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = saved;
+    return sent;
+}
+
+static ssize_t write_pipe(int fd, const struct iovec *parts, int count)
+{
+    if (!atomic_load_explicit(&no_nosignal_write, memory_order_relaxed)) {
+        ssize_t sent;
+        do
+            sent = pwritev2(fd, parts, count, -1, RWF_NOSIGNAL | RWF_NOWAIT);
+        while (sent < 0 && errno == EINTR);
+        if (sent >= 0 || !is_refusal(errno))
+            return sent;
+        atomic_store_explicit(&no_nosignal_write, true, memory_order_relaxed);
+        if (sys_nonblock(fd, true) < 0)
+            return -1;
+    }
+    return write_masked(fd, parts, count);
+}
+
+/* One byte through a pipe of our own tells what the kernel takes. False: not known, no descriptors. */
+static bool ask_kernel(void)
+{
+    static atomic_bool asked;
+    int fd[2];
+    char byte = 0;
+    struct iovec part = {&byte, 1};
+    if (atomic_load(&asked))
+        return true;
+    if (sys_pipe(fd) != 0)
+        return false;
+    write_pipe(fd[1], &part, 1);
+    read_pipe(fd[0], &byte, 1);
+    sys_close(fd[0]);
+    sys_close(fd[1]);
+    atomic_store(&asked, true);
+    return true;
+}
+
+bool sys_needs_no_nonblock(enum sys_kind kind)
+{
+    if (kind != SYS_PIPE)
+        return kind == SYS_SOCKET;
+    return ask_kernel() && !atomic_load(&no_nowait_read) && !atomic_load(&no_nosignal_write);
+}
+
+static ssize_t write_socket(int fd, const struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
+                             .msg_iovlen = (size_t)count};
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int count)
+{
+    if (count > IOV_MAX)
+        count = IOV_MAX; /* the rest goes with the next call */
+    switch (kind) {
+    case SYS_PIPE:
+        return write_pipe(fd, parts, count);
+    case SYS_SOCKET:
+        return write_socket(fd, parts, count);
+    default:
+        return write_once(fd, parts, count);
+    }
+}

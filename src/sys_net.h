@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam's calls for the network, with the rules of sys.h: names to addresses, sockets that listen,
+ * are accepted and connect; random bytes; a timer that a set can hold. Knows nothing of handshakes,
+ * nor of who should connect to whom. Sockets that listen or connect
+ * do not block; an accepted one is as accept4(2) makes it, and sys_read and sys_writev do not block on it.
+ */
+#ifndef PIPC_SYS_NET_H
+#define PIPC_SYS_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sys_family { SYS_ANY, SYS_IPV4, SYS_IPV6 };
+
+/* IPv4 addresses that are mapped into IPv6 are told as IPv4. */
+struct sys_address {
+    enum sys_family family;
+    uint8_t bytes[16]; /* the first four for IPv4 */
+    uint32_t scope;    /* the interface of a link-local address; 0: none */
+    uint16_t port;     /* in the order of this machine */
+};
+
+/*
+ * The addresses of a host, in the resolver's order; NULL: this machine's loopback, "*": one of the
+ * family SYS_ANY. Returns how many, at most `max`. ENOENT: there is no such host; EAGAIN: the resolver
+ * cannot tell now. Blocks as long as the resolver takes.
+ */
+int sys_resolve(const char *host, struct sys_address *addresses, int max);
+bool sys_is_loopback(const struct sys_address *address);
+
+/* The address that this machine would use to reach `to`; sends nothing. ENETUNREACH and the like. */
+int sys_source(const struct sys_address *to, struct sys_address *source);
+
+/* SYS_ANY listens on all addresses of both families. EADDRINUSE, EADDRNOTAVAIL. */
+int sys_listen(const struct sys_address *address);
+/* EAGAIN: nobody is waiting. */
+int sys_accept(int listener, struct sys_address *from);
+/* Begins to connect. */
+int sys_connect(const struct sys_address *address);
+/* 0: connected; EINPROGRESS: not yet. */
+int sys_connected(int fd);
+int sys_own_address(int fd, struct sys_address *address);
+int sys_far_address(int fd, struct sys_address *address); /* ENOTCONN */
+bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
+
+/* Send at once, and notice a host that has vanished, within about a minute. */
+void sys_tune(int fd);
+/* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
+void sys_hang_up(int fd);
+
+int sys_random(void *bytes, size_t size);
+
+/* A descriptor that is readable from `when` (sys_now time; negative: never) on. */
+int sys_timer_open(void);
+void sys_timer_set(int timer, int64_t when);
+
+/* Which descriptors of the set have something to tell; returns how many, without waiting. */
+#define SYS_TAKE_MAX 64 /* at a time */
+int sys_set_take(int set, int *fds, int max);
+
+#endif

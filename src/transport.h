@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a transport promises: two streams of bytes, one each way, with no idea of messages. Nothing
+ * here blocks but `wait`. A new transport is a file that fills in this table and a constructor.
+ *
+ * Reading and writing may happen in two threads at a time (PIPC_DUPLEX): the input operations share
+ * no state with the output operations, and `wait` is called with the events of the caller's side
+ * alone. `settle` and `descriptor` are called under the channel's lock.
+ */
+#ifndef PIPC_TRANSPORT_H
+#define PIPC_TRANSPORT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/*
+ * What `wait` waits for. FILL goes with IN alone and without a deadline: what comes may be taken into the window
+ * at once, which saves a system call where `fills` is set.
+ */
+enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2, TRANSPORT_FILL = 4 };
+
+struct transport {
+    const struct transport_ops *ops;
+    size_t window;     /* `peek` can show so many bytes at once */
+    atomic_bool fills; /* cleared when the kernel changes its mind */
+    size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
+};
+
+struct transport_ops {
+    /*
+     * Show the next bytes without taking them: at least `want` (at most `window`) when they have
+     * arrived. Returns how many lie at *bytes, until the next input operation. Fewer than `want`:
+     * the rest has not arrived, or never will when *end is set. `want` 0 asks what is in memory,
+     * without a system call. -1: the stream is broken.
+     */
+    ssize_t (*peek)(struct transport *transport, size_t want, const uint8_t **bytes, bool *end);
+    /* Take `size` of the bytes that `peek` showed. */
+    void (*skip)(struct transport *transport, size_t size);
+    /* Take up to `size` (> 0) bytes; 0: the end. EAGAIN: nothing has arrived. */
+    ssize_t (*read)(struct transport *transport, void *buffer, size_t size);
+    /* Give away as much as goes; EAGAIN: nothing does. EPIPE: nobody will read it. */
+    ssize_t (*writev)(struct transport *transport, const struct iovec *parts, int count);
+    /* No more bytes from here: the other side finds the end after the last one. */
+    int (*shutdown)(struct transport *transport);
+    /* Wait until one of `events` may have come, or the deadline (negative: for ever): ETIMEDOUT, EINTR. */
+    int (*wait)(struct transport *transport, unsigned events, int64_t deadline);
+    /* One descriptor to poll for input, the same each time, the transport's own. */
+    int (*descriptor)(struct transport *transport);
+    /*
+     * After each call, once the descriptor was asked for: readable now when `loud`; otherwise quiet
+     * until one of `events` comes.
+     */
+    void (*settle)(struct transport *transport, bool loud, unsigned events);
+    /* Who is there, as text. */
+    void (*peer)(struct transport *transport, char *text, size_t size);
+    /* Free the transport and close what it owns. */
+    void (*close)(struct transport *transport);
+};
+
+/* Two descriptors of the program's; owned when this succeeds. They may be the same one. */
+struct transport *transport_fd(int read_fd, int write_fd);
+/* The same for descriptors that libpipc has made, whose O_NONBLOCK nobody else looks at. */
+struct transport *transport_fd_own(int read_fd, int write_fd);
+
+struct ends;
+/* The caller's end of an anonymous pipe, which `ends` outlives. */
+struct transport *transport_ring(struct ends *ends, unsigned end);
+
+#endif

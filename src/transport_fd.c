@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two descriptors, or one for both ways: pipes, FIFOs, sockets, terminals, files. Reads ahead into a buffer of
+ * its own, so that many short messages cost one system call. Knows nothing of frames.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ready.h"
+#include "self.h"
+#include "sys.h"
+#include "transport.h"
+
+/*
+ * As much as a pipe holds by default, so that one read empties it; and what is enough while little comes,
+ * since there may be ten thousand idle connections.
+ */
+#define BUFFER_SIZE       ((size_t)65536)
+#define SMALL_BUFFER_SIZE ((size_t)2048)
+/* Larger messages go straight to their place: from there on a second copy costs more than a second read. */
+#define WINDOW 16384
+
+struct fd_transport {
+    struct transport base;
+    int in, out;
+    enum sys_kind in_kind, out_kind;
+    int in_was_nonblocking, out_was_nonblocking;
+    uint32_t opener; /* the process that gives the descriptors their flags back */
+    uint8_t *buffer; /* allocated at the first read */
+    size_t capacity, begin, end;
+    bool flows; /* the last read filled the buffer, or nearly: more will be there */
+    bool at_end;
+    int failed; /* what a waiting read met; for the next look */
+    struct ready ready;
+};
+
+static struct fd_transport *fd_of(struct transport *transport)
+{
+    return (struct fd_transport *)transport;
+}
+
+/*
+ * A filter may come to refuse, later, what the kernel took when this was opened (seccomp, set up after
+ * the start). Then O_NONBLOCK it is.
+ */
+static void keep_nonblocking(struct fd_transport *t)
+{
+    if (!t->base.fills || (sys_needs_no_nonblock(t->in_kind) && sys_needs_no_nonblock(t->out_kind)))
+        return;
+    t->base.fills = false;
+    sys_nonblock(t->in, true);
+    if (t->out >= 0)
+        sys_nonblock(t->out, true);
+}
+
+/* ---- input ---- */
+
+static int grow(struct fd_transport *t, size_t capacity)
+{
+    uint8_t *grown = sys_grow(t->buffer, capacity);
+    if (grown == NULL)
+        return -1;
+    t->buffer = grown;
+    t->capacity = capacity;
+    return 0;
+}
+
+/* Room for `want` bytes from `begin` on, and more where much comes. */
+static int make_room(struct fd_transport *t, size_t want)
+{
+    if (t->begin == t->end)
+        t->begin = t->end = 0;
+    if (t->capacity < BUFFER_SIZE && (t->flows || want > t->capacity)) {
+        size_t capacity = t->flows || want > SMALL_BUFFER_SIZE ? BUFFER_SIZE : SMALL_BUFFER_SIZE;
+        if (grow(t, capacity) != 0)
+            return -1;
+    }
+    if (t->begin + want > t->capacity) {
+        memmove(t->buffer, t->buffer + t->begin, t->end - t->begin);
+        t->end -= t->begin;
+        t->begin = 0;
+    }
+    return 0;
+}
+
+static void note_read(struct fd_transport *t, size_t got)
+{
+    t->flows = got >= SMALL_BUFFER_SIZE / 2;
+    t->end += got;
+}
+
+/* A large buffer goes back to the heap when it is empty and the flow has ebbed. */
+static void give_up_large(struct fd_transport *t)
+{
+    if (t->begin != t->end || t->flows || t->capacity <= SMALL_BUFFER_SIZE)
+        return;
+    sys_free(t->buffer);
+    t->buffer = NULL;
+    t->capacity = t->begin = t->end = 0;
+}
+
+/* Nothing has arrived, or the stream is broken. */
+static int ebb(struct fd_transport *t, int error)
+{
+    t->flows = false;
+    give_up_large(t);
+    return error == EAGAIN ? 0 : -1;
+}
+
+static int fill(struct fd_transport *t, size_t want)
+{
+    keep_nonblocking(t);
+    while (t->end - t->begin < want && !t->at_end) {
+        if (t->failed != 0) {
+            errno = t->failed;
+            return -1;
+        }
+        if (make_room(t, want) != 0)
+            return -1;
+        ssize_t got = sys_read(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
+        if (got < 0)
+            return ebb(t, errno);
+        t->at_end = got == 0;
+        note_read(t, (size_t)got);
+    }
+    return 0;
+}
+
+static ssize_t fd_peek(struct transport *transport, size_t want, const uint8_t **bytes, bool *end)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->end - t->begin < want && fill(t, want) != 0)
+        return -1;
+    *bytes = t->buffer == NULL ? (const uint8_t *)"" : t->buffer + t->begin;
+    *end = t->at_end;
+    return (ssize_t)(t->end - t->begin);
+}
+
+static void fd_skip(struct transport *transport, size_t size)
+{
+    struct fd_transport *t = fd_of(transport);
+    t->begin += size;
+    give_up_large(t);
+}
+
+static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
+{
+    struct fd_transport *t = fd_of(transport);
+    size_t ahead = t->end - t->begin;
+    if (ahead > 0) {
+        size_t take = size < ahead ? size : ahead;
+        memcpy(buffer, t->buffer + t->begin, take);
+        t->begin += take;
+        return (ssize_t)take;
+    }
+    if (t->at_end)
+        return 0;
+    if (t->failed != 0) {
+        errno = t->failed;
+        return -1;
+    }
+    keep_nonblocking(t);
+    ssize_t got = sys_read(t->in, t->in_kind, buffer, size);
+    t->at_end = got == 0;
+    return got;
+}
+
+/* ---- output ---- */
+
+static ssize_t fd_writev(struct transport *transport, const struct iovec *parts, int count)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->out < 0) {
+        errno = EPIPE;
+        return -1;
+    }
+    keep_nonblocking(t);
+    return sys_writev(t->out, t->out_kind, parts, count);
+}
+
+static void give_back(struct fd_transport *t, int fd, int was_nonblocking)
+{
+    int saved = errno;
+    if (fd >= 0 && was_nonblocking == 0 && self_process() == t->opener)
+        sys_nonblock(fd, false);
+    errno = saved;
+}
+
+static int fd_shutdown(struct transport *transport)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->out_kind == SYS_SOCKET)
+        return sys_shutdown_write(t->out);
+    if (t->out == t->in)
+        return 0; /* a terminal or a file has no half to close */
+    ready_forget_out(&t->ready);
+    give_back(t, t->out, t->out_was_nonblocking);
+    sys_close(t->out);
+    t->out = -1;
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+/* One blocking read is all that an unlimited wait for input costs. */
+static int fill_and_wait(struct fd_transport *t)
+{
+    ssize_t got = sys_read_wait(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
+    if (got < 0 && errno == EINTR)
+        return -1;
+    if (got < 0 && errno != EAGAIN)
+        t->failed = errno;
+    t->at_end = got == 0;
+    note_read(t, got > 0 ? (size_t)got : 0);
+    return 0;
+}
+
+static int fd_wait(struct transport *transport, unsigned events, int64_t deadline)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->base.fills && (events & TRANSPORT_FILL) != 0 && make_room(t, 1) == 0)
+        return fill_and_wait(t);
+    /* poll tells of hang-ups, wanted or not, so what is not wanted is not there: a negative descriptor. */
+    struct pollfd fds[2] = {{.fd = events & TRANSPORT_IN ? t->in : -1, .events = POLLIN},
+                            {.fd = events & TRANSPORT_OUT ? t->out : -1, .events = POLLOUT}};
+    int ready = sys_poll(fds, 2, deadline);
+    if (ready == 0)
+        errno = ETIMEDOUT;
+    return ready > 0 ? 0 : -1;
+}
+
+static int fd_descriptor(struct transport *transport)
+{
+    return ready_descriptor(&fd_of(transport)->ready);
+}
+
+static void fd_settle(struct transport *transport, bool loud, unsigned events)
+{
+    struct fd_transport *t = fd_of(transport);
+    ready_settle(&t->ready, loud, (events & TRANSPORT_IN) != 0,
+                 (events & TRANSPORT_OUT) != 0 && t->out >= 0);
+}
+
+/* ---- the rest ---- */
+
+static void fd_peer(struct transport *transport, char *text, size_t size)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->in_kind == SYS_SOCKET && sys_peer_address(t->in, text, size) == 0)
+        return;
+    if (t->in == t->out)
+        snprintf(text, size, "descriptor %d", t->in);
+    else
+        snprintf(text, size, "descriptors %d and %d", t->in, t->out);
+}
+
+static void fd_close(struct transport *transport)
+{
+    struct fd_transport *t = fd_of(transport);
+    ready_close(&t->ready);
+    give_back(t, t->in, t->in_was_nonblocking);
+    if (t->out != t->in) {
+        give_back(t, t->out, t->out_was_nonblocking);
+        sys_close(t->out);
+    }
+    sys_close(t->in);
+    sys_free(t->buffer);
+    sys_free(t);
+}
+
+static const struct transport_ops fd_ops = {
+    .peek = fd_peek,
+    .skip = fd_skip,
+    .read = fd_read,
+    .writev = fd_writev,
+    .shutdown = fd_shutdown,
+    .wait = fd_wait,
+    .descriptor = fd_descriptor,
+    .settle = fd_settle,
+    .peer = fd_peer,
+    .close = fd_close,
+};
+
+static int check_modes(int in, int out)
+{
+    int in_mode = sys_access_mode(in);
+    int out_mode = in_mode < 0 ? -1 : sys_access_mode(out);
+    if (out_mode < 0)
+        return -1;
+    if (in_mode == O_WRONLY || out_mode == O_RDONLY) {
+        errno = EINVAL;
+        return -1;
+    }
+    return 0;
+}
+
+static int set_nonblock(struct fd_transport *t, bool on)
+{
+    t->in_was_nonblocking = sys_nonblock(t->in, on);
+    if (t->in_was_nonblocking < 0)
+        return -1;
+    t->out_was_nonblocking = t->out == t->in ? 1 : sys_nonblock(t->out, on);
+    if (t->out_was_nonblocking >= 0)
+        return 0;
+    give_back(t, t->in, t->in_was_nonblocking);
+    return -1;
+}
+
+static struct fd_transport *make(int read_fd, int write_fd)
+{
+    struct fd_transport *t = sys_alloc(sizeof *t);
+    if (t == NULL)
+        return NULL;
+    *t = (struct fd_transport){.base = {.ops = &fd_ops, .window = WINDOW, .whole = 0},
+                               .in = read_fd,
+                               .out = write_fd,
+                               .opener = self_process()};
+    ready_init(&t->ready, read_fd, write_fd);
+    if (check_modes(t->in, t->out) == 0 && sys_kind(t->in, &t->in_kind) == 0 &&
+        sys_kind(t->out, &t->out_kind) == 0)
+        return t;
+    sys_free(t);
+    return NULL;
+}
+
+struct transport *transport_fd(int read_fd, int write_fd)
+{
+    struct fd_transport *t = make(read_fd, write_fd);
+    if (t == NULL)
+        return NULL;
+    if (set_nonblock(t, true) == 0)
+        return &t->base;
+    sys_free(t);
+    return NULL;
+}
+
+struct transport *transport_fd_own(int read_fd, int write_fd)
+{
+    struct fd_transport *t = make(read_fd, write_fd);
+    if (t == NULL)
+        return NULL;
+    t->base.fills = sys_needs_no_nonblock(t->in_kind) && sys_needs_no_nonblock(t->out_kind);
+    if (set_nonblock(t, !t->base.fills) != 0) {
+        sys_free(t);
+        return NULL;
+    }
+    t->in_was_nonblocking = t->out_was_nonblocking = 1; /* nothing to give back */
+    return &t->base;
+}

@@ -1,0 +1,121 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Installs libpipc, moves the tree, and builds and runs somebody else's program against it.
+# usage: check_install.sh tree                              install, and look at what was installed
+#        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|find_package|add_subdirectory
+# ctest runs `tree` before the others. Environment: SOURCE_DIR, BUILD_DIR, CC, CXX, CMAKE.
+set -eu
+way=$1
+: "${SOURCE_DIR:?}" "${BUILD_DIR:?}" "${CMAKE:=cmake}" "${CC:=cc}"
+case $CC in *clang*) : "${CXX:=clang++}" ;; *) : "${CXX:=c++}" ;; esac
+consumer=$SOURCE_DIR/tests/consumer
+tree=$BUILD_DIR/installed
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail()
+{
+    echo "install: $*" >&2
+    exit 1
+}
+
+quiet() # a command whose output matters only when it fails
+{
+    "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "$*"; }
+}
+
+find_libdir() # where the libraries are, below the prefix: lib, lib64, lib/x86_64-linux-gnu
+{
+    libdir=$(dirname "$(find "$tree" -name libpipc.a)")
+    export PKG_CONFIG_PATH="$libdir/pkgconfig"
+}
+
+install_tree()
+{
+    rm -rf "$tree" "$tree.before"
+    quiet "$CMAKE" --install "$BUILD_DIR" --prefix "$tree.before"
+    mv "$tree.before" "$tree" # nothing in it may remember where it was
+    if grep -rIl -e "$tree.before" -e "$SOURCE_DIR" "$tree" >&2; then
+        fail "these remember where they were made"
+    fi
+    find_libdir
+    [ -f "$tree/include/pipc.h" ] || fail "no pipc.h"
+    [ "$(find "$tree" -name '*.h')" = "$tree/include/pipc.h" ] || fail "more headers than one"
+    version=$(pkg-config --modversion libpipc)
+    [ "$(readlink "$libdir/libpipc.so")" = libpipc.so.0 ] || fail "libpipc.so does not lead to libpipc.so.0"
+    [ "$(readlink "$libdir/libpipc.so.0")" = "libpipc.so.$version" ] || fail "libpipc.so.0 does not lead to $version"
+    readelf -d "$libdir/libpipc.so" >"$work/dynamic"
+    grep -q 'SONAME.*\[libpipc\.so\.0\]' "$work/dynamic" || fail "the soname is not libpipc.so.0"
+    grep -q NODELETE "$work/dynamic" || fail "the shared library can be unloaded"
+}
+
+run_consumer() # $1 program
+{
+    "$1" || fail "$way: the program failed"
+}
+
+pkgconfig() # $1 compiler and its options, $2 options for pkg-config, $3 the source's suffix
+{
+    find_libdir
+    export LD_LIBRARY_PATH="$libdir"
+    compile=$1
+    source=$work/main.$3
+    cp "$consumer/main.c" "$source"
+    # shellcheck disable=SC2086  # $2 may be nothing
+    eval "set -- $(pkg-config $2 --cflags --libs libpipc)" # it quotes for the shell
+    # shellcheck disable=SC2086  # a command and its options
+    quiet $compile -Wall -Wextra -Wpedantic -Werror -o "$work/consumer" "$source" "$@"
+}
+
+linked() # is the program linked with libpipc.so?
+{
+    readelf -d "$work/consumer" | grep -q 'NEEDED.*libpipc'
+}
+
+build_consumer() # $@ options for cmake
+{
+    quiet "$CMAKE" -S "$consumer" -B "$work/build" -DCMAKE_C_COMPILER="$CC" "$@"
+    quiet "$CMAKE" --build "$work/build"
+    for library in pipc pipc_shared pipc_static; do
+        run_consumer "$work/build/consumer_$library"
+    done
+}
+
+case $way in
+tree)
+    install_tree
+    ;;
+pkgconfig_shared)
+    pkgconfig "$CC -std=c99" "" c
+    linked || fail "not linked with the shared library"
+    run_consumer "$work/consumer"
+    ;;
+pkgconfig_static)
+    cp -R "$tree" "$work/static" # a tree without shared library: the linker would take it
+    tree=$work/static
+    find "$tree" -name 'libpipc.so*' -exec rm -f {} +
+    pkgconfig "$CC -std=c99" --static c
+    linked && fail "linked with the shared library"
+    run_consumer "$work/consumer"
+    pkgconfig "$CC -std=c99 -static" --static c # and nothing shared at all
+    run_consumer "$work/consumer"
+    ;;
+pkgconfig_cxx)
+    pkgconfig "$CXX -std=c++11" "" cc
+    run_consumer "$work/consumer"
+    ;;
+find_package)
+    build_consumer -DCMAKE_PREFIX_PATH="$tree"
+    ;;
+add_subdirectory)
+    build_consumer -DPIPC_SUBDIRECTORY="$SOURCE_DIR"
+    "$CMAKE" --install "$work/build" --prefix "$work/nothing" >/dev/null 2>&1
+    [ ! -e "$work/nothing" ] || fail "libpipc installed itself with its parent"
+    find "$work/build/libpipc" -type f -perm -100 ! -name '*.so*' | grep . >&2 && fail "libpipc built its programs"
+    ;;
+*)
+    fail "what is $way?"
+    ;;
+esac
+echo "install: $way works"

@@ -1,0 +1,76 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Holds the seam: of all objects of the library, sys alone may call the system or the allocator, and
+# each such call is one that the tests can replace: wrapped.txt names it for the linker, and the double
+# of the seam (sys_double*) has it. Reads the objects' symbols, which neither a macro nor a function
+# pointer can hide.
+# usage: check_seam.sh object...  those of the library and of the tests' harness
+set -eu
+cd "${SOURCE_DIR:-$(dirname "$0")/..}"
+
+# Functions of the C library (extended regular expressions) that touch neither the system nor the heap,
+# and what compilers and their sanitizers put in.
+pure='mem[a-z]+|str(n?len|n?cmp|chr|rchr|n?cpy|spn|cspn|str|error_r|error)|v?snprintf|abs
+pthread_mutex_(init|destroy|lock|trylock|unlock)
+__errno_location|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__stack_chk_.*
+__(asan|ubsan|tsan|sanitizer|gcov|llvm|profile)_.*|__atomic_.*|_?_?aeabi_.*'
+
+# More, by file. (__fxstat is fstat in glibc before 2.33, whose failures the tests cannot inject.)
+own='
+anonymous: pthread_setcancelstate
+self: pthread_[a-z_]+|__register_atfork
+sys: __fxstat|sysconf|getpid
+sys_file: __fxstat(at)?|__xmknodat|geteuid|getpid
+sys_io: sig(add|empty|fill|is)[a-z]*
+sys_net: (hton|ntoh)[sl]
+'
+
+is_seam() # $1 file's name
+{
+    case $1 in sys | sys_*) ;; *) return 1 ;; esac
+}
+
+pattern() # $1 file's name: what it may call besides the library itself
+{
+    printf '%s\n' "$own" | awk -v name="$1:" '$1 == name { print $2 }'
+    printf '%s\n' "$pure"
+    if is_seam "$1"; then grep -E '^[a-z]' tests/wrapped.txt; fi
+}
+
+[ $# -gt 0 ] || { echo "usage: $0 object..." >&2; exit 2; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for object; do
+    shift
+    case $object in
+    */sys_double*) nm -gP --defined-only "$object" | sed -n 's/^__wrap_\([^ ]*\) T.*/\1/p' >>"$work/double" ;;
+    */pipc_harness.dir/*) ;;
+    *) set -- "$@" "$object" ;;
+    esac
+done
+failed=0
+grep -E '^[a-z]' tests/wrapped.txt | sort >"$work/wrapped"
+if [ -e "$work/double" ] && ! sort "$work/double" | diff "$work/wrapped" - >"$work/diff"; then
+    sed -n 's/^</only in wrapped.txt:/p; s/^>/only in the double:/p' "$work/diff" >&2
+    failed=1
+fi
+
+nm -gP --defined-only "$@" | awk 'NF > 1 { print $1 }' | sort -u >"$work/defined"
+for object; do
+    name=$(basename "$object" .o)
+    name=${name%.c}
+    pattern "$name" >"$work/allowed"
+    calls=$(nm -P "$object" | awk '$2 == "U" || $2 == "w" { print $1 }' |
+        grep -vxFf "$work/defined" | grep -vxEf "$work/allowed" || :)
+    for call in $calls; do
+        if is_seam "$name"; then
+            echo "$name calls $call, which tests/wrapped.txt does not name" >&2
+        else
+            echo "$name calls $call: that is for sys" >&2
+        fi
+        failed=1
+    done
+done
+[ "$failed" = 0 ] && echo "seam: tight"
+exit "$failed"

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "fifos.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+void fifos_begin(struct fifos *fifos)
+{
+    const char *where = getenv("TMPDIR");
+    snprintf(fifos->directory, sizeof fifos->directory, "%s/fifos-XXXXXX",
+             where != NULL && strlen(where) < 40 ? where : "/tmp");
+    assert_non_null(mkdtemp(fifos->directory));
+    fifos->options = (pipc_options_t)PIPC_OPTIONS_INIT;
+    fifos->options.directory = fifos->directory;
+}
+
+void fifos_end(struct fifos *fifos)
+{
+    fifos_assert_empty(fifos);
+    assert_int_equal(rmdir(fifos->directory), 0);
+}
+
+static int count_in(const char *path)
+{
+    int count = 0;
+    DIR *list = opendir(path);
+    if (list == NULL)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
+        char inner[400];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        count += 1 + (entry->d_type == DT_DIR ? count_in(inner) : 0);
+    }
+    closedir(list);
+    return count;
+}
+
+int fifos_count(const struct fifos *fifos)
+{
+    return count_in(fifos->directory);
+}
+
+void fifos_assert_empty(const struct fifos *fifos)
+{
+    assert_int_equal(fifos_count(fifos), 0);
+}
+
+const char *fifos_path(const struct fifos *fifos, const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", fifos->directory, name);
+    return path;
+}
+
+/* There is no event to wait for from outside, so this looks again and again. */
+void fifos_await_offer(const struct fifos *fifos, const char *name)
+{
+    char door[300];
+    int fd;
+    snprintf(door, sizeof door, "%s/%s/door", fifos->directory, name);
+    while ((fd = open(door, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+        nanosleep(&(struct timespec){0, 200000}, NULL);
+    close(fd);
+}
+
+/* --- Both ends here --------------------------------------------------------------------------- */
+
+struct opening {
+    const struct fifos *fifos;
+    const char *name;
+    pipc_t *pipe;
+};
+
+static void *open_in_thread(void *arg)
+{
+    struct opening *opening = arg;
+    opening->pipe = pipc_open_fifo(opening->name, FIFOS_LONG_MS, &opening->fifos->options);
+    return NULL;
+}
+
+void fifos_open_both(const struct fifos *fifos, const char *name, pipc_t *end[2])
+{
+    pthread_t thread;
+    struct opening opening = {fifos, name, NULL};
+    assert_int_equal(pthread_create(&thread, NULL, open_in_thread, &opening), 0);
+    end[0] = pipc_open_fifo(name, FIFOS_LONG_MS, &fifos->options);
+    if (end[0] == NULL)
+        fail_msg("pipc_open_fifo: %s", strerror(errno));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    end[1] = opening.pipe;
+    assert_non_null(end[1]);
+}
+
+void fifos_open_kind(pipc_t *end[2], const pipc_options_t *options)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    if (options != NULL) {
+        fifos.options = *options;
+        fifos.options.directory = fifos.directory;
+    }
+    fifos_open_both(&fifos, "kind", end);
+    fifos_end(&fifos);
+}
+
+/* --- Comers ------------------------------------------------------------------------------------ */
+
+/* Each sends its number, sends the other's back, and gets its own back: so these two have met. */
+static int introduce(pipc_t *pipe)
+{
+    pid_t me = getpid(), other = 0, back = 0;
+    char byte;
+    if (pipc_set_timeout(pipe, FIFOS_LONG_MS, FIFOS_LONG_MS) != 0 ||
+        pipc_write(pipe, &me, sizeof me) != sizeof me)
+        return 200;
+    if (pipc_read(pipe, &other, sizeof other) != sizeof other || other == me)
+        return 201;
+    if (pipc_write(pipe, &other, sizeof other) != sizeof other || pipc_shutdown(pipe) != 0)
+        return 202;
+    if (pipc_read(pipe, &back, sizeof back) != sizeof back || back != me)
+        return 203;
+    return pipc_read(pipe, &byte, 1) == -1 && errno == EPIPE ? 0 : 204;
+}
+
+int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms)
+{
+    pipc_t *pipe = pipc_open_fifo(name, timeout_ms, &fifos->options);
+    if (pipe == NULL)
+        return errno;
+    int result = introduce(pipe);
+    pipc_close(pipe);
+    return result;
+}
+
+struct coming {
+    const struct fifos *fifos;
+    const char *name;
+    int timeout_ms;
+};
+
+static int run_comer(void *arg)
+{
+    struct coming *coming = arg;
+    return fifos_come(coming->fifos, coming->name, coming->timeout_ms);
+}
+
+pid_t fifos_fork_comer(const struct fifos *fifos, const char *name, int timeout_ms)
+{
+    struct coming coming = {fifos, name, timeout_ms};
+    return harness_fork(run_comer, &coming);
+}
+
+void fifos_assert_two_meet(const struct fifos *fifos, const char *name)
+{
+    pid_t other = fifos_fork_comer(fifos, name, FIFOS_LONG_MS);
+    assert_int_equal(fifos_come(fifos, name, FIFOS_LONG_MS), 0);
+    assert_int_equal(harness_wait(other), 0);
+    fifos_assert_empty(fifos);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What tests of pipc_open_fifo share: directories of their own, and comers in threads and processes.
+ */
+#ifndef PIPC_TESTS_FIFOS_H
+#define PIPC_TESTS_FIFOS_H
+
+#include "harness.h"
+
+/* Long enough for any meeting that happens at all. */
+#define FIFOS_LONG_MS (10000 * harness_scale())
+
+struct fifos {
+    char directory[64];
+    pipc_options_t options; /* with that directory */
+};
+
+/* A new directory of mode 0700; and its removal, which asserts that nothing is left in it. */
+void fifos_begin(struct fifos *fifos);
+void fifos_end(struct fifos *fifos);
+/* What is in the directory, and in the directories in it. */
+int fifos_count(const struct fifos *fifos);
+void fifos_assert_empty(const struct fifos *fifos);
+/* NAME in the directory, or in a directory of it; in a static buffer. */
+const char *fifos_path(const struct fifos *fifos, const char *name);
+/* Waits until somebody waits at the name. */
+void fifos_await_offer(const struct fifos *fifos, const char *name);
+
+/* Opens both ends in this process, one in a thread. */
+void fifos_open_both(const struct fifos *fifos, const char *name, pipc_t *end[2]);
+/* For a table of kinds. */
+void fifos_open_kind(pipc_t *end[2], const pipc_options_t *options);
+
+/* A child that comes to the name and then says who it is, and wants the same of the other: both are told
+ * whether they have met each other. Exits with 0 when all is well, else with a number that is an
+ * errno or at least 200. */
+pid_t fifos_fork_comer(const struct fifos *fifos, const char *name, int timeout_ms);
+/* The same in this process. */
+int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms);
+/* Two comers to the name meet and leave nothing. */
+void fifos_assert_two_meet(const struct fifos *fifos, const char *name);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every test program stands on, over cmocka. Each test runs in a child of its own, in a process
+ * group of its own, under a time-out. It fails when an assertion fails (in any of its threads), when
+ * it crashes, hangs or exits early, when a process that it forked is still running at its end, and
+ * when a descriptor or a heap block of the library or of the test is left over. It knows nothing of
+ * how the library works inside; faults are injected by sys_double.
+ *
+ *     #include "harness.h"
+ *
+ *     TEST(an_empty_pipe_has_nothing_pending) { ... }
+ *     TEST_OF_KIND(a_zero_length_message_is_a_message) { pipc_t *end[2]; kind->open(end, NULL); ... }
+ *
+ *     HARNESS_MAIN("messages", IT(an_empty_pipe_has_nothing_pending),
+ *                  EACH(a_zero_length_message_is_a_message))
+ *
+ * runs "an_empty_pipe_has_nothing_pending", "pair: a_zero_length_message_is_a_message" and so on.
+ * A program's first argument, or PIPC_TEST_FILTER, is a pattern (* and ?) of the tests to run.
+ * PIPC_TEST_SEED repeats a run's random numbers; PIPC_TEST_SCALE lengthens the time-outs.
+ */
+#ifndef PIPC_TESTS_HARNESS_H
+#define PIPC_TESTS_HARNESS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include <cmocka.h>
+
+#include "pipc.h"
+
+/* Long enough for a busy machine of two cores, short enough that somebody still waits for it. */
+#define HARNESS_TIMEOUT_MS 20000
+
+/* A way to get the two ends of a pipe, so that one test body runs over all of them. */
+struct kind {
+    const char *name;
+    void (*open)(pipc_t *end[2], const pipc_options_t *options); /* asserts that it works */
+    bool same_handle; /* both ends are one handle, so the sides must be two threads or processes */
+    bool in_threads;  /* harness_two_sides runs the far side in a thread, not in a forked child */
+};
+
+struct harness_test {
+    const char *name;
+    void (*body)(void);                   /* this one ... */
+    void (*of_kind)(const struct kind *); /* ... or this one */
+    const struct kind *kinds;             /* ends with a kind without name */
+    int timeout_ms;                       /* before scaling */
+};
+
+#define TEST(name)         static void name(void)
+#define TEST_OF_KIND(name) static void name(const struct kind *kind)
+
+/* clang-format off */
+#define IT(name)                 IT_WITHIN(name, HARNESS_TIMEOUT_MS)
+#define IT_WITHIN(name, ms)      {#name, name, NULL, NULL, ms}
+#define EACH(name)               EACH_OF(name, harness_kinds, HARNESS_TIMEOUT_MS)
+#define EACH_SIDES(name)         EACH_OF(name, harness_all_kinds, HARNESS_TIMEOUT_MS)
+#define EACH_OF(name, kinds, ms) {#name, NULL, name, kinds, ms}
+/* clang-format on */
+
+#define HARNESS_MAIN(suite, ...)                                                      \
+    int main(int argc, char **argv)                                                   \
+    {                                                                                 \
+        static const struct harness_test tests[] = {__VA_ARGS__};                     \
+        return harness_run(argc, argv, suite, tests, sizeof tests / sizeof tests[0]); \
+    }
+
+int harness_run(int argc, char **argv, const char *suite, const struct harness_test *tests,
+                size_t count);
+
+/* --- Inside a test ------------------------------------------------------------------------- */
+
+/* Ends the test as skipped (from the test's own process only); the reason is printed. */
+_Noreturn void harness_skip(const char *reason);
+
+/* The call returns -1 with this errno; the constructor returns NULL with it. */
+#define assert_errno(call, code) harness_assert_errno((call), (code), #call, __FILE__, __LINE__)
+#define assert_null_errno(call, code) \
+    harness_assert_errno((call) == NULL ? -1 : 0, (code), #call, __FILE__, __LINE__)
+void harness_assert_errno(intmax_t result, int code, const char *call, const char *file, int line);
+
+/* How much slower this run is: 1, or 4 under a sanitizer, or 20 under valgrind, or PIPC_TEST_SCALE.
+ * Time-outs of tests grow by it; long loops may shrink by it. */
+int harness_scale(void);
+
+/* Milliseconds and microseconds of the monotonic clock, always the real one. */
+int64_t harness_now_ms(void);
+int64_t harness_now_us(void);
+
+/* Whether poll says POLLIN (or an end or an error) for fd within that time. -1: as long as it takes. */
+bool harness_readable(int fd, int timeout_ms);
+
+/* The same numbers for one seed and one order of calls; may be called from any thread. */
+uint64_t harness_random(void);
+size_t harness_random_below(size_t limit); /* 0 ... limit - 1; limit at least 1 */
+
+/* Bytes that differ with the tag and with the place, and the assertion that they came unchanged. */
+void harness_fill(void *buffer, size_t size, uint64_t tag);
+void harness_check(const void *buffer, size_t size, uint64_t tag);
+
+/* --- Processes, threads and order between them ---------------------------------------------- */
+
+/* A child that runs fn and exits with what fn returns; a failed assertion in it ends it by SIGABRT.
+ * The test must wait for it. harness_wait returns the exit status, or minus the signal's number. */
+pid_t harness_fork(int (*fn)(void *arg), void *arg);
+int harness_wait(pid_t pid);
+
+/* Passes as many waiters as it was opened times; works between threads and over fork. */
+struct harness_gate {
+    int fd[2];
+};
+void harness_gate_init(struct harness_gate *gate);
+void harness_gate_open(struct harness_gate *gate);
+void harness_gate_wait(struct harness_gate *gate);
+void harness_gate_close(struct harness_gate *gate); /* in every process that has it */
+
+/* --- What is left over ----------------------------------------------------------------------- */
+
+/* Fails unless descriptors and heap are as they were when the test began. Made at the end of each
+ * test; a forked child that has given back all that it inherited may make it too. */
+void harness_assert_nothing_left(void);
+
+/* From here on harness_assert_nothing_left compares with what is there now; the check at the end of the
+ * test still compares with its beginning. */
+void harness_new_baseline(void);
+
+/* Live heap of the library and the test, as asked for with malloc, calloc and realloc (which
+ * sys_double counts). Blocks that the C library made, strdup's for one, do not count. */
+size_t harness_heap_blocks(void);
+size_t harness_heap_bytes(void);
+size_t harness_mapped_bytes(void); /* by mmap, as long as they are not given to munmap */
+size_t harness_heap_peak(void);    /* most bytes since harness_heap_peak_reset */
+void harness_heap_peak_reset(void);
+int harness_open_descriptors(void);
+
+/* --- Between the harness's own files ----------------------------------------------------------- */
+
+bool harness_sanitized(void);
+void harness_choose_seed(void);
+void harness_restart_random(void); /* each test begins at the seed */
+
+/* --- For tests of the harness itself --------------------------------------------------------- */
+
+enum harness_verdict { HARNESS_PASSED, HARNESS_FAILED, HARNESS_SKIPPED };
+
+/* Runs a body as a test and tells how it went; reason is an empty string when it passed. */
+enum harness_verdict harness_try(void (*body)(void), int timeout_ms, char *reason, size_t size);
+
+#include "harness_kinds.h"
+
+#endif

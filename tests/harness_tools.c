@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What tests are written with: the clock, repeatable random numbers, patterns, assertions on errno,
+ * gates. Nothing here knows how a test is run.
+ */
+#include "harness.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* --- The clock, the random numbers, the patterns ------------------------------------------------ */
+
+/* Past sys_double, which moves the library's clock. */
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+
+int64_t harness_now_us(void)
+{
+    struct timespec now;
+    __real_clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t harness_now_ms(void)
+{
+    return harness_now_us() / 1000;
+}
+
+bool harness_sanitized(void)
+{
+    return SANITIZED;
+}
+
+int harness_scale(void)
+{
+    const char *wish = getenv("PIPC_TEST_SCALE");
+    const char *preload = getenv("LD_PRELOAD");
+    if (wish != NULL && atoi(wish) > 0)
+        return atoi(wish);
+    if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+        return 20;
+    return harness_sanitized() ? 4 : 1;
+}
+
+static uint64_t seed;
+static _Atomic uint64_t random_state;
+
+/* SplitMix64's finaliser: spreads a counter over all 64 bits. */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+uint64_t harness_random(void)
+{
+    return mix(atomic_fetch_add(&random_state, 0x9e3779b97f4a7c15u));
+}
+
+size_t harness_random_below(size_t limit)
+{
+    return (size_t)(harness_random() % limit);
+}
+
+void harness_choose_seed(void)
+{
+    const char *wish = getenv("PIPC_TEST_SEED");
+    seed = wish != NULL ? strtoull(wish, NULL, 0)
+                        : mix((uint64_t)harness_now_us() ^ ((uint64_t)getpid() << 40));
+    printf("PIPC_TEST_SEED=0x%016llx\n", (unsigned long long)seed);
+}
+
+void harness_restart_random(void)
+{
+    atomic_store(&random_state, seed);
+}
+
+/* Eight bytes of the pattern at once. Their order in memory is that of this machine, on both sides. */
+static void pattern(uint64_t word, uint64_t tag, unsigned char bytes[8])
+{
+    uint64_t mixed = mix(tag * 0x9e3779b97f4a7c15u + word);
+    memcpy(bytes, &mixed, 8);
+}
+
+void harness_fill(void *buffer, size_t size, uint64_t tag)
+{
+    unsigned char *bytes = buffer, word[8];
+    for (size_t at = 0; at < size; at += 8) {
+        pattern(at / 8, tag, word);
+        memcpy(bytes + at, word, size - at < 8 ? size - at : 8);
+    }
+}
+
+static void find_difference(const unsigned char *bytes, const unsigned char *word, size_t at,
+                            size_t size, uint64_t tag)
+{
+    for (size_t i = 0; i < 8 && at + i < size; i++)
+        if (bytes[at + i] != word[i])
+            fail_msg("byte %zu of %zu is 0x%02x, not 0x%02x (tag %llu)", at + i, size,
+                     bytes[at + i], word[i], (unsigned long long)tag);
+}
+
+void harness_check(const void *buffer, size_t size, uint64_t tag)
+{
+    const unsigned char *bytes = buffer;
+    unsigned char word[8];
+    for (size_t at = 0; at < size; at += 8) {
+        pattern(at / 8, tag, word);
+        if (memcmp(bytes + at, word, size - at < 8 ? size - at : 8) != 0)
+            find_difference(bytes, word, at, size, tag);
+    }
+}
+
+/* --- Assertions and waiting ---------------------------------------------------------------------- */
+
+void harness_assert_errno(intmax_t result, int code, const char *call, const char *file, int line)
+{
+    int got = errno;
+    if (result == -1 && got == code)
+        return;
+    if (result == -1)
+        print_error("%s: errno is %d (%s), not %d (%s)\n", call, got, strerror(got), code,
+                    strerror(code));
+    else
+        print_error("%s: returned %jd, not an error\n", call, result);
+    _fail(file, line);
+}
+
+bool harness_readable(int fd, int timeout_ms)
+{
+    struct pollfd entry = {fd, POLLIN, 0};
+    int64_t deadline = harness_now_ms() + timeout_ms;
+    int ready;
+    while ((ready = poll(&entry, 1, timeout_ms)) < 0 && errno == EINTR)
+        if (timeout_ms > 0)
+            timeout_ms = (int)(deadline > harness_now_ms() ? deadline - harness_now_ms() : 0);
+    assert_true(ready >= 0);
+    return ready > 0;
+}
+
+void harness_gate_init(struct harness_gate *gate)
+{
+    if (pipe2(gate->fd, O_CLOEXEC) != 0)
+        fail_msg("pipe2: %s", strerror(errno));
+}
+
+void harness_gate_open(struct harness_gate *gate)
+{
+    assert_int_equal(write(gate->fd[1], "", 1), 1);
+}
+
+void harness_gate_wait(struct harness_gate *gate)
+{
+    char byte;
+    ssize_t n;
+    while ((n = read(gate->fd[0], &byte, 1)) < 0 && errno == EINTR)
+        continue;
+    assert_int_equal(n, 1);
+}
+
+void harness_gate_close(struct harness_gate *gate)
+{
+    close(gate->fd[0]);
+    close(gate->fd[1]);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The heap's ledger: a hash table of the live blocks of the library and the test, by address.
+ */
+#include "ledger.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+/* The ledger's own memory is not in the ledger. */
+void *__real_malloc(size_t size);
+void __real_free(void *block);
+
+/* Addresses are kept inverted, so that no leak checker takes the ledger for an owner. */
+struct entry {
+    uintptr_t inverted; /* 0: empty */
+    size_t size;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct entry *entries;
+    size_t capacity; /* a power of two, at least twice the blocks */
+    size_t blocks, bytes, peak;
+} ledger = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void lock_ledger(void)
+{
+    pthread_mutex_lock(&ledger.lock);
+}
+
+static void unlock_ledger(void)
+{
+    pthread_mutex_unlock(&ledger.lock);
+}
+
+/* A program forks while other threads allocate. */
+__attribute__((constructor)) static void keep_ledger_over_fork(void)
+{
+    pthread_atfork(lock_ledger, unlock_ledger, unlock_ledger);
+}
+
+static size_t home_of(uintptr_t inverted)
+{
+    return (size_t)((inverted >> 4) * 0x9e3779b97f4a7c15u) & (ledger.capacity - 1);
+}
+
+static void insert(struct entry new_entry)
+{
+    size_t at = home_of(new_entry.inverted);
+    while (ledger.entries[at].inverted != 0)
+        at = (at + 1) & (ledger.capacity - 1);
+    ledger.entries[at] = new_entry;
+}
+
+static void enlarge(void)
+{
+    struct entry *old = ledger.entries;
+    size_t old_capacity = ledger.capacity;
+    ledger.capacity = old_capacity == 0 ? 65536 : old_capacity * 2;
+    ledger.entries = __real_malloc(ledger.capacity * sizeof *old);
+    if (ledger.entries == NULL)
+        abort();
+    memset(ledger.entries, 0, ledger.capacity * sizeof *old);
+    for (size_t i = 0; i < old_capacity; i++)
+        if (old[i].inverted != 0)
+            insert(old[i]);
+    __real_free(old);
+}
+
+void ledger_enter(const void *block, size_t size)
+{
+    if (block == NULL)
+        return;
+    lock_ledger();
+    if (ledger.capacity <= 2 * ledger.blocks)
+        enlarge();
+    insert((struct entry){~(uintptr_t)block, size});
+    ledger.blocks++;
+    ledger.bytes += size;
+    if (ledger.bytes > ledger.peak)
+        ledger.peak = ledger.bytes;
+    unlock_ledger();
+}
+
+/* Later entries of the same run move up, so that no search ends at the hole. */
+static void close_hole(size_t hole)
+{
+    size_t mask = ledger.capacity - 1;
+    for (size_t at = (hole + 1) & mask; ledger.entries[at].inverted != 0; at = (at + 1) & mask) {
+        size_t home = home_of(ledger.entries[at].inverted);
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            ledger.entries[hole] = ledger.entries[at];
+            hole = at;
+        }
+    }
+    ledger.entries[hole].inverted = 0;
+}
+
+bool ledger_strike(const void *block, size_t *size)
+{
+    bool found = false;
+    lock_ledger();
+    if (block != NULL && ledger.capacity > 0) {
+        size_t at = home_of(~(uintptr_t)block);
+        while (ledger.entries[at].inverted != 0 && ledger.entries[at].inverted != ~(uintptr_t)block)
+            at = (at + 1) & (ledger.capacity - 1);
+        found = ledger.entries[at].inverted != 0;
+        if (found) {
+            *size = ledger.entries[at].size;
+            close_hole(at);
+            ledger.blocks--;
+            ledger.bytes -= *size;
+        }
+    }
+    unlock_ledger();
+    return found;
+}
+
+size_t harness_heap_blocks(void)
+{
+    return ledger.blocks;
+}
+
+size_t harness_heap_bytes(void)
+{
+    return ledger.bytes;
+}
+
+size_t harness_heap_peak(void)
+{
+    return ledger.peak;
+}
+
+void harness_heap_peak_reset(void)
+{
+    ledger.peak = ledger.bytes;
+}

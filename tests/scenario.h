@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One script through the whole of pipc.h, for the tests of faults: opening, messages of many sizes both
+ * ways, waiting, descriptor, goodbye, end, closing. Every call in it may fail. What must hold all the
+ * same is asserted here: only messages that were accepted arrive, whole, in order and once; none is
+ * lost unless a direction is dead; what is dead stays so, with one errno; a descriptor that is silent
+ * has nothing to tell; nothing is left over. Its calls are armed (sys_double.h) and never wait for ever.
+ */
+#ifndef PIPC_TESTS_SCENARIO_H
+#define PIPC_TESTS_SCENARIO_H
+
+#include <stdbool.h>
+
+#include "harness.h"
+
+struct scenario_result {
+    bool opened;
+    bool complete; /* every step worked, and every message arrived */
+    int error;     /* errno of the constructor when it failed */
+};
+
+/* The kinds that it knows to open; their `open` is not for others. */
+extern const struct kind scenario_kinds[];
+#define EACH_SCENARIO(name, ms) EACH_OF(name, scenario_kinds, ms)
+
+/* What the script's own waits are: it runs in one thread, or in two that take turns. */
+#define SCENARIO_WAIT_MS 50
+
+struct scenario_result scenario_run(const struct kind *kind);
+
+/* Only opening, a first call, and closing. */
+struct scenario_result scenario_open(const struct kind *kind);
+
+/* The constructor alone: both ends, or -1 and errno, and everything as it was before. */
+int scenario_try_open(const struct kind *kind, pipc_t *end[2]);
+
+/* Printed when an assertion fails from here on; NULL: nothing. */
+void scenario_name(const char *text);
+
+#endif

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the double was told: which armed call is to fail, how often and with which error, and how
+ * many there were. The calls themselves are in sys_double_calls.c.
+ */
+#include "sys_double.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness.h"
+
+/* An interruption comes last, and comes once.
+ * The library writes to bells alone, which have room as long as they are quiet. Nothing is listed where the kernel has no reason. */
+static const struct {
+    const char *name;
+    int errors[8];
+} known[CALL_COUNT] = {
+    [CALL_malloc] = {"malloc", {ENOMEM}},
+    [CALL_calloc] = {"calloc", {ENOMEM}},
+    [CALL_realloc] = {"realloc", {ENOMEM}},
+    [CALL_read] = {"read", {EIO, EAGAIN, ECONNRESET, ETIMEDOUT, EINTR}},
+    [CALL_recv] = {"recv", {ECONNRESET, EAGAIN, ETIMEDOUT, ENOMEM, EINTR}},
+    [CALL_preadv2] = {"preadv2", {EIO, EAGAIN, EOPNOTSUPP, ENOSYS, ENOMEM, EINTR}},
+    [CALL_readv] = {"readv", {EIO, EAGAIN, ECONNRESET, ETIMEDOUT, EINTR}},
+    [CALL_write] = {"write", {EINTR}},
+    [CALL_writev] = {"writev", {EIO, EAGAIN, EPIPE, ENOSPC, ENOMEM, EINTR}},
+    [CALL_pwritev2] = {"pwritev2", {EIO, EAGAIN, EPIPE, EOPNOTSUPP, ENOSYS, ENOMEM, EINTR}},
+    [CALL_sendmsg] = {"sendmsg", {EPIPE, EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EINTR}},
+    [CALL_poll] = {"poll", {ENOMEM, EINVAL, EINTR}},
+    [CALL_epoll_create1] = {"epoll_create1", {EMFILE, ENFILE, ENOMEM, ENOSYS}},
+    [CALL_epoll_ctl] = {"epoll_ctl", {ENOMEM, ENOSPC, EPERM}},
+    [CALL_epoll_wait] = {"epoll_wait", {ENOMEM, EINTR}},
+    [CALL_eventfd] = {"eventfd", {EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM}},
+    [CALL_pipe2] = {"pipe2", {EMFILE, ENFILE}},
+    [CALL_close] = {"close", {EIO, EINTR}},
+    [CALL_fcntl] = {"fcntl", {ENOLCK, EPERM}},
+    [CALL_fstat] = {"fstat", {EBADF, ENOMEM, EOVERFLOW}},
+    [CALL_getsockopt] = {"getsockopt", {ENOMEM, ENOBUFS}},
+    [CALL_getpeername] = {"getpeername", {ENOTCONN, ENOBUFS}},
+    [CALL_getnameinfo] = {"getnameinfo", {EAI_AGAIN, EAI_MEMORY}},
+    [CALL_shutdown] = {"shutdown", {ENOTCONN, ENOBUFS}},
+    [CALL_memfd_create] = {"memfd_create", {EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM}},
+    [CALL_ftruncate] = {"ftruncate", {ENOSPC, EFBIG, EPERM}},
+    [CALL_shm_open] = {"shm_open", {EMFILE, EACCES, ENOSPC}},
+    [CALL_shm_unlink] = {"shm_unlink", {EACCES}},
+    [CALL_posix_fallocate] = {"posix_fallocate", {ENOSPC, EOPNOTSUPP}},
+    [CALL_mmap] = {"mmap", {ENOMEM, EPERM}},
+    [CALL_munmap] = {"munmap", {0}},
+    [CALL_madvise] = {"madvise", {EINVAL}},
+    [CALL_syscall] = {"syscall", {ENOSYS, EPERM, EMFILE, ENOMEM, ESRCH, EINVAL}},
+    [CALL_timerfd_create] = {"timerfd_create", {EMFILE, ENOMEM, ENOSYS}},
+    [CALL_timerfd_settime] = {"timerfd_settime", {EINVAL}},
+    [CALL_sigpending] = {"sigpending", {0}},
+    [CALL_sigtimedwait] = {"sigtimedwait", {EAGAIN, EINTR}},
+    [CALL_socket] = {"socket", {EMFILE, ENFILE, ENOMEM, ENOBUFS, EACCES}},
+    [CALL_bind] = {"bind", {EADDRINUSE, EACCES, ENOMEM}},
+    [CALL_listen] = {"listen", {EADDRINUSE}},
+    [CALL_accept4] = {"accept4", {EMFILE, ECONNABORTED, EPROTO, ENETDOWN, ENOBUFS, EPERM, EINTR}},
+    [CALL_connect] = {"connect",
+                      {ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EADDRNOTAVAIL, EACCES, EPERM}},
+    [CALL_getsockname] = {"getsockname", {ENOBUFS}},
+    [CALL_setsockopt] = {"setsockopt", {ENOMEM, ENOPROTOOPT}},
+    [CALL_getaddrinfo] = {"getaddrinfo", {EAI_AGAIN, EAI_NONAME, EAI_MEMORY, EAI_FAIL}},
+    [CALL_getrandom] = {"getrandom", {ENOSYS}},
+    [CALL_pthread_sigmask] = {"pthread_sigmask", {0}},
+    [CALL_openat] = {"openat", {EMFILE, ENFILE, EACCES, ENOMEM, EINTR}},
+    [CALL_mkdirat] = {"mkdirat", {EACCES, ENOSPC, EDQUOT, EROFS, EMLINK}},
+    [CALL_mkfifoat] = {"mkfifoat", {EACCES, ENOSPC, EDQUOT, EROFS}},
+    [CALL_unlinkat] = {"unlinkat", {EACCES, EBUSY, EIO, EROFS}},
+    [CALL_fstatat] = {"fstatat", {EACCES, EIO, ENOMEM}},
+    [CALL_renameat] = {"renameat", {EACCES, ENOSPC, EIO, EROFS}},
+    [CALL_fchmodat] = {"fchmodat", {EOPNOTSUPP, EPERM, EIO, EROFS}},
+    [CALL_fdopendir] = {"fdopendir", {ENOMEM}},
+    [CALL_readdir] = {"readdir", {EIO}},
+    [CALL_closedir] = {"closedir", {0}},
+    [CALL_kill] = {"kill", {EPERM}},
+};
+
+struct fault {
+    enum sys_double_call call; /* becomes the one that failed first */
+    unsigned long nth, more;
+    int error; /* 0: plausible, number `which` */
+    unsigned which;
+    bool begun;
+};
+
+static struct {
+    struct fault faults[8];
+    size_t fault_count;
+    unsigned long death, stop; /* 0: none */
+    enum sys_double_call stop_call;
+    atomic_ulong total, calls[CALL_COUNT], bad_closes;
+    enum sys_double_call failed;
+    int error;
+    int given[CALL_COUNT]; /* the last error of each */
+    unsigned long failures[CALL_COUNT];
+    unsigned interrupt;
+} state = {.failed = CALL_NONE};
+
+static _Thread_local bool armed;
+
+const char *sys_double_name(enum sys_double_call call)
+{
+    return call < CALL_COUNT ? known[call].name : "nothing";
+}
+
+void sys_double_reset(void)
+{
+    memset(&state, 0, sizeof state);
+    state.failed = CALL_NONE;
+    armed = false;
+    sys_double_reset_calls();
+}
+
+void sys_double_arm(void)
+{
+    armed = true;
+}
+
+bool sys_double_armed(void)
+{
+    return armed;
+}
+
+void sys_double_disarm(void)
+{
+    armed = false;
+}
+
+unsigned long sys_double_calls(enum sys_double_call call)
+{
+    return call == CALL_ANY ? state.total : state.calls[call];
+}
+
+void sys_double_count_bad_close(void)
+{
+    state.bad_closes++;
+}
+
+unsigned long sys_double_bad_closes(void)
+{
+    return state.bad_closes;
+}
+
+static void order(struct fault fault)
+{
+    assert_true(state.fault_count < sizeof state.faults / sizeof state.faults[0]);
+    state.faults[state.fault_count++] = fault;
+}
+
+void sys_double_fail(enum sys_double_call call, unsigned long nth, unsigned long more, int error)
+{
+    order((struct fault){call, nth, more, error, 0, false});
+}
+
+void sys_double_die_at(unsigned long nth)
+{
+    state.death = nth;
+}
+
+void sys_double_stop_at(enum sys_double_call call, unsigned long nth)
+{
+    state.stop_call = call;
+    state.stop = nth;
+}
+
+void sys_double_fail_plausibly(unsigned long nth, unsigned long more, unsigned which)
+{
+    order((struct fault){CALL_ANY, nth, more, 0, which, false});
+}
+
+enum sys_double_call sys_double_failed(void)
+{
+    return state.failed;
+}
+
+int sys_double_error(void)
+{
+    return state.error;
+}
+
+static bool is_io(enum sys_double_call call)
+{
+    return call >= CALL_read && call <= CALL_sendmsg;
+}
+
+const char *sys_double_story(void)
+{
+    static char text[400];
+    size_t at = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < state.fault_count && at < sizeof text; i++)
+        if (state.faults[i].begun)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s: %s", at > 0 ? ", " : "",
+                                   sys_double_name(state.faults[i].call),
+                                   strerror(state.faults[i].error));
+    return text;
+}
+
+static unsigned givers(int error, bool io)
+{
+    unsigned count = 0;
+    for (enum sys_double_call call = 0; call < CALL_COUNT; call++)
+        count += is_io(call) == io && state.given[call] == error;
+    return count;
+}
+
+bool sys_double_gave(int error)
+{
+    return givers(error, true) + givers(error, false) > 0;
+}
+
+bool sys_double_gave_beside_io(int error)
+{
+    return givers(error, false) > 0 && givers(error, true) == 0;
+}
+
+unsigned long sys_double_failures(enum sys_double_call call)
+{
+    return state.failures[call];
+}
+
+unsigned sys_double_errors(enum sys_double_call call)
+{
+    unsigned count = 0;
+    while (call < CALL_COUNT && known[call].errors[count] != 0)
+        count++;
+    return count;
+}
+
+void sys_double_interrupt(unsigned one_of)
+{
+    state.interrupt = one_of;
+}
+
+/* No kernel says these for ever to a call whose descriptor it reports as ready. */
+static bool passes(enum sys_double_call call, int error)
+{
+    return error == EINTR || (error == EAGAIN && is_io(call));
+}
+
+static int begin(struct fault *fault, enum sys_double_call call)
+{
+    bool plausible = fault->error == 0;
+    if (plausible && fault->which < sys_double_errors(call))
+        fault->error = known[call].errors[fault->which];
+    fault->begun = true;
+    fault->call = call;
+    if (plausible && passes(call, fault->error))
+        fault->more = 0;
+    if (state.failed == CALL_NONE && fault->error != 0) {
+        state.failed = call;
+        state.error = fault->error;
+    }
+    return fault->error;
+}
+
+static int ordered_error(struct fault *fault, enum sys_double_call call)
+{
+    if (fault->begun) {
+        if (fault->call != call || fault->more == 0)
+            return 0;
+        fault->more -= fault->more != SYS_DOUBLE_FOR_GOOD;
+        return fault->error;
+    }
+    if (fault->call != CALL_ANY && fault->call != call)
+        return 0;
+    return sys_double_calls(fault->call) == fault->nth ? begin(fault, call) : 0;
+}
+
+static bool can_be_interrupted(enum sys_double_call call)
+{
+    return (call >= CALL_read && call <= CALL_poll) || call == CALL_epoll_wait;
+}
+
+/* 0, or the error that this call has to give. */
+int sys_double_refusal(enum sys_double_call call)
+{
+    int error = 0;
+    if (!armed)
+        return 0;
+    state.total++;
+    state.calls[call]++;
+    if (state.total == state.death)
+        raise(SIGKILL);
+    if (call == state.stop_call && state.calls[call] == state.stop)
+        raise(SIGSTOP);
+    for (size_t i = 0; i < state.fault_count && error == 0; i++)
+        error = ordered_error(&state.faults[i], call);
+    if (error != 0) {
+        state.given[call] = error;
+        state.failures[call]++;
+    }
+    if (error == 0 && state.interrupt > 0 && can_be_interrupted(call) &&
+        harness_random_below(state.interrupt) == 0)
+        error = EINTR;
+    return error;
+}
+
+bool sys_double_denied(enum sys_double_call call)
+{
+    int error = sys_double_refusal(call);
+    if (error != 0)
+        errno = error;
+    return error != 0;
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls that take the place of those of src/sys.c. Whether one fails is decided in sys_double.c;
+ * here it is done as the kernel would. The declarations of the real ones are weak: a call that the
+ * linker was not asked to replace has none, and nobody needs it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "ledger.h"
+#include "sys_double.h"
+
+/* Declares the real function and begins the one that takes its place. */
+#define WRAP(type, name, ...)                              \
+    type __real_##name(__VA_ARGS__) __attribute__((weak)); \
+    type __wrap_##name(__VA_ARGS__);                       \
+    type __wrap_##name(__VA_ARGS__)
+
+/* Whether the call that this is in has to fail. */
+#define DENIED(name) sys_double_denied(CALL_##name)
+
+static struct {
+    bool shorten, dry, virtual_time;
+} shape;
+
+static atomic_size_t mapped;
+static atomic_ulong other_clocks;
+static _Atomic int64_t clock_offset_us;
+static _Thread_local unsigned polls;
+static _Thread_local bool dried_up;
+
+void sys_double_reset_calls(void)
+{
+    shape.shorten = shape.dry = shape.virtual_time = false;
+    clock_offset_us = 0;
+    other_clocks = 0;
+    dried_up = false;
+}
+
+void sys_double_shorten(bool on)
+{
+    shape.shorten = on;
+}
+
+void sys_double_dry(bool on)
+{
+    shape.dry = on;
+}
+
+void sys_double_virtual_time(void)
+{
+    shape.virtual_time = true;
+}
+
+void sys_double_advance_ms(int64_t ms)
+{
+    clock_offset_us += ms * 1000;
+}
+
+unsigned long sys_double_other_clocks(void)
+{
+    return other_clocks;
+}
+
+size_t harness_mapped_bytes(void)
+{
+    return mapped;
+}
+
+/* --- Calls that only fail ------------------------------------------------------------------------------ */
+
+WRAP(void *, malloc, size_t size)
+{
+    void *block = DENIED(malloc) ? NULL : __real_malloc(size);
+    ledger_enter(block, size);
+    return block;
+}
+
+WRAP(void *, calloc, size_t count, size_t size)
+{
+    void *block = DENIED(calloc) ? NULL : __real_calloc(count, size);
+    ledger_enter(block, count * size);
+    return block;
+}
+
+/* Out of the ledger before it is freed: from then on another thread may get the address. */
+WRAP(void, free, void *block)
+{
+    size_t size;
+    ledger_strike(block, &size);
+    __real_free(block);
+}
+
+WRAP(void *, realloc, void *old, size_t size)
+{
+    size_t old_size = 0;
+    if (DENIED(realloc))
+        return NULL;
+    bool ours = ledger_strike(old, &old_size) || old == NULL;
+    void *block = __real_realloc(old, size);
+    if (ours && (block != NULL || size > 0))
+        ledger_enter(block != NULL ? block : old, block != NULL ? size : old_size);
+    return block;
+}
+
+#define WRAP_INT(name, parameters, arguments)               \
+    int __real_##name parameters __attribute__((weak));     \
+    int __wrap_##name parameters;                           \
+    int __wrap_##name parameters                            \
+    {                                                       \
+        return DENIED(name) ? -1 : __real_##name arguments; \
+    }
+
+WRAP_INT(nanosleep, (const struct timespec *time, struct timespec *left), (time, left))
+WRAP_INT(epoll_create1, (int flags), (flags))
+WRAP_INT(epoll_ctl, (int set, int op, int fd, struct epoll_event *event), (set, op, fd, event))
+WRAP_INT(eventfd, (unsigned value, int flags), (value, flags))
+WRAP_INT(pipe2, (int fd[2], int flags), (fd, flags))
+WRAP_INT(fstat, (int fd, struct stat *status), (fd, status))
+WRAP_INT(getsockopt, (int fd, int level, int name, void *value, socklen_t *size),
+         (fd, level, name, value, size))
+WRAP_INT(getpeername, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size))
+WRAP_INT(shutdown, (int fd, int how), (fd, how))
+WRAP_INT(memfd_create, (const char *name, unsigned flags), (name, flags))
+WRAP_INT(ftruncate, (int fd, off_t size), (fd, size))
+WRAP_INT(shm_open, (const char *name, int flags, mode_t mode), (name, flags, mode))
+WRAP_INT(shm_unlink, (const char *name), (name))
+WRAP_INT(madvise, (void *memory, size_t size, int advice), (memory, size, advice))
+WRAP_INT(timerfd_create, (int clock, int flags), (clock, flags))
+WRAP_INT(timerfd_settime,
+         (int fd, int flags, const struct itimerspec *spec, struct itimerspec *old),
+         (fd, flags, spec, old))
+WRAP_INT(sigpending, (sigset_t * set), (set))
+WRAP_INT(sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
+         (set, info, timeout))
+
+WRAP_INT(mkdirat, (int directory, const char *name, mode_t mode), (directory, name, mode))
+WRAP_INT(mkfifoat, (int directory, const char *name, mode_t mode), (directory, name, mode))
+WRAP_INT(unlinkat, (int directory, const char *name, int flags), (directory, name, flags))
+WRAP_INT(fstatat, (int directory, const char *name, struct stat *status, int flags),
+         (directory, name, status, flags))
+WRAP_INT(renameat, (int from_directory, const char *from, int to_directory, const char *to),
+         (from_directory, from, to_directory, to))
+WRAP_INT(fchmodat, (int directory, const char *name, mode_t mode, int flags),
+         (directory, name, mode, flags))
+WRAP_INT(kill, (pid_t pid, int signal_number), (pid, signal_number))
+WRAP_INT(closedir, (DIR * list), (list))
+
+WRAP(int, openat, int directory, const char *name, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    unsigned mode = (flags & O_CREAT) != 0 ? va_arg(list, unsigned) : 0;
+    va_end(list);
+    return DENIED(openat) ? -1 : __real_openat(directory, name, flags, mode);
+}
+
+WRAP(DIR *, fdopendir, int fd)
+{
+    return DENIED(fdopendir) ? NULL : __real_fdopendir(fd);
+}
+
+WRAP(struct dirent *, readdir, DIR *list)
+{
+    return DENIED(readdir) ? NULL : __real_readdir(list);
+}
+
+WRAP_INT(socket, (int family, int type, int protocol), (family, type, protocol))
+WRAP_INT(bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size))
+WRAP_INT(listen, (int fd, int backlog), (fd, backlog))
+WRAP_INT(accept4, (int fd, struct sockaddr *address, socklen_t *size, int flags),
+         (fd, address, size, flags))
+WRAP_INT(connect, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size))
+WRAP_INT(getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size))
+WRAP_INT(setsockopt, (int fd, int level, int name, const void *value, socklen_t size),
+         (fd, level, name, value, size))
+
+WRAP(ssize_t, getrandom, void *bytes, size_t size, unsigned flags)
+{
+    return DENIED(getrandom) ? -1 : __real_getrandom(bytes, size, flags);
+}
+
+/* These return their error. */
+WRAP(int, posix_fallocate, int fd, off_t offset, off_t size)
+{
+    int error = sys_double_refusal(CALL_posix_fallocate);
+    return error != 0 ? error : __real_posix_fallocate(fd, offset, size);
+}
+
+WRAP(int, pthread_sigmask, int how, const sigset_t *set, sigset_t *old)
+{
+    int error = sys_double_refusal(CALL_pthread_sigmask);
+    return error != 0 ? error : __real_pthread_sigmask(how, set, old);
+}
+
+WRAP(int, getnameinfo, const struct sockaddr *address, socklen_t length, char *host,
+     socklen_t host_size, char *port, socklen_t port_size, int flags)
+{
+    int error = sys_double_refusal(CALL_getnameinfo);
+    return error != 0
+               ? error
+               : __real_getnameinfo(address, length, host, host_size, port, port_size, flags);
+}
+
+WRAP(int, getaddrinfo, const char *host, const char *service, const struct addrinfo *hints,
+     struct addrinfo **list)
+{
+    int error = sys_double_refusal(CALL_getaddrinfo);
+    return error != 0 ? error : __real_getaddrinfo(host, service, hints, list);
+}
+
+WRAP(void, freeaddrinfo, struct addrinfo *list)
+{
+    __real_freeaddrinfo(list);
+}
+
+/* Their last arguments fit a long, whatever they are. */
+WRAP(int, fcntl, int fd, int command, ...)
+{
+    va_list list;
+    va_start(list, command);
+    long argument = va_arg(list, long);
+    va_end(list);
+    return DENIED(fcntl) ? -1 : __real_fcntl(fd, command, argument);
+}
+
+WRAP(long, syscall, long number, ...)
+{
+    long argument[6];
+    va_list list;
+    va_start(list, number);
+    for (size_t i = 0; i < 6; i++)
+        argument[i] = va_arg(list, long);
+    va_end(list);
+    return DENIED(syscall) ? -1
+                           : __real_syscall(number, argument[0], argument[1], argument[2],
+                                            argument[3], argument[4], argument[5]);
+}
+
+WRAP(void *, mmap, void *where, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    if (DENIED(mmap))
+        return MAP_FAILED;
+    void *memory = __real_mmap(where, size, protection, flags, fd, offset);
+    if (memory != MAP_FAILED && (flags & MAP_FIXED) == 0)
+        mapped += size;
+    return memory;
+}
+
+WRAP(int, munmap, void *memory, size_t size)
+{
+    int result = DENIED(munmap) ? -1 : __real_munmap(memory, size);
+    if (result == 0)
+        mapped -= size;
+    return result;
+}
+
+/* What Linux does: the descriptor is gone, whatever close says. */
+WRAP(int, close, int fd)
+{
+    bool fails = DENIED(close);
+    int error = errno;
+    int result = __real_close(fd);
+    if (sys_double_armed() && result != 0 && errno == EBADF)
+        sys_double_count_bad_close();
+    if (fails) {
+        errno = error;
+        return -1;
+    }
+    return result;
+}
+
+/* --- Reading and writing -------------------------------------------------------------------------------- */
+
+static bool is_stream(int fd, bool *pipe)
+{
+    struct stat status;
+    if (!sys_double_armed() || (!shape.shorten && !shape.dry) || __real_fstat(fd, &status) != 0)
+        return false;
+    *pipe = S_ISFIFO(status.st_mode);
+    return *pipe || S_ISSOCK(status.st_mode) || S_ISREG(status.st_mode);
+}
+
+/* Whether this call, the first after a poll, finds nothing after all. */
+static bool finds_nothing(int fd)
+{
+    bool pipe;
+    if (!dried_up || !shape.dry || !is_stream(fd, &pipe))
+        return false;
+    dried_up = false;
+    errno = EAGAIN;
+    return true;
+}
+
+/* A pipe takes up to PIPE_BUF bytes at once or not at all, and the library may rely on it. */
+static size_t shortened(int fd, size_t size, bool writing)
+{
+    bool pipe;
+    if (size < 2 || !shape.shorten || !is_stream(fd, &pipe) ||
+        (writing && pipe && size <= PIPE_BUF))
+        return size;
+    return 1 + harness_random_below(size - 1);
+}
+
+static size_t total_of(const struct iovec *parts, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += parts[i].iov_len;
+    return size;
+}
+
+/* The first `size` bytes of parts; returns how many parts those are. */
+static int cut(const struct iovec *parts, int count, size_t size, struct iovec cut_parts[IOV_MAX])
+{
+    int used = 0;
+    while (used < count && used < IOV_MAX && size > 0) {
+        cut_parts[used] = parts[used];
+        if (cut_parts[used].iov_len > size)
+            cut_parts[used].iov_len = size;
+        size -= cut_parts[used++].iov_len;
+    }
+    return used;
+}
+
+WRAP(ssize_t, read, int fd, void *buffer, size_t size)
+{
+    if (DENIED(read) || finds_nothing(fd))
+        return -1;
+    return __real_read(fd, buffer, shortened(fd, size, false));
+}
+
+WRAP(ssize_t, recv, int fd, void *buffer, size_t size, int flags)
+{
+    if (DENIED(recv) || finds_nothing(fd))
+        return -1;
+    return __real_recv(fd, buffer, shortened(fd, size, false), flags);
+}
+
+WRAP(ssize_t, write, int fd, const void *buffer, size_t size)
+{
+    if (DENIED(write) || finds_nothing(fd))
+        return -1;
+    return __real_write(fd, buffer, shortened(fd, size, true));
+}
+
+#define WRAP_VECTOR(name, writing, parameters, arguments)                            \
+    ssize_t __real_##name parameters __attribute__((weak));                          \
+    ssize_t __wrap_##name parameters;                                                \
+    ssize_t __wrap_##name parameters                                                 \
+    {                                                                                \
+        struct iovec cut_parts[IOV_MAX];                                             \
+        if (DENIED(name) || finds_nothing(fd))                                       \
+            return -1;                                                               \
+        size_t total = total_of(parts, count), size = shortened(fd, total, writing); \
+        if (size < total) {                                                          \
+            count = cut(parts, count, size, cut_parts);                              \
+            parts = cut_parts;                                                       \
+        }                                                                            \
+        return __real_##name arguments;                                              \
+    }
+
+WRAP_VECTOR(readv, false, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+WRAP_VECTOR(writev, true, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+WRAP_VECTOR(preadv2, false, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
+            (fd, parts, count, offset, flags))
+WRAP_VECTOR(pwritev2, true, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
+            (fd, parts, count, offset, flags))
+
+WRAP(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
+{
+    struct iovec cut_parts[IOV_MAX];
+    struct msghdr less = *message;
+    if (DENIED(sendmsg) || finds_nothing(fd))
+        return -1;
+    size_t total = total_of(less.msg_iov, (int)less.msg_iovlen);
+    size_t size = shortened(fd, total, true);
+    if (size < total) {
+        less.msg_iovlen = (size_t)cut(less.msg_iov, (int)less.msg_iovlen, size, cut_parts);
+        less.msg_iov = cut_parts;
+    }
+    return __real_sendmsg(fd, &less, flags);
+}
+
+/* --- Waiting and the clock -------------------------------------------------------------------------------- */
+
+WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
+{
+    int result = __real_clock_gettime(clock, now);
+    if (sys_double_armed() && clock != CLOCK_MONOTONIC)
+        other_clocks++;
+    if (sys_double_armed() && result == 0 && clock == CLOCK_MONOTONIC) {
+        int64_t us = now->tv_nsec / 1000 + clock_offset_us % 1000000 + 1000000;
+        now->tv_sec += clock_offset_us / 1000000 + us / 1000000 - 1;
+        now->tv_nsec = us % 1000000 * 1000 + now->tv_nsec % 1000;
+    }
+    return result;
+}
+
+/* How long the real call may wait. A wait that reports something still takes some time, so that
+ * whoever turns round and round comes to his deadline. */
+static int real_timeout(int timeout)
+{
+    return sys_double_armed() && shape.virtual_time ? 0 : timeout;
+}
+
+static int waited(int ready, int timeout)
+{
+    if (!sys_double_armed())
+        return ready;
+    if (ready > 0 && shape.dry)
+        dried_up = polls++ % 2 == 0;
+    if (!shape.virtual_time)
+        return ready;
+    if (ready == 0 && timeout < 0) {
+        fprintf(stderr, "waits for ever for what will not come\n");
+        abort();
+    }
+    clock_offset_us += ready == 0 ? (int64_t)timeout * 1000 : 100;
+    return ready;
+}
+
+WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
+{
+    if (DENIED(poll))
+        return -1;
+    return waited(__real_poll(fds, count, real_timeout(timeout)), timeout);
+}
+
+WRAP(int, epoll_wait, int set, struct epoll_event *events, int count, int timeout)
+{
+    if (DENIED(epoll_wait))
+        return -1;
+    return waited(__real_epoll_wait(set, events, count, real_timeout(timeout)), timeout);
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors that the caller brings: whose they are and when, what becomes of their flags, and
+ * descriptors that are neither pipes nor sockets. What passes through them is tested with all kinds.
+ */
+#include "harness.h"
+#include "sys_double.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    assert_true(flags >= 0);
+    return (flags & O_NONBLOCK) != 0;
+}
+
+static void set_nonblocking(int fd, bool on)
+{
+    int flags = fcntl(fd, F_GETFL);
+    assert_int_equal(fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), 0);
+}
+
+static int duplicate(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    assert_true(copy >= 0);
+    return copy;
+}
+
+/* --- Ownership ------------------------------------------------------------------------------------------ */
+
+static void check_refusal(int read_fd, int write_fd, const pipc_options_t *options, int error)
+{
+    assert_null_errno(pipc_open_fds(read_fd, write_fd, options), error);
+    if (read_fd >= 0)
+        assert_false(is_nonblocking(read_fd)); /* and open */
+    if (write_fd >= 0)
+        assert_false(is_nonblocking(write_fd));
+}
+
+TEST(descriptors_stay_the_callers_when_the_handle_is_not_made)
+{
+    int fd[2], datagrams[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, datagrams), 0);
+    check_refusal(-1, fd[1], NULL, EBADF);
+    check_refusal(fd[0], -1, NULL, EBADF);
+    check_refusal(-1, -1, NULL, EBADF);
+    check_refusal(fd[1], fd[1], NULL, EINVAL); /* nobody can read there */
+    check_refusal(fd[0], fd[0], NULL, EINVAL); /* nor write there */
+    check_refusal(datagrams[0], datagrams[0], NULL, EINVAL);
+    options.flags = 0x80000000u;
+    check_refusal(fd[0], fd[1], &options, EINVAL);
+    options = (pipc_options_t)PIPC_OPTIONS_INIT;
+    options.struct_size = 1;
+    check_refusal(fd[0], fd[1], &options, EINVAL);
+    for (int i = 0; i < 2; i++) {
+        close(fd[i]);
+        close(datagrams[i]);
+    }
+}
+
+static void check_closes(pipc_t *pipe, unsigned long count)
+{
+    assert_non_null(pipe);
+    sys_double_reset();
+    sys_double_arm();
+    pipc_close(pipe);
+    sys_double_disarm();
+    assert_int_equal(sys_double_calls(CALL_close), count);
+    assert_int_equal(sys_double_bad_closes(), 0);
+}
+
+TEST(each_descriptor_is_closed_once)
+{
+    int one[2], two[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, one), 0);
+    check_closes(pipc_open_fds(one[0], one[0], NULL), 1);
+    close(one[1]);
+    assert_int_equal(pipe2(two, O_CLOEXEC), 0);
+    check_closes(pipc_open_fds(two[0], two[1], NULL), 2);
+    assert_int_equal(pipe2(two, O_CLOEXEC), 0);
+    pipc_t *pipe = pipc_open_fds(two[0], two[1], NULL);
+    assert_int_equal(pipc_shutdown(pipe), 0);
+    pipc_close(pipe);
+    assert_int_equal(fcntl(two[0], F_GETFD), -1);
+    assert_int_equal(fcntl(two[1], F_GETFD), -1);
+}
+
+TEST(no_descriptor_is_made_before_one_is_asked_for)
+{
+    pipc_t *end[2];
+    char buffer[8];
+    int before = harness_open_descriptors();
+    harness_open_sockets(end, NULL);
+    assert_int_equal(pipc_write(end[0], "message", 7), 7);
+    assert_int_equal(pipc_read(end[1], buffer, sizeof buffer), 7);
+    assert_int_equal(harness_open_descriptors(), before + 2);
+    assert_true(pipc_fd(end[0]) >= 0);
+    assert_true(harness_open_descriptors() > before + 2);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
+/* --- Flags -------------------------------------------------------------------------------------------------- */
+
+static void check_that_flags_come_back(bool in_was, bool out_was, bool shut_down)
+{
+    int fd[2];
+    assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+    int in = duplicate(fd[0]), out = duplicate(fd[1]);
+    set_nonblocking(in, in_was);
+    set_nonblocking(out, out_was);
+    pipc_t *pipe = pipc_open_fds(fd[0], fd[1], NULL);
+    assert_non_null(pipe);
+    assert_true(is_nonblocking(in) && is_nonblocking(out));
+    if (shut_down)
+        assert_int_equal(pipc_shutdown(pipe), 0);
+    pipc_close(pipe);
+    assert_int_equal(is_nonblocking(in), in_was);
+    assert_int_equal(is_nonblocking(out), out_was);
+    close(in);
+    close(out);
+}
+
+TEST(O_NONBLOCK_is_set_while_the_handle_lives_and_put_back_by_close)
+{
+    for (int i = 0; i < 8; i++)
+        check_that_flags_come_back(i & 1, i & 2, i & 4);
+}
+
+/* Two numbers, one open file: the flag that the first got must not be taken for the second's own. */
+TEST(O_NONBLOCK_comes_back_when_both_descriptors_are_one_file)
+{
+    for (int was = 0; was < 2; was++) {
+        int fd[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+        int write_fd = duplicate(fd[0]), watched = duplicate(fd[0]);
+        set_nonblocking(watched, was);
+        pipc_t *pipe = pipc_open_fds(fd[0], write_fd, NULL);
+        assert_non_null(pipe);
+        assert_true(is_nonblocking(watched));
+        pipc_close(pipe);
+        assert_int_equal(is_nonblocking(watched), was);
+        close(watched);
+        close(fd[1]);
+    }
+}
+
+static int close_in_child(void *pipe)
+{
+    pipc_close(pipe);
+    return 0;
+}
+
+TEST(a_child_that_closes_leaves_the_flags_to_its_parent)
+{
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    pipc_t *pipe = pipc_open_fds(fd[0], fd[0], NULL);
+    assert_non_null(pipe);
+    assert_int_equal(harness_wait(harness_fork(close_in_child, pipe)), 0);
+    assert_true(is_nonblocking(fd[0]));
+    pipc_close(pipe);
+    close(fd[1]);
+}
+
+TEST(close_on_exec_is_left_alone)
+{
+    for (int flag = 0; flag <= FD_CLOEXEC; flag += FD_CLOEXEC) {
+        int fd[2];
+        assert_int_equal(pipe(fd), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(fcntl(fd[i], F_SETFD, flag), 0);
+        pipc_t *pipe = pipc_open_fds(fd[0], fd[1], NULL);
+        assert_non_null(pipe);
+        assert_true(pipc_fd(pipe) >= 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(fcntl(fd[i], F_GETFD), flag);
+        pipc_close(pipe);
+    }
+}
+
+/* --- Regular files ---------------------------------------------------------------------------------------------- */
+
+static int temporary_file(void)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    int fd = duplicate(fileno(file));
+    fclose(file);
+    return fd;
+}
+
+/* The same file under a number of its own, from its beginning. */
+static int again(int fd)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int copy = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(copy >= 0);
+    return copy;
+}
+
+static pipc_t *open_file(int fd)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    pipc_t *pipe = pipc_open_fds(fd, null, NULL);
+    assert_non_null(pipe);
+    return pipe;
+}
+
+static void write_file(int fd, size_t large)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    unsigned char *data = malloc(large);
+    harness_fill(data, large, 1);
+    pipc_t *pipe = pipc_open_fds(null, fd, NULL);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0); /* a file never makes one wait */
+    assert_int_equal(pipc_write(pipe, "hi", 2), 2);
+    assert_int_equal(pipc_write(pipe, "", 0), 0);
+    assert_int_equal(pipc_write(pipe, data, large), large);
+    free(data);
+    pipc_close(pipe);
+}
+
+TEST(messages_are_written_to_a_file_and_read_from_it)
+{
+    enum { LARGE = 3 << 20 };
+    int file = temporary_file(), reader = again(file), bytes = again(file);
+    char head[10], buffer[8];
+    pipc_msg_t message;
+    write_file(file, LARGE);
+    assert_int_equal(read(bytes, head, sizeof head), 10);
+    assert_memory_equal(head, "\0\0\0\2hi\0\0\0\0", 10);
+    close(bytes);
+    pipc_t *pipe = open_file(reader);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 2);
+    assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 0);
+    assert_int_equal(pipc_read_msg(pipe, &message), 0);
+    assert_int_equal(message.size, LARGE);
+    harness_check(message.data, LARGE, 1);
+    pipc_msg_free(&message);
+    for (int i = 0; i < 2; i++)
+        assert_errno(pipc_read(pipe, buffer, sizeof buffer), EPIPE);
+    pipc_close(pipe);
+}
+
+TEST(a_file_that_ends_inside_a_message_is_ECONNRESET)
+{
+    int file = temporary_file(), reader = again(file), cut = again(file);
+    char buffer[8];
+    write_file(file, 100);
+    assert_int_equal(ftruncate(cut, 4 + 2 + 4 + 4 + 99), 0);
+    close(cut);
+    pipc_t *pipe = open_file(reader);
+    assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 2);
+    assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 0);
+    assert_errno(pipc_skip(pipe), ECONNRESET);
+    assert_errno(pipc_skip(pipe), ECONNRESET);
+    pipc_close(pipe);
+}
+
+TEST(a_file_cannot_be_polled_and_is_read_all_the_same)
+{
+    int file = temporary_file(), reader = again(file);
+    char buffer[8];
+    write_file(file, 100);
+    pipc_t *pipe = open_file(reader);
+    assert_errno(pipc_fd(pipe), EPERM);
+    assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 2);
+    assert_errno(pipc_fd(pipe), EPERM);
+    assert_int_equal(pipc_pending(pipe), 2);
+    pipc_close(pipe);
+}
+
+/* --- Odd numbers --------------------------------------------------------------------------------------------------- */
+
+static int without_standard_descriptors(void *unused)
+{
+    pipc_t *end[2];
+    char buffer[8];
+    (void)unused;
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    assert_int_equal(pipc_open_pair(end, NULL), 0);
+    assert_true(pipc_fd(end[1]) >= 0);
+    assert_int_equal(pipc_write(end[0], "message", 7), 7);
+    assert_true(harness_readable(pipc_fd(end[1]), -1));
+    assert_int_equal(pipc_read(end[1], buffer, sizeof buffer), 7);
+    pipc_close(end[0]);
+    assert_errno(pipc_read(end[1], buffer, sizeof buffer), EPIPE);
+    pipc_close(end[1]);
+    return 42;
+}
+
+TEST(descriptors_0_to_2_are_as_good_as_any)
+{
+    assert_int_equal(harness_wait(harness_fork(without_standard_descriptors, NULL)), 42);
+}
+
+/* --- A slow stream -------------------------------------------------------------------------------------------------- */
+
+/* A message of almost 64 MiB, a few bytes at a time, until nobody wants more. */
+static void *trickle(void *arg)
+{
+    int fd = *(int *)arg;
+    static const char bytes[16] = "\3\377\377\377............";
+    while (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+        continue;
+    return NULL;
+}
+
+TEST(a_deadline_holds_although_bytes_keep_coming)
+{
+    int fd[2];
+    pipc_msg_t message;
+    pthread_t thread;
+    int64_t late = INT64_MAX;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    pipc_t *pipe = pipc_open_fds(fd[0], fd[0], NULL);
+    assert_non_null(pipe);
+    assert_int_equal(pthread_create(&thread, NULL, trickle, &fd[1]), 0);
+    assert_int_equal(pipc_set_timeout(pipe, 60, 60), 0);
+    for (int i = 0; i < 5 && late > 50 * harness_scale(); i++) {
+        int64_t begin = harness_now_ms();
+        assert_errno(pipc_skip(pipe), ETIMEDOUT);
+        late = harness_now_ms() - begin - 60;
+    }
+    assert_errno(pipc_read_msg(pipe, &message), ETIMEDOUT);
+    assert_in_range(late, 0, 50 * harness_scale());
+    pipc_close(pipe);
+    pthread_join(thread, NULL);
+    close(fd[1]);
+}
+
+HARNESS_MAIN("adopted", IT(descriptors_stay_the_callers_when_the_handle_is_not_made),
+             IT(each_descriptor_is_closed_once), IT(no_descriptor_is_made_before_one_is_asked_for),
+             IT(O_NONBLOCK_is_set_while_the_handle_lives_and_put_back_by_close),
+             IT(O_NONBLOCK_comes_back_when_both_descriptors_are_one_file),
+             IT(a_child_that_closes_leaves_the_flags_to_its_parent),
+             IT(close_on_exec_is_left_alone), IT(messages_are_written_to_a_file_and_read_from_it),
+             IT(a_file_that_ends_inside_a_message_is_ECONNRESET),
+             IT(a_file_cannot_be_polled_and_is_read_all_the_same),
+             IT(descriptors_0_to_2_are_as_good_as_any),
+             IT(a_deadline_holds_although_bytes_keep_coming))

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Closing a symmetric handle: in each process the last holder's close frees it, from two threads in
+ * any order, once; a process in which nobody holds an end gives its copy back at once, and disturbs
+ * nobody. Each test ends with the check that nothing is left over.
+ */
+#include "anonymous.h"
+
+static struct harness_gate gate;
+
+/* --- Two threads ----------------------------------------------------------------------------- */
+
+static pthread_barrier_t both;
+
+static void take_an_end_and_close(pipc_t *pipe)
+{
+    say(pipe, "x");
+    pthread_barrier_wait(&both);
+    pipc_close(pipe);
+}
+
+TEST(two_threads_close_at_the_same_time_hundreds_of_times)
+{
+    assert_int_equal(pthread_barrier_init(&both, NULL, 2), 0);
+    for (int i = 0; i < 1000 / harness_scale(); i++) {
+        pipc_t *pipe = open_anonymous();
+        struct side far;
+        side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close);
+        take_an_end_and_close(pipe);
+        side_end(&far);
+    }
+    pthread_barrier_destroy(&both);
+}
+
+static void take_an_end_and_close_when_told(pipc_t *pipe)
+{
+    say(pipe, "here");
+    harness_gate_wait(&gate);
+    pipc_close(pipe);
+}
+
+static void close_in_order(bool opener_first)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    harness_gate_init(&gate);
+    side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close_when_told);
+    hear(pipe, "here");
+    if (opener_first)
+        pipc_close(pipe);
+    harness_gate_open(&gate);
+    side_end(&far);
+    if (!opener_first)
+        pipc_close(pipe);
+    harness_gate_close(&gate);
+}
+
+TEST(either_thread_may_close_first)
+{
+    size_t blocks = harness_heap_blocks();
+    for (int i = 0; i < 20; i++) {
+        close_in_order(true);
+        assert_int_equal(harness_heap_blocks(), blocks);
+        close_in_order(false);
+        assert_int_equal(harness_heap_blocks(), blocks);
+    }
+}
+
+static void use_everything_and_close(pipc_t *pipe)
+{
+    pipc_msg_t view;
+    assert_true(pipc_fd(pipe) >= 0);
+    say(pipe, "whole");
+    set_timeouts(pipe, -1, 0);
+    say_large(pipe, 1 << 20, 1);
+    pthread_barrier_wait(&both);
+    assert_int_equal(pipc_flush(pipe) == -1 && errno != EAGAIN, 0);
+    assert_int_equal(pipc_peek(pipe, &view), 0);
+    pthread_barrier_wait(&both);
+    pipc_close(pipe);
+}
+
+TEST(a_close_gives_back_queue_held_output_and_descriptor)
+{
+    assert_int_equal(pthread_barrier_init(&both, NULL, 2), 0);
+    for (int i = 0; i < 50 / harness_scale(); i++) {
+        pipc_t *pipe = open_anonymous();
+        struct side far;
+        side_start(&far, &sides_kinds[0], pipe, use_everything_and_close);
+        use_everything_and_close(pipe);
+        side_end(&far);
+    }
+    pthread_barrier_destroy(&both);
+}
+
+static void close_only(pipc_t *pipe)
+{
+    pipc_close(pipe);
+}
+
+TEST(a_close_by_a_thread_without_an_end_does_nothing_while_another_holds_one)
+{
+    pipc_t *pipe = open_anonymous();
+    size_t blocks;
+    struct side far;
+    harness_gate_init(&gate);
+    say(pipe, "before");
+    blocks = harness_heap_blocks();
+    for (int i = 0; i < 3; i++)
+        side_play(&sides_kinds[0], pipe, close_only);
+    assert_int_equal(harness_heap_blocks(), blocks);
+    side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close_when_told);
+    hear(pipe, "here");
+    side_play(&sides_kinds[0], pipe, close_only);
+    harness_gate_open(&gate);
+    side_end(&far);
+    hear_the_end(pipe, EPIPE);
+    pipc_close(pipe);
+    harness_gate_close(&gate);
+}
+
+static void hear_and_leave(pipc_t *pipe)
+{
+    hear(pipe, "before");
+    leave(pipe, NULL);
+}
+
+/* The one who left no longer counts; the one who stays frees. */
+TEST(a_close_after_a_goodbye_does_nothing_while_the_partner_stays)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    harness_gate_init(&gate);
+    assert_int_equal(pipc_pending(pipe), 0);
+    side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close_when_told);
+    hear(pipe, "here");
+    leave(pipe, "I am off");
+    pipc_close(pipe);
+    harness_gate_open(&gate);
+    side_end(&far);
+    harness_gate_close(&gate);
+}
+
+TEST(when_both_have_left_the_first_close_frees)
+{
+    pipc_t *pipe = open_anonymous();
+    say(pipe, "before");
+    side_play(&sides_kinds[0], pipe, hear_and_leave);
+    hear_bye(pipe, "");
+    leave(pipe, NULL);
+    side_play(&sides_kinds[0], pipe, close_only);
+}
+
+TEST(a_handle_that_nobody_used_is_freed_by_any_thread)
+{
+    for (int i = 0; i < 5; i++) {
+        pipc_close(open_anonymous());
+        side_play(&sides_kinds[0], open_anonymous(), close_only);
+    }
+}
+
+static void take_an_end_and_end(pipc_t *pipe)
+{
+    say(pipe, "here");
+}
+
+/* A thread that has ended holds nothing. */
+TEST(the_close_after_a_partner_thread_has_ended_frees)
+{
+    for (int i = 0; i < 5; i++) {
+        pipc_t *pipe = open_anonymous();
+        side_play(&sides_kinds[0], pipe, take_an_end_and_end);
+        if (i % 2 == 0)
+            hear(pipe, "here");
+        pipc_close(pipe);
+    }
+}
+
+/* Without waiting for the thread: it may still be on its way out. */
+TEST(a_close_right_after_a_partner_thread_was_seen_dead_frees)
+{
+    for (int i = 0; i < 500 / harness_scale(); i++) {
+        pipc_t *pipe = open_anonymous();
+        struct side far;
+        size_t blocks = harness_heap_blocks();
+        side_start(&far, &sides_kinds[0], pipe, take_an_end_and_end);
+        hear(pipe, "here");
+        hear_the_end(pipe, EPIPE);
+        pipc_close(pipe);
+        assert_true(harness_heap_blocks() < blocks);
+        side_end(&far);
+    }
+}
+
+static void say_goodbye_and_end(pipc_t *pipe)
+{
+    leave(pipe, "here");
+}
+
+TEST(a_close_right_after_a_goodbye_was_read_frees)
+{
+    for (int i = 0; i < 500 / harness_scale(); i++) {
+        pipc_t *pipe = open_anonymous();
+        struct side far;
+        size_t blocks = harness_heap_blocks();
+        assert_int_equal(pipc_pending(pipe), 0);
+        side_start(&far, &sides_kinds[0], pipe, say_goodbye_and_end);
+        hear_bye(pipe, "here");
+        pipc_close(pipe);
+        assert_true(harness_heap_blocks() < blocks);
+        side_end(&far);
+    }
+}
+
+/* --- Two processes --------------------------------------------------------------------------- */
+
+static int close_inherited(void *arg)
+{
+    pipc_close(arg);
+    harness_gate_close(&gate);
+    harness_assert_nothing_left();
+    return 0;
+}
+
+static void hear_when_told(pipc_t *pipe)
+{
+    hear(pipe, "before");
+    hear(pipe, "after");
+    leave(pipe, NULL);
+}
+
+/* Neither what is in the pipe, nor the ends, nor the descriptor that it inherited suffer from it. */
+TEST_OF_KIND(a_child_that_closes_unused_gives_back_all_and_disturbs_nobody)
+{
+    pipc_t *pipe = open_anonymous();
+    int fd = pipc_fd(pipe);
+    harness_gate_init(&gate);
+    say(pipe, "before");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(harness_wait(harness_fork(close_inherited, pipe)), 0);
+    say(pipe, "after");
+    side_play(kind, pipe, hear_when_told);
+    assert_true(harness_readable(fd, SIDES_NOTICE_MS));
+    hear_bye(pipe, "");
+    assert_int_equal(harness_wait(harness_fork(close_inherited, pipe)), 0);
+    hear_nothing(pipe);
+    assert_false(harness_readable(fd, 0));
+    pipc_close(pipe);
+    harness_gate_close(&gate);
+}
+
+/* With a queue, a torn message and held output at the time of the fork. */
+TEST(a_child_inherits_none_of_what_its_parent_has_in_memory)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    harness_gate_init(&gate);
+    assert_true(pipc_fd(pipe) >= 0);
+    side_start(&far, &sides_kinds[1], pipe, take_an_end_and_close_when_told);
+    while (pipc_flush(pipe) == 0)
+        assert_true(harness_readable(pipc_fd(pipe), SIDES_LONG_MS));
+    set_timeouts(pipe, -1, 0);
+    say_large(pipe, 1 << 20, 1);
+    assert_int_equal(harness_wait(harness_fork(close_inherited, pipe)), 0);
+    hear(pipe, "here");
+    harness_gate_open(&gate);
+    side_end(&far);
+    hear_the_end(pipe, EPIPE);
+    pipc_close(pipe);
+    harness_gate_close(&gate);
+}
+
+static int use_and_close(void *arg)
+{
+    assert_true(pipc_fd(arg) >= 0);
+    hear(arg, "before");
+    say(arg, "answer");
+    return close_inherited(arg);
+}
+
+TEST(a_child_that_used_its_end_gives_back_all)
+{
+    pipc_t *pipe = open_anonymous();
+    harness_gate_init(&gate);
+    say(pipe, "before");
+    assert_int_equal(harness_wait(harness_fork(use_and_close, pipe)), 0);
+    hear(pipe, "answer");
+    hear_the_end(pipe, EPIPE);
+    pipc_close(pipe);
+    harness_gate_close(&gate);
+}
+
+static int answer_with_a_thread(void *arg)
+{
+    struct side thread;
+    assert_int_equal(pthread_barrier_init(&both, NULL, 2), 0);
+    side_start(&thread, &sides_kinds[0], arg, take_an_end_and_close);
+    take_an_end_and_close(arg);
+    side_end(&thread);
+    pthread_barrier_destroy(&both);
+    harness_gate_close(&gate);
+    harness_assert_nothing_left();
+    return 0;
+}
+
+TEST(two_threads_of_a_child_may_be_the_sides)
+{
+    pipc_t *pipe = open_anonymous();
+    harness_gate_init(&gate);
+    assert_int_equal(harness_wait(harness_fork(answer_with_a_thread, pipe)), 0);
+    pipc_close(pipe);
+    harness_gate_close(&gate);
+}
+
+static void ask(pipc_t *pipe)
+{
+    harness_gate_wait(&gate);
+    say(pipe, "before");
+    hear(pipe, "answer");
+}
+
+static void answer(pipc_t *pipe)
+{
+    hear(pipe, "before");
+    say(pipe, "answer");
+    harness_gate_wait(&gate);
+}
+
+/* What one process closes stays open in the others. */
+TEST(a_parent_that_closes_unused_leaves_its_children_alone)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side asks, answers;
+    harness_gate_init(&gate);
+    side_start(&asks, &sides_kinds[1], pipe, ask);
+    side_start(&answers, &sides_kinds[1], pipe, answer);
+    pipc_close(pipe);
+    harness_gate_open(&gate);
+    side_end(&asks);
+    harness_gate_open(&gate);
+    side_end(&answers);
+    harness_gate_close(&gate);
+}
+
+HARNESS_MAIN("anonymous close", IT(two_threads_close_at_the_same_time_hundreds_of_times),
+             IT(either_thread_may_close_first),
+             IT(a_close_gives_back_queue_held_output_and_descriptor),
+             IT(a_close_by_a_thread_without_an_end_does_nothing_while_another_holds_one),
+             IT(a_close_after_a_goodbye_does_nothing_while_the_partner_stays),
+             IT(when_both_have_left_the_first_close_frees),
+             IT(a_handle_that_nobody_used_is_freed_by_any_thread),
+             IT(the_close_after_a_partner_thread_has_ended_frees),
+             IT(a_close_right_after_a_partner_thread_was_seen_dead_frees),
+             IT(a_close_right_after_a_goodbye_was_read_frees),
+             EACH_SIDE(a_child_that_closes_unused_gives_back_all_and_disturbs_nobody),
+             IT(a_child_inherits_none_of_what_its_parent_has_in_memory),
+             IT(a_child_that_used_its_end_gives_back_all),
+             IT(two_threads_of_a_child_may_be_the_sides),
+             IT(a_parent_that_closes_unused_leaves_its_children_alone))

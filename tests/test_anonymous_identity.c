@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A partner whose number misleads: its process or thread id is in use again, it lives in a pid
+ * namespace of its own, nobody waits for it, its thread was cancelled at an arbitrary moment. A
+ * death is noticed all the same. What needs privileges is skipped without them.
+ */
+#include "anonymous.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static struct harness_gate gate;
+
+/* --- A namespace of its own ------------------------------------------------------------------ */
+
+struct scene {
+    pipc_t *pipe;
+    int (*play)(void *pipe);
+};
+
+/* Plays as the first process of a new pid namespace; its status is the play's, 77 without rights. */
+static int play_in_a_namespace(void *arg)
+{
+    struct scene *scene = arg;
+    if (unshare(CLONE_NEWPID) != 0)
+        return 77;
+    return harness_wait(harness_fork(scene->play, scene->pipe));
+}
+
+static void need_namespaces(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(unshare(CLONE_NEWPID) == 0 ? 0 : 77);
+    if (harness_wait(pid) != 0)
+        harness_skip("needs the right to make a pid namespace");
+}
+
+static int64_t *died_ms; /* shared */
+
+static void expect_noticed(pipc_t *pipe)
+{
+    hear_the_end(pipe, EPIPE);
+    if (harness_now_ms() - *died_ms > SIDES_NOTICE_MS)
+        fail_msg("noticed after %d ms", (int)(harness_now_ms() - *died_ms));
+    expect_no_reader(pipe, EPIPE);
+}
+
+static void notice_by_reading(pipc_t *pipe)
+{
+    expect_noticed(pipe);
+}
+
+static void notice_by_polling(pipc_t *pipe)
+{
+    int fd = pipc_fd(pipe);
+    char byte;
+    set_timeouts(pipe, 0, -1);
+    do
+        assert_true(harness_readable(fd, SIDES_LONG_MS));
+    while (pipc_read(pipe, &byte, 1) == -1 && errno == EAGAIN);
+    expect_noticed(pipe);
+}
+
+/* The gate is opened when the survivor is about to wait; it likely waits by then. */
+static int live_and_die(void *pipe)
+{
+    say(pipe, "here");
+    harness_gate_wait(&gate);
+    nanosleep(&(struct timespec){0, 5000000}, NULL);
+    *died_ms = harness_now_ms();
+    _exit(0);
+}
+
+static void see_an_inner_death(void (*notice)(pipc_t *pipe))
+{
+    struct scene scene = {open_anonymous(), live_and_die};
+    harness_gate_init(&gate);
+    died_ms = shared_memory(sizeof *died_ms);
+    pid_t pid = harness_fork(play_in_a_namespace, &scene);
+    hear(scene.pipe, "here");
+    harness_gate_open(&gate);
+    notice(scene.pipe);
+    assert_int_equal(harness_wait(pid), 0);
+    pipc_close(scene.pipe);
+    munmap(died_ms, sizeof *died_ms);
+    harness_gate_close(&gate);
+}
+
+TEST(a_read_notices_a_death_in_another_pid_namespace)
+{
+    need_namespaces();
+    see_an_inner_death(notice_by_reading);
+}
+
+TEST(poll_notices_a_death_in_another_pid_namespace)
+{
+    need_namespaces();
+    see_an_inner_death(notice_by_polling);
+}
+
+static int survive_by_reading(void *pipe)
+{
+    hear(pipe, "here");
+    harness_gate_open(&gate);
+    notice_by_reading(pipe);
+    return 0;
+}
+
+static int survive_by_polling(void *pipe)
+{
+    hear(pipe, "here");
+    harness_gate_open(&gate);
+    notice_by_polling(pipe);
+    return 0;
+}
+
+/* The survivor cannot even name the one who dies outside. */
+static void see_an_outer_death(int (*survive)(void *pipe))
+{
+    struct scene scene = {open_anonymous(), survive};
+    harness_gate_init(&gate);
+    died_ms = shared_memory(sizeof *died_ms);
+    pid_t mortal = harness_fork(live_and_die, scene.pipe);
+    pid_t survivor = harness_fork(play_in_a_namespace, &scene);
+    assert_int_equal(harness_wait(mortal), 0);
+    assert_int_equal(harness_wait(survivor), 0);
+    pipc_close(scene.pipe);
+    munmap(died_ms, sizeof *died_ms);
+    harness_gate_close(&gate);
+}
+
+TEST(a_read_in_a_pid_namespace_notices_a_death_outside)
+{
+    need_namespaces();
+    see_an_outer_death(survive_by_reading);
+}
+
+TEST(poll_in_a_pid_namespace_notices_a_death_outside)
+{
+    need_namespaces();
+    see_an_outer_death(survive_by_polling);
+}
+
+static int talk_to_the_outside(void *pipe)
+{
+    for (int i = 0; i < 100; i++)
+        say_number(pipe, hear_number(pipe) + 1);
+    leave(pipe, "inside");
+    return 0;
+}
+
+TEST(partners_in_different_pid_namespaces_talk_and_take_leave)
+{
+    need_namespaces();
+    struct scene scene = {open_anonymous(), talk_to_the_outside};
+    for (int round = 0; round < 5; round++) {
+        pid_t pid = harness_fork(play_in_a_namespace, &scene);
+        for (int i = 0; i < 100; i++) {
+            say_number(scene.pipe, i);
+            assert_int_equal(hear_number(scene.pipe), i + 1);
+        }
+        hear_bye(scene.pipe, "inside");
+        assert_int_equal(harness_wait(pid), 0);
+    }
+    pipc_close(scene.pipe);
+}
+
+/* --- Numbers that come back ------------------------------------------------------------------ */
+
+/* The next process or thread here gets this number, if it is free. Only in a pid namespace of one's
+ * own, where nobody else counts on. */
+static bool choose_next_id(pid_t id)
+{
+    char text[16];
+    int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    int size = snprintf(text, sizeof text, "%d", (int)id - 1);
+    bool chosen = write(fd, text, (size_t)size) == size;
+    close(fd);
+    return chosen;
+}
+
+static void take_an_end_and_die(pipc_t *pipe)
+{
+    assert_int_equal(pipc_pending(pipe), 0);
+}
+
+static void use_the_number_again(pipc_t *pipe)
+{
+    (void)pipe;
+    harness_gate_wait(&gate);
+}
+
+/* Status 0: seen; 77: the number could not be had. The id that matters is what gettid tells. */
+static int meet_a_number_again(const struct kind *kind, pipc_t *pipe, void (*notice)(pipc_t *pipe))
+{
+    struct side dead, other;
+    harness_gate_init(&gate);
+    died_ms = shared_memory(sizeof *died_ms);
+    side_start(&dead, kind, pipe, take_an_end_and_die);
+    side_end(&dead);
+    *died_ms = harness_now_ms();
+    bool chosen = choose_next_id(atomic_load(&dead.tid));
+    side_start(&other, kind, pipe, use_the_number_again);
+    while (atomic_load(&other.tid) == 0)
+        sched_yield();
+    chosen = chosen && atomic_load(&other.tid) == atomic_load(&dead.tid);
+    if (chosen)
+        notice(pipe);
+    harness_gate_open(&gate);
+    side_end(&other);
+    harness_gate_close(&gate);
+    return chosen ? 0 : 77;
+}
+
+static int read_beside_the_same_process_id(void *pipe)
+{
+    return meet_a_number_again(&sides_kinds[1], pipe, notice_by_reading);
+}
+
+static int poll_beside_the_same_process_id(void *pipe)
+{
+    return meet_a_number_again(&sides_kinds[1], pipe, notice_by_polling);
+}
+
+static int read_beside_the_same_thread_id(void *pipe)
+{
+    return meet_a_number_again(&sides_kinds[0], pipe, notice_by_reading);
+}
+
+static int poll_beside_the_same_thread_id(void *pipe)
+{
+    return meet_a_number_again(&sides_kinds[0], pipe, notice_by_polling);
+}
+
+TEST(a_death_is_seen_although_the_number_is_in_use_again)
+{
+    static int (*const plays[])(void *) = {
+        read_beside_the_same_process_id, poll_beside_the_same_process_id,
+        read_beside_the_same_thread_id, poll_beside_the_same_thread_id};
+    need_namespaces();
+    int seen = 0;
+    for (size_t i = 0; i < sizeof plays / sizeof plays[0]; i++) {
+        struct scene scene = {open_anonymous(), plays[i]};
+        int status = harness_wait(harness_fork(play_in_a_namespace, &scene));
+        if (status != 77)
+            assert_int_equal(status, 0);
+        seen += status == 0;
+        pipc_close(scene.pipe);
+    }
+    if (seen == 0)
+        harness_skip("needs the right to choose process ids");
+}
+
+/* --- Cancelled ------------------------------------------------------------------------------- */
+
+static void read_for_ever(pipc_t *pipe)
+{
+    pipc_msg_t message;
+    say(pipe, "here");
+    while (pipc_read_msg(pipe, &message) == 0)
+        pipc_msg_free(&message);
+}
+
+static void write_for_ever(pipc_t *pipe)
+{
+    static char data[100000];
+    say(pipe, "here");
+    while (pipc_write(pipe, data, sizeof data) > 0)
+        continue;
+}
+
+static void come_and_go_for_ever(pipc_t *pipe)
+{
+    say(pipe, "here");
+    for (;;) {
+        pthread_testcancel();
+        set_timeouts(pipe, 0, 0);
+        if (pipc_disconnect(pipe, "x") != 0)
+            assert_int_equal(errno, EAGAIN);
+    }
+}
+
+static void cancel_one(script *life, bool when_asleep)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    pipc_msg_t message;
+    side_start(&far, &sides_kinds[0], pipe, life);
+    hear(pipe, "here");
+    if (when_asleep)
+        sleeper_wait(sleeper_side(&far));
+    assert_int_equal(pthread_cancel(far.thread), 0);
+    assert_int_equal(pthread_join(far.thread, NULL), 0);
+    set_timeouts(pipe, SIDES_NOTICE_MS, SIDES_NOTICE_MS);
+    while (pipc_read_msg(pipe, &message) == 0)
+        pipc_msg_free(&message);
+    assert_true(errno == EPIPE || errno == ECONNRESET);
+    pipc_close(pipe);
+}
+
+TEST(a_thread_cancelled_in_a_blocked_call_is_dead)
+{
+    for (int i = 0; i < 20; i++) {
+        cancel_one(read_for_ever, true);
+        cancel_one(write_for_ever, true);
+    }
+}
+
+/* It may have been between two stays: then there is nobody to miss, but also nothing that hangs. */
+TEST(a_thread_cancelled_while_it_comes_and_goes_leaves_the_pipe_usable)
+{
+    for (int i = 0; i < 200 / harness_scale(); i++) {
+        pipc_t *pipe = open_anonymous();
+        struct side far;
+        char buffer[8];
+        side_start(&far, &sides_kinds[0], pipe, come_and_go_for_ever);
+        hear(pipe, "here");
+        for (size_t n = harness_random_below(50); n > 0; n--)
+            assert_errno(pipc_read(pipe, buffer, sizeof buffer), ESHUTDOWN);
+        assert_int_equal(pthread_cancel(far.thread), 0);
+        assert_int_equal(pthread_join(far.thread, NULL), 0);
+        set_timeouts(pipe, 0, 0);
+        while (pipc_read(pipe, buffer, sizeof buffer) >= 0 || errno == ESHUTDOWN)
+            continue;
+        assert_true(errno == EPIPE || errno == EAGAIN);
+        pipc_close(pipe);
+    }
+}
+
+HARNESS_MAIN("anonymous identity", IT(a_read_notices_a_death_in_another_pid_namespace),
+             IT(poll_notices_a_death_in_another_pid_namespace),
+             IT(a_read_in_a_pid_namespace_notices_a_death_outside),
+             IT(poll_in_a_pid_namespace_notices_a_death_outside),
+             IT(partners_in_different_pid_namespaces_talk_and_take_leave),
+             IT(a_death_is_seen_although_the_number_is_in_use_again),
+             IT(a_thread_cancelled_in_a_blocked_call_is_dead),
+             IT(a_thread_cancelled_while_it_comes_and_goes_leaves_the_pipe_usable))

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A disconnect that cannot be done now fails and changes nothing: with output still held, with a full
+ * pipe, in the middle of a large message that is arriving. The side stays what it was, and may try
+ * again; and its successor always starts at a whole message.
+ */
+#include "anonymous.h"
+
+enum { LARGE = 1 << 20 };
+
+static struct harness_gate gate[2];
+
+static void gates_init(void)
+{
+    for (int i = 0; i < 2; i++)
+        harness_gate_init(&gate[i]);
+}
+
+static void gates_close(void)
+{
+    for (int i = 0; i < 2; i++)
+        harness_gate_close(&gate[i]);
+}
+
+static void be_refused(pipc_t *pipe)
+{
+    assert_errno(pipc_pending(pipe), EBUSY);
+}
+
+/* Neither at once nor soon; and then the end is still held, as another one sees. */
+static void fail_to_leave(const struct kind *kind, pipc_t *pipe)
+{
+    set_timeouts(pipe, -1, 0);
+    assert_errno(pipc_disconnect(pipe, "in vain"), EAGAIN);
+    set_timeouts(pipe, -1, 30);
+    assert_errno(pipc_disconnect(pipe, "in vain"), ETIMEDOUT);
+    set_timeouts(pipe, -1, -1);
+    side_play(kind, pipe, be_refused);
+}
+
+/* --- Output ---------------------------------------------------------------------------------- */
+
+static void hear_the_large_one(pipc_t *pipe)
+{
+    assert_int_equal(pipc_pending(pipe), 0);
+    harness_gate_open(&gate[0]);
+    harness_gate_wait(&gate[1]);
+    hear_large(pipe, LARGE, 3);
+    hear_bye(pipe, "at last");
+    leave(pipe, "me too");
+}
+
+TEST_OF_KIND(a_disconnect_with_held_output_fails_until_the_output_has_gone)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    side_start(&far, kind, pipe, hear_the_large_one);
+    harness_gate_wait(&gate[0]);
+    set_timeouts(pipe, -1, 0);
+    say_large(pipe, LARGE, 3);
+    fail_to_leave(kind, pipe);
+    harness_gate_open(&gate[1]);
+    leave(pipe, "at last");
+    hear_bye(pipe, "me too");
+    side_end(&far);
+    pipc_close(pipe);
+    gates_close();
+}
+
+static int filled;
+
+static void hear_what_filled_it(pipc_t *pipe)
+{
+    assert_int_equal(pipc_set_timeout(pipe, -1, -1), 0);
+    harness_gate_open(&gate[0]);
+    harness_gate_wait(&gate[1]);
+    for (int i = 0; i < filled; i++)
+        assert_int_equal(pipc_skip(pipe), 0);
+    hear_bye(pipe, "at last");
+    leave(pipe, "me too");
+}
+
+TEST_OF_KIND(a_disconnect_fails_while_the_pipe_is_full)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    filled = fill_up(pipe, 1000) + fill_up(pipe, 1) + fill_up(pipe, 0);
+    side_start(&far, kind, pipe, hear_what_filled_it);
+    harness_gate_wait(&gate[0]);
+    fail_to_leave(kind, pipe);
+    harness_gate_open(&gate[1]);
+    leave(pipe, "at last");
+    hear_bye(pipe, "me too");
+    side_end(&far);
+    pipc_close(pipe);
+    gates_close();
+}
+
+TEST_OF_KIND(after_a_failed_disconnect_talk_goes_on)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    filled = fill_up(pipe, 60000) + fill_up(pipe, 1) + fill_up(pipe, 0);
+    side_start(&far, kind, pipe, hear_what_filled_it);
+    harness_gate_wait(&gate[0]);
+    fail_to_leave(kind, pipe);
+    harness_gate_open(&gate[1]);
+    assert_int_equal(pipc_flush(pipe), 0);
+    hear_nothing(pipe);
+    leave(pipe, "at last");
+    hear_bye(pipe, "me too");
+    side_end(&far);
+    pipc_close(pipe);
+    gates_close();
+}
+
+/* --- Input ----------------------------------------------------------------------------------- */
+
+/* Most of the large message stays here until it is told to push it out. */
+static void send_half_and_wait(pipc_t *pipe)
+{
+    set_timeouts(pipe, -1, 0);
+    say_large(pipe, LARGE, 5);
+    harness_gate_open(&gate[0]);
+    harness_gate_wait(&gate[1]);
+    set_timeouts(pipe, -1, -1);
+    assert_true(pipc_flush(pipe) >= 0);
+    say(pipe, "next");
+    hear_bye(pipe, "at last");
+    hear_bye(pipe, "newcomer");
+    leave(pipe, "far");
+}
+
+static void hear_only_the_next(pipc_t *pipe)
+{
+    hear(pipe, "next");
+    leave(pipe, "newcomer");
+}
+
+/* What had begun to come in is completed, and stays with the one who took it. */
+static void leave_in_the_middle(const struct kind *kind, void (*begin)(pipc_t *pipe))
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    assert_int_equal(pipc_pending(pipe), 0);
+    side_start(&far, kind, pipe, send_half_and_wait);
+    harness_gate_wait(&gate[0]);
+    begin(pipe);
+    fail_to_leave(kind, pipe);
+    harness_gate_open(&gate[1]);
+    leave(pipe, "at last");
+    side_play(kind, pipe, hear_only_the_next);
+    side_end(&far);
+    hear_large(pipe, LARGE, 5);
+    hear_bye(pipe, "far");
+    pipc_close(pipe);
+    gates_close();
+}
+
+static void begin_by_counting(pipc_t *pipe)
+{
+    assert_int_equal(pipc_pending(pipe), 0);
+}
+
+static void begin_by_reading(pipc_t *pipe)
+{
+    pipc_msg_t message;
+    set_timeouts(pipe, 20, -1);
+    assert_errno(pipc_read_msg(pipe, &message), ETIMEDOUT);
+    set_timeouts(pipe, -1, -1);
+}
+
+TEST_OF_KIND(a_disconnect_completes_a_large_message_that_was_being_counted)
+{
+    leave_in_the_middle(kind, begin_by_counting);
+}
+
+TEST_OF_KIND(a_disconnect_completes_a_large_message_whose_read_timed_out)
+{
+    leave_in_the_middle(kind, begin_by_reading);
+}
+
+static void send_large_and_stay(pipc_t *pipe)
+{
+    hear(pipe, "");
+    set_timeouts(pipe, -1, 0);
+    say_large(pipe, LARGE, 5);
+    harness_gate_open(&gate[0]);
+    harness_gate_wait(&gate[1]);
+    set_timeouts(pipe, -1, -1);
+    assert_true(pipc_flush(pipe) >= 0);
+    hear_bye(pipe, "at once");
+    hear_bye(pipe, "newcomer");
+    leave(pipe, "far");
+}
+
+static void hear_the_large_one_instead(pipc_t *pipe)
+{
+    hear_large(pipe, LARGE, 5);
+    leave(pipe, "newcomer");
+}
+
+/* Nobody looked, so nothing of it was taken: it is the successor's. */
+TEST_OF_KIND(a_large_message_of_which_nothing_was_taken_stays_for_the_successor)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far, successor;
+    gates_init();
+    say(pipe, "");
+    side_start(&far, kind, pipe, send_large_and_stay);
+    harness_gate_wait(&gate[0]);
+    leave(pipe, "at once");
+    side_start(&successor, kind, pipe, hear_the_large_one_instead);
+    harness_gate_open(&gate[1]);
+    side_end(&successor);
+    side_end(&far);
+    hear_bye(pipe, "far");
+    pipc_close(pipe);
+    gates_close();
+}
+
+HARNESS_MAIN("anonymous stay",
+             EACH_SIDE(a_disconnect_with_held_output_fails_until_the_output_has_gone),
+             EACH_SIDE(a_disconnect_fails_while_the_pipe_is_full),
+             EACH_SIDE(after_a_failed_disconnect_talk_goes_on),
+             EACH_SIDE(a_disconnect_completes_a_large_message_that_was_being_counted),
+             EACH_SIDE(a_disconnect_completes_a_large_message_whose_read_timed_out),
+             EACH_SIDE(a_large_message_of_which_nothing_was_taken_stays_for_the_successor))

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What waits in a symmetric handle for whoever takes an end next, and a side that waits there for its
+ * next partner.
+ */
+#include "anonymous.h"
+
+static struct harness_gate gate[2];
+
+static void gates_init(void)
+{
+    for (int i = 0; i < 2; i++)
+        harness_gate_init(&gate[i]);
+}
+
+static void gates_close(void)
+{
+    for (int i = 0; i < 2; i++)
+        harness_gate_close(&gate[i]);
+}
+
+/* --- What lies in the pipe ------------------------------------------------------------------- */
+
+static void hear_the_first(pipc_t *pipe)
+{
+    hear(pipe, "first");
+    leave(pipe, "enough");
+}
+
+static void hear_the_others(pipc_t *pipe)
+{
+    hear(pipe, "second");
+    hear(pipe, "third");
+    hear_nothing(pipe);
+    leave(pipe, "all read");
+}
+
+TEST_OF_KIND(what_one_did_not_read_its_successor_reads)
+{
+    pipc_t *pipe = open_anonymous();
+    say(pipe, "first");
+    say(pipe, "second");
+    say(pipe, "third");
+    side_play(kind, pipe, hear_the_first);
+    side_play(kind, pipe, hear_the_others);
+    hear_bye(pipe, "enough");
+    hear_bye(pipe, "all read");
+    pipc_close(pipe);
+}
+
+enum { LARGE = 1 << 20 };
+
+static void hear_a_large_one(pipc_t *pipe)
+{
+    hear_large(pipe, LARGE, 7);
+    leave(pipe, NULL);
+}
+
+/* It is larger than what the pipe holds, so most of it still waits at its sender. */
+TEST_OF_KIND(a_large_message_waits_for_the_successor)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    say(pipe, "first");
+    side_play(kind, pipe, hear_the_first);
+    hear_bye(pipe, "enough");
+    set_timeouts(pipe, -1, 0);
+    say_large(pipe, LARGE, 7);
+    side_start(&far, kind, pipe, hear_a_large_one);
+    set_timeouts(pipe, -1, -1);
+    assert_true(pipc_flush(pipe) >= 0);
+    hear_bye(pipe, "");
+    side_end(&far);
+    pipc_close(pipe);
+}
+
+static void write_three_and_stay(pipc_t *pipe)
+{
+    say(pipe, "first");
+    say(pipe, "second");
+    harness_gate_open(&gate[1]);
+    harness_gate_wait(&gate[0]);
+    say(pipe, "third");
+    hear_bye(pipe, "near");
+    hear_bye(pipe, "newcomer");
+    leave(pipe, "far");
+}
+
+static void hear_the_third(pipc_t *pipe)
+{
+    hear(pipe, "third");
+    leave(pipe, "newcomer");
+}
+
+TEST_OF_KIND(what_one_had_taken_into_its_memory_stays_with_it)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    assert_int_equal(pipc_pending(pipe), 0);
+    side_start(&far, kind, pipe, write_three_and_stay);
+    harness_gate_wait(&gate[1]);
+    assert_int_equal(pipc_flush(pipe), 2);
+    leave(pipe, "near");
+    harness_gate_open(&gate[0]);
+    side_play(kind, pipe, hear_the_third);
+    side_end(&far);
+    hear(pipe, "first");
+    hear(pipe, "second");
+    hear_bye(pipe, "far");
+    pipc_close(pipe);
+    gates_close();
+}
+
+/* --- While nobody is there ------------------------------------------------------------------- */
+
+static struct sleeper reader;
+
+static void write_when_the_reader_sleeps(pipc_t *pipe)
+{
+    sleeper_wait(reader);
+    say(pipe, "you waited");
+    leave(pipe, "next");
+}
+
+TEST_OF_KIND(a_read_waits_for_the_next_partner)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    reader = sleeper_me();
+    for (int i = 0; i < 20; i++) {
+        side_start(&far, kind, pipe, write_when_the_reader_sleeps);
+        hear(pipe, "you waited");
+        hear_bye(pipe, "next");
+        side_end(&far);
+        hear_nothing(pipe);
+    }
+    pipc_close(pipe);
+}
+
+TEST_OF_KIND(the_descriptor_is_quiet_until_the_next_partner_writes)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    reader = sleeper_me();
+    int fd = pipc_fd(pipe);
+    for (int i = 0; i < 20; i++) {
+        side_start(&far, kind, pipe, write_when_the_reader_sleeps);
+        for (bool heard = false; !heard;) {
+            assert_true(harness_readable(fd, SIDES_LONG_MS));
+            heard = pipc_pending(pipe) > 0;
+        }
+        hear(pipe, "you waited");
+        hear_bye(pipe, "next");
+        side_end(&far);
+        hear_nothing(pipe);
+        assert_false(harness_readable(fd, 0));
+    }
+    pipc_close(pipe);
+}
+
+HARNESS_MAIN("anonymous waiting", EACH_SIDE(what_one_did_not_read_its_successor_reads),
+             EACH_SIDE(a_large_message_waits_for_the_successor),
+             EACH_SIDE(what_one_had_taken_into_its_memory_stays_with_it),
+             EACH_SIDE(a_read_waits_for_the_next_partner),
+             EACH_SIDE(the_descriptor_is_quiet_until_the_next_partner_writes))

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ends that are no goodbye, on every kind of pipe: half-close, close, a message that was cut off,
+ * a process that died. Each has its own errno, comes after all whole messages, and stays.
+ */
+#include "peers.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* Every call that would read says the same, as often as it is asked. */
+static void expect_dead_reads(struct peer *peer, int error)
+{
+    char buffer[8];
+    pipc_msg_t message;
+    for (int i = 0; i < 2; i++) {
+        assert_errno(peer_read(peer, buffer, sizeof buffer), error);
+        assert_errno(peer_read(peer, NULL, 0), error);
+        assert_errno(peer_read_msg(peer, &message), error);
+        assert_errno(peer_read_pending(peer, &message, 1), error);
+        assert_errno(peer_peek(peer, &message), error);
+        assert_errno(peer_skip(peer), error);
+        assert_int_equal(peer_pending(peer), 0); /* never tells of an end */
+    }
+}
+
+/* Where bytes are in flight, the first writes may still go. */
+static void expect_dead_writes(struct peer *peer, int error)
+{
+    const struct iovec part = {"x", 1};
+    int64_t deadline = harness_now_ms() + peer->delay_ms;
+    while (peer_write(peer, "x", 1) == 1 && harness_now_ms() < deadline)
+        continue;
+    for (int i = 0; i < 2; i++) {
+        assert_errno(peer_write(peer, "x", 1), error);
+        assert_errno(peer_writev(peer, &part, 1), error);
+        assert_errno(peer_write_batch(peer, &part, 1), error);
+        assert_errno(peer_disconnect(peer, "bye"), error);
+    }
+}
+
+static intmax_t read_to_the_end(struct peer *peer, void *unused)
+{
+    char buffer[8];
+    (void)unused;
+    return peer_read(peer, buffer, sizeof buffer);
+}
+
+static intmax_t write_to_the_end(struct peer *peer, void *unused)
+{
+    (void)unused;
+    while (peer_write(peer, "more", 4) == 4)
+        continue;
+    return -1;
+}
+
+static void send_held(struct peer *peer, uint64_t tag)
+{
+    unsigned char *data = malloc(MORE_THAN_A_PIPE);
+    harness_fill(data, MORE_THAN_A_PIPE, tag);
+    peer_set_timeout(peer, -1, 0);
+    assert_int_equal(peer_write(peer, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
+    free(data);
+}
+
+/* While somebody reads, a message may go entirely: then another is sent, until a part of one is held. */
+static void send_until_held(struct peer *peer)
+{
+    do {
+        send_held(peer, 1);
+    } while (peer_stats(peer).bytes_held == 0);
+}
+
+static intmax_t skip_to_the_end(struct peer *peer, void *unused)
+{
+    (void)unused;
+    while (peer_skip(peer) == 0)
+        continue;
+    return -1;
+}
+
+/* --- Half-close ---------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(shutdown_ends_one_direction_after_all_messages_and_leaves_the_other)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_text(&p.a, "question");
+    send_text(&p.a, "");
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    assert_int_equal(peer_shutdown(&p.a), 0); /* twice is as once */
+    expect_dead_writes(&p.a, EPIPE);
+    expect_text(&p.b, "question");
+    expect_text(&p.b, "");
+    expect_dead_reads(&p.b, EPIPE);
+    send_text(&p.b, "answer");
+    expect_text(&p.a, "answer");
+    send_text(&p.b, "and more");
+    expect_text(&p.a, "and more");
+    assert_int_equal(peer_shutdown(&p.b), 0);
+    expect_dead_reads(&p.a, EPIPE);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_blocked_read_ends_when_the_other_side_shuts_down)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    peer_start(&p.b, read_to_the_end, NULL);
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    assert_errno(peer_finish(&p.b), EPIPE);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(shutdown_lets_what_is_held_go_first)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_held(&p.a, 1);
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    assert_errno(peer_write(&p.a, "x", 1), EPIPE);
+    peer_set_timeout(&p.a, -1, -1);
+    peer_start(&p.b, read_filled, &(struct filled){MORE_THAN_A_PIPE, 1, 1});
+    assert_int_equal(peer_flush(&p.a), 0);
+    assert_int_equal(peer_finish(&p.b), 0);
+    expect_dead_reads(&p.b, EPIPE);
+    send_text(&p.b, "reading goes on");
+    expect_text(&p.a, "reading goes on");
+    peers_close(&p);
+}
+
+/* --- Close ---------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(after_a_close_all_messages_are_read_and_then_it_is_EPIPE)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    for (uint64_t tag = 0; tag < 10; tag++)
+        send_filled(&p.a, 3000, tag);
+    peer_close(&p.a);
+    for (uint64_t tag = 0; tag < 10; tag++)
+        expect_filled(&p.b, 3000, tag);
+    expect_dead_reads(&p.b, EPIPE);
+    expect_dead_writes(&p.b, EPIPE);
+    expect_dead_reads(&p.b, EPIPE);
+    assert_null(peer_bye_text(&p.b));
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_blocked_read_ends_when_the_other_side_closes)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    peer_start(&p.b, read_to_the_end, NULL);
+    peer_close(&p.a);
+    assert_errno(peer_finish(&p.b), EPIPE);
+    peers_close(&p);
+}
+
+/* TCP is reset then, since what was sent was not read. Who hears of that first, a write or the read of
+ * a write that waits, differs; but a read that comes later hears of it, too. */
+TEST_OF_KIND(a_blocked_write_ends_when_the_other_side_closes)
+{
+    struct peers p;
+    bool is_reset = kind_is_tcp(kind);
+    peers_open(&p, kind, NULL);
+    fill_to_the_brim(&p.b);
+    peer_set_timeout(&p.b, -1, -1);
+    peer_start(&p.b, write_to_the_end, NULL);
+    peer_close(&p.a);
+    assert_int_equal(peer_finish(&p.b), -1);
+    int end = errno;
+    assert_true(end == EPIPE || (is_reset && end == ECONNRESET));
+    expect_dead_writes(&p.b, end);
+    expect_dead_reads(&p.b, is_reset ? ECONNRESET : EPIPE);
+    expect_dead_writes(&p.b, end);
+    peers_close(&p);
+}
+
+/* A TCP connection is reset, and what was on its way may be lost. */
+TEST_OF_KIND(an_end_comes_after_all_messages_also_when_the_other_side_left_some_unread)
+{
+    struct peers p;
+    bool is_reset = kind_is_tcp(kind);
+    peers_open(&p, kind, NULL);
+    send_text(&p.b, "never read");
+    send_text(&p.a, "one");
+    send_text(&p.a, "two");
+    expect_text(&p.b, "one");
+    peer_close(&p.a);
+    if (is_reset)
+        assert_errno(skip_to_the_end(&p.b, NULL), ECONNRESET);
+    else
+        expect_text(&p.b, "two");
+    expect_dead_reads(&p.b, is_reset ? ECONNRESET : EPIPE);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(the_other_side_may_close_while_messages_wait_in_memory)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_text(&p.a, "one");
+    send_text(&p.a, "two");
+    expect_pending(&p.b, 2);
+    peer_close(&p.a);
+    assert_int_equal(peer_pending(&p.b), 2);
+    expect_text(&p.b, "one");
+    assert_int_equal(peer_pending(&p.b), 1);
+    expect_text(&p.b, "two");
+    expect_dead_reads(&p.b, EPIPE);
+    peers_close(&p);
+}
+
+static intmax_t close_with_errno(struct peer *peer, void *unused)
+{
+    (void)unused;
+    errno = ENOTTY;
+    pipc_close(peer->pipe);
+    peer->pipe = NULL;
+    return errno;
+}
+
+TEST_OF_KIND(close_keeps_errno)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_held(&p.a, 1);
+    assert_int_equal(peer_do(&p.a, close_with_errno, NULL), ENOTTY);
+    assert_int_equal(peer_do(&p.b, close_with_errno, NULL), ENOTTY);
+    peers_close(&p);
+}
+
+/* Close must not wait for a reader that is not there. */
+TEST_OF_KIND(close_does_not_block_and_tears_what_was_held)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_text(&p.a, "whole");
+    send_held(&p.a, 1);
+    peer_set_timeout(&p.a, -1, -1);
+    peer_close(&p.a);
+    expect_text(&p.b, "whole");
+    expect_dead_reads(&p.b, ECONNRESET);
+    expect_dead_writes(&p.b, ECONNRESET);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_blocked_read_ends_when_its_message_is_cut_off)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    peer_start(&p.b, skip_to_the_end, NULL);
+    send_until_held(&p.a);
+    peer_close(&p.a);
+    assert_errno(peer_finish(&p.b), ECONNRESET);
+    peers_close(&p);
+}
+
+/* --- Flush ------------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(flush_tells_how_many_are_pending_also_when_the_other_side_is_gone)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_text(&p.b, "one");
+    send_text(&p.b, "two");
+    peer_close(&p.b);
+    expect_pending(&p.a, 2);
+    assert_int_equal(peer_flush(&p.a), 2);
+    expect_text(&p.a, "one");
+    assert_int_equal(peer_flush(&p.a), 1);
+    expect_text(&p.a, "two");
+    assert_int_equal(peer_flush(&p.a), 0);
+    expect_dead_reads(&p.a, EPIPE);
+    assert_int_equal(peer_flush(&p.a), 0);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(flush_does_not_wait_for_what_nobody_will_read)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_text(&p.b, "one");
+    expect_pending(&p.a, 1);
+    send_held(&p.a, 1);
+    peer_set_timeout(&p.a, -1, -1);
+    peer_close(&p.b);
+    assert_int_equal(peer_flush(&p.a), 1);
+    assert_int_equal(peer_stats(&p.a).bytes_held, 0);
+    expect_text(&p.a, "one");
+    peers_close(&p);
+}
+
+/* --- SIGPIPE ------------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(writing_to_nobody_raises_no_SIGPIPE_and_takes_none_that_was_pending)
+{
+    struct peers p;
+    sigset_t only, pending;
+    sigemptyset(&only);
+    sigaddset(&only, SIGPIPE);
+    peers_open(&p, kind, NULL);
+    peer_close(&p.b);
+    expect_dead_writes(&p.a, EPIPE); /* unblocked, and its default is death */
+    sigprocmask(SIG_BLOCK, &only, NULL);
+    expect_dead_writes(&p.a, EPIPE);
+    sigpending(&pending);
+    assert_false(sigismember(&pending, SIGPIPE));
+    raise(SIGPIPE);
+    expect_dead_writes(&p.a, EPIPE);
+    sigpending(&pending);
+    assert_true(sigismember(&pending, SIGPIPE));
+    peers_close(&p);
+}
+
+/* --- A process that dies ------------------------------------------------------------------------------------------- */
+
+static int say_ready_and_die(struct peer *b, void *unused)
+{
+    (void)unused;
+    send_text(b, "ready");
+    raise(SIGKILL);
+    return 1;
+}
+
+static int die_inside_a_message(struct peer *b, void *unused)
+{
+    (void)unused;
+    send_text(b, "whole");
+    send_until_held(b);
+    raise(SIGKILL);
+    return 1;
+}
+
+static int exit_without_closing(struct peer *b, void *unused)
+{
+    (void)unused;
+    send_text(b, "last words");
+    _exit(0);
+}
+
+TEST_OF_KIND(a_process_that_is_killed_leaves_EPIPE)
+{
+    struct peers p;
+    pid_t pid = peers_fork(&p, kind, NULL, say_ready_and_die, NULL);
+    expect_text(&p.a, "ready");
+    expect_dead_reads(&p.a, EPIPE);
+    assert_int_equal(harness_wait(pid), -SIGKILL); /* its descriptors close one by one */
+    expect_dead_writes(&p.a, EPIPE);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_process_that_is_killed_inside_a_message_leaves_ECONNRESET)
+{
+    struct peers p;
+    pid_t pid = peers_fork(&p, kind, NULL, die_inside_a_message, NULL);
+    expect_text(&p.a, "whole");
+    assert_errno(skip_to_the_end(&p.a, NULL), ECONNRESET);
+    expect_dead_reads(&p.a, ECONNRESET);
+    assert_int_equal(harness_wait(pid), -SIGKILL);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_process_that_exits_without_closing_leaves_EPIPE)
+{
+    struct peers p;
+    pid_t pid = peers_fork(&p, kind, NULL, exit_without_closing, NULL);
+    assert_int_equal(harness_wait(pid), 0);
+    expect_text(&p.a, "last words");
+    expect_dead_reads(&p.a, EPIPE);
+    peers_close(&p);
+}
+
+HARNESS_MAIN("end", OVER_KINDS(shutdown_ends_one_direction_after_all_messages_and_leaves_the_other),
+             OVER_KINDS(a_blocked_read_ends_when_the_other_side_shuts_down),
+             OVER_KINDS(shutdown_lets_what_is_held_go_first),
+             OVER_KINDS(after_a_close_all_messages_are_read_and_then_it_is_EPIPE),
+             OVER_KINDS(a_blocked_read_ends_when_the_other_side_closes),
+             OVER_KINDS(a_blocked_write_ends_when_the_other_side_closes),
+             OVER_KINDS(an_end_comes_after_all_messages_also_when_the_other_side_left_some_unread),
+             OVER_KINDS(the_other_side_may_close_while_messages_wait_in_memory),
+             OVER_KINDS(close_keeps_errno),
+             OVER_KINDS(close_does_not_block_and_tears_what_was_held),
+             OVER_KINDS(a_blocked_read_ends_when_its_message_is_cut_off),
+             OVER_KINDS(flush_tells_how_many_are_pending_also_when_the_other_side_is_gone),
+             OVER_KINDS(flush_does_not_wait_for_what_nobody_will_read),
+             OVER_KINDS(writing_to_nobody_raises_no_SIGPIPE_and_takes_none_that_was_pending),
+             OVER_KINDS(a_process_that_is_killed_leaves_EPIPE),
+             OVER_KINDS(a_process_that_is_killed_inside_a_message_leaves_ECONNRESET),
+             OVER_KINDS(a_process_that_exits_without_closing_leaves_EPIPE))

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Limits, on every kind of pipe: how large a message may be, how much may wait in memory, what
+ * happens beyond either, and that bad arguments are refused.
+ */
+#include "peers.h"
+
+#include <limits.h>
+#include <poll.h>
+
+enum { DEFAULT_LIMIT = 64 << 20 };
+
+/* --- max_message -------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(a_message_of_max_message_bytes_passes_and_one_byte_more_is_refused)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    unsigned char data[1001];
+    harness_fill(data, sizeof data, 1);
+    options.max_message = 1000;
+    peers_open(&p, kind, &options);
+    assert_errno(peer_write(&p.a, data, 1001), EMSGSIZE);
+    assert_int_equal(peer_write(&p.a, data, 1000), 1000);
+    assert_errno(peer_write(&p.b, data, 1001), EMSGSIZE);
+    assert_int_equal(peer_write(&p.b, data, 1000), 1000);
+    expect_filled(&p.b, 1000, 1);
+    expect_filled(&p.a, 1000, 1);
+    expect_pending(&p.b, 0);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_writev_over_max_message_sends_nothing)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    char data[8] = "12345678";
+    const struct iovec parts[] = {{data, 8}, {data, 3}};
+    options.max_message = 10;
+    peers_open(&p, kind, &options);
+    assert_errno(peer_writev(&p.a, parts, 2), EMSGSIZE);
+    send_text(&p.a, "next");
+    expect_text(&p.b, "next");
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_batch_stops_before_a_message_over_max_message)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    char data[16] = "123456789abcdef";
+    const struct iovec batch[] = {{data, 1}, {data, 10}, {data, 11}, {data, 2}};
+    options.max_message = 10;
+    peers_open(&p, kind, &options);
+    assert_int_equal(peer_write_batch(&p.a, batch, 4), 2);
+    assert_errno(peer_write_batch(&p.a, batch + 2, 2), EMSGSIZE);
+    assert_int_equal(peer_write_batch(&p.a, batch + 3, 1), 1);
+    expect_text(&p.b, "1");
+    expect_text(&p.b, "123456789a");
+    expect_text(&p.b, "12");
+    peers_close(&p);
+}
+
+static intmax_t read_one(struct peer *peer, void *message)
+{
+    return peer_read_msg(peer, message);
+}
+
+TEST_OF_KIND(the_limit_is_64_MiB_unless_one_is_given)
+{
+    struct peers p;
+    unsigned char *data = calloc(1, DEFAULT_LIMIT + 1);
+    pipc_msg_t message;
+    peers_open(&p, kind, NULL);
+    assert_errno(peer_write(&p.a, data, DEFAULT_LIMIT + 1), EMSGSIZE);
+    data[DEFAULT_LIMIT - 1] = 'x';
+    peer_start(&p.b, read_one, &message);
+    assert_int_equal(peer_write(&p.a, data, DEFAULT_LIMIT), DEFAULT_LIMIT);
+    assert_int_equal(peer_finish(&p.b), 0);
+    assert_int_equal(message.size, DEFAULT_LIMIT);
+    assert_int_equal(((char *)message.data)[DEFAULT_LIMIT - 1], 'x');
+    pipc_msg_free(&message);
+    free(data);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_higher_limit_lets_larger_messages_pass)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    size_t size = DEFAULT_LIMIT + 4321;
+    unsigned char *data = calloc(1, size);
+    pipc_msg_t message;
+    options.max_message = size;
+    data[size - 1] = 'x';
+    peers_open(&p, kind, &options);
+    peer_start(&p.b, read_one, &message);
+    assert_int_equal(peer_write(&p.a, data, size), size);
+    assert_int_equal(peer_finish(&p.b), 0);
+    assert_int_equal(message.size, size);
+    assert_int_equal(((char *)message.data)[size - 1], 'x');
+    pipc_msg_free(&message);
+    free(data);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(sizes_that_overflow_are_refused_and_send_nothing)
+{
+    struct peers p;
+    char data[8] = "1234567";
+    const struct iovec half[] = {{data, SIZE_MAX / 2 + 1}, {data, SIZE_MAX / 2 + 1}, {data, 4}};
+    const struct iovec batch[] = {{data, SIZE_MAX}};
+    peers_open(&p, kind, NULL);
+    assert_errno(peer_write(&p.a, data, SIZE_MAX), EMSGSIZE);
+    assert_errno(peer_write(&p.a, data, (size_t)SSIZE_MAX + 1), EMSGSIZE);
+    assert_errno(peer_writev(&p.a, half, 3), EMSGSIZE);
+    assert_errno(peer_write_batch(&p.a, batch, 1), EMSGSIZE);
+    send_text(&p.a, "next");
+    expect_text(&p.b, "next");
+    peers_close(&p);
+}
+
+/* --- max_pending -------------------------------------------------------------------------------------- */
+
+enum { PENDING_LIMIT = 256 * 1024, PENDING_COST = 64 };
+
+static uint64_t pending_cost(struct peer *peer)
+{
+    pipc_stats_t stats = peer_stats(peer);
+    return stats.bytes_pending + PENDING_COST * stats.messages_pending;
+}
+
+/* Until the one cannot send nor the other take in any more; returns how many were accepted. */
+static size_t fill_pipe_and_memory(struct peers *p, size_t size)
+{
+    size_t count = 0, more;
+    do {
+        count += more = fill_pipe(&p->a, size, count);
+        assert_true(peer_flush(&p->b) >= 0);
+    } while (more > 0);
+    return count;
+}
+
+static void check_that_pending_is_bounded(const struct kind *kind, size_t size)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.max_pending = PENDING_LIMIT;
+    peers_open(&p, kind, &options);
+    size_t before = harness_heap_bytes();
+    size_t sent = fill_pipe_and_memory(&p, size);
+    assert_in_range(pending_cost(&p.b), PENDING_LIMIT / 2, PENDING_LIMIT);
+    assert_in_range(harness_heap_bytes() - before, 0, PENDING_LIMIT + 256 * 1024);
+    peer_set_timeout(&p.a, -1, -1);
+    peer_start(&p.b, read_filled, &(struct filled){size, sent, 0});
+    assert_int_equal(peer_flush(&p.a), 0);
+    assert_int_equal(peer_finish(&p.b), 0);
+    send_text(&p.a, "room again");
+    expect_text(&p.b, "room again");
+    peers_close(&p);
+}
+
+TEST_OF_KIND(what_is_pending_in_memory_is_bounded_in_bytes)
+{
+    check_that_pending_is_bounded(kind, 1000);
+}
+
+TEST_OF_KIND(empty_messages_are_bounded_as_well)
+{
+    check_that_pending_is_bounded(kind, 0);
+}
+
+/* Nobody reads here: what leaves the pipe was taken in by a's writes while they waited. */
+TEST_OF_KIND(a_waiting_write_takes_in_no_more_than_max_pending)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    char data[1000] = "";
+    options.max_pending = PENDING_LIMIT;
+    peers_open(&p, kind, &options);
+    fill_to_the_brim(&p.a);
+    peer_set_timeout(&p.a, 0, 30);
+    peer_set_timeout(&p.b, 0, 0);
+    for (int idle = 0; idle < 3; idle++) {
+        while (peer_write(&p.b, data, sizeof data) == sizeof data)
+            idle = 0;
+        assert_true(peer_write(&p.a, "", 0) == 0 || errno == ETIMEDOUT);
+        assert_in_range(pending_cost(&p.a), 1, PENDING_LIMIT);
+    }
+    assert_true(pending_cost(&p.a) > PENDING_LIMIT / 2);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_message_larger_than_max_pending_is_taken_when_nothing_is_queued)
+{
+    enum { SIZE = 1 << 20 };
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.max_pending = 1000;
+    peers_open(&p, kind, &options);
+    struct filled filled = {SIZE, 2, 1};
+    peer_start(&p.b, write_filled, &filled);
+    while (peer_flush(&p.a) == 0) /* takes it in, without reading */
+        assert_true(harness_readable(peer_fd(&p.a), -1));
+    assert_int_equal(peer_stats(&p.a).messages_pending, 1);
+    assert_int_equal(peer_stats(&p.a).bytes_pending, SIZE);
+    expect_filled(&p.a, SIZE, 1);
+    expect_filled(&p.a, SIZE, 2);
+    assert_int_equal(peer_finish(&p.b), 0);
+    peers_close(&p);
+}
+
+/* --- Large messages of many pipes ----------------------------------------------------------------------- */
+
+enum { PIPES = 4, LARGE = 1 << 20, LARGE_MESSAGES = 4 };
+
+TEST_OF_KIND(large_messages_of_several_pipes_at_once_are_not_torn)
+{
+    struct peers p[PIPES];
+    struct filled filled[PIPES];
+    struct pollfd fds[PIPES];
+    unsigned left = PIPES * LARGE_MESSAGES;
+    uint64_t next[PIPES] = {0};
+    for (size_t i = 0; i < PIPES; i++) {
+        peers_open(&p[i], kind, NULL);
+        peer_set_timeout(&p[i].a, 0, 0);
+        fds[i] = (struct pollfd){peer_fd(&p[i].a), POLLIN, 0};
+        filled[i] = (struct filled){LARGE + i, LARGE_MESSAGES, 100 * i};
+    }
+    for (size_t i = 0; i < PIPES; i++)
+        peer_start(&p[i].b, write_filled, &filled[i]);
+    while (left > 0) {
+        pipc_msg_t message;
+        assert_true(poll(fds, PIPES, -1) > 0);
+        for (size_t i = 0; i < PIPES; i++) {
+            if (fds[i].revents == 0 || peer_read_msg(&p[i].a, &message) != 0)
+                continue;
+            assert_int_equal(message.size, LARGE + i);
+            harness_check(message.data, message.size, 100 * i + next[i]++);
+            pipc_msg_free(&message);
+            left--;
+        }
+    }
+    for (size_t i = 0; i < PIPES; i++) {
+        assert_int_equal(peer_finish(&p[i].b), 0);
+        peers_close(&p[i]);
+    }
+}
+
+/* --- Bad arguments ---------------------------------------------------------------------------------------- */
+
+TEST(without_a_handle_every_call_says_EINVAL)
+{
+    char buffer[4] = "abc";
+    pipc_msg_t message;
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    const struct iovec part = {buffer, 3};
+    assert_errno(pipc_write(NULL, buffer, 3), EINVAL);
+    assert_errno(pipc_writev(NULL, &part, 1), EINVAL);
+    assert_errno(pipc_write_batch(NULL, &part, 1), EINVAL);
+    assert_errno(pipc_read(NULL, buffer, 3), EINVAL);
+    assert_errno(pipc_read_msg(NULL, &message), EINVAL);
+    assert_errno(pipc_read_pending(NULL, &message, 1), EINVAL);
+    assert_errno(pipc_peek(NULL, &message), EINVAL);
+    assert_errno(pipc_skip(NULL), EINVAL);
+    assert_errno(pipc_pending(NULL), EINVAL);
+    assert_errno(pipc_flush(NULL), EINVAL);
+    assert_errno(pipc_shutdown(NULL), EINVAL);
+    assert_errno(pipc_disconnect(NULL, "text"), EINVAL);
+    assert_errno(pipc_fd(NULL), EINVAL);
+    assert_errno(pipc_set_timeout(NULL, 0, 0), EINVAL);
+    assert_errno(pipc_peer(NULL, buffer, 3), EINVAL);
+    assert_errno(pipc_stats(NULL, &stats), EINVAL);
+    assert_null(pipc_bye_text(NULL));
+    assert_errno(pipc_open_pair(NULL, NULL), EINVAL);
+    pipc_close(NULL);
+    pipc_msg_free(NULL);
+}
+
+TEST_OF_KIND(bad_arguments_are_EINVAL_and_change_nothing)
+{
+    struct peers p;
+    const struct iovec bad[] = {{NULL, 0}, {NULL, 3}};
+    peers_open(&p, kind, NULL);
+    assert_errno(peer_write(&p.a, NULL, 1), EINVAL);
+    assert_errno(peer_writev(&p.a, NULL, 1), EINVAL);
+    assert_errno(peer_writev(&p.a, bad, -1), EINVAL);
+    assert_errno(peer_writev(&p.a, bad, 2), EINVAL);
+    assert_errno(peer_write_batch(&p.a, NULL, 1), EINVAL);
+    send_text(&p.a, "still there");
+    assert_errno(peer_read(&p.b, NULL, 16), EINVAL);
+    assert_errno(peer_read_msg(&p.b, NULL), EINVAL);
+    assert_errno(peer_read_pending(&p.b, NULL, 1), EINVAL);
+    assert_errno(peer_peek(&p.b, NULL), EINVAL);
+    assert_errno(peer_name(&p.b, NULL, 16), EINVAL);
+    assert_errno(pipc_stats(p.a.pipe, NULL), EINVAL);
+    assert_errno(peer_set_timeout(&p.b, -2, 0), EINVAL);
+    assert_errno(peer_set_timeout(&p.b, 0, INT_MIN), EINVAL);
+    expect_text(&p.b, "still there"); /* and the time-out is as it was */
+    peers_close(&p);
+}
+
+HARNESS_MAIN("limits",
+             OVER_KINDS(a_message_of_max_message_bytes_passes_and_one_byte_more_is_refused),
+             OVER_KINDS(a_writev_over_max_message_sends_nothing),
+             OVER_KINDS(a_batch_stops_before_a_message_over_max_message),
+             OVER_KINDS(the_limit_is_64_MiB_unless_one_is_given),
+             OVER_KINDS(a_higher_limit_lets_larger_messages_pass),
+             OVER_KINDS(sizes_that_overflow_are_refused_and_send_nothing),
+             OVER_KINDS(what_is_pending_in_memory_is_bounded_in_bytes),
+             OVER_KINDS(empty_messages_are_bounded_as_well),
+             OVER_KINDS(a_waiting_write_takes_in_no_more_than_max_pending),
+             OVER_KINDS(a_message_larger_than_max_pending_is_taken_when_nothing_is_queued),
+             OVER_KINDS(large_messages_of_several_pipes_at_once_are_not_torn),
+             OVER_KINDS(bad_arguments_are_EINVAL_and_change_nothing),
+             IT(without_a_handle_every_call_says_EINVAL))

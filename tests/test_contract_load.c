@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Much at once, on every kind of pipe: two sides that both write before they read, and with
+ * PIPC_DUPLEX a reader and a writer thread on each side. Under sanitizers and valgrind with less.
+ */
+#include "peers.h"
+
+enum { SMALL = 1000, HUGE_SIZE = 30 * 1000 * 1000, TOTAL = 100 * 1000 * 1000 };
+
+static size_t scaled(size_t amount)
+{
+    return amount / (size_t)harness_scale();
+}
+
+/* --- Both write first ------------------------------------------------------------------------------------ */
+
+/* Cheaper than harness_fill: the place in the order at both ends, and one byte in between. */
+static void stamp(unsigned char *data, size_t size, uint64_t tag)
+{
+    memset(data, (int)(tag & 0xff), size);
+    memcpy(data, &tag, sizeof tag);
+    memcpy(data + size - sizeof tag, &tag, sizeof tag);
+}
+
+static void check_stamp(const unsigned char *data, size_t size, uint64_t tag)
+{
+    assert_memory_equal(data, &tag, sizeof tag);
+    assert_memory_equal(data + size - sizeof tag, &tag, sizeof tag);
+    const unsigned char *between = data + sizeof tag;
+    assert_int_equal(between[0], tag & 0xff);
+    assert_true(memcmp(between, between + 1, size - 2 * sizeof tag - 1) == 0);
+}
+
+static void write_stamped(struct peer *peer, const struct filled *stamped)
+{
+    unsigned char *data = malloc(stamped->size);
+    for (size_t i = 0; i < stamped->count; i++) {
+        stamp(data, stamped->size, stamped->tag + i);
+        assert_int_equal(peer_write(peer, data, stamped->size), stamped->size);
+    }
+    free(data);
+}
+
+static void read_stamped(struct peer *peer, const struct filled *stamped)
+{
+    unsigned char *data = malloc(stamped->size);
+    for (size_t i = 0; i < stamped->count; i++) {
+        assert_int_equal(peer_read(peer, data, stamped->size), stamped->size);
+        check_stamp(data, stamped->size, stamped->tag + i);
+    }
+    free(data);
+}
+
+static intmax_t write_all_then_read_all(struct peer *peer, void *stamped)
+{
+    write_stamped(peer, stamped);
+    read_stamped(peer, stamped);
+    return 0;
+}
+
+static void both_write_before_they_read(const struct kind *kind, size_t size, size_t count)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    struct filled stamped = {size, count, 1};
+    options.max_pending = (size + 64) * count;
+    peers_open(&p, kind, &options);
+    peer_start(&p.b, write_all_then_read_all, &stamped);
+    write_all_then_read_all(&p.a, &stamped);
+    assert_int_equal(peer_finish(&p.b), 0);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(both_sides_write_100_MB_of_small_messages_before_they_read)
+{
+    both_write_before_they_read(kind, SMALL, scaled(TOTAL / SMALL));
+}
+
+TEST_OF_KIND(both_sides_write_one_message_of_30_MB_before_they_read)
+{
+    both_write_before_they_read(kind, scaled(HUGE_SIZE), 1);
+}
+
+/* --- PIPC_DUPLEX -------------------------------------------------------------------------------------------- */
+
+struct traffic {
+    struct peer peer; /* a copy without a thread: its calls are made where it is used */
+    bool polled;
+};
+
+enum { DUPLEX_MESSAGES = 6000, LARGE_EVERY = 500 };
+
+/* Mostly small, sometimes more than a pipe holds. */
+static size_t duplex_size(uint64_t tag)
+{
+    return tag % LARGE_EVERY == 1 ? 1000 * 1000 + (size_t)tag : (size_t)(tag * 37 % 900);
+}
+
+static void *write_traffic(void *arg)
+{
+    struct traffic *traffic = arg;
+    for (uint64_t tag = 0; tag < scaled(DUPLEX_MESSAGES); tag++)
+        send_filled(&traffic->peer, duplex_size(tag), tag);
+    return NULL;
+}
+
+static void expect_polled(struct peer *peer, size_t size, uint64_t tag)
+{
+    pipc_msg_t message;
+    int fd = peer_fd(peer);
+    do {
+        assert_true(harness_readable(fd, -1));
+    } while (peer_read_msg(peer, &message) != 0 && errno == EAGAIN);
+    assert_int_equal(message.size, size);
+    harness_check(message.data, size, tag);
+    pipc_msg_free(&message);
+}
+
+static void *read_traffic(void *arg)
+{
+    struct traffic *traffic = arg;
+    for (uint64_t tag = 0; tag < scaled(DUPLEX_MESSAGES); tag++)
+        if (traffic->polled)
+            expect_polled(&traffic->peer, duplex_size(tag), tag);
+        else
+            expect_filled(&traffic->peer, duplex_size(tag), tag);
+    return NULL;
+}
+
+static void run_four_threads(const struct kind *kind, bool polled)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pipc_t *end[2];
+    struct traffic traffic[2];
+    pthread_t thread[4];
+    options.flags = PIPC_DUPLEX;
+    kind->open(end, &options);
+    for (size_t i = 0; i < 2; i++) {
+        traffic[i] = (struct traffic){.peer = {.pipe = end[i]}, .polled = polled};
+        if (polled)
+            assert_int_equal(pipc_set_timeout(end[i], 0, -1), 0);
+        assert_int_equal(pthread_create(&thread[2 * i], NULL, read_traffic, &traffic[i]), 0);
+        assert_int_equal(pthread_create(&thread[2 * i + 1], NULL, write_traffic, &traffic[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
+TEST_OF_KIND(a_reader_and_a_writer_thread_share_a_duplex_handle)
+{
+    run_four_threads(kind, false);
+}
+
+TEST_OF_KIND(a_reader_that_polls_and_a_writer_thread_share_a_duplex_handle)
+{
+    run_four_threads(kind, true);
+}
+
+static void *fill_and_wait(void *arg)
+{
+    struct peer peer = {.pipe = arg};
+    char data[1000] = "";
+    while (peer_write(&peer, data, sizeof data) == sizeof data)
+        continue;
+    assert_int_equal(errno, EPIPE);
+    return NULL;
+}
+
+static intmax_t push_all(struct peer *peer, void *unused)
+{
+    (void)unused;
+    return peer_set_timeout(peer, -1, -1) == 0 ? peer_flush(peer) : -1;
+}
+
+/* What the other side sends stays for the reader while the writer waits for room. */
+TEST_OF_KIND(a_duplex_writer_that_waits_takes_nothing_in)
+{
+    struct peers p;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pthread_t writer;
+    options.flags = PIPC_DUPLEX;
+    peers_open(&p, kind, &options);
+    assert_int_equal(pthread_create(&writer, NULL, fill_and_wait, p.a.pipe), 0);
+    for (uint64_t tag = 0; tag < 50; tag++) {
+        send_filled(&p.b, 100, tag);
+        expect_filled(&p.a, 100, tag);
+    }
+    size_t sent = fill_pipe(&p.b, 1000, 0); /* ends: nobody takes it in */
+    assert_int_equal(peer_stats(&p.a).messages_pending, 0);
+    peer_start(&p.b, push_all, NULL);
+    read_filled(&p.a, &(struct filled){1000, sent, 0});
+    assert_true(peer_finish(&p.b) >= 0);
+    peer_close(&p.b);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    peers_close(&p);
+}
+
+#define SLOWLY(name, kinds) EACH_OF(name, kinds, 2 * HARNESS_TIMEOUT_MS)
+
+HARNESS_MAIN("load",
+             SLOWLY(both_sides_write_100_MB_of_small_messages_before_they_read, contract_kinds),
+             SLOWLY(both_sides_write_one_message_of_30_MB_before_they_read, contract_kinds),
+             SLOWLY(a_reader_and_a_writer_thread_share_a_duplex_handle, two_handle_kinds),
+             SLOWLY(a_reader_that_polls_and_a_writer_thread_share_a_duplex_handle,
+                    two_handle_kinds),
+             OVER_TWO_HANDLE_KINDS(a_duplex_writer_that_waits_takes_nothing_in))

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The descriptor of pipc_fd, on every kind of pipe: readable whenever a call is worth making, quiet
+ * when none is, in every way of polling. Random traffic is in test_descriptor_property.c.
+ */
+#include "peers.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+/* --- What a test can see ------------------------------------------------------------------------------------ */
+
+static void assert_readable(struct peer *peer)
+{
+    assert_true(harness_readable(peer->fd, peer->delay_ms));
+}
+
+/* It may be readable for nothing once: then a read says EAGAIN, and it is quiet. */
+static void assert_quiet(struct peer *peer)
+{
+    pipc_msg_t message;
+    peer_set_timeout(peer, 0, 0);
+    if (harness_readable(peer->fd, 0))
+        assert_errno(peer_read_msg(peer, &message), EAGAIN);
+    assert_false(harness_readable(peer->fd, 0));
+}
+
+static void open_polled(struct peers *p, const struct kind *kind)
+{
+    peers_open(p, kind, NULL);
+    peer_set_timeout(&p->a, 0, 0);
+    peer_set_timeout(&p->b, 0, 0);
+    assert_true(peer_fd(&p->a) >= 0 && peer_fd(&p->b) >= 0);
+    assert_quiet(&p->a);
+    assert_quiet(&p->b);
+}
+
+/* Ways to watch a descriptor for as long as the watch is open. */
+enum way { BY_POLL, BY_SELECT, BY_LEVEL, BY_EDGE, BY_NEST_OF_LEVELS, BY_NEST_OF_EDGES, WAYS };
+
+struct watch {
+    enum way way;
+    int fd, set, outer;
+};
+
+static int epoll_on(int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    assert_true(set >= 0);
+    assert_int_equal(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event), 0);
+    return set;
+}
+
+static struct watch watch_begin(enum way way, int fd)
+{
+    bool edge = way == BY_EDGE || way == BY_NEST_OF_EDGES;
+    uint32_t events = edge ? EPOLLIN | EPOLLET : EPOLLIN;
+    struct watch watch = {way, fd, -1, -1};
+    if (way >= BY_LEVEL)
+        watch.set = epoll_on(fd, events);
+    if (way >= BY_NEST_OF_LEVELS)
+        watch.outer = epoll_on(watch.set, events);
+    return watch;
+}
+
+static void watch_end(struct watch *watch)
+{
+    close(watch->set);
+    close(watch->outer);
+}
+
+static bool selected(int fd, int timeout_ms)
+{
+    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    int ready = select(fd + 1, &set, NULL, NULL, &timeout);
+    assert_true(ready >= 0);
+    return ready > 0;
+}
+
+/* With edges: whether one has come since the last look. */
+static bool watch_says(struct watch *watch, int timeout_ms)
+{
+    struct epoll_event event;
+    if (watch->way == BY_POLL)
+        return harness_readable(watch->fd, timeout_ms);
+    if (watch->way == BY_SELECT)
+        return selected(watch->fd, timeout_ms);
+    if (watch->outer >= 0 && epoll_wait(watch->outer, &event, 1, timeout_ms) <= 0)
+        return false;
+    return epoll_wait(watch->set, &event, 1, timeout_ms) > 0;
+}
+
+/* --- Messages ------------------------------------------------------------------------------------------------- */
+
+static void drain(struct peer *peer)
+{
+    pipc_msg_t message;
+    while (peer_read_msg(peer, &message) == 0)
+        pipc_msg_free(&message);
+    assert_int_equal(errno, EAGAIN);
+}
+
+TEST_OF_KIND(every_way_of_polling_tells_of_each_message)
+{
+    for (enum way way = 0; way < WAYS; way++) {
+        struct peers p;
+        open_polled(&p, kind);
+        struct watch watch = watch_begin(way, p.b.fd);
+        for (int round = 0; round < 5; round++) {
+            if (watch_says(&watch, 0))
+                drain(&p.b);
+            assert_false(watch_says(&watch, 0));
+            send_text(&p.a, "message");
+            if (round % 2 == 1)
+                send_text(&p.a, "another");
+            assert_true(watch_says(&watch, p.b.delay_ms));
+            drain(&p.b);
+        }
+        watch_end(&watch);
+        peers_close(&p);
+    }
+}
+
+TEST_OF_KIND(every_way_of_polling_tells_of_what_was_there_before_it_began)
+{
+    for (enum way way = 0; way < WAYS; way++) {
+        struct peers p;
+        open_polled(&p, kind);
+        send_text(&p.a, "one");
+        send_text(&p.a, "two");
+        expect_pending(&p.b, 2);
+        struct watch watch = watch_begin(way, p.b.fd);
+        assert_true(watch_says(&watch, 0));
+        drain(&p.b);
+        assert_false(way < BY_EDGE && watch_says(&watch, 0));
+        watch_end(&watch);
+        peers_close(&p);
+    }
+}
+
+TEST_OF_KIND(every_way_of_polling_tells_of_the_end)
+{
+    for (enum way way = 0; way < WAYS; way++) {
+        struct peers p;
+        open_polled(&p, kind);
+        struct watch watch = watch_begin(way, p.b.fd);
+        watch_says(&watch, 0);
+        peer_close(&p.a);
+        assert_true(watch_says(&watch, p.b.delay_ms));
+        watch_end(&watch);
+        peers_close(&p);
+    }
+}
+
+TEST_OF_KIND(it_is_the_same_as_long_as_the_handle_is_held)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    int a = peer_fd(&p.a), b = peer_fd(&p.b);
+    assert_true(a >= 0 && b >= 0 && a != b);
+    send_text(&p.a, "x");
+    expect_text(&p.b, "x");
+    assert_int_equal(peer_flush(&p.a), 0);
+    assert_int_equal(peer_fd(&p.a), a);
+    peer_close(&p.a);
+    assert_int_equal(peer_fd(&p.b), b);
+    assert_errno(peer_skip(&p.b), EPIPE);
+    assert_int_equal(peer_fd(&p.b), b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_is_readable_until_the_last_message_of_a_burst_is_read)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    for (uint64_t tag = 0; tag < 50; tag++)
+        send_filled(&p.a, 100, tag);
+    for (uint64_t tag = 0; tag < 50; tag++) {
+        assert_readable(&p.b);
+        expect_filled(&p.b, 100, tag);
+    }
+    assert_quiet(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_is_readable_when_it_is_asked_for_only_after_messages_were_taken_in)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_text(&p.a, "one");
+    send_text(&p.a, "two");
+    expect_pending(&p.b, 2);
+    assert_true(harness_readable(peer_fd(&p.b), 0));
+    expect_text(&p.b, "one");
+    assert_true(harness_readable(p.b.fd, 0));
+    expect_text(&p.b, "two");
+    assert_quiet(&p.b);
+    peers_close(&p);
+}
+
+/* Each of these leaves the message where it is. */
+TEST_OF_KIND(it_is_readable_after_calls_that_take_messages_in_and_read_none)
+{
+    struct peers p;
+    char small[2];
+    pipc_msg_t view;
+    open_polled(&p, kind);
+    send_text(&p.a, "message");
+    expect_pending(&p.b, 1);
+    assert_true(harness_readable(p.b.fd, 0));
+    assert_int_equal(peer_flush(&p.b), 1);
+    assert_true(harness_readable(p.b.fd, 0));
+    assert_int_equal(peer_peek(&p.b, &view), 0);
+    assert_true(harness_readable(p.b.fd, 0));
+    assert_errno(peer_read(&p.b, small, sizeof small), EMSGSIZE);
+    assert_true(harness_readable(p.b.fd, 0));
+    assert_int_equal(peer_read_pending(&p.b, &view, 0), 0);
+    assert_true(harness_readable(p.b.fd, 0));
+    send_text(&p.b, "a write");
+    assert_true(harness_readable(p.b.fd, 0));
+    expect_text(&p.b, "message");
+    assert_quiet(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_is_readable_after_a_waiting_write_took_messages_in)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    send_text(&p.b, "on its way");
+    fill_to_the_brim(&p.a);
+    peer_set_timeout(&p.a, 0, 20);
+    assert_errno(peer_write(&p.a, "", 0), ETIMEDOUT);
+    assert_readable(&p.a);
+    expect_text(&p.a, "on its way");
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_is_readable_while_an_empty_message_is_pending)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    send_text(&p.a, "");
+    send_text(&p.a, "");
+    assert_readable(&p.b);
+    expect_text(&p.b, "");
+    assert_readable(&p.b);
+    expect_text(&p.b, "");
+    assert_quiet(&p.b);
+    peers_close(&p);
+}
+
+/* A part of a message is nothing that a call could give to the program. */
+TEST_OF_KIND(it_is_quiet_while_only_a_part_of_a_message_has_come)
+{
+    struct peers p;
+    unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
+    open_polled(&p, kind);
+    assert_int_equal(peer_write(&p.a, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
+    assert_readable(&p.b);
+    drain(&p.b);
+    if (p.b.delay_ms == 0)
+        assert_quiet(&p.b);
+    free(data);
+    peers_close(&p);
+}
+
+/* --- Output ------------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(it_asks_for_a_call_when_held_output_can_move)
+{
+    struct peers p;
+    unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
+    open_polled(&p, kind);
+    assert_int_equal(peer_write(&p.a, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
+    while (p.a.delay_ms > 0 && harness_readable(p.a.fd, 300))
+        assert_int_equal(peer_pending(&p.a), 0);
+    assert_quiet(&p.a);
+    while (peer_stats(&p.a).bytes_held > 0) {
+        drain(&p.b);
+        assert_readable(&p.a);
+        assert_int_equal(peer_pending(&p.a), 0);
+    }
+    assert_quiet(&p.a);
+    free(data);
+    peers_close(&p);
+}
+
+static intmax_t try_write(struct peer *peer)
+{
+    return peer_write(peer, "again", 5);
+}
+
+static intmax_t try_flush(struct peer *peer)
+{
+    return peer_flush(peer);
+}
+
+/* The wish outlives everything but the call that it is for. */
+static void check_wish(const struct kind *kind, intmax_t (*call)(struct peer *peer))
+{
+    struct peers p;
+    pipc_msg_t message;
+    open_polled(&p, kind);
+    struct brim brim = fill_to_the_brim(&p.a);
+    assert_errno(peer_write(&p.a, "refused", 7), EAGAIN);
+    assert_quiet(&p.a);
+    peer_set_timeout(&p.b, -1, -1);
+    read_filled(&p.b, &(struct filled){BRIM_SIZE, brim.large, 0});
+    for (int i = 0; i < 3; i++) {
+        assert_readable(&p.a);
+        assert_errno(peer_read_msg(&p.a, &message), EAGAIN);
+        assert_int_equal(peer_pending(&p.a), 0);
+    }
+    assert_readable(&p.a);
+    assert_true(call(&p.a) >= 0);
+    assert_quiet(&p.a);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_asks_for_a_write_that_got_EAGAIN_until_it_is_repeated)
+{
+    check_wish(kind, try_write);
+}
+
+TEST_OF_KIND(the_wish_to_write_ends_with_flush)
+{
+    check_wish(kind, try_flush);
+}
+
+TEST_OF_KIND(it_asks_for_a_batch_that_went_only_in_part)
+{
+    struct peers p;
+    static char bytes[1000];
+    static struct iovec batch[10000];
+    open_polled(&p, kind);
+    for (size_t i = 0; i < 10000; i++)
+        batch[i] = (struct iovec){bytes, sizeof bytes};
+    assert_in_range(peer_write_batch(&p.a, batch, 10000), 1, 9999);
+    while (p.a.delay_ms > 0 && harness_readable(p.a.fd, 300))
+        peer_write_batch(&p.a, batch, 10000);
+    assert_quiet(&p.a);
+    drain(&p.b);
+    assert_readable(&p.a);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_write_that_timed_out_leaves_the_same_wish)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    struct brim brim = fill_to_the_brim(&p.a);
+    peer_set_timeout(&p.a, 0, 10);
+    assert_errno(peer_write(&p.a, "", 0), ETIMEDOUT);
+    assert_quiet(&p.a);
+    peer_set_timeout(&p.b, -1, -1);
+    read_filled(&p.b, &(struct filled){BRIM_SIZE, brim.large, 0});
+    assert_readable(&p.a);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_is_quiet_when_only_writing_would_be_possible)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    for (int i = 0; i < 3; i++) {
+        send_text(&p.a, "x");
+        assert_quiet(&p.a);
+        expect_pending(&p.b, 1);
+        expect_text(&p.b, "x");
+        assert_quiet(&p.a);
+        assert_quiet(&p.b);
+    }
+    peers_close(&p);
+}
+
+/* --- Ends --------------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(it_stays_readable_at_the_end)
+{
+    struct peers p;
+    pipc_msg_t message;
+    open_polled(&p, kind);
+    send_text(&p.a, "last");
+    peer_close(&p.a);
+    assert_readable(&p.b);
+    expect_pending(&p.b, 1);
+    expect_text(&p.b, "last");
+    for (int i = 0; i < 3; i++) {
+        assert_readable(&p.b);
+        assert_errno(peer_read_msg(&p.b, &message), EPIPE);
+    }
+    assert_readable(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_tells_of_a_half_close)
+{
+    struct peers p;
+    pipc_msg_t message;
+    open_polled(&p, kind);
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    assert_readable(&p.b);
+    assert_errno(peer_read_msg(&p.b, &message), EPIPE);
+    assert_readable(&p.b);
+    assert_quiet(&p.a);
+    send_text(&p.b, "answer");
+    assert_readable(&p.a);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_tells_of_a_goodbye)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    send_text(&p.a, "before");
+    assert_int_equal(peer_disconnect(&p.a, "bye"), 0);
+    expect_pending(&p.b, 2);
+    assert_readable(&p.b);
+    expect_text(&p.b, "before");
+    assert_readable(&p.b);
+    expect_bye(&p.b, "bye");
+    if (kind->same_handle)
+        assert_quiet(&p.b);
+    else
+        assert_readable(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_tells_of_a_message_that_was_cut_off)
+{
+    struct peers p;
+    unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
+    pipc_msg_t message;
+    open_polled(&p, kind);
+    assert_int_equal(peer_write(&p.a, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
+    drain(&p.b);
+    peer_close(&p.a);
+    while (peer_read_msg(&p.b, &message) != 0 && errno == EAGAIN)
+        assert_readable(&p.b);
+    for (int i = 0; i < 2; i++) {
+        assert_errno(peer_read_msg(&p.b, &message), ECONNRESET);
+        assert_readable(&p.b);
+    }
+    free(data);
+    peers_close(&p);
+}
+
+/* A write that nobody will read is worth repeating: it says EPIPE. */
+TEST_OF_KIND(it_tells_a_waiting_writer_that_the_other_side_has_gone)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    fill_to_the_brim(&p.a);
+    assert_errno(peer_write(&p.a, "refused", 7), EAGAIN);
+    assert_quiet(&p.a);
+    peer_close(&p.b);
+    assert_readable(&p.a);
+    assert_errno(peer_write(&p.a, "refused", 7), EPIPE);
+    peers_close(&p);
+}
+
+HARNESS_MAIN("descriptor", OVER_KINDS(every_way_of_polling_tells_of_each_message),
+             OVER_KINDS(every_way_of_polling_tells_of_what_was_there_before_it_began),
+             OVER_KINDS(every_way_of_polling_tells_of_the_end),
+             OVER_KINDS(it_is_the_same_as_long_as_the_handle_is_held),
+             OVER_KINDS(it_is_readable_until_the_last_message_of_a_burst_is_read),
+             OVER_KINDS(it_is_readable_when_it_is_asked_for_only_after_messages_were_taken_in),
+             OVER_KINDS(it_is_readable_after_calls_that_take_messages_in_and_read_none),
+             OVER_KINDS(it_is_readable_after_a_waiting_write_took_messages_in),
+             OVER_KINDS(it_is_readable_while_an_empty_message_is_pending),
+             OVER_KINDS(it_is_quiet_while_only_a_part_of_a_message_has_come),
+             OVER_KINDS(it_asks_for_a_call_when_held_output_can_move),
+             OVER_KINDS(it_asks_for_a_write_that_got_EAGAIN_until_it_is_repeated),
+             OVER_KINDS(the_wish_to_write_ends_with_flush),
+             OVER_KINDS(it_asks_for_a_batch_that_went_only_in_part),
+             OVER_KINDS(a_write_that_timed_out_leaves_the_same_wish),
+             OVER_KINDS(it_is_quiet_when_only_writing_would_be_possible),
+             OVER_KINDS(it_stays_readable_at_the_end), OVER_KINDS(it_tells_of_a_half_close),
+             OVER_KINDS(it_tells_of_a_goodbye), OVER_KINDS(it_tells_of_a_message_that_was_cut_off),
+             OVER_KINDS(it_tells_a_waiting_writer_that_the_other_side_has_gone))

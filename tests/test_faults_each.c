@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every call that the library makes, failing in turn: once and for good, with each error that it may
+ * have, alone and in pairs, through the whole script of scenario.h, which holds what must hold.
+ */
+#include <stdio.h>
+
+#include "harness.h"
+#include "scenario.h"
+#include "sys_double.h"
+
+static char name[200];
+
+static void describe(const struct kind *kind, unsigned long nth, unsigned long more, unsigned which)
+{
+    snprintf(name, sizeof name, "%s: armed call %lu fails %s, error %u", kind->name, nth,
+             more > 0 ? "for good" : "once", which);
+    scenario_name(name);
+}
+
+/* Under slow tools a sample of the cases, another one with each seed. */
+static bool is_left_out(void)
+{
+    return harness_random_below((size_t)harness_scale()) != 0;
+}
+
+static struct scenario_result run_once(const struct kind *kind,
+                                       struct scenario_result (*run)(const struct kind *kind),
+                                       unsigned long nth, unsigned long more, unsigned which)
+{
+    describe(kind, nth, more, which);
+    sys_double_reset();
+    sys_double_virtual_time();
+    if (nth > 0)
+        sys_double_fail_plausibly(nth, more, which);
+    struct scenario_result result = run(kind);
+    if (!result.opened && sys_double_failed() != CALL_NONE)
+        assert_int_equal(result.error, sys_double_error());
+    return result;
+}
+
+static void assert_works(const struct kind *kind)
+{
+    struct scenario_result result = run_once(kind, scenario_run, 0, 0, 0);
+    assert_true(result.opened);
+    assert_true(result.complete);
+}
+
+/* The call at that place with each of its errors. */
+static void sweep_place(const struct kind *kind,
+                        struct scenario_result (*run)(const struct kind *kind), unsigned long nth,
+                        unsigned long more)
+{
+    unsigned which = 0;
+    do
+        run_once(kind, run, nth, more, which);
+    while (sys_double_failed() != CALL_NONE && ++which < sys_double_errors(sys_double_failed()));
+}
+
+static unsigned long calls_of(const struct kind *kind,
+                              struct scenario_result (*run)(const struct kind *kind))
+{
+    run_once(kind, run, 0, 0, 0);
+    return sys_double_calls(CALL_ANY);
+}
+
+static void sweep(const struct kind *kind, struct scenario_result (*run)(const struct kind *kind),
+                  unsigned long more)
+{
+    unsigned long calls = calls_of(kind, run);
+    assert_true(calls > 10);
+    for (unsigned long nth = 1; nth <= calls; nth++)
+        if (!is_left_out())
+            sweep_place(kind, run, nth, more);
+}
+
+TEST_OF_KIND(without_faults_the_script_is_complete)
+{
+    assert_works(kind);
+}
+
+TEST_OF_KIND(any_call_may_fail_once)
+{
+    sweep(kind, scenario_run, 0);
+    assert_works(kind);
+}
+
+TEST_OF_KIND(any_call_may_fail_for_good)
+{
+    sweep(kind, scenario_run, SYS_DOUBLE_FOR_GOOD);
+    assert_works(kind);
+}
+
+/* --- The constructors ---------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(an_opening_that_fails_leaves_nothing)
+{
+    sweep(kind, scenario_open, 0);
+    sweep(kind, scenario_open, SYS_DOUBLE_FOR_GOOD);
+}
+
+static void order_pair(const struct kind *kind, unsigned long first, unsigned long second,
+                       unsigned long more, unsigned which_first, unsigned which_second)
+{
+    snprintf(name, sizeof name, "%s: armed calls %lu (error %u) and %lu (error %u, %lu more) fail",
+             kind->name, first, which_first, second, which_second, more);
+    scenario_name(name);
+    sys_double_reset();
+    sys_double_virtual_time();
+    sys_double_fail_plausibly(first, 0, which_first);
+    sys_double_fail_plausibly(second, more, which_second);
+}
+
+static void open_with_pair(const struct kind *kind, unsigned long first, unsigned long second)
+{
+    order_pair(kind, first, second, 0, 0, 0);
+    struct scenario_result result = scenario_open(kind);
+    if (result.opened)
+        return;
+    assert_true(sys_double_gave(result.error));
+    if (sys_double_failures(CALL_close) > 0) /* clean-up does not hide what came first */
+        assert_int_not_equal(result.error, EIO);
+}
+
+TEST_OF_KIND(an_opening_that_fails_twice_leaves_nothing)
+{
+    unsigned long calls = calls_of(kind, scenario_open);
+    for (unsigned long first = 1; first <= calls; first++)
+        for (unsigned long second = first + 1; second <= calls + 3; second++)
+            if (!is_left_out())
+                open_with_pair(kind, first, second);
+}
+
+/* --- Two and more --------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(any_two_calls_may_fail)
+{
+    size_t calls = calls_of(kind, scenario_run);
+    for (int i = 0; i < 2000 / harness_scale(); i++) {
+        unsigned long first = 1 + harness_random_below(calls);
+        unsigned long second = first + 1 + harness_random_below(i % 2 == 0 ? 5 : calls);
+        order_pair(kind, first, second, harness_random_below(3), (unsigned)harness_random_below(7),
+                   (unsigned)harness_random_below(7));
+        scenario_run(kind);
+    }
+}
+
+HARNESS_MAIN("faults, each", EACH_SCENARIO(without_faults_the_script_is_complete, 20000),
+             EACH_SCENARIO(an_opening_that_fails_leaves_nothing, 20000),
+             EACH_SCENARIO(an_opening_that_fails_twice_leaves_nothing, 20000),
+             EACH_SCENARIO(any_two_calls_may_fail, 60000),
+             EACH_SCENARIO(any_call_may_fail_once, 60000),
+             EACH_SCENARIO(any_call_may_fail_for_good, 60000))

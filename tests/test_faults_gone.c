@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nobody there any more: SIGPIPE never, whatever the program has done with that signal itself, on new
+ * kernels and on old ones; and a death is noticed without the help of newer system calls.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include "harness.h"
+#include "sys_double.h"
+
+/* --- SIGPIPE --------------------------------------------------------------------------------------------- */
+
+static bool is_pending(void)
+{
+    sigset_t pending;
+    assert_int_equal(sigpending(&pending), 0);
+    return sigismember(&pending, SIGPIPE) == 1;
+}
+
+static void block(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    assert_int_equal(pthread_sigmask(how, &set, NULL), 0);
+}
+
+static bool is_blocked(void)
+{
+    sigset_t set;
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &set), 0);
+    return sigismember(&set, SIGPIPE) == 1;
+}
+
+/* Everything that could write, to a reader that has gone. */
+static void write_to_nobody(const struct kind *kind)
+{
+    static char large[300000];
+    pipc_t *end[2];
+    struct iovec part = {large, 10};
+    kind->open(end, NULL);
+    pipc_close(end[1]);
+    sys_double_arm();
+    assert_errno(pipc_write(end[0], "x", 1), EPIPE);
+    assert_errno(pipc_write(end[0], large, sizeof large), EPIPE);
+    assert_errno(pipc_writev(end[0], &part, 1), EPIPE);
+    assert_errno(pipc_write_batch(end[0], &part, 1), EPIPE);
+    assert_errno(pipc_disconnect(end[0], "nobody"), EPIPE);
+    assert_int_equal(pipc_flush(end[0]), 0);
+    pipc_shutdown(end[0]);
+    pipc_close(end[0]);
+    sys_double_disarm();
+}
+
+/* What was held when the reader went is pushed on by whatever call comes next. */
+static void hold_for_nobody(const struct kind *kind)
+{
+    static char large[3000000];
+    pipc_t *end[2];
+    char byte;
+    kind->open(end, NULL);
+    assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
+    assert_int_equal(pipc_write(end[0], large, sizeof large), sizeof large);
+    pipc_close(end[1]);
+    sys_double_arm();
+    assert_int_equal(pipc_read(end[0], &byte, 1), -1);
+    assert_int_equal(pipc_pending(end[0]), 0);
+    pipc_flush(end[0]);
+    assert_int_equal(pipc_write(end[0], "x", 1), -1);
+    pipc_close(end[0]);
+    sys_double_disarm();
+}
+
+static void write_all_ways(const struct kind *kind)
+{
+    write_to_nobody(kind);
+    hold_for_nobody(kind);
+}
+
+/* A kernel before Linux 6.18. */
+static void write_all_ways_on_old_kernel(const struct kind *kind)
+{
+    sys_double_reset();
+    sys_double_fail(CALL_pwritev2, 1, SYS_DOUBLE_FOR_GOOD, EOPNOTSUPP);
+    write_all_ways(kind);
+    assert_true(sys_double_calls(CALL_writev) > 0 || sys_double_calls(CALL_sendmsg) > 0);
+}
+
+static void (*const kernels[])(const struct kind *) = {write_all_ways,
+                                                       write_all_ways_on_old_kernel};
+
+TEST_OF_KIND(at_its_default_sigpipe_does_not_kill)
+{
+    for (size_t i = 0; i < 2; i++) {
+        kernels[i](kind);
+        assert_false(is_blocked());
+        assert_false(is_pending());
+    }
+}
+
+TEST_OF_KIND(blocked_by_the_program_sigpipe_stays_blocked_and_none_is_left_pending)
+{
+    block(SIG_BLOCK);
+    for (size_t i = 0; i < 2; i++) {
+        kernels[i](kind);
+        assert_true(is_blocked());
+        assert_false(is_pending());
+    }
+}
+
+static int caught;
+
+static void catch (int unused)
+{
+    (void)unused;
+    caught++;
+}
+
+TEST_OF_KIND(a_pending_sigpipe_of_the_programs_own_stays_pending)
+{
+    signal(SIGPIPE, catch);
+    block(SIG_BLOCK);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(raise(SIGPIPE), 0);
+        kernels[i](kind);
+        assert_true(is_pending());
+    }
+    assert_int_equal(kill(getpid(), SIGPIPE), 0); /* and one for the process */
+    kernels[1](kind);
+    assert_true(is_pending());
+    block(SIG_UNBLOCK);
+    assert_int_equal(caught, 2);
+}
+
+TEST_OF_KIND(a_handler_of_the_programs_own_is_not_called)
+{
+    signal(SIGPIPE, catch);
+    for (size_t i = 0; i < 2; i++)
+        kernels[i](kind);
+    assert_int_equal(caught, 0);
+}
+
+/* --- Death, with system calls refused ------------------------------------------------------------------------ */
+
+#define NOTICE_MS (1000 * harness_scale())
+
+/* CALL_ANY: all of them. These are what a filter or an old kernel would refuse. */
+static void refuse(enum sys_double_call call, int error)
+{
+    static const enum sys_double_call newer[] = {
+        CALL_syscall, CALL_eventfd,       CALL_memfd_create, CALL_timerfd_create,
+        CALL_madvise, CALL_epoll_create1, CALL_pwritev2,     CALL_preadv2};
+    sys_double_reset();
+    for (size_t i = 0; i < sizeof newer / sizeof newer[0]; i++)
+        if (call == CALL_ANY || call == newer[i])
+            sys_double_fail(newer[i], 1, SYS_DOUBLE_FOR_GOOD, error);
+}
+
+static int say_and_stay(void *pipe)
+{
+    if (pipc_write(pipe, "here", 4) == 4)
+        for (;;)
+            pause();
+    return 1;
+}
+
+static void notice_while_reading(pipc_t *pipe, pid_t partner)
+{
+    char text[4];
+    sys_double_arm();
+    assert_int_equal(pipc_read(pipe, text, 4), 4);
+    sys_double_disarm();
+    assert_int_equal(kill(partner, SIGKILL), 0);
+    int64_t begin = harness_now_ms();
+    sys_double_arm();
+    assert_errno(pipc_read(pipe, text, 4), EPIPE);
+    sys_double_disarm();
+    assert_true(harness_now_ms() - begin <= NOTICE_MS);
+    assert_int_equal(harness_wait(partner), -SIGKILL);
+}
+
+static void notice_while_polling(pipc_t *pipe, pid_t partner)
+{
+    char text[4];
+    sys_double_arm();
+    assert_int_equal(pipc_read(pipe, text, 4), 4);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    int fd = pipc_fd(pipe);
+    sys_double_disarm();
+    assert_true(fd >= 0);
+    assert_int_equal(kill(partner, SIGKILL), 0);
+    int64_t deadline = harness_now_ms() + NOTICE_MS;
+    ssize_t result = -1;
+    errno = EAGAIN;
+    while (result < 0 && errno == EAGAIN) { /* it may be readable for nothing */
+        assert_true(harness_now_ms() < deadline);
+        assert_true(harness_readable(fd, NOTICE_MS));
+        sys_double_arm();
+        result = pipc_read(pipe, text, 4);
+        sys_double_disarm();
+    }
+    assert_int_equal(errno, EPIPE);
+    assert_int_equal(harness_wait(partner), -SIGKILL);
+}
+
+static void die_beside(void (*notice)(pipc_t *pipe, pid_t partner), enum sys_double_call call,
+                       int error)
+{
+    refuse(call, error);
+    sys_double_arm();
+    pipc_t *pipe = pipc_open(NULL);
+    sys_double_disarm();
+    assert_non_null(pipe);
+    notice(pipe, harness_fork(say_and_stay, pipe));
+    pipc_close(pipe);
+}
+
+static const enum sys_double_call refusable[] = {
+    CALL_NONE,         CALL_syscall,        CALL_eventfd, CALL_madvise,
+    CALL_memfd_create, CALL_timerfd_create, CALL_ANY};
+
+/* The descriptor needs epoll, and in it a pidfd or a timer. */
+static bool leaves_a_watch(enum sys_double_call call)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (pidfd >= 0)
+        close(pidfd);
+    return call != CALL_ANY && (call != CALL_timerfd_create || pidfd >= 0);
+}
+
+static void die_on_all_kernels(void (*notice)(pipc_t *pipe, pid_t partner), bool with_descriptor)
+{
+    static const int errors[] = {ENOSYS, EPERM};
+    for (size_t i = 0; i < sizeof refusable / sizeof refusable[0]; i++)
+        for (size_t e = 0; e < 2; e++)
+            if (!with_descriptor || leaves_a_watch(refusable[i]))
+                die_beside(notice, refusable[i], errors[e]);
+}
+
+TEST(a_read_notices_a_death_when_newer_calls_are_refused)
+{
+    die_on_all_kernels(notice_while_reading, false);
+}
+
+TEST(the_descriptor_notices_a_death_when_newer_calls_are_refused)
+{
+    die_on_all_kernels(notice_while_polling, true);
+}
+
+HARNESS_MAIN("faults when nobody is there", EACH(at_its_default_sigpipe_does_not_kill),
+             EACH(blocked_by_the_program_sigpipe_stays_blocked_and_none_is_left_pending),
+             EACH(a_pending_sigpipe_of_the_programs_own_stays_pending),
+             EACH(a_handler_of_the_programs_own_is_not_called),
+             IT(a_read_notices_a_death_when_newer_calls_are_refused),
+             IT(the_descriptor_notices_a_death_when_newer_calls_are_refused))

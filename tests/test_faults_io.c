@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads, writes and waits as the kernel may answer them on a bad day: short, interrupted, with nothing
+ * after all; signals at 1 kHz; readers that are gone; deadlines through all of it.
+ */
+#include <signal.h>
+#include <sys/time.h>
+
+#include "raw.h"
+#include "scenario.h"
+#include "sys_double.h"
+
+/* --- Bad days -------------------------------------------------------------------------------------------- */
+
+static void assert_complete(const struct kind *kind)
+{
+    struct scenario_result result = scenario_run(kind);
+    assert_true(result.opened);
+    assert_true(result.complete);
+}
+
+struct weather {
+    bool shorten, dry;
+    unsigned interrupt;
+};
+
+static void run_in(const struct kind *kind, struct weather weather)
+{
+    scenario_name(kind->name);
+    for (int i = 0; i < 20; i++) {
+        sys_double_reset();
+        sys_double_virtual_time();
+        sys_double_shorten(weather.shorten);
+        sys_double_dry(weather.dry);
+        sys_double_interrupt(weather.interrupt);
+        assert_complete(kind);
+    }
+}
+
+TEST_OF_KIND(short_reads_and_writes_lose_nothing)
+{
+    run_in(kind, (struct weather){true, false, 0});
+}
+
+TEST_OF_KIND(nothing_there_after_poll_said_so_loses_nothing)
+{
+    run_in(kind, (struct weather){false, true, 0});
+}
+
+TEST_OF_KIND(interrupted_calls_lose_nothing)
+{
+    run_in(kind, (struct weather){false, false, 3});
+}
+
+TEST_OF_KIND(all_of_it_at_once_loses_nothing)
+{
+    run_in(kind, (struct weather){true, true, 3});
+}
+
+TEST_OF_KIND(closes_that_fail_are_not_repeated)
+{
+    static const int errors[] = {EIO, EINTR, ENOSPC};
+    scenario_name(kind->name);
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        sys_double_reset();
+        sys_double_virtual_time();
+        sys_double_fail(CALL_close, 1, SYS_DOUBLE_FOR_GOOD, errors[i]);
+        assert_complete(kind);
+        assert_true(sys_double_calls(CALL_close) > 0);
+    }
+}
+
+/* So it does not matter when somebody sets the time of day. */
+TEST_OF_KIND(deadlines_ask_the_monotonic_clock_alone)
+{
+    scenario_name(kind->name);
+    sys_double_virtual_time();
+    assert_complete(kind);
+    assert_int_equal(sys_double_other_clocks(), 0);
+}
+
+/* --- Deadlines --------------------------------------------------------------------------------------------- */
+
+static void assert_times_out(pipc_t *pipe)
+{
+    char byte;
+    assert_int_equal(pipc_set_timeout(pipe, 50, 50), 0);
+    sys_double_virtual_time();
+    sys_double_arm();
+    assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
+    sys_double_disarm();
+}
+
+TEST(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there)
+{
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    raw_send(&raw, BYTES("\0\0\0\1x"));
+    sys_double_fail(CALL_recv, 1, SYS_DOUBLE_FOR_GOOD, EAGAIN);
+    assert_times_out(raw.pipe);
+    raw_close(&raw);
+    sys_double_reset();
+    raw_open(&raw, &raw_pipes, NULL);
+    raw_send(&raw, BYTES("\0\0\0\1x"));
+    sys_double_fail(CALL_preadv2, 1, SYS_DOUBLE_FOR_GOOD, EAGAIN);
+    assert_times_out(raw.pipe);
+    raw_close(&raw);
+}
+
+TEST(a_deadline_holds_when_poll_always_says_writable_and_nothing_goes)
+{
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    assert_int_equal(pipc_set_timeout(raw.pipe, 50, 50), 0);
+    sys_double_virtual_time();
+    sys_double_fail(CALL_sendmsg, 1, SYS_DOUBLE_FOR_GOOD, EAGAIN);
+    sys_double_arm();
+    assert_errno(pipc_write(raw.pipe, "x", 1), ETIMEDOUT);
+    sys_double_disarm();
+    raw_close(&raw);
+}
+
+/* How much later than asked a call may come back on a busy machine. */
+#define LATE_MS (400 * harness_scale())
+
+static void assert_took(int64_t begin, int asked_ms)
+{
+    int64_t took = harness_now_ms() - begin;
+    assert_true(took >= asked_ms - 1);
+    if (took > asked_ms + LATE_MS)
+        fail_msg("%lld ms instead of %d", (long long)took, asked_ms);
+}
+
+static int stream_for_ever(void *arg)
+{
+    static char zeros[1 << 16];
+    struct raw *raw = arg;
+    pipc_close(raw->pipe);
+    raw_send(raw, BYTES("\xff\xff\xff\xff\0\0\1\0\0\0\0\0"));
+    signal(SIGPIPE, SIG_IGN);
+    while (write(raw->out, zeros, sizeof zeros) > 0)
+        continue;
+    return 0;
+}
+
+TEST(a_deadline_holds_while_a_message_without_end_streams_in)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    struct raw raw;
+    pipc_msg_t message;
+    options.max_message = (size_t)1 << 40;
+    raw_open(&raw, &raw_pipes, &options);
+    pid_t pid = harness_fork(stream_for_ever, &raw);
+    assert_int_equal(pipc_set_timeout(raw.pipe, 100, -1), 0);
+    int64_t begin = harness_now_ms();
+    assert_errno(pipc_read_msg(raw.pipe, &message), ETIMEDOUT);
+    assert_took(begin, 100);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(harness_wait(pid), -SIGKILL);
+    raw_close(&raw);
+}
+
+/* --- A timer at 1 kHz ------------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t alarms;
+
+static void count_alarm(int unused)
+{
+    (void)unused;
+    alarms++;
+}
+
+static void tick(bool on)
+{
+    struct itimerval interval = {{0, on ? 1000 : 0}, {0, on ? 1000 : 0}};
+    struct sigaction action = {.sa_handler = count_alarm}; /* without SA_RESTART */
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &interval, NULL), 0);
+}
+
+enum { ROUNDS = 20, LARGE = 1000000 };
+
+static void exchange(pipc_t *end, bool first)
+{
+    static char out[LARGE], in[LARGE];
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        size_t size = harness_random_below(i % 2 == 0 ? LARGE : 100);
+        harness_fill(out, size, i);
+        if (first)
+            assert_int_equal(pipc_write(end, out, size), size);
+        ssize_t n = pipc_read(end, in, sizeof in);
+        assert_true(n >= 0);
+        harness_check(in, (size_t)n, i);
+        if (!first)
+            assert_int_equal(pipc_write(end, out, size), size);
+    }
+}
+
+static void play_first(pipc_t *end, void *unused)
+{
+    (void)unused;
+    tick(true);
+    exchange(end, true);
+    tick(false);
+    assert_true(alarms > 0);
+}
+
+static void play_second(pipc_t *end, void *unused)
+{
+    (void)unused;
+    tick(true);
+    exchange(end, false);
+}
+
+static void play_second_quietly(pipc_t *end, void *unused)
+{
+    (void)unused;
+    static char out[LARGE], in[LARGE]; /* of its own: the first side may be a thread beside it */
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        ssize_t n = pipc_read(end, in, sizeof in);
+        assert_true(n >= 0);
+        harness_check(in, (size_t)n, i);
+        harness_fill(out, (size_t)n, i);
+        assert_int_equal(pipc_write(end, out, (size_t)n), n);
+    }
+}
+
+TEST_OF_KIND(signals_at_1_khz_disturb_nothing)
+{
+    harness_two_sides(kind, NULL, play_first, kind->in_threads ? play_second_quietly : play_second,
+                      NULL);
+}
+
+static void read_in_vain(pipc_t *end, int timeout_ms)
+{
+    char byte;
+    assert_int_equal(pipc_set_timeout(end, timeout_ms, -1), 0);
+    tick(true);
+    int64_t begin = harness_now_ms();
+    assert_errno(pipc_read(end, &byte, 1), ETIMEDOUT);
+    tick(false);
+    assert_took(begin, timeout_ms);
+}
+
+static void write_in_vain(pipc_t *end, int timeout_ms)
+{
+    static const char data[10000];
+    assert_int_equal(pipc_set_timeout(end, -1, 0), 0);
+    while (pipc_write(end, data, sizeof data) >= 0)
+        continue;
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(pipc_set_timeout(end, -1, timeout_ms), 0);
+    tick(true);
+    int64_t begin = harness_now_ms();
+    assert_errno(pipc_write(end, data, sizeof data), ETIMEDOUT);
+    tick(false);
+    assert_took(begin, timeout_ms);
+}
+
+TEST_OF_KIND(interrupted_waits_keep_the_rest_of_their_deadline)
+{
+    pipc_t *end[2];
+    kind->open(end, NULL);
+    read_in_vain(end[0], 200);
+    write_in_vain(end[0], 200);
+    pipc_close(end[0]);
+    if (!kind->same_handle)
+        pipc_close(end[1]);
+}
+
+TEST_OF_KIND(an_interruptible_wait_ends_with_eintr)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pipc_t *end[2];
+    char byte;
+    options.flags = PIPC_INTERRUPTIBLE;
+    kind->open(end, &options);
+    tick(true);
+    assert_errno(pipc_read(end[0], &byte, 1), EINTR);
+    assert_int_equal(pipc_set_timeout(end[0], 10000, -1), 0);
+    assert_errno(pipc_read(end[0], &byte, 1), EINTR);
+    tick(false);
+    pipc_close(end[0]);
+    if (!kind->same_handle)
+        pipc_close(end[1]);
+}
+
+HARNESS_MAIN("faults in reads, writes and waits",
+             EACH_SCENARIO(short_reads_and_writes_lose_nothing, 20000),
+             EACH_SCENARIO(nothing_there_after_poll_said_so_loses_nothing, 20000),
+             EACH_SCENARIO(interrupted_calls_lose_nothing, 20000),
+             EACH_SCENARIO(all_of_it_at_once_loses_nothing, 20000),
+             EACH_SCENARIO(closes_that_fail_are_not_repeated, 20000),
+             EACH_SCENARIO(deadlines_ask_the_monotonic_clock_alone, 20000),
+             IT(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there),
+             IT(a_deadline_holds_when_poll_always_says_writable_and_nothing_goes),
+             IT(a_deadline_holds_while_a_message_without_end_streams_in),
+             EACH_SIDES(signals_at_1_khz_disturb_nothing),
+             EACH_SIDES(interrupted_waits_keep_the_rest_of_their_deadline),
+             EACH_SIDES(an_interruptible_wait_ends_with_eintr))

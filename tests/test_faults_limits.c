@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Little left: descriptors that run out, or are where nobody expects them; memory that runs out; and
+ * kernels, or filters in front of them, that refuse what is newer. It works on, or says so.
+ */
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "raw.h"
+#include "scenario.h"
+#include "sys_double.h"
+
+static void assert_complete(const struct kind *kind)
+{
+    scenario_name(kind->name);
+    struct scenario_result result = scenario_run(kind);
+    assert_true(result.opened);
+    assert_true(result.complete);
+    scenario_name(NULL);
+}
+
+/* --- Descriptors ------------------------------------------------------------------------------------------- */
+
+/* Each returns what the soft limit was before. */
+static rlim_t limit_descriptors(rlim_t value)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = value;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
+static rlim_t limit_memory(rlim_t value)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = value;
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    return before;
+}
+
+TEST_OF_KIND(descriptors_over_1024_work)
+{
+    static int taken[1100];
+    struct rlimit limit;
+    size_t count = 0;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < 2000)
+        harness_skip("may not have 2,000 descriptors");
+    rlim_t before = limit_descriptors(2000);
+    while (count < 1100)
+        taken[count++] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    assert_true(taken[count - 1] > 1024);
+    harness_new_baseline();
+    sys_double_virtual_time();
+    assert_complete(kind);
+    while (count > 0)
+        close(taken[--count]);
+    limit_descriptors(before);
+}
+
+/* A daemon's start: what it opens first are 0, 1 and 2. */
+TEST_OF_KIND(descriptors_0_to_2_work)
+{
+    int saved[3];
+    for (int fd = 0; fd < 3; fd++)
+        saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 200);
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    harness_new_baseline();
+    sys_double_virtual_time();
+    struct scenario_result result = scenario_run(kind);
+    for (int fd = 0; fd < 3; fd++) {
+        assert_int_equal(dup2(saved[fd], fd), fd);
+        close(saved[fd]);
+    }
+    assert_true(result.opened);
+    assert_true(result.complete);
+}
+
+static bool makes_descriptors(const struct kind *kind)
+{
+    return strcmp(kind->name, "pair") == 0 || strcmp(kind->name, "anonymous") == 0;
+}
+
+static int lowest_free(void)
+{
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    close(fd);
+    return fd;
+}
+
+static void close_both(const struct kind *kind, pipc_t *end[2])
+{
+    if (!kind->same_handle)
+        pipc_close(end[1]);
+    pipc_close(end[0]);
+}
+
+/* As if it had never failed: for what the kernel shows and for what has been read ahead. */
+static void assert_descriptor_works(pipc_t *end[2])
+{
+    char byte;
+    int fd = pipc_fd(end[0]);
+    assert_true(fd >= 0);
+    assert_false(harness_readable(fd, 0));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pipc_write(end[1], "z", 1), 1);
+    for (int i = 0; i < 2; i++) {
+        assert_true(harness_readable(fd, 0));
+        assert_int_equal(pipc_read(end[0], &byte, 1), 1);
+    }
+}
+
+/* With that many descriptors to be had. Whether it went all the way, to a descriptor to poll. */
+static bool open_with(const struct kind *kind, int count)
+{
+    pipc_t *end[2];
+    bool limited_from_start = makes_descriptors(kind);
+    if (!limited_from_start)
+        assert_int_equal(scenario_try_open(kind, end), 0);
+    rlim_t before = limit_descriptors((rlim_t)(lowest_free() + count));
+    if (limited_from_start && scenario_try_open(kind, end) != 0) {
+        assert_int_equal(errno, EMFILE);
+        limit_descriptors(before);
+        return false;
+    }
+    assert_int_equal(pipc_write(end[0], "x", 1), 1);
+    int fd = pipc_fd(end[0]);
+    if (fd < 0)
+        assert_int_equal(errno, EMFILE);
+    assert_int_equal(pipc_write(end[0], "y", 1), 1);
+    limit_descriptors(before);
+    if (!kind->same_handle)
+        assert_descriptor_works(end);
+    close_both(kind, end);
+    return fd >= 0;
+}
+
+TEST_OF_KIND(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothing)
+{
+    int count = 0;
+    while (!open_with(kind, count)) {
+        harness_assert_nothing_left();
+        count++;
+        assert_true(count < 20);
+    }
+    assert_true(count > 0);
+}
+
+/* --- Memory -------------------------------------------------------------------------------------------------- */
+
+enum { LARGE = 40000000 };
+
+static rlim_t mapped_now(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu", &pages), 1);
+    fclose(file);
+    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Sanitizers and valgrind need address space without bound themselves. */
+static rlim_t leave_little_memory(void)
+{
+    if (harness_scale() > 1)
+        harness_skip("address space cannot be limited under this tool");
+    return limit_memory(mapped_now() + 4000000);
+}
+
+static int write_large(void *arg)
+{
+    struct raw *raw = arg;
+    char *data = malloc(LARGE);
+    assert_non_null(data);
+    pipc_close(raw->pipe);
+    harness_fill(data, LARGE, 1);
+    raw_send(raw, BYTES("\x02\x62\x5a\x00"));
+    for (size_t at = 0; at < LARGE;) {
+        ssize_t n = write(raw->out, data + at, LARGE - at);
+        assert_true(n > 0);
+        at += (size_t)n;
+    }
+    free(data);
+    return 0;
+}
+
+TEST(a_read_without_memory_is_enomem_and_can_be_repeated)
+{
+    struct raw raw;
+    pipc_msg_t message;
+    raw_open(&raw, &raw_socket, NULL);
+    pid_t pid = harness_fork(write_large, &raw);
+    assert_int_equal(pipc_set_timeout(raw.pipe, -1, -1), 0);
+    rlim_t before = leave_little_memory();
+    for (int i = 0; i < 3; i++)
+        assert_errno(pipc_read_msg(raw.pipe, &message), ENOMEM);
+    limit_memory(before);
+    assert_int_equal(pipc_read_msg(raw.pipe, &message), 0);
+    assert_int_equal(message.size, LARGE);
+    harness_check(message.data, LARGE, 1);
+    pipc_msg_free(&message);
+    assert_int_equal(harness_wait(pid), 0);
+    raw_close(&raw);
+}
+
+TEST(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing)
+{
+    struct raw raw;
+    char *data = calloc(1, LARGE), byte;
+    assert_non_null(data);
+    raw_open(&raw, &raw_socket, NULL);
+    rlim_t before = leave_little_memory();
+    assert_errno(pipc_write(raw.pipe, data, LARGE), ENOMEM);
+    assert_int_equal(pipc_set_timeout(raw.pipe, 100, 100), 0);
+    assert_errno(pipc_write(raw.pipe, data, LARGE), ENOMEM);
+    assert_int_equal(recv(raw.in, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(pipc_write(raw.pipe, "x", 1), 1);
+    limit_memory(before);
+    raw_expect(&raw, BYTES("\0\0\0\1x"));
+    free(data);
+    raw_close(&raw);
+}
+
+TEST_OF_KIND(opening_without_memory_fails_and_leaves_nothing)
+{
+    pipc_t *end[2];
+    if (harness_scale() > 1)
+        harness_skip("address space cannot be limited under this tool");
+    rlim_t before = limit_memory(mapped_now() + 200000);
+    int opened = 0;
+    pipc_t *many[200][2];
+    while (opened < 200 && scenario_try_open(kind, end) == 0) {
+        many[opened][0] = end[0];
+        many[opened++][1] = end[1];
+    }
+    int error = errno;
+    limit_memory(before);
+    if (opened < 200)
+        assert_int_equal(error, ENOMEM);
+    while (opened > 0)
+        close_both(kind, many[--opened]);
+}
+
+/* --- Newer system calls -------------------------------------------------------------------------------------- */
+
+/* Those that libpipc can do without; without epoll there is no descriptor, and all else works. */
+static const enum sys_double_call dispensable[] = {
+    CALL_syscall,       CALL_eventfd, CALL_memfd_create, CALL_timerfd_create,
+    CALL_epoll_create1, CALL_madvise, CALL_pwritev2,     CALL_preadv2};
+enum { DISPENSABLE = sizeof dispensable / sizeof dispensable[0] };
+
+TEST_OF_KIND(each_newer_call_may_be_refused)
+{
+    static const int errors[] = {ENOSYS, EPERM};
+    for (size_t i = 0; i < DISPENSABLE; i++)
+        for (size_t e = 0; e < 2; e++) {
+            sys_double_reset();
+            sys_double_virtual_time();
+            sys_double_fail(dispensable[i], 1, SYS_DOUBLE_FOR_GOOD, errors[e]);
+            assert_complete(kind);
+        }
+}
+
+TEST_OF_KIND(all_newer_calls_may_be_refused)
+{
+    static const int errors[] = {ENOSYS, EPERM};
+    for (size_t e = 0; e < 2; e++) {
+        sys_double_reset();
+        sys_double_virtual_time();
+        for (size_t i = 0; i < DISPENSABLE; i++)
+            sys_double_fail(dispensable[i], 1, SYS_DOUBLE_FOR_GOOD, errors[e]);
+        assert_complete(kind);
+    }
+}
+
+/* Half of a message that is too large to be read ahead, so that the rest goes straight to its place. */
+static void begin_large(pipc_t *end[2])
+{
+    static char large[300000];
+    pipc_msg_t message;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pipc_set_timeout(end[i], 0, 0), 0);
+    assert_int_equal(pipc_write(end[0], large, sizeof large), sizeof large);
+    assert_errno(pipc_read_msg(end[1], &message), EAGAIN);
+}
+
+/* On streams of the kernel: a filter set up after the start refuses what the kernel took before; first another handle meets it. */
+TEST_OF_KIND(calls_that_are_refused_later_do_not_make_others_block)
+{
+    static const enum sys_double_call calls[] = {CALL_preadv2, CALL_pwritev2};
+    pipc_t *end[2], *other[2];
+    pipc_msg_t message;
+    for (size_t i = 0; i < 2; i++) {
+        sys_double_reset();
+        assert_int_equal(scenario_try_open(kind, end), 0);
+        assert_int_equal(scenario_try_open(kind, other), 0);
+        begin_large(end);
+        assert_int_equal(pipc_set_timeout(other[1], 1000, 1000), 0);
+        sys_double_fail(calls[i], 1, SYS_DOUBLE_FOR_GOOD, EPERM);
+        sys_double_arm();
+        assert_int_equal(pipc_write(other[0], "x", 1), 1);
+        assert_int_equal(pipc_read_msg(other[1], &message), 0);
+        pipc_msg_free(&message);
+        assert_errno(pipc_read_msg(end[1], &message), EAGAIN);
+        while (pipc_write(end[0], "x", 1) >= 0)
+            continue;
+        assert_int_equal(errno, EAGAIN);
+        assert_errno(pipc_read_msg(end[0], &message), EAGAIN);
+        sys_double_disarm();
+        close_both(kind, end);
+        close_both(kind, other);
+    }
+}
+
+TEST_OF_KIND(without_epoll_asking_for_the_descriptor_says_so)
+{
+    pipc_t *end[2];
+    assert_int_equal(scenario_try_open(kind, end), 0);
+    sys_double_fail(CALL_epoll_create1, 1, SYS_DOUBLE_FOR_GOOD, ENOSYS);
+    sys_double_arm();
+    assert_errno(pipc_fd(end[0]), ENOSYS);
+    assert_int_equal(pipc_write(end[0], "x", 1), 1);
+    sys_double_disarm();
+    close_both(kind, end);
+}
+
+HARNESS_MAIN("faults at limits", EACH_SCENARIO(descriptors_over_1024_work, 20000),
+             EACH_SCENARIO(descriptors_0_to_2_work, 20000),
+             EACH_SCENARIO(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothing,
+                           20000),
+             IT(a_read_without_memory_is_enomem_and_can_be_repeated),
+             IT(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing),
+             EACH_SCENARIO(opening_without_memory_fails_and_leaves_nothing, 20000),
+             EACH_SCENARIO(each_newer_call_may_be_refused, 20000),
+             EACH_SCENARIO(all_newer_calls_may_be_refused, 20000),
+             EACH_OF(calls_that_are_refused_later_do_not_make_others_block, scenario_kinds + 1,
+                     5000),
+             EACH_SCENARIO(without_epoll_asking_for_the_descriptor_says_so, 20000))

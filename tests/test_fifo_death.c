@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes that are killed or stopped at every step of a meeting: the next two meet, nothing is left, and
+ * who was with them is not taken in.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fifos.h"
+#include "sys_double.h"
+
+struct victim {
+    struct fifos *fifos;
+    unsigned long call; /* it dies instead of making this call */
+};
+
+static int die_at_a_call(void *arg)
+{
+    struct victim *victim = arg;
+    sys_double_reset();
+    sys_double_die_at(victim->call);
+    sys_double_arm();
+    pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &victim->fifos->options);
+    sys_double_disarm();
+    pipc_close(pipe);
+    return 0;
+}
+
+static pid_t fork_victim(struct fifos *fifos, unsigned long call)
+{
+    struct victim victim = {fifos, call};
+    return harness_fork(die_at_a_call, &victim);
+}
+
+/* --- The one who waits -------------------------------------------------------------------------- */
+
+/* Lets it die on its way to the wait, or, when it got there alive, kills it there. Whether it got there. */
+static bool kill_waiter(struct fifos *fifos, unsigned long call)
+{
+    pid_t victim = fork_victim(fifos, call);
+    siginfo_t info = {0};
+    while (waitid(P_PID, (id_t)victim, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0) {
+        struct stat status;
+        if (stat(fifos_path(fifos, "x/door"), &status) == 0) {
+            nanosleep(&(struct timespec){0, 3000000}, NULL); /* it may still die by itself */
+            waitid(P_PID, (id_t)victim, &info, WEXITED | WNOHANG | WNOWAIT);
+            bool alive = info.si_pid == 0;
+            kill(victim, SIGKILL);
+            harness_wait(victim);
+            return alive;
+        }
+        nanosleep(&(struct timespec){0, 100000}, NULL);
+    }
+    assert_int_equal(harness_wait(victim), -SIGKILL);
+    return false;
+}
+
+TEST(killed_at_each_call_on_the_way_to_wait_the_next_two_meet)
+{
+    struct fifos fifos;
+    unsigned long call = 0;
+    fifos_begin(&fifos);
+    bool waited;
+    do {
+        waited = kill_waiter(&fifos, ++call);
+        fifos_assert_two_meet(&fifos, "x");
+    } while (!waited);
+    assert_true(call > 20);
+    fifos_end(&fifos);
+}
+
+/* The waiter dies at each call that it makes once it has been claimed; its claimer has met it then. */
+TEST(killed_at_each_call_after_the_wait_the_next_two_meet)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    int status = -SIGKILL;
+    for (unsigned long call = 20; status == -SIGKILL; call++) {
+        pid_t victim = fork_victim(&fifos, call);
+        siginfo_t info = {0};
+        struct stat there;
+        while (stat(fifos_path(&fifos, "x/door"), &there) != 0 && info.si_pid == 0)
+            waitid(P_PID, (id_t)victim, &info, WEXITED | WNOHANG | WNOWAIT);
+        int result = fifos_come(&fifos, "x", 10);
+        assert_true(result == 200 || result == 201 || result == ETIMEDOUT);
+        kill(victim, result == ETIMEDOUT ? SIGKILL : 0);
+        status = harness_wait(victim);
+        fifos_assert_two_meet(&fifos, "x");
+    }
+    fifos_end(&fifos);
+}
+
+/* --- The one who claims ------------------------------------------------------------------------- */
+
+/* Another waits all the time, and is met by the third, unless the victim had committed before it died. */
+static int kill_claimer(struct fifos *fifos, unsigned long call, bool *was_met)
+{
+    pid_t waiter = fifos_fork_comer(fifos, "x", FIFOS_LONG_MS);
+    fifos_await_offer(fifos, "x");
+    int status = harness_wait(fork_victim(fifos, call));
+    int result = fifos_come(fifos, "x", 300 * harness_scale());
+    *was_met = result == 0;
+    if (result != 0)
+        assert_int_equal(result, ETIMEDOUT);
+    int heard = harness_wait(waiter);
+    if (*was_met)
+        assert_int_equal(heard, 0);
+    else /* it has a pipe, of which it was told in an orderly way that it is dead */
+        assert_in_range(heard, 200, 204);
+    fifos_assert_empty(fifos);
+    return status;
+}
+
+TEST(killed_at_each_call_of_a_claim_the_waiter_is_met_by_the_next)
+{
+    struct fifos fifos;
+    unsigned long call = 0, late = 0;
+    int status;
+    fifos_begin(&fifos);
+    do {
+        bool was_met;
+        status = kill_claimer(&fifos, ++call, &was_met);
+        assert_true(was_met || late > 0 || call > 20);
+        late += !was_met;
+        fifos_assert_two_meet(&fifos, "x");
+    } while (status == -SIGKILL);
+    assert_int_equal(status, 0);
+    assert_in_range(late, 1, 14); /* the calls after the commit: closing, and making a handle */
+    fifos_end(&fifos);
+}
+
+/* The one who comes when nobody waits but the dead, with all they may have left, dies as well. */
+TEST(killed_at_each_call_of_cleaning_up_the_next_two_meet)
+{
+    struct fifos fifos;
+    unsigned long call = 0;
+    fifos_begin(&fifos);
+    bool waited;
+    do {
+        kill_waiter(&fifos, SYS_DOUBLE_FOR_GOOD);
+        kill_waiter(&fifos, 18);
+        waited = kill_waiter(&fifos, ++call);
+        fifos_assert_two_meet(&fifos, "x");
+    } while (!waited);
+    fifos_end(&fifos);
+}
+
+/* --- Stopped, not dead ---------------------------------------------------------------------------- */
+
+static int come(void *arg)
+{
+    struct fifos *fifos = arg;
+    return fifos_come(fifos, "x", FIFOS_LONG_MS);
+}
+
+TEST(a_stopped_waiter_is_met_and_answers_when_it_goes_on)
+{
+    struct fifos fifos;
+    int status;
+    fifos_begin(&fifos);
+    pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+    fifos_await_offer(&fifos, "x");
+    kill(waiter, SIGSTOP);
+    assert_int_equal(waitpid(waiter, &status, WUNTRACED), waiter);
+    pid_t other = harness_fork(come, &fifos);
+    while (fifos_count(&fifos) > 0)
+        nanosleep(&(struct timespec){0, 200000}, NULL);
+    fifos_assert_two_meet(&fifos, "x");
+    kill(waiter, SIGCONT);
+    assert_int_equal(harness_wait(waiter), 0);
+    assert_int_equal(harness_wait(other), 0);
+    fifos_end(&fifos);
+}
+
+static int stop_before_the_commit(void *arg)
+{
+    struct fifos *fifos = arg;
+    sys_double_reset();
+    sys_double_stop_at(CALL_pwritev2, 1);
+    sys_double_arm();
+    pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
+    int error = errno;
+    sys_double_disarm();
+    pipc_close(pipe);
+    return pipe == NULL ? error : 0;
+}
+
+/* Between its claim and its commit it holds up its partner, as long as that one waits, and nobody else. */
+TEST(a_claimer_stopped_before_its_commit_stops_nobody_else)
+{
+    struct fifos fifos;
+    int status;
+    fifos_begin(&fifos);
+    pid_t waiter = fifos_fork_comer(&fifos, "x", 400 * harness_scale());
+    fifos_await_offer(&fifos, "x");
+    pid_t claimer = harness_fork(stop_before_the_commit, &fifos);
+    assert_int_equal(waitpid(claimer, &status, WUNTRACED), claimer);
+    assert_true(WIFSTOPPED(status));
+    fifos_assert_two_meet(&fifos, "x");
+    assert_int_equal(harness_wait(waiter), ETIMEDOUT);
+    fifos_assert_two_meet(&fifos, "x");
+    kill(claimer, SIGCONT);
+    assert_int_equal(harness_wait(claimer), ETIMEDOUT);
+    fifos_end(&fifos);
+}
+
+/* --- What the dead may have left, in any mixture ----------------------------------------------------- */
+
+static void make_stale(struct fifos *fifos, const char *where, unsigned parts)
+{
+    static const char *const fifo[] = {"door", "in", "out"};
+    char name[64];
+    assert_int_equal(mkdir(fifos_path(fifos, where), 0700), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s/%s", where, fifo[i]);
+        if (parts & 1u << i)
+            assert_int_equal(mkfifo(fifos_path(fifos, name), 0600), 0);
+    }
+}
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+TEST(stale_names_of_every_shape_are_no_obstacle_and_vanish)
+{
+    struct fifos fifos;
+    char private_name[64];
+    fifos_begin(&fifos);
+    pid_t dead = harness_fork(do_nothing, NULL);
+    harness_wait(dead);
+    snprintf(private_name, sizeof private_name, ".pipc-%ld-1-0", (long)dead);
+    for (unsigned parts = 0; parts < 8; parts++) {
+        make_stale(&fifos, "x", parts);
+        make_stale(&fifos, private_name, parts);
+        fifos_assert_two_meet(&fifos, "x");
+        make_stale(&fifos, "x", parts);
+        assert_null_errno(pipc_open_fifo("x", parts % 2 == 0 ? 0 : 1, &fifos.options),
+                          parts % 2 == 0 ? EAGAIN : ETIMEDOUT);
+        fifos_assert_empty(&fifos);
+    }
+    fifos_end(&fifos);
+}
+
+TEST(who_dies_after_the_meeting_is_seen_as_the_end)
+{
+    struct fifos fifos;
+    char byte;
+    fifos_begin(&fifos);
+    pid_t victim = fork_victim(&fifos, SYS_DOUBLE_FOR_GOOD); /* opens, closes, ends */
+    pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &fifos.options);
+    assert_non_null(pipe);
+    assert_errno(pipc_read(pipe, &byte, 1), EPIPE);
+    assert_int_equal(harness_wait(victim), 0);
+    assert_errno(pipc_write(pipe, &byte, 1), EPIPE);
+    pipc_close(pipe);
+    fifos_end(&fifos);
+}
+
+HARNESS_MAIN("FIFOs, death",
+             IT_WITHIN(killed_at_each_call_on_the_way_to_wait_the_next_two_meet, 40000),
+             IT_WITHIN(killed_at_each_call_after_the_wait_the_next_two_meet, 40000),
+             IT_WITHIN(killed_at_each_call_of_a_claim_the_waiter_is_met_by_the_next, 60000),
+             IT_WITHIN(killed_at_each_call_of_cleaning_up_the_next_two_meet, 60000),
+             IT(a_stopped_waiter_is_met_and_answers_when_it_goes_on),
+             IT(a_claimer_stopped_before_its_commit_stops_nobody_else),
+             IT(stale_names_of_every_shape_are_no_obstacle_and_vanish),
+             IT(who_dies_after_the_meeting_is_seen_as_the_end))

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shared memory behind a symmetric handle, from the inside: messages around its size and across
+ * its edge, and the protocol by which a side that sleeps is woken, under a load made to find a
+ * wake-up that is lost. Knows the ring's size; what a hostile partner can do is in
+ * test_ring_hostile.c.
+ */
+#include "anonymous.h"
+
+#include "shared.h"
+
+/* --- Sizes ----------------------------------------------------------------------------------- */
+
+/* A frame is its message and a header of 4 bytes. */
+enum { HEADER = 4, AROUND = 6, LARGEST = 2 * SHARED_RING_SIZE + AROUND };
+static const size_t edges[] = {SHARED_RING_SIZE / 4, SHARED_RING_SIZE / 2, SHARED_RING_SIZE,
+                               2 * SHARED_RING_SIZE};
+enum { EDGES = sizeof edges / sizeof edges[0] };
+
+static size_t size_number(int number)
+{
+    return edges[number / (2 * AROUND)] + (size_t)(number % (2 * AROUND)) - AROUND;
+}
+
+static void echo_every_size(pipc_t *pipe)
+{
+    for (int i = 0; i < 2 * AROUND * EDGES; i++) {
+        hear_large(pipe, size_number(i), (uint64_t)i);
+        say_large(pipe, size_number(i), (uint64_t)i);
+    }
+    leave(pipe, NULL);
+}
+
+TEST_OF_KIND(messages_around_a_quarter_a_half_one_and_two_rings_come_whole)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    char *buffer = malloc(LARGEST);
+    assert_non_null(buffer);
+    side_start(&far, kind, pipe, echo_every_size);
+    for (int i = 0; i < 2 * AROUND * EDGES; i++) {
+        say_large(pipe, size_number(i), (uint64_t)i);
+        assert_int_equal(pipc_read(pipe, buffer, size_number(i)), size_number(i));
+        harness_check(buffer, size_number(i), (uint64_t)i);
+    }
+    hear_bye(pipe, "");
+    side_end(&far);
+    pipc_close(pipe);
+    free(buffer);
+}
+
+static void write_every_size_without_waiting(pipc_t *pipe)
+{
+    for (int i = 0; i < 2 * AROUND * EDGES; i++) {
+        set_timeouts(pipe, -1, 0);
+        say_large(pipe, size_number(i), (uint64_t)i);
+        set_timeouts(pipe, -1, -1);
+        assert_true(pipc_flush(pipe) >= 0);
+        assert_int_equal(hear_number(pipe), i);
+    }
+    leave(pipe, NULL);
+}
+
+/* Whatever of it does not fit is held by the writer; the reader comes back again and again. */
+TEST_OF_KIND(messages_around_those_sizes_come_whole_without_waiting)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    pipc_msg_t message;
+    int fd = pipc_fd(pipe);
+    side_start(&far, kind, pipe, write_every_size_without_waiting);
+    set_timeouts(pipe, 0, -1);
+    for (int i = 0; i < 2 * AROUND * EDGES; i++) {
+        while (pipc_read_msg(pipe, &message) != 0) {
+            assert_int_equal(errno, EAGAIN);
+            assert_true(harness_readable(fd, SIDES_LONG_MS));
+        }
+        assert_int_equal(message.size, size_number(i));
+        harness_check(message.data, message.size, (uint64_t)i);
+        pipc_msg_free(&message);
+        say_number(pipe, i);
+    }
+    set_timeouts(pipe, -1, -1);
+    hear_bye(pipe, "");
+    side_end(&far);
+    pipc_close(pipe);
+}
+
+static size_t fill_exactly(pipc_t *pipe, size_t frame)
+{
+    static char data[SHARED_RING_SIZE];
+    size_t count = 0;
+    set_timeouts(pipe, 0, 0);
+    while (pipc_write(pipe, data, frame - HEADER) >= 0)
+        count++;
+    assert_int_equal(errno, EAGAIN);
+    set_timeouts(pipe, -1, -1);
+    return count;
+}
+
+static void skip_all(pipc_t *pipe)
+{
+    for (ssize_t n = pipc_pending(pipe); n > 0; n--)
+        assert_int_equal(pipc_skip(pipe), 0);
+    hear_nothing(pipe);
+    leave(pipe, NULL);
+}
+
+/* Full to the last byte, and full but for one byte. */
+TEST_OF_KIND(the_ring_can_be_filled_to_the_last_byte)
+{
+    static const size_t frames[] = {4, 5, 64, 1024, SHARED_RING_SIZE / 4};
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+        pipc_t *pipe = open_anonymous();
+        for (int round = 0; round < 3; round++) {
+            assert_int_equal(fill_exactly(pipe, frames[i]), SHARED_RING_SIZE / frames[i]);
+            side_play(kind, pipe, skip_all);
+            hear_bye(pipe, "");
+        }
+        pipc_close(pipe);
+    }
+}
+
+/* --- Across the edge ------------------------------------------------------------------------- */
+
+/* Frames of an odd length begin, sooner or later, at each offset of a ring of 2^n bytes. */
+enum { ODD = 1001 - HEADER, PATTERN = 256 };
+static unsigned char pattern[ODD + PATTERN];
+static size_t frames_to_send;
+
+static void make_pattern(void)
+{
+    harness_fill(pattern, sizeof pattern, 1);
+    frames_to_send = SHARED_RING_SIZE / (harness_scale() == 1 ? 1 : 8);
+}
+
+static void write_at_every_offset(pipc_t *pipe)
+{
+    for (size_t i = 0; i < frames_to_send; i++)
+        if (pipc_write(pipe, pattern + i % PATTERN, ODD) != ODD)
+            fail_msg("frame %zu: %s", i, strerror(errno));
+    leave(pipe, NULL);
+}
+
+TEST_OF_KIND(frames_come_whole_from_every_offset)
+{
+    unsigned char buffer[ODD];
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    make_pattern();
+    side_start(&far, kind, pipe, write_at_every_offset);
+    for (size_t i = 0; i < frames_to_send; i++) {
+        if (pipc_read(pipe, buffer, sizeof buffer) != ODD)
+            fail_msg("frame %zu: %s", i, strerror(errno));
+        if (memcmp(buffer, pattern + i % PATTERN, ODD) != 0)
+            fail_msg("frame %zu is not what was sent", i);
+    }
+    hear_bye(pipe, "");
+    side_end(&far);
+    pipc_close(pipe);
+}
+
+HARNESS_MAIN("ring", EACH_SIDE(messages_around_a_quarter_a_half_one_and_two_rings_come_whole),
+             EACH_SIDE(messages_around_those_sizes_come_whole_without_waiting),
+             EACH_SIDE(the_ring_can_be_filled_to_the_last_byte),
+             EACH_SIDE(frames_come_whole_from_every_offset))

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hostile partner: a process that shares the memory of a symmetric handle writes whatever it likes
+ * there, once or all the time, while the other side reads, writes, polls and closes. That side may be
+ * told anything but must not crash, hang or read out of bounds. Knows the layout of the memory, and finds
+ * it as an attacker would.
+ */
+#include "anonymous.h"
+
+#include <sched.h>
+#include <signal.h>
+
+#include "shared.h"
+
+enum { WORDS = sizeof(struct shared_page) / sizeof(uint32_t) };
+
+/* Small and fast: an attack that never ends writes many millions of words. */
+static uint64_t dice;
+
+static uint64_t roll(void)
+{
+    dice ^= dice << 13;
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    return dice;
+}
+
+/* --- Finding the memory ---------------------------------------------------------------------- */
+
+/* Where the page of words, and the rings after it, are mapped here. */
+static struct target {
+    volatile uint32_t *words;
+    volatile uint8_t *data;
+} target;
+
+static void find_memory(void)
+{
+    char line[512];
+    unsigned long begin, offset = 1, page = (unsigned long)sysconf(_SC_PAGESIZE);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (offset != 0 && fgets(line, sizeof line, maps) != NULL)
+        if (strstr(line, "pipc") == NULL || strstr(line, "rw-s") == NULL ||
+            sscanf(line, "%lx-%*x %*s %lx", &begin, &offset) != 2)
+            offset = 1;
+    fclose(maps);
+    assert_int_equal(offset, 0);
+    target.words = (volatile uint32_t *)begin;
+    target.data =
+        (volatile uint8_t *)(begin + (sizeof(struct shared_page) + page - 1) / page * page);
+}
+
+/* --- Attacks --------------------------------------------------------------------------------- */
+
+static void set_word(uint32_t value)
+{
+    target.words[roll() % WORDS] = value;
+}
+
+static void random_word(void)
+{
+    set_word((uint32_t)roll());
+}
+
+static void ones_everywhere(void)
+{
+    for (size_t i = 0; i < WORDS; i++)
+        target.words[i] = UINT32_MAX;
+}
+
+static void zeros_everywhere(void)
+{
+    for (size_t i = 0; i < WORDS; i++)
+        target.words[i] = 0;
+}
+
+static void random_everywhere(void)
+{
+    for (size_t i = 0; i < WORDS; i++)
+        target.words[i] = (uint32_t)roll();
+}
+
+static void off_by_one(void)
+{
+    size_t i = roll() % WORDS;
+    target.words[i] = target.words[i] + (roll() % 2 == 0 ? 1u : UINT32_MAX);
+}
+
+/* A position that leaps forwards or backwards, by about a ring or by a little. */
+static void leap(void)
+{
+    static const uint64_t leaps[] = {1,
+                                     4,
+                                     SHARED_RING_SIZE / 2,
+                                     SHARED_RING_SIZE - 1,
+                                     SHARED_RING_SIZE,
+                                     SHARED_RING_SIZE + 1,
+                                     (uint64_t)1 << 32,
+                                     (uint64_t)1 << 63};
+    struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
+    _Atomic uint64_t *position[] = {&page->ring[0].head, &page->ring[0].tail, &page->ring[1].head,
+                                    &page->ring[1].tail};
+    uint64_t by = leaps[roll() % (sizeof leaps / sizeof leaps[0])];
+    atomic_fetch_add(position[roll() % 4], roll() % 2 == 0 ? by : (uint64_t)0 - by);
+}
+
+static void other_state(void)
+{
+    struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
+    atomic_fetch_add(&page->end[roll() % 2].state, (unsigned)(roll() % 8));
+}
+
+static void other_wish(void)
+{
+    struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
+    atomic_store(&page->end[roll() % 2].want, (unsigned)(roll() % 5));
+}
+
+/* Lengths that lie, and bytes that change while they are read. Both rings, each mapped twice. */
+static void other_bytes(void)
+{
+    for (int i = 0; i < 64; i++)
+        target.data[roll() % (4 * SHARED_RING_SIZE)] = (uint8_t)roll();
+}
+
+static void (*const attacks[])(void) = {random_word,       ones_everywhere, zeros_everywhere,
+                                        random_everywhere, off_by_one,      leap,
+                                        other_state,       other_wish,      other_bytes};
+enum { ATTACKS = sizeof attacks / sizeof attacks[0] };
+
+/* --- The victim ------------------------------------------------------------------------------ */
+
+static void try_to_read(pipc_t *pipe)
+{
+    static char room[100000];
+    pipc_read(pipe, room, sizeof room);
+}
+
+static void try_to_read_a_message(pipc_t *pipe)
+{
+    pipc_msg_t message;
+    if (pipc_read_msg(pipe, &message) == 0)
+        pipc_msg_free(&message);
+}
+
+static void try_to_read_what_is_pending(pipc_t *pipe)
+{
+    pipc_msg_t message[4];
+    for (ssize_t n = pipc_read_pending(pipe, message, 4); n > 0; n--)
+        pipc_msg_free(&message[n - 1]);
+}
+
+static void try_to_peek(pipc_t *pipe)
+{
+    pipc_msg_t view;
+    volatile unsigned char sum = 0;
+    if (pipc_peek(pipe, &view) == 0)
+        for (size_t i = 0; i < view.size; i++)
+            sum = (unsigned char)(sum + ((unsigned char *)view.data)[i]);
+}
+
+static void try_to_write(pipc_t *pipe)
+{
+    static char data[300000];
+    pipc_write(pipe, data, roll() % 4 == 0 ? roll() % sizeof data : roll() % 100);
+}
+
+static void try_to_count(pipc_t *pipe)
+{
+    pipc_pending(pipe);
+    pipc_flush(pipe);
+}
+
+static void try_to_poll(pipc_t *pipe)
+{
+    int fd = pipc_fd(pipe);
+    if (fd >= 0)
+        harness_readable(fd, 1);
+}
+
+static void try_to_leave(pipc_t *pipe)
+{
+    pipc_disconnect(pipe, "enough");
+}
+
+static void ask_who_is_there(pipc_t *pipe)
+{
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    char text[64];
+    pipc_stats(pipe, &stats);
+    pipc_peer(pipe, text, sizeof text);
+    pipc_bye_text(pipe);
+}
+
+static void (*const deeds[])(pipc_t *pipe) = {
+    try_to_read, try_to_read_a_message, try_to_read_what_is_pending,
+    try_to_peek, try_to_write,          try_to_count,
+    try_to_poll, try_to_write,          ask_who_is_there,
+    try_to_leave};
+enum { DEEDS = sizeof deeds / sizeof deeds[0] };
+
+/* Time-outs hold whatever the other side does, if generously. */
+static void do_something(pipc_t *pipe)
+{
+    size_t deed = roll() % DEEDS;
+    if (deed == DEEDS - 1 && roll() % 4 != 0)
+        deed = 0;
+    int64_t begin = harness_now_ms();
+    int ms = (int)(roll() % 3);
+    pipc_set_timeout(pipe, ms, ms);
+    deeds[deed](pipe);
+    if (harness_now_ms() - begin > SIDES_NOTICE_MS)
+        fail_msg("deed %zu took %d ms", deed, (int)(harness_now_ms() - begin));
+}
+
+/* --- Scenes ---------------------------------------------------------------------------------- */
+
+static struct harness_gate gate;
+
+/* First it is an honest partner, so that the attack meets a pipe in use. */
+static void use_it_a_little(pipc_t *pipe)
+{
+    static char data[300000];
+    set_timeouts(pipe, 0, 0);
+    for (size_t n = roll() % 20; n > 0; n--)
+        pipc_write(pipe, data, roll() % 8 == 0 ? roll() % sizeof data : roll() % 100);
+    pipc_pending(pipe);
+}
+
+static void attack_now_and_then(pipc_t *pipe)
+{
+    find_memory();
+    use_it_a_little(pipe);
+    for (size_t n = roll() % 30; n > 0; n--) {
+        attacks[roll() % ATTACKS]();
+        sched_yield();
+    }
+}
+
+static void attack_for_ever(pipc_t *pipe)
+{
+    find_memory();
+    use_it_a_little(pipe);
+    size_t attack = roll() % (ATTACKS + 1);
+    harness_gate_open(&gate);
+    for (;;)
+        attacks[attack == ATTACKS ? roll() % ATTACKS : attack]();
+}
+
+static void start_attack(struct side *side, pipc_t *pipe, script *attack)
+{
+    dice = harness_random() | 1;
+    side_start(side, &sides_kinds[1], pipe, attack);
+    dice = harness_random() | 1;
+}
+
+TEST(single_attacks_are_survived)
+{
+    for (int round = 0; round < 100 / harness_scale(); round++) {
+        struct side hostile;
+        pipc_t *pipe = open_anonymous();
+        if (round % 3 == 0)
+            do_something(pipe);
+        start_attack(&hostile, pipe, attack_now_and_then);
+        for (int i = 0; i < 20; i++)
+            do_something(pipe);
+        side_end(&hostile);
+        for (int i = 0; i < 20; i++)
+            do_something(pipe);
+        pipc_close(pipe);
+    }
+}
+
+TEST(an_attack_that_never_ends_is_survived)
+{
+    harness_gate_init(&gate);
+    for (int round = 0; round < 60 / harness_scale(); round++) {
+        struct side hostile;
+        pipc_t *pipe = open_anonymous();
+        start_attack(&hostile, pipe, attack_for_ever);
+        harness_gate_wait(&gate);
+        for (int i = 0; i < 40; i++)
+            do_something(pipe);
+        if (round % 2 == 0)
+            pipc_close(pipe);
+        kill(hostile.pid, SIGKILL);
+        assert_int_equal(harness_wait(hostile.pid), -SIGKILL);
+        if (round % 2 != 0)
+            pipc_close(pipe);
+    }
+    harness_gate_close(&gate);
+}
+
+/* --- Positions that make no sense are told as such -------------------------------------------- */
+
+static int which_position;
+
+static void leap_too_far(pipc_t *pipe)
+{
+    struct shared_page *page;
+    find_memory();
+    page = (struct shared_page *)(uintptr_t)target.words;
+    say(pipe, "here");
+    if (which_position == 0) /* of what it writes, the end that came second */
+        atomic_fetch_add(&page->ring[1].head, 2 * SHARED_RING_SIZE);
+    else
+        atomic_fetch_add(&page->ring[0].tail, 2 * SHARED_RING_SIZE);
+    harness_gate_wait(&gate);
+}
+
+TEST(a_position_that_makes_no_sense_is_a_protocol_error_for_good)
+{
+    harness_gate_init(&gate);
+    for (which_position = 0; which_position < 2; which_position++) {
+        struct side hostile;
+        char room[64];
+        pipc_t *pipe = open_anonymous();
+        say(pipe, "first");
+        side_start(&hostile, &sides_kinds[1], pipe, leap_too_far);
+        set_timeouts(pipe, SIDES_LONG_MS, SIDES_LONG_MS);
+        if (which_position == 0)
+            while (pipc_read(pipe, room, sizeof room) >= 0)
+                continue;
+        else
+            while (pipc_write(pipe, room, sizeof room) >= 0)
+                continue;
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(errno, EPROTO);
+            assert_errno(pipc_write(pipe, "x", 1), EPROTO);
+        }
+        harness_gate_open(&gate);
+        side_end(&hostile);
+        pipc_close(pipe);
+    }
+    harness_gate_close(&gate);
+}
+
+static void announce_too_much(pipc_t *pipe)
+{
+    find_memory();
+    say(pipe, "here");
+    for (size_t i = 0; i < 4 * SHARED_RING_SIZE; i++)
+        target.data[i] = 0x7f;
+    harness_gate_wait(&gate);
+}
+
+TEST(a_length_over_the_limit_is_a_protocol_error)
+{
+    struct side hostile;
+    char room[64];
+    harness_gate_init(&gate);
+    pipc_t *pipe = open_anonymous();
+    int fd = pipc_fd(pipe);
+    side_start(&hostile, &sides_kinds[1], pipe, announce_too_much);
+    /* Seen as "here" or as what replaced it. */
+    assert_true(harness_readable(fd, SIDES_LONG_MS));
+    set_timeouts(pipe, 1, 1);
+    ssize_t n;
+    do
+        n = pipc_read(pipe, room, sizeof room);
+    while (n == -1 && (errno == ETIMEDOUT || errno == EAGAIN));
+    if (n == -1)
+        assert_int_equal(errno, EPROTO);
+    harness_gate_open(&gate);
+    side_end(&hostile);
+    pipc_close(pipe);
+    harness_gate_close(&gate);
+}
+
+/* --- Deadlines ------------------------------------------------------------------------------- */
+
+/* Which end and ring are the hostile one's: it was second. */
+static void never_rest(pipc_t *pipe)
+{
+    find_memory();
+    struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
+    say(pipe, "here");
+    harness_gate_wait(&gate);
+    for (;;)
+        atomic_fetch_add(&page->end[1].state, 256); /* the status is in the lowest bits */
+}
+
+static void trickle(pipc_t *pipe)
+{
+    static const uint8_t header[] = {0x03, 0, 0, 0}; /* 48 MiB follow */
+    find_memory();
+    struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
+    say(pipe, "here");
+    harness_gate_wait(&gate);
+    uint64_t head = atomic_load(&page->ring[1].head);
+    for (size_t i = 0; i < sizeof header; i++)
+        target.data[2 * SHARED_RING_SIZE + (head + i) % SHARED_RING_SIZE] = header[i];
+    for (head += sizeof header;; head++) {
+        atomic_store(&page->ring[1].head, head);
+        atomic_store(&page->end[0].want, 0);
+        while (head - atomic_load(&page->ring[1].tail) > 1000)
+            continue;
+    }
+}
+
+static void expect_deadlines_kept(script *attack)
+{
+    struct side hostile;
+    pipc_t *pipe = open_anonymous();
+    pipc_msg_t message;
+    assert_int_equal(pipc_pending(pipe), 0);
+    side_start(&hostile, &sides_kinds[1], pipe, attack);
+    hear(pipe, "here");
+    set_timeouts(pipe, 20, 20);
+    harness_gate_open(&gate);
+    for (int i = 0; i < 10; i++) {
+        int64_t begin = harness_now_ms();
+        assert_errno(pipc_read_msg(pipe, &message), ETIMEDOUT);
+        if (harness_now_ms() - begin > SIDES_NOTICE_MS)
+            fail_msg("a read of 20 ms took %d ms", (int)(harness_now_ms() - begin));
+    }
+    kill(hostile.pid, SIGKILL);
+    assert_int_equal(harness_wait(hostile.pid), -SIGKILL);
+    pipc_close(pipe);
+}
+
+TEST(a_partner_that_never_rests_holds_up_no_deadline)
+{
+    harness_gate_init(&gate);
+    expect_deadlines_kept(never_rest);
+    expect_deadlines_kept(trickle);
+    harness_gate_close(&gate);
+}
+
+/* --- The memory stays ------------------------------------------------------------------------ */
+
+static int memory_descriptor(void)
+{
+    char path[64], name[128];
+    for (int fd = 0; fd < 256; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t size = readlink(path, name, sizeof name - 1);
+        name[size > 0 ? size : 0] = '\0';
+        if (strstr(name, "memfd:pipc") != NULL)
+            return fd;
+    }
+    return -1;
+}
+
+static void take_the_memory_away(pipc_t *pipe)
+{
+    int fd = memory_descriptor();
+    say(pipe, "here");
+    if (fd < 0)
+        return;
+    assert_int_equal(ftruncate(fd, 0), -1);
+    assert_int_equal(ftruncate(fd, 1 << 24), -1);
+    assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), 0);
+}
+
+/* A page that is gone would be a SIGBUS; a hole is merely zeros. */
+TEST(the_memory_cannot_be_taken_away)
+{
+    pipc_t *pipe = open_anonymous();
+    say(pipe, "x");
+    if (memory_descriptor() < 0) {
+        pipc_close(pipe);
+        harness_skip("the memory has no descriptor that can be found");
+    }
+    side_play(&sides_kinds[1], pipe, take_the_memory_away);
+    dice = 1;
+    for (int i = 0; i < 50; i++)
+        do_something(pipe);
+    pipc_close(pipe);
+}
+
+HARNESS_MAIN("ring hostile", IT(single_attacks_are_survived),
+             IT(an_attack_that_never_ends_is_survived),
+             IT(a_position_that_makes_no_sense_is_a_protocol_error_for_good),
+             IT(a_length_over_the_limit_is_a_protocol_error),
+             IT(a_partner_that_never_rests_holds_up_no_deadline),
+             IT(the_memory_cannot_be_taken_away))

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server: where it listens, whom it accepts, what its descriptor says, what ends its wait, and how
+ * it gets over failures of accept, up to having no descriptors left.
+ */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+#include "net.h"
+#include "sys_double.h"
+
+static pipc_server_t *open_server(const char *host, const pipc_options_t *options)
+{
+    pipc_server_t *server = pipc_server_open(host, 0, options);
+    if (server == NULL)
+        fail_msg("pipc_server_open: %s", strerror(errno));
+    assert_int_not_equal(pipc_server_port(server), 0);
+    return server;
+}
+
+static pipc_t *call(const char *host, const pipc_server_t *server, const pipc_options_t *options)
+{
+    pipc_t *pipe = pipc_open_tcp(host, pipc_server_port(server), 10000, options);
+    if (pipe == NULL)
+        fail_msg("pipc_open_tcp: %s", strerror(errno));
+    return pipe;
+}
+
+static void accept_and_talk(pipc_server_t *server, pipc_t *client)
+{
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    net_expect_talk(client, pipe);
+    pipc_close(pipe);
+    pipc_close(client);
+}
+
+/* --- Where it listens ------------------------------------------------------------------------------------ */
+
+TEST(it_listens_on_loopback_unless_told_otherwise)
+{
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    pipc_server_t *server = open_server(NULL, NULL);
+    int fd = net_find_socket(3, true);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(address.sin_family, AF_INET);
+    assert_int_equal(ntohl(address.sin_addr.s_addr), INADDR_LOOPBACK);
+    assert_int_equal(ntohs(address.sin_port), pipc_server_port(server));
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    accept_and_talk(server, call("127.0.0.1", server, NULL));
+    accept_and_talk(server, call("localhost", server, NULL));
+    pipc_server_close(server);
+}
+
+TEST(it_listens_on_all_addresses_of_both_families)
+{
+    pipc_server_t *server = open_server("*", NULL);
+    accept_and_talk(server, call("127.0.0.1", server, NULL));
+    accept_and_talk(server, call("127.0.0.2", server, NULL));
+    accept_and_talk(server, call("::1", server, NULL));
+    pipc_server_close(server);
+}
+
+TEST(it_listens_on_the_address_that_it_is_given)
+{
+    pipc_server_t *server = open_server("::1", NULL);
+    accept_and_talk(server, call("::1", server, NULL));
+    errno = 0;
+    assert_int_equal(net_try_connect(pipc_server_port(server)), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    pipc_server_close(server);
+}
+
+TEST(a_port_that_is_taken_is_EADDRINUSE)
+{
+    pipc_server_t *server = open_server(NULL, NULL);
+    uint16_t port = pipc_server_port(server);
+    assert_null_errno(pipc_server_open(NULL, port, NULL), EADDRINUSE);
+    assert_null_errno(pipc_server_open("*", port, NULL), EADDRINUSE);
+    pipc_server_close(server);
+}
+
+TEST(a_port_can_be_used_again_at_once)
+{
+    struct net_port port = net_reserve();
+    for (int i = 0; i < 5; i++) {
+        pipc_server_t *server = pipc_server_open(NULL, port.number, NULL);
+        assert_non_null(server);
+        pipc_t *client = call("127.0.0.1", server, NULL);
+        pipc_t *pipe = pipc_server_accept(server, 10000);
+        net_expect_talk(client, pipe);
+        pipc_close(pipe); /* first, so that what remains of the connection is on this side */
+        pipc_close(client);
+        pipc_server_close(server);
+    }
+    close(port.fd);
+}
+
+TEST(a_handle_outlives_its_server)
+{
+    pipc_server_t *server = open_server(NULL, NULL);
+    pipc_t *client = call("127.0.0.1", server, NULL), *pipe = pipc_server_accept(server, 10000);
+    pipc_server_close(server);
+    net_expect_talk(client, pipe);
+    pipc_close(pipe);
+    pipc_close(client);
+}
+
+TEST(its_handles_have_its_options)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.max_message = 10;
+    pipc_server_t *server = open_server(NULL, &options);
+    pipc_t *client = call("127.0.0.1", server, NULL), *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    assert_errno(pipc_write(pipe, "eleven chars", 11), EMSGSIZE);
+    pipc_close(pipe);
+    pipc_close(client);
+    pipc_server_close(server);
+}
+
+TEST(what_makes_no_sense_is_EINVAL)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.key = "";
+    assert_null_errno(pipc_server_open(NULL, 0, &options), EINVAL);
+    assert_null_errno(pipc_server_accept(NULL, 0), EINVAL);
+    assert_errno(pipc_server_fd(NULL), EINVAL);
+    assert_int_equal(pipc_server_port(NULL), 0);
+    pipc_server_close(NULL);
+    pipc_server_t *server = open_server(NULL, NULL);
+    assert_null_errno(pipc_server_accept(server, -2), EINVAL);
+    pipc_server_close(server);
+}
+
+/* --- Waiting ------------------------------------------------------------------------------------------------ */
+
+TEST(its_descriptor_is_readable_while_somebody_waits)
+{
+    pipc_server_t *server = open_server(NULL, NULL);
+    int fd = pipc_server_fd(server);
+    assert_true(fd >= 0);
+    assert_false(harness_readable(fd, 0));
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    pipc_t *client[2] = {call("127.0.0.1", server, NULL), call("127.0.0.1", server, NULL)};
+    for (int i = 0; i < 2; i++) {
+        assert_true(harness_readable(fd, 10000));
+        assert_int_equal(pipc_server_fd(server), fd);
+        accept_and_talk(server, client[i]);
+    }
+    assert_false(harness_readable(fd, 0));
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    pipc_server_close(server);
+}
+
+static void *accept_one(void *server)
+{
+    return pipc_server_accept(server, -1);
+}
+
+TEST(a_waiting_accept_takes_who_comes)
+{
+    pipc_server_t *server = open_server(NULL, NULL);
+    pthread_t thread;
+    void *pipe;
+    assert_int_equal(pthread_create(&thread, NULL, accept_one, server), 0);
+    pipc_t *client = call("127.0.0.1", server, NULL);
+    pthread_join(thread, &pipe);
+    net_expect_talk(client, pipe);
+    pipc_close(pipe);
+    pipc_close(client);
+    pipc_server_close(server);
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+TEST(its_wait_ends_in_time_and_by_a_signal_when_asked_to)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    struct sigaction action = {.sa_handler = note_signal};
+    struct itimerval often = {{0, 5000}, {0, 5000}}, never = {{0, 0}, {0, 0}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    pipc_server_t *server = open_server(NULL, NULL);
+    int64_t begin = harness_now_us();
+    assert_null_errno(pipc_server_accept(server, 60), ETIMEDOUT);
+    assert_true(harness_now_us() - begin >= 60000);
+    pipc_server_close(server);
+    options.flags = PIPC_INTERRUPTIBLE;
+    server = open_server(NULL, &options);
+    assert_null_errno(pipc_server_accept(server, -1), EINTR);
+    setitimer(ITIMER_REAL, &never, NULL);
+    pipc_server_close(server);
+}
+
+/* --- Failures of accept ---------------------------------------------------------------------------------------- */
+
+/* The failure concerns one who has gone; the next one is served. */
+TEST(a_connection_that_went_wrong_is_passed_over)
+{
+    static const int errors[] = {ECONNABORTED, EPROTO, ENETDOWN,     ENOPROTOOPT,
+                                 EHOSTDOWN,    ENONET, EHOSTUNREACH, EOPNOTSUPP,
+                                 ENETUNREACH,  EPERM,  EINTR};
+    pipc_server_t *server = open_server(NULL, NULL);
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        pipc_t *client = call("127.0.0.1", server, NULL);
+        assert_true(harness_readable(pipc_server_fd(server), 10000));
+        sys_double_reset();
+        sys_double_fail(CALL_accept4, 1, harness_random_below(5), errors[i]);
+        sys_double_arm();
+        pipc_t *pipe = pipc_server_accept(server, 0); /* it does not even have to wait */
+        sys_double_disarm();
+        net_expect_talk(client, pipe);
+        pipc_close(pipe);
+        pipc_close(client);
+    }
+    pipc_server_close(server);
+}
+
+/* In virtual time, at whose end there is a descriptor again: tried at least every 100 ms, and no oftener
+ * than it takes. */
+static void expect_no_spin(int error)
+{
+    enum { FAILURES = 100 };
+    pipc_server_t *server = open_server(NULL, NULL);
+    pipc_t *client = call("127.0.0.1", server, NULL);
+    sys_double_reset();
+    sys_double_fail(CALL_accept4, 1, FAILURES - 1, error);
+    sys_double_virtual_time();
+    sys_double_arm();
+    assert_null_errno(pipc_server_accept(server, FAILURES * 10), ETIMEDOUT);
+    assert_in_range(sys_double_calls(CALL_accept4), FAILURES / 10, FAILURES / 2);
+    pipc_t *pipe = pipc_server_accept(server, FAILURES * 100);
+    sys_double_disarm();
+    net_expect_talk(client, pipe);
+    pipc_close(pipe);
+    pipc_close(client);
+    pipc_server_close(server);
+}
+
+TEST(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_it)
+{
+    expect_no_spin(EMFILE);
+    expect_no_spin(ENFILE);
+    expect_no_spin(ENOBUFS);
+    expect_no_spin(ENOMEM);
+}
+
+static rlim_t allow_descriptors(rlim_t count)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = count;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
+/* The real thing: a poll loop at the limit, until a descriptor comes free. */
+TEST(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on)
+{
+    pipc_server_t *server = open_server(NULL, NULL);
+    pipc_t *client = call("127.0.0.1", server, NULL), *pipe = NULL;
+    int fd = pipc_server_fd(server), spare = dup(0);
+    int64_t begin, late = INT64_MAX;
+    unsigned wakes = 0;
+    assert_true(harness_readable(fd, 10000));
+    rlim_t before = allow_descriptors((rlim_t)spare + 1);
+    for (begin = harness_now_ms(); harness_now_ms() - begin < 300; wakes++)
+        if (harness_readable(fd, 100))
+            assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    assert_in_range(wakes, 2, 30);
+    close(spare);
+    begin = harness_now_ms();
+    while (pipe == NULL && harness_now_ms() - begin < 10000)
+        if (harness_readable(fd, 10000))
+            pipe = pipc_server_accept(server, 0);
+    late = harness_now_ms() - begin;
+    allow_descriptors(before);
+    net_expect_talk(client, pipe);
+    assert_in_range(late, 0, 100 * harness_scale());
+    pipc_close(pipe);
+    pipc_close(client);
+    pipc_server_close(server);
+}
+
+TEST(an_opening_that_fails_leaves_nothing)
+{
+    pipc_options_t options = net_with_key("secret");
+    unsigned long calls;
+    for (unsigned which = 0; which < 6; which++) {
+        unsigned long nth = 0;
+        do {
+            sys_double_reset();
+            sys_double_fail_plausibly(++nth, SYS_DOUBLE_FOR_GOOD, which);
+            sys_double_arm();
+            pipc_server_t *server = pipc_server_open("127.0.0.1", 0, &options);
+            int error = errno;
+            sys_double_disarm();
+            calls = sys_double_calls(CALL_ANY);
+            assert_true(server != NULL || error != 0);
+            pipc_server_close(server);
+        } while (calls >= nth);
+        assert_true(nth > 8);
+    }
+}
+
+HARNESS_MAIN("server, accept", IT(it_listens_on_loopback_unless_told_otherwise),
+             IT(it_listens_on_all_addresses_of_both_families),
+             IT(it_listens_on_the_address_that_it_is_given), IT(a_port_that_is_taken_is_EADDRINUSE),
+             IT(a_port_can_be_used_again_at_once), IT(a_handle_outlives_its_server),
+             IT(its_handles_have_its_options), IT(what_makes_no_sense_is_EINVAL),
+             IT(its_descriptor_is_readable_while_somebody_waits),
+             IT(a_waiting_accept_takes_who_comes),
+             IT(its_wait_ends_in_time_and_by_a_signal_when_asked_to),
+             IT(a_connection_that_went_wrong_is_passed_over),
+             IT(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_it),
+             IT(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on),
+             IT(an_opening_that_fails_leaves_nothing))

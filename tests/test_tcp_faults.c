@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each call that a meeting, or a server, makes to the system fails in turn, once and for good, with
+ * each error that it may have. The call then works all the same or says why not; it never hangs or
+ * leaks; and afterwards the next one gets in.
+ */
+#include <signal.h>
+
+#include "net.h"
+#include "sys_double.h"
+
+enum { SHORT_MS = 20, LONG_MS = 10000 };
+
+static const pipc_options_t *the_key(void)
+{
+    static pipc_options_t options;
+    options = net_with_key("secret");
+    return &options;
+}
+
+/* The other side, a process to which nothing happens: it comes again and again, until it is killed. */
+struct other {
+    pipc_server_t *server; /* NULL: it calls */
+    uint16_t port;
+    pid_t pid;
+};
+
+static int come_again(void *arg)
+{
+    struct other *other = arg;
+    while (other->pid == 0)
+        pipc_close(other->server != NULL
+                       ? pipc_server_accept(other->server, SHORT_MS)
+                       : pipc_open_tcp("127.0.0.1", other->port, SHORT_MS, the_key()));
+    return 1;
+}
+
+static void start_other(struct other *other)
+{
+    other->pid = harness_fork(come_again, other);
+}
+
+static void stop_other(struct other *other)
+{
+    kill(other->pid, SIGKILL);
+    assert_int_equal(harness_wait(other->pid), -SIGKILL);
+}
+
+struct victim {
+    pipc_t *(*call)(struct victim *victim, int timeout_ms);
+    uint16_t port;
+    pipc_server_t *server;
+};
+
+static pipc_t *call_host(struct victim *victim, int timeout_ms)
+{
+    return pipc_open_tcp("127.0.0.1", victim->port, timeout_ms, the_key());
+}
+
+static pipc_t *accept_client(struct victim *victim, int timeout_ms)
+{
+    return pipc_server_accept(victim->server, timeout_ms);
+}
+
+/* Errors of single connections, and of waiting; all others must have been ordered. */
+static bool is_explained(int error)
+{
+    return error == ETIMEDOUT || error == EACCES || error == ENOENT || error == ENOMEM ||
+           sys_double_gave(error);
+}
+
+/* Returns how many calls were armed. */
+static unsigned long try_once(struct victim *victim, unsigned long nth, unsigned long more,
+                              unsigned which)
+{
+    sys_double_reset();
+    sys_double_fail_plausibly(nth, more, which);
+    sys_double_arm();
+    pipc_t *pipe = victim->call(victim, SHORT_MS);
+    int error = errno;
+    pipc_close(pipe);
+    sys_double_disarm();
+    if (pipe == NULL && !is_explained(error))
+        fail_msg("%s gives %s", sys_double_story(), strerror(error));
+    assert_int_equal(sys_double_bad_closes(), 0);
+    return sys_double_calls(CALL_ANY);
+}
+
+/* How many calls there are depends on who comes when: so many, and then some. */
+static void sweep(struct victim *victim, struct other *other)
+{
+    enum { PLACES = 40 };
+    unsigned long most = 0;
+    start_other(other);
+    for (unsigned long nth = 1; nth <= PLACES; nth++)
+        for (unsigned which = 0; which < 6; which++) {
+            if (harness_random_below((size_t)harness_scale()) != 0)
+                continue;
+            unsigned long calls = try_once(victim, nth, 0, which);
+            most = calls > most ? calls : most;
+            try_once(victim, nth, SYS_DOUBLE_FOR_GOOD, which);
+        }
+    assert_true(most >= 10);
+    pipc_t *pipe = victim->call(victim, LONG_MS);
+    assert_non_null(pipe);
+    pipc_close(pipe);
+    stop_other(other);
+}
+
+TEST(who_calls_a_server_gets_over_any_failure)
+{
+    struct other other = {.server = pipc_server_open(NULL, 0, the_key())};
+    assert_non_null(other.server);
+    struct victim victim = {call_host, pipc_server_port(other.server), NULL};
+    sweep(&victim, &other);
+    pipc_server_close(other.server);
+}
+
+TEST(who_meets_another_gets_over_any_failure)
+{
+    struct net_port port = net_reserve();
+    struct other other = {.port = port.number};
+    struct victim victim = {call_host, port.number, NULL};
+    sweep(&victim, &other);
+    close(port.fd);
+}
+
+TEST(a_server_gets_over_any_failure)
+{
+    pipc_server_t *server = pipc_server_open(NULL, 0, the_key());
+    assert_non_null(server);
+    struct other other = {.port = pipc_server_port(server)};
+    struct victim victim = {accept_client, 0, server};
+    sweep(&victim, &other);
+    pipc_server_close(server);
+}
+
+HARNESS_MAIN("tcp, faults", IT_WITHIN(who_calls_a_server_gets_over_any_failure, 60000),
+             IT_WITHIN(who_meets_another_gets_over_any_failure, 60000),
+             IT_WITHIN(a_server_gets_over_any_failure, 60000))

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pipc_open_tcp on one host: two call each other, in either order or at once, by any of its names; who
+ * else comes costs nothing; and what ends the wait.
+ */
+#include <netdb.h>
+#include <signal.h>
+#include <sys/time.h>
+
+#include "net.h"
+#include "sys_double.h"
+
+enum { LONG_MS = 15000 };
+
+/* --- Meeting ---------------------------------------------------------------------------------------------- */
+
+static void meet(const char *first, const char *second, const pipc_options_t *options)
+{
+    struct net_port port = net_reserve();
+    struct net_call call = {first, port.number, LONG_MS, options, NULL, 0, 0};
+    net_start_call(&call);
+    net_await_listener(port.number);
+    pipc_t *here = pipc_open_tcp(second, port.number, LONG_MS, options);
+    pipc_t *there = net_finish_call(&call);
+    net_expect_talk(here, there);
+    pipc_close(here);
+    pipc_close(there);
+    close(port.fd);
+}
+
+TEST(who_comes_second_connects)
+{
+    meet("127.0.0.1", "127.0.0.1", NULL);
+    meet("::1", "::1", NULL);
+}
+
+TEST(names_with_several_addresses_meet)
+{
+    meet("localhost", "localhost", NULL);
+    meet("localhost", "127.0.0.1", NULL);
+    meet("127.0.0.1", "localhost", NULL);
+}
+
+static int meet_and_talk(const char *host, uint16_t port, const pipc_options_t *options, int me)
+{
+    int theirs = -1;
+    pipc_t *pipe = pipc_open_tcp(host, port, LONG_MS, options);
+    if (pipe == NULL)
+        fail_msg("%d: %s", me, strerror(errno));
+    assert_int_equal(pipc_write(pipe, &me, sizeof me), sizeof me);
+    assert_int_equal(pipc_read(pipe, &theirs, sizeof theirs), sizeof theirs);
+    pipc_close(pipe);
+    return theirs;
+}
+
+struct crowd {
+    const char *host;
+    const pipc_options_t *options;
+    struct net_port *ports;
+    int me, pairs;
+    int start[2]; /* everybody begins when its writing end is closed */
+};
+
+static int be_one_of(void *arg)
+{
+    struct crowd *crowd = arg;
+    char byte;
+    close(crowd->start[1]);
+    assert_int_equal(read(crowd->start[0], &byte, 1), 0);
+    uint16_t port = crowd->ports[crowd->me / 2].number;
+    return meet_and_talk(crowd->host, port, crowd->options, crowd->me) == (crowd->me ^ 1) ? 0 : 1;
+}
+
+/* Pairs of processes that all begin at the same moment. */
+static void meet_at_once(const char *host, int pairs, const pipc_options_t *options)
+{
+    struct crowd crowd = {.host = host, .options = options, .pairs = pairs};
+    pid_t *pids = malloc(2 * (size_t)pairs * sizeof *pids);
+    crowd.ports = malloc((size_t)pairs * sizeof *crowd.ports);
+    assert_true(pids != NULL && crowd.ports != NULL);
+    assert_int_equal(pipe2(crowd.start, O_CLOEXEC), 0);
+    for (int i = 0; i < pairs; i++)
+        crowd.ports[i] = net_reserve();
+    for (crowd.me = 0; crowd.me < 2 * pairs; crowd.me++)
+        pids[crowd.me] = harness_fork(be_one_of, &crowd);
+    close(crowd.start[0]);
+    close(crowd.start[1]);
+    for (int i = 0; i < 2 * pairs; i++)
+        assert_int_equal(harness_wait(pids[i]), 0);
+    for (int i = 0; i < pairs; i++)
+        close(crowd.ports[i].fd);
+    free(crowd.ports);
+    free(pids);
+}
+
+/* PIPC_TEST_PAIRS says how many: 1,000 take a few seconds. */
+static int pairs_at_once(void)
+{
+    const char *wish = getenv("PIPC_TEST_PAIRS");
+    return wish != NULL && atoi(wish) > 0 ? atoi(wish) : 100 / harness_scale() + 1;
+}
+
+TEST(all_who_start_at_the_same_moment_meet)
+{
+    meet_at_once("127.0.0.1", pairs_at_once(), NULL);
+}
+
+TEST(all_who_start_at_the_same_moment_meet_with_a_key)
+{
+    pipc_options_t options = net_with_key("secret");
+    meet_at_once("localhost", pairs_at_once(), &options);
+}
+
+TEST(one_port_serves_one_pair_after_the_other)
+{
+    struct net_port port = net_reserve();
+    for (int i = 0; i < 20; i++) {
+        struct net_call call = {"127.0.0.1", port.number, LONG_MS, NULL, NULL, 0, 0};
+        net_start_call(&call);
+        pipc_t *here = pipc_open_tcp("127.0.0.1", port.number, LONG_MS, NULL);
+        pipc_t *there = net_finish_call(&call);
+        net_expect_talk(here, there);
+        pipc_close(i % 2 ? here : there);
+        pipc_close(i % 2 ? there : here);
+    }
+    close(port.fd);
+}
+
+static int wait_for_ever(void *arg)
+{
+    pipc_open_tcp("127.0.0.1", *(uint16_t *)arg, -1, NULL);
+    return 0;
+}
+
+TEST(who_was_killed_while_waiting_is_in_nobodys_way)
+{
+    struct net_port port = net_reserve();
+    for (int i = 0; i < 10; i++) {
+        pid_t pid = harness_fork(wait_for_ever, &port.number);
+        net_await_listener(port.number);
+        kill(pid, SIGKILL);
+        assert_int_equal(harness_wait(pid), -SIGKILL);
+    }
+    close(port.fd);
+    meet("127.0.0.1", "127.0.0.1", NULL);
+}
+
+/* --- Strangers ---------------------------------------------------------------------------------------------- */
+
+TEST(who_cannot_show_the_key_costs_the_wait_nothing)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = net_with_key("secret");
+    struct net_call call = {"127.0.0.1", port.number, LONG_MS, &options, NULL, 0, 0};
+    enum { STRANGERS = 100 };
+    int strangers[STRANGERS];
+    char byte;
+    net_start_call(&call);
+    net_await_listener(port.number);
+    for (int i = 0; i < STRANGERS; i++) { /* talking about something else, gone, or silent */
+        strangers[i] = net_connect(port.number);
+        if (i % 10 == 1)
+            net_give(strangers[i], "GET / HTTP/1.1\r\n\r\n", 18);
+        if (i % 10 == 2)
+            shutdown(strangers[i], SHUT_RDWR);
+    }
+    pipc_t *here = pipc_open_tcp("127.0.0.1", port.number, LONG_MS, &options);
+    pipc_t *there = net_finish_call(&call);
+    net_expect_talk(here, there);
+    for (int i = 0; i < STRANGERS; i++) { /* all are turned away */
+        while (recv(strangers[i], &byte, 1, 0) > 0)
+            continue;
+        close(strangers[i]);
+    }
+    pipc_close(here);
+    pipc_close(there);
+    close(port.fd);
+}
+
+TEST(a_wrong_key_is_EACCES_for_who_connects_and_the_other_waits_on)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t right = net_with_key("secret"), wrong = net_with_key("Secret");
+    struct net_call call = {"127.0.0.1", port.number, LONG_MS, &right, NULL, 0, 0};
+    net_start_call(&call);
+    net_await_listener(port.number);
+    for (int i = 0; i < 3; i++)
+        assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, LONG_MS, &wrong), EACCES);
+    pipc_t *here = pipc_open_tcp("127.0.0.1", port.number, LONG_MS, &right);
+    pipc_t *there = net_finish_call(&call);
+    net_expect_talk(here, there);
+    pipc_close(here);
+    pipc_close(there);
+    close(port.fd);
+}
+
+TEST(a_key_on_one_side_only_never_opens_there)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = net_with_key("secret");
+    struct net_call call = {"127.0.0.1", port.number, 300, &options, NULL, 0, 0};
+    char buffer[100];
+    net_start_call(&call);
+    net_await_listener(port.number);
+    pipc_t *without = pipc_open_tcp("127.0.0.1", port.number, LONG_MS, NULL);
+    assert_non_null(without);
+    assert_null_errno(net_finish_call(&call), ETIMEDOUT);
+    assert_int_equal(pipc_read(without, buffer, sizeof buffer), 59); /* the challenge, a message */
+    assert_errno(pipc_read(without, buffer, sizeof buffer), EPIPE);
+    pipc_close(without);
+    close(port.fd);
+}
+
+/* One that listens without a key answers nothing. */
+TEST(who_connects_with_a_key_to_one_without_waits_in_vain)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = net_with_key("secret");
+    int listener = net_listen(port.number);
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, 200, &options), ETIMEDOUT);
+    close(listener);
+    close(port.fd);
+}
+
+/* --- What ends the wait -------------------------------------------------------------------------------------- */
+
+TEST(nobody_comes_and_the_time_is_up)
+{
+    struct net_port port = net_reserve();
+    int64_t begin = harness_now_us();
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, 60, NULL), ETIMEDOUT);
+    assert_true(harness_now_us() - begin >= 60000);
+    assert_null_errno(pipc_open_tcp("localhost", port.number, 0, NULL), EAGAIN);
+    assert_false(net_is_listening(port.number));
+    close(port.fd);
+}
+
+TEST(the_time_is_up_also_where_nobody_answers_the_handshake)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = net_with_key("secret");
+    int listener = net_listen(port.number);
+    int64_t begin = harness_now_us();
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, 60, &options), ETIMEDOUT);
+    assert_in_range(harness_now_us() - begin, 60000, 5000000);
+    close(listener);
+    close(port.fd);
+}
+
+/* It may have been somebody else, or have died with its connection open. */
+TEST(who_does_not_answer_the_handshake_is_given_up_and_called_again)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = net_with_key("secret");
+    int listener = net_listen(port.number);
+    sys_double_reset();
+    sys_double_virtual_time();
+    sys_double_arm();
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, 35000, &options), ETIMEDOUT);
+    sys_double_disarm();
+    assert_int_equal(sys_double_calls(CALL_connect), 4);
+    close(listener);
+    close(port.fd);
+}
+
+TEST(a_time_out_of_0_finds_who_is_waiting)
+{
+    struct net_port port = net_reserve();
+    struct net_call call = {"127.0.0.1", port.number, LONG_MS, NULL, NULL, 0, 0};
+    net_start_call(&call);
+    net_await_listener(port.number);
+    pipc_t *here = pipc_open_tcp("127.0.0.1", port.number, 0, NULL);
+    pipc_t *there = net_finish_call(&call);
+    net_expect_talk(here, there);
+    pipc_close(here);
+    pipc_close(there);
+    close(port.fd);
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+static void interrupt_every(int ms)
+{
+    struct sigaction action = {.sa_handler = note_signal}; /* without SA_RESTART */
+    struct itimerval interval = {{0, ms * 1000}, {0, ms * 1000}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &interval, NULL);
+}
+
+TEST(a_signal_ends_the_wait_only_when_it_is_asked_to)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    interrupt_every(5);
+    int64_t begin = harness_now_us();
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, 60, &options), ETIMEDOUT);
+    assert_true(harness_now_us() - begin >= 60000);
+    options.flags = PIPC_INTERRUPTIBLE;
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, -1, &options), EINTR);
+    interrupt_every(0);
+    close(port.fd);
+}
+
+TEST(what_makes_no_sense_is_EINVAL)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    assert_null_errno(pipc_open_tcp(NULL, 1, 0, NULL), EINVAL);
+    assert_null_errno(pipc_open_tcp("*", 1, 0, NULL), EINVAL);
+    assert_null_errno(pipc_open_tcp("127.0.0.1", 0, 0, NULL), EINVAL);
+    assert_null_errno(pipc_open_tcp("127.0.0.1", 1, -2, NULL), EINVAL);
+    options.key = "";
+    assert_null_errno(pipc_open_tcp("127.0.0.1", 1, 0, &options), EINVAL);
+    options.key = NULL;
+    options.key_size = 1;
+    assert_null_errno(pipc_open_tcp("127.0.0.1", 1, 0, &options), EINVAL);
+}
+
+/* --- The resolver ------------------------------------------------------------------------------------------------ */
+
+/* The time-out 0 in each: nothing here waits for the other side. */
+static void expect_of_resolver(int error, int timeout_ms, int code)
+{
+    sys_double_reset();
+    sys_double_virtual_time();
+    sys_double_fail(CALL_getaddrinfo, 1, SYS_DOUBLE_FOR_GOOD, error);
+    sys_double_arm();
+    assert_null_errno(pipc_open_tcp("host.example", 9, timeout_ms, NULL), code);
+    sys_double_disarm();
+}
+
+TEST(a_host_that_does_not_exist_is_ENOENT)
+{
+    expect_of_resolver(EAI_NONAME, -1, ENOENT);
+    expect_of_resolver(EAI_FAIL, -1, ENOENT);
+    expect_of_resolver(EAI_MEMORY, -1, ENOMEM);
+}
+
+TEST(a_resolver_that_fails_for_a_while_is_asked_again_until_the_time_is_up)
+{
+    expect_of_resolver(EAI_AGAIN, 5000, ETIMEDOUT);
+    assert_in_range(sys_double_calls(CALL_getaddrinfo), 10, 100);
+    expect_of_resolver(EAI_AGAIN, 0, EAGAIN);
+}
+
+/* --- The socket ---------------------------------------------------------------------------------------------------- */
+
+static void expect_tuned(int fd)
+{
+    assert_true(fd >= 0);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(net_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 60000);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+}
+
+TEST(both_sockets_send_at_once_notice_silence_and_do_not_survive_exec)
+{
+    struct net_port port = net_reserve();
+    struct net_call call = {"127.0.0.1", port.number, LONG_MS, NULL, NULL, 0, 0};
+    net_start_call(&call);
+    pipc_t *here = pipc_open_tcp("127.0.0.1", port.number, LONG_MS, NULL);
+    pipc_t *there = net_finish_call(&call);
+    net_expect_talk(here, there);
+    int fd = net_find_socket(port.fd + 1, false);
+    expect_tuned(fd);
+    expect_tuned(net_find_socket(fd + 1, false));
+    pipc_close(here);
+    pipc_close(there);
+    close(port.fd);
+}
+
+TEST(the_peer_is_named_by_its_address)
+{
+    struct net_port port = net_reserve();
+    char text[64];
+    int listener = net_listen(port.number);
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", port.number, LONG_MS, NULL);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_peer(pipe, text, sizeof text), 0);
+    char expected[64];
+    snprintf(expected, sizeof expected, "127.0.0.1:%d", port.number);
+    assert_string_equal(text, expected);
+    pipc_close(pipe);
+    close(listener);
+    close(port.fd);
+}
+
+HARNESS_MAIN("tcp, meeting", IT(who_comes_second_connects), IT(names_with_several_addresses_meet),
+             IT(all_who_start_at_the_same_moment_meet),
+             IT(all_who_start_at_the_same_moment_meet_with_a_key),
+             IT(one_port_serves_one_pair_after_the_other),
+             IT(who_was_killed_while_waiting_is_in_nobodys_way),
+             IT(who_cannot_show_the_key_costs_the_wait_nothing),
+             IT(a_wrong_key_is_EACCES_for_who_connects_and_the_other_waits_on),
+             IT(a_key_on_one_side_only_never_opens_there),
+             IT(who_connects_with_a_key_to_one_without_waits_in_vain),
+             IT(nobody_comes_and_the_time_is_up),
+             IT(the_time_is_up_also_where_nobody_answers_the_handshake),
+             IT(who_does_not_answer_the_handshake_is_given_up_and_called_again),
+             IT(a_time_out_of_0_finds_who_is_waiting),
+             IT(a_signal_ends_the_wait_only_when_it_is_asked_to), IT(what_makes_no_sense_is_EINVAL),
+             IT(a_host_that_does_not_exist_is_ENOENT),
+             IT(a_resolver_that_fails_for_a_while_is_asked_again_until_the_time_is_up),
+             IT(both_sockets_send_at_once_notice_silence_and_do_not_survive_exec),
+             IT(the_peer_is_named_by_its_address))

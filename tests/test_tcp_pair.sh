@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# tcp_pair_carries_lines_both_ways: started in both orders, whatever one side types the other prints.
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+examples=$BUILD_DIR/examples
+
+free_port() # one that was free a moment ago
+{
+    mkfifo "$work/port"
+    "$examples/tcp_echo_server" 0 >"$work/port" &
+    read -r port <"$work/port"
+    kill $!
+    wait $! || :
+    rm "$work/port"
+}
+
+awk 'BEGIN { for (i = 0; i < 20000; i++) print i, "typed here" }' >"$work/here"
+awk 'BEGIN { for (i = 0; i < 30000; i++) print i, "typed there"; printf "and an unfinished line" }' >"$work/there"
+for key in '' secret; do
+    free_port
+    # shellcheck disable=SC2086  # no key is no argument
+    "$examples/tcp_pair" localhost "$port" $key <"$work/here" >"$work/from_there" &
+    # shellcheck disable=SC2086
+    "$examples/tcp_pair" localhost "$port" $key <"$work/there" >"$work/from_here"
+    wait $!
+    cmp "$work/here" "$work/from_here"
+    { cat "$work/there"; echo; } | cmp - "$work/from_there"
+done
