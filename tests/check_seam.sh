@@ -11,7 +11,7 @@ cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 
 # Functions of the C library (extended regular expressions) that touch neither the system nor the heap,
 # and what compilers and their sanitizers put in.
-pure='mem[a-z]+|str(n?len|n?cmp|chr|rchr|n?cpy|spn|cspn|str|error_r|error)|v?snprintf|abs
+pure='mem[a-z]+|bcmp|str(n?len|n?cmp|chr|rchr|n?cpy|spn|cspn|str|error_r|error)|v?snprintf|abs
 pthread_mutex_(init|destroy|lock|trylock|unlock)
 __errno_location|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__stack_chk_.*
 __(asan|ubsan|tsan|sanitizer|gcov|llvm|profile)_.*|__atomic_.*|_?_?aeabi_.*'

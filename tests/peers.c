@@ -442,10 +442,6 @@ intmax_t read_filled(struct peer *peer, void *arg)
     return 0;
 }
 
-/* Where bytes are in flight for a while, room may still come after the first EAGAIN: TCP sends what
- * does not fill a segment when its window probe comes, 200 ms later. */
-enum { PROBE_MS = 250 };
-
 static ssize_t write_if_room(struct peer *peer, const void *data, size_t size)
 {
     ssize_t sent = peer_write(peer, data, size);

@@ -90,6 +90,10 @@ struct filled {
 intmax_t write_filled(struct peer *peer, void *filled);
 intmax_t read_filled(struct peer *peer, void *filled);
 
+/* Where bytes are in flight for a while, room may still come after the first EAGAIN: TCP sends what
+ * does not fill a segment when its window probe comes, 200 ms later. */
+enum { PROBE_MS = 250 };
+
 /* Writes messages of that size, made of the tags from `tag` on, with time-out 0 until EAGAIN; returns
  * how many were accepted. The peer's time-outs are 0 and 0 afterwards. A smaller message may still
  * fit, unless the pipe was filled to the brim: with messages of BRIM_SIZE and then with empty ones. */
