@@ -46,6 +46,7 @@ struct ring {
     struct watch watch;
     enum { BELL_UNKNOWN, BELL_QUIET, BELL_LOUD } bell; /* quiet: until somebody takes our wish */
     uint64_t settled_in, settled_out; /* positions when the descriptor was last settled */
+    bool starved;                     /* since then a look found less than it wanted */
 };
 
 static struct ring *ring_of(struct transport *transport)
@@ -167,7 +168,9 @@ static ssize_t ring_peek(struct transport *transport, size_t want, const uint8_t
     if (r->in_head - r->in_tail < want || want == 0) {
         if (see_head(r) != 0)
             return -1;
-        *end = (want == 0 || r->in_head - r->in_tail < want) && is_input_over(r, want > 0);
+        bool less = r->in_head - r->in_tail < want;
+        r->starved = r->starved || less;
+        *end = (want == 0 || less) && is_input_over(r, want > 0);
         /* It may have written between our look and its end: what it wrote comes first. */
         if (*end && see_head(r) != 0)
             return -1;
@@ -343,10 +346,18 @@ static int ring_descriptor(struct transport *transport)
     return r->descriptor;
 }
 
-static void make_loud(struct ring *r)
+/*
+ * Readable now; and a new edge for who waits for one after it was told that there is no more, or no room:
+ * what came since then, or comes later, may find the bell loud already.
+ */
+static void make_loud(struct ring *r, unsigned bits)
 {
-    disarm(r);
-    if (r->bell != BELL_LOUD)
+    bool news = r->starved || r->bell != BELL_LOUD;
+    if ((bits & WANT_ROOM) == 0)
+        disarm(r);
+    else if (arm(r, WANT_ROOM))
+        news = true;
+    if (news)
         sys_bell_ring(own_bell(r));
     r->bell = BELL_LOUD;
 }
@@ -360,24 +371,27 @@ static bool is_settled(struct ring *r, unsigned bits)
     return r->bell == BELL_QUIET && !idle && atomic_load(want_of(r, r->end)) == bits;
 }
 
-static void ring_settle(struct transport *transport, bool loud, unsigned events)
+static void make_quiet(struct ring *r, unsigned bits)
 {
-    struct ring *r = ring_of(transport);
-    unsigned bits = bits_of(events);
-    bool changed = watch_partner(&r->watch, r->waits, r->descriptor);
-    if (loud) {
-        make_loud(r);
-        return;
-    }
-    if (is_settled(r, bits) && !changed)
-        return;
     disarm(r);
     if (r->watch.ticks)
         watch_quiet(&r->watch);
     sys_bell_quiet(own_bell(r));
     r->bell = BELL_QUIET;
     if (arm(r, bits))
-        make_loud(r);
+        make_loud(r, 0);
+}
+
+static void ring_settle(struct transport *transport, bool loud, unsigned events)
+{
+    struct ring *r = ring_of(transport);
+    unsigned bits = bits_of(events);
+    bool changed = watch_partner(&r->watch, r->waits, r->descriptor);
+    if (loud)
+        make_loud(r, bits);
+    else if (!is_settled(r, bits) || changed)
+        make_quiet(r, bits);
+    r->starved = false;
 }
 
 /* ---- the rest ---- */

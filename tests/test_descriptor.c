@@ -1,162 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The descriptor of pipc_fd, on every kind of pipe: readable whenever a call is worth making, quiet
- * when none is, in every way of polling. Random traffic is in test_descriptor_property.c.
+ * when none is, seen with poll. Other ways of polling are in
+ * test_descriptor_ways.c, random traffic is in test_descriptor_property.c.
  */
-#include "peers.h"
-
-#include <poll.h>
-#include <sys/epoll.h>
-#include <sys/select.h>
-#include <unistd.h>
-
-/* --- What a test can see ------------------------------------------------------------------------------------ */
-
-static void assert_readable(struct peer *peer)
-{
-    assert_true(harness_readable(peer->fd, peer->delay_ms));
-}
-
-/* It may be readable for nothing once: then a read says EAGAIN, and it is quiet. */
-static void assert_quiet(struct peer *peer)
-{
-    pipc_msg_t message;
-    peer_set_timeout(peer, 0, 0);
-    if (harness_readable(peer->fd, 0))
-        assert_errno(peer_read_msg(peer, &message), EAGAIN);
-    assert_false(harness_readable(peer->fd, 0));
-}
-
-static void open_polled(struct peers *p, const struct kind *kind)
-{
-    peers_open(p, kind, NULL);
-    peer_set_timeout(&p->a, 0, 0);
-    peer_set_timeout(&p->b, 0, 0);
-    assert_true(peer_fd(&p->a) >= 0 && peer_fd(&p->b) >= 0);
-    assert_quiet(&p->a);
-    assert_quiet(&p->b);
-}
-
-/* Ways to watch a descriptor for as long as the watch is open. */
-enum way { BY_POLL, BY_SELECT, BY_LEVEL, BY_EDGE, BY_NEST_OF_LEVELS, BY_NEST_OF_EDGES, WAYS };
-
-struct watch {
-    enum way way;
-    int fd, set, outer;
-};
-
-static int epoll_on(int fd, uint32_t events)
-{
-    struct epoll_event event = {.events = events};
-    int set = epoll_create1(EPOLL_CLOEXEC);
-    assert_true(set >= 0);
-    assert_int_equal(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event), 0);
-    return set;
-}
-
-static struct watch watch_begin(enum way way, int fd)
-{
-    bool edge = way == BY_EDGE || way == BY_NEST_OF_EDGES;
-    uint32_t events = edge ? EPOLLIN | EPOLLET : EPOLLIN;
-    struct watch watch = {way, fd, -1, -1};
-    if (way >= BY_LEVEL)
-        watch.set = epoll_on(fd, events);
-    if (way >= BY_NEST_OF_LEVELS)
-        watch.outer = epoll_on(watch.set, events);
-    return watch;
-}
-
-static void watch_end(struct watch *watch)
-{
-    close(watch->set);
-    close(watch->outer);
-}
-
-static bool selected(int fd, int timeout_ms)
-{
-    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    fd_set set;
-    FD_ZERO(&set);
-    FD_SET(fd, &set);
-    int ready = select(fd + 1, &set, NULL, NULL, &timeout);
-    assert_true(ready >= 0);
-    return ready > 0;
-}
-
-/* With edges: whether one has come since the last look. */
-static bool watch_says(struct watch *watch, int timeout_ms)
-{
-    struct epoll_event event;
-    if (watch->way == BY_POLL)
-        return harness_readable(watch->fd, timeout_ms);
-    if (watch->way == BY_SELECT)
-        return selected(watch->fd, timeout_ms);
-    if (watch->outer >= 0 && epoll_wait(watch->outer, &event, 1, timeout_ms) <= 0)
-        return false;
-    return epoll_wait(watch->set, &event, 1, timeout_ms) > 0;
-}
+#include "polling.h"
 
 /* --- Messages ------------------------------------------------------------------------------------------------- */
-
-static void drain(struct peer *peer)
-{
-    pipc_msg_t message;
-    while (peer_read_msg(peer, &message) == 0)
-        pipc_msg_free(&message);
-    assert_int_equal(errno, EAGAIN);
-}
-
-TEST_OF_KIND(every_way_of_polling_tells_of_each_message)
-{
-    for (enum way way = 0; way < WAYS; way++) {
-        struct peers p;
-        open_polled(&p, kind);
-        struct watch watch = watch_begin(way, p.b.fd);
-        for (int round = 0; round < 5; round++) {
-            if (watch_says(&watch, 0))
-                drain(&p.b);
-            assert_false(watch_says(&watch, 0));
-            send_text(&p.a, "message");
-            if (round % 2 == 1)
-                send_text(&p.a, "another");
-            assert_true(watch_says(&watch, p.b.delay_ms));
-            drain(&p.b);
-        }
-        watch_end(&watch);
-        peers_close(&p);
-    }
-}
-
-TEST_OF_KIND(every_way_of_polling_tells_of_what_was_there_before_it_began)
-{
-    for (enum way way = 0; way < WAYS; way++) {
-        struct peers p;
-        open_polled(&p, kind);
-        send_text(&p.a, "one");
-        send_text(&p.a, "two");
-        expect_pending(&p.b, 2);
-        struct watch watch = watch_begin(way, p.b.fd);
-        assert_true(watch_says(&watch, 0));
-        drain(&p.b);
-        assert_false(way < BY_EDGE && watch_says(&watch, 0));
-        watch_end(&watch);
-        peers_close(&p);
-    }
-}
-
-TEST_OF_KIND(every_way_of_polling_tells_of_the_end)
-{
-    for (enum way way = 0; way < WAYS; way++) {
-        struct peers p;
-        open_polled(&p, kind);
-        struct watch watch = watch_begin(way, p.b.fd);
-        watch_says(&watch, 0);
-        peer_close(&p.a);
-        assert_true(watch_says(&watch, p.b.delay_ms));
-        watch_end(&watch);
-        peers_close(&p);
-    }
-}
 
 TEST_OF_KIND(it_is_the_same_as_long_as_the_handle_is_held)
 {
@@ -466,10 +316,7 @@ TEST_OF_KIND(it_tells_a_waiting_writer_that_the_other_side_has_gone)
     peers_close(&p);
 }
 
-HARNESS_MAIN("descriptor", OVER_KINDS(every_way_of_polling_tells_of_each_message),
-             OVER_KINDS(every_way_of_polling_tells_of_what_was_there_before_it_began),
-             OVER_KINDS(every_way_of_polling_tells_of_the_end),
-             OVER_KINDS(it_is_the_same_as_long_as_the_handle_is_held),
+HARNESS_MAIN("descriptor", OVER_KINDS(it_is_the_same_as_long_as_the_handle_is_held),
              OVER_KINDS(it_is_readable_until_the_last_message_of_a_burst_is_read),
              OVER_KINDS(it_is_readable_when_it_is_asked_for_only_after_messages_were_taken_in),
              OVER_KINDS(it_is_readable_after_calls_that_take_messages_in_and_read_none),

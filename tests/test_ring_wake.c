@@ -80,7 +80,8 @@ static void await_something(struct waiter *w, enum way way)
     if (way == POLLED)
         assert_true(harness_readable(w->fd, SIDES_LONG_MS));
     if (way == BY_EDGE && epoll_wait(w->set, &event, 1, SIDES_LONG_MS) != 1)
-        fail_msg("no edge came");
+        fail_msg("no edge came; the descriptor is %s, messages: %d",
+                 harness_readable(w->fd, 0) ? "readable" : "silent", (int)pipc_pending(w->pipe));
 }
 
 static size_t receive(struct waiter *w, enum way way, char *buffer, size_t room)
@@ -224,6 +225,41 @@ TEST_OF_KIND(no_wake_up_is_lost_when_they_also_wait_for_the_descriptor)
 {
     with_descriptor = true;
     stress(kind, 600);
+}
+
+/* Messages of several pieces: a read takes some and finds no more, while the next are on their way. */
+static void write_long_ones_until_asked_to_stop(pipc_t *pipe)
+{
+    char *data = calloc(1, STRESS_LARGEST);
+    assert_non_null(data);
+    while (pipc_pending(pipe) == 0)
+        assert_int_equal(pipc_write(pipe, data, STRESS_LARGEST), STRESS_LARGEST);
+    free(data);
+    leave(pipe, NULL);
+}
+
+TEST_OF_KIND(no_edge_is_lost_inside_a_long_message)
+{
+    pipc_t *pipe = open_anonymous();
+    char *data = calloc(1, STRESS_LARGEST);
+    struct side far;
+    assert_non_null(data);
+    with_descriptor = true;
+    end_ms = harness_now_ms() + 400;
+    struct waiter w = waiter_of(pipe);
+    side_start(&far, kind, pipe, write_long_ones_until_asked_to_stop);
+    set_way(&w, BY_EDGE);
+    while (!is_time_up())
+        assert_int_equal(receive(&w, BY_EDGE, data, STRESS_LARGEST), STRESS_LARGEST);
+    say(pipe, "stop");
+    set_timeouts(pipe, -1, -1);
+    while (pipc_read(pipe, data, STRESS_LARGEST) >= 0)
+        continue;
+    assert_int_equal(errno, ESHUTDOWN);
+    side_end(&far);
+    waiter_end(&w);
+    free(data);
+    pipc_close(pipe);
 }
 
 /* --- As close as can be ---------------------------------------------------------------------- */
@@ -446,6 +482,7 @@ TEST_OF_KIND(a_descriptor_tells_of_room_made_while_a_write_failed)
 
 HARNESS_MAIN("ring wake", EACH_SIDE(no_wake_up_is_lost_whichever_way_the_sides_wait),
              EACH_SIDE(no_wake_up_is_lost_when_they_also_wait_for_the_descriptor),
+             EACH_SIDE(no_edge_is_lost_inside_a_long_message),
              EACH_SIDE(one_who_falls_asleep_is_woken_by_a_message_of_that_moment),
              EACH_SIDE(one_who_turns_to_its_descriptor_sees_a_message_of_that_moment),
              EACH_SIDE(one_who_falls_asleep_is_woken_by_room_of_that_moment),

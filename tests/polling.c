@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "polling.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+void assert_readable(struct peer *peer)
+{
+    assert_true(harness_readable(peer->fd, peer->delay_ms));
+}
+
+void assert_quiet(struct peer *peer)
+{
+    pipc_msg_t message;
+    peer_set_timeout(peer, 0, 0);
+    if (harness_readable(peer->fd, 0))
+        assert_errno(peer_read_msg(peer, &message), EAGAIN);
+    assert_false(harness_readable(peer->fd, 0));
+}
+
+void open_polled(struct peers *p, const struct kind *kind)
+{
+    peers_open(p, kind, NULL);
+    peer_set_timeout(&p->a, 0, 0);
+    peer_set_timeout(&p->b, 0, 0);
+    assert_true(peer_fd(&p->a) >= 0 && peer_fd(&p->b) >= 0);
+    assert_quiet(&p->a);
+    assert_quiet(&p->b);
+}
+
+static int epoll_on(int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    assert_true(set >= 0);
+    assert_int_equal(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event), 0);
+    return set;
+}
+
+struct watch watch_begin(enum way way, int fd)
+{
+    bool edge = way == BY_EDGE || way == BY_NEST_OF_EDGES;
+    uint32_t events = edge ? EPOLLIN | EPOLLET : EPOLLIN;
+    struct watch watch = {way, fd, -1, -1};
+    if (way >= BY_LEVEL)
+        watch.set = epoll_on(fd, events);
+    if (way >= BY_NEST_OF_LEVELS)
+        watch.outer = epoll_on(watch.set, events);
+    return watch;
+}
+
+void watch_end(struct watch *watch)
+{
+    close(watch->set);
+    close(watch->outer);
+}
+
+static bool selected(int fd, int timeout_ms)
+{
+    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    int ready = select(fd + 1, &set, NULL, NULL, &timeout);
+    assert_true(ready >= 0);
+    return ready > 0;
+}
+
+bool watch_says(struct watch *watch, int timeout_ms)
+{
+    struct epoll_event event;
+    if (watch->way == BY_POLL)
+        return harness_readable(watch->fd, timeout_ms);
+    if (watch->way == BY_SELECT)
+        return selected(watch->fd, timeout_ms);
+    if (watch->outer >= 0 && epoll_wait(watch->outer, &event, 1, timeout_ms) <= 0)
+        return false;
+    return epoll_wait(watch->set, &event, 1, timeout_ms) > 0;
+}
+
+void drain(struct peer *peer)
+{
+    pipc_msg_t message;
+    while (peer_read_msg(peer, &message) == 0)
+        pipc_msg_free(&message);
+    assert_int_equal(errno, EAGAIN);
+}
