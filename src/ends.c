@@ -163,13 +163,14 @@ static int take_any(struct ends *ends)
     return end >= 0 ? end : take(ends, 1 - first);
 }
 
-/* Is somebody in another process in the middle of taking or leaving an end? */
+/*
+ * Has nobody got that end for good? Then somebody is in the middle of taking or leaving it, or has just
+ * left it, since it was tried.
+ */
 static bool is_in_transit(const struct ends *ends, unsigned end)
 {
     enum ends_status status = ends_status_of(load_state(ends, end));
-    bool is_free = status == ENDS_UNUSED || status == ENDS_FREED;
-    return status == ENDS_LEAVING ||
-           (is_free && sys_lock_owner(ends->shared.memory, (off_t)end) != 0);
+    return status == ENDS_UNUSED || status == ENDS_LEAVING || status == ENDS_FREED;
 }
 
 static int refuse(struct ends *ends)

@@ -179,7 +179,10 @@ static inline void say_number(pipc_t *pipe, int number)
 static inline int hear_number(pipc_t *pipe)
 {
     int number;
-    assert_int_equal(pipc_read(pipe, &number, sizeof number), sizeof number);
+    ssize_t n = pipc_read(pipe, &number, sizeof number);
+    if (n < 0)
+        fail_msg("wanted a number, got %s", strerror(errno));
+    assert_int_equal(n, sizeof number);
     return number;
 }
 

@@ -6,6 +6,10 @@
  */
 #include "anonymous.h"
 
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
 static struct harness_gate gate[3];
 
 static void gates_init(void)
@@ -150,6 +154,50 @@ TEST_OF_KIND(holders_that_came_and_went_cost_no_descriptor_and_no_memory)
     /* One more may have been made for the first partner that was met while it lived. */
     assert_in_range(harness_open_descriptors(), 0, descriptors + 1);
     assert_int_equal(harness_heap_bytes(), bytes);
+    pipc_close(pipe);
+}
+
+/* Whose turn it is, told without a system call: the successor comes while its predecessor leaves. */
+static _Atomic int *turn;
+enum { TURNS = 3000 };
+
+static void take_every_other_turn(pipc_t *pipe, int first)
+{
+    for (int mine = first; mine < TURNS / harness_scale(); mine += 2) {
+        while (atomic_load(turn) != mine)
+            sched_yield();
+        say_number(pipe, mine);
+        leave(pipe, "your turn");
+    }
+}
+
+static void take_even_turns(pipc_t *pipe)
+{
+    take_every_other_turn(pipe, 0);
+}
+
+static void take_odd_turns(pipc_t *pipe)
+{
+    take_every_other_turn(pipe, 1);
+}
+
+TEST_OF_KIND(a_successor_is_not_refused_while_its_predecessor_leaves)
+{
+    struct side even, odd;
+    pipc_t *pipe = open_anonymous();
+    turn = shared_memory(sizeof *turn);
+    atomic_store(turn, -1);
+    set_timeouts(pipe, -1, -1);
+    side_start(&even, kind, pipe, take_even_turns);
+    side_start(&odd, kind, pipe, take_odd_turns);
+    for (int i = 0; i < TURNS / harness_scale(); i++) {
+        atomic_store(turn, i);
+        assert_int_equal(hear_number(pipe), i);
+        hear_bye(pipe, "your turn");
+    }
+    side_end(&even);
+    side_end(&odd);
+    munmap((void *)turn, sizeof *turn);
     pipc_close(pipe);
 }
 
@@ -372,6 +420,7 @@ TEST_OF_KIND(two_newcomers_take_two_free_ends)
 HARNESS_MAIN("anonymous handover", EACH_SIDE(hundreds_of_successors_take_the_same_end),
              EACH_SIDE(the_same_side_comes_back_hundreds_of_times),
              EACH_SIDE(both_sides_leave_and_come_back_hundreds_of_times),
+             EACH_SIDE(a_successor_is_not_refused_while_its_predecessor_leaves),
              IT(each_generation_takes_the_end_that_its_parent_left),
              EACH_SIDE(holders_that_came_and_went_cost_no_descriptor_and_no_memory),
              EACH_SIDE(a_newcomer_rather_takes_an_end_that_nobody_has_held),
