@@ -159,7 +159,7 @@ static enum outcome commit(const struct claim *claim)
 {
     static const char byte = '!';
     struct iovec part = {(void *)(uintptr_t)&byte, 1};
-    if (sys_writev(claim->door, SYS_PIPE, &part, 1) == 1)
+    if (sys_writev(claim->door, SYS_FIFO, &part, 1) == 1)
         return MET;
     return errno == EPIPE || errno == EAGAIN ? AGAIN : FAILED;
 }

@@ -87,7 +87,10 @@ int sys_kind(int fd, enum sys_kind *kind)
         errno = EISDIR;
         return -1;
     }
-    *kind = S_ISFIFO(status.st_mode) ? SYS_PIPE : S_ISREG(status.st_mode) ? SYS_FILE : SYS_OTHER;
+    if (S_ISFIFO(status.st_mode))
+        *kind = sys_kind_of_fifo(status.st_dev);
+    else
+        *kind = S_ISREG(status.st_mode) ? SYS_FILE : SYS_OTHER;
     return 0;
 }
 

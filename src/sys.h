@@ -25,8 +25,11 @@ void sys_free(void *memory);
 int64_t sys_now(void);
 void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
 
-/* What lies behind a descriptor decides how it is written without SIGPIPE. */
-enum sys_kind { SYS_PIPE, SYS_SOCKET, SYS_FILE, SYS_OTHER };
+/*
+ * What lies behind a descriptor decides how it is written without SIGPIPE, and read without blocking. A pipe
+ * without a name takes a flag for that with each call, a FIFO does not.
+ */
+enum sys_kind { SYS_PIPE, SYS_FIFO, SYS_SOCKET, SYS_FILE, SYS_OTHER };
 
 int sys_kind(int fd, enum sys_kind *kind); /* EINVAL: a socket that is no stream */
 int sys_access_mode(int fd);               /* O_RDONLY, O_WRONLY or O_RDWR */
@@ -44,8 +47,11 @@ int sys_peer_address(int fd, char *text, size_t size); /* "host:port"; ENOTCONN 
 ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size);
 /* read(2) on a descriptor without O_NONBLOCK: waits for the first byte. EINTR is told. */
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size);
-/* Are reading and writing non-blocking without O_NONBLOCK? Pipes are asked once in the life of the process. */
-bool sys_needs_no_nonblock(enum sys_kind kind);
+/* Is reading, or writing, non-blocking without O_NONBLOCK? Pipes are asked once in the life of the process. */
+bool sys_reads_at_once(enum sys_kind kind);
+bool sys_writes_at_once(enum sys_kind kind);
+/* A pipe or a FIFO, by the device of its inode. */
+enum sys_kind sys_kind_of_fifo(dev_t device);
 ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int count);
 
 /* poll(2) until the deadline (sys_now time; negative: for ever). 0: time is up. EINTR is told. */

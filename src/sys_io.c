@@ -3,11 +3,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -53,6 +55,18 @@ static ssize_t read_pipe(int fd, void *buffer, size_t size)
     return read_once(fd, buffer, size);
 }
 
+/* Who alone reads it finds what poll saw. Before the first writer nothing is there, rather than the end. */
+static ssize_t read_fifo(int fd, void *buffer, size_t size)
+{
+    struct pollfd there = {.fd = fd, .events = POLLIN};
+    int ready = poll(&there, 1, 0);
+    if (ready > 0)
+        return read_once(fd, buffer, size);
+    if (ready == 0)
+        errno = EAGAIN;
+    return -1;
+}
+
 static bool is_local_socket(int fd)
 {
     int family = 0, saved = errno;
@@ -85,6 +99,8 @@ ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size)
     switch (kind) {
     case SYS_PIPE:
         return read_pipe(fd, buffer, size);
+    case SYS_FIFO:
+        return read_fifo(fd, buffer, size);
     case SYS_SOCKET:
         return read_socket(fd, buffer, size);
     default:
@@ -135,13 +151,19 @@ static ssize_t write_masked(int fd, const struct iovec *parts, int count)
     return sent;
 }
 
+static ssize_t write_with(int fd, const struct iovec *parts, int count, int flags)
+{
+    ssize_t sent;
+    do
+        sent = pwritev2(fd, parts, count, -1, flags);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
 static ssize_t write_pipe(int fd, const struct iovec *parts, int count)
 {
     if (!atomic_load_explicit(&no_nosignal_write, memory_order_relaxed)) {
-        ssize_t sent;
-        do
-            sent = pwritev2(fd, parts, count, -1, RWF_NOSIGNAL | RWF_NOWAIT);
-        while (sent < 0 && errno == EINTR);
+        ssize_t sent = write_with(fd, parts, count, RWF_NOSIGNAL | RWF_NOWAIT);
         if (sent >= 0 || !is_refusal(errno))
             return sent;
         atomic_store_explicit(&no_nosignal_write, true, memory_order_relaxed);
@@ -151,6 +173,19 @@ static ssize_t write_pipe(int fd, const struct iovec *parts, int count)
     return write_masked(fd, parts, count);
 }
 
+static ssize_t write_fifo(int fd, const struct iovec *parts, int count)
+{
+    if (!atomic_load_explicit(&no_nosignal_write, memory_order_relaxed)) {
+        ssize_t sent = write_with(fd, parts, count, RWF_NOSIGNAL);
+        if (sent >= 0 || !is_refusal(errno))
+            return sent;
+    }
+    return write_masked(fd, parts, count);
+}
+
+/* The device that pipes without a name live on; 0: not known. */
+static _Atomic dev_t pipe_device;
+
 /* One byte through a pipe of our own tells what the kernel takes. False: not known, no descriptors. */
 static bool ask_kernel(void)
 {
@@ -158,23 +193,39 @@ static bool ask_kernel(void)
     int fd[2];
     char byte = 0;
     struct iovec part = {&byte, 1};
+    struct stat status;
     if (atomic_load(&asked))
         return true;
     if (sys_pipe(fd) != 0)
         return false;
     write_pipe(fd[1], &part, 1);
     read_pipe(fd[0], &byte, 1);
+    bool known = fstat(fd[0], &status) == 0;
+    if (known)
+        atomic_store(&pipe_device, status.st_dev);
     sys_close(fd[0]);
     sys_close(fd[1]);
-    atomic_store(&asked, true);
-    return true;
+    atomic_store(&asked, known);
+    return known;
 }
 
-bool sys_needs_no_nonblock(enum sys_kind kind)
+enum sys_kind sys_kind_of_fifo(dev_t device)
 {
-    if (kind != SYS_PIPE)
-        return kind == SYS_SOCKET;
-    return ask_kernel() && !atomic_load(&no_nowait_read) && !atomic_load(&no_nosignal_write);
+    int saved = errno;
+    bool known = ask_kernel();
+    errno = saved;
+    return known && atomic_load(&pipe_device) == device ? SYS_PIPE : SYS_FIFO;
+}
+
+bool sys_reads_at_once(enum sys_kind kind)
+{
+    bool asks = kind == SYS_SOCKET || kind == SYS_FIFO;
+    return asks || (kind == SYS_PIPE && !atomic_load(&no_nowait_read));
+}
+
+bool sys_writes_at_once(enum sys_kind kind)
+{
+    return kind == SYS_SOCKET || (kind == SYS_PIPE && !atomic_load(&no_nosignal_write));
 }
 
 static ssize_t write_socket(int fd, const struct iovec *parts, int count)
@@ -195,6 +246,8 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
     switch (kind) {
     case SYS_PIPE:
         return write_pipe(fd, parts, count);
+    case SYS_FIFO:
+        return write_fifo(fd, parts, count);
     case SYS_SOCKET:
         return write_socket(fd, parts, count);
     default:

@@ -27,6 +27,7 @@ struct fd_transport {
     int in, out;
     enum sys_kind in_kind, out_kind;
     int in_was_nonblocking, out_was_nonblocking;
+    bool out_blocks; /* has no O_NONBLOCK, as `in` has none where `fills` */
     uint32_t opener; /* the process that gives the descriptors their flags back */
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
@@ -45,14 +46,20 @@ static struct fd_transport *fd_of(struct transport *transport)
  * A filter may come to refuse, later, what the kernel took when this was opened (seccomp, set up after
  * the start). Then O_NONBLOCK it is.
  */
-static void keep_nonblocking(struct fd_transport *t)
+static void keep_input_nonblocking(struct fd_transport *t)
 {
-    if (!t->base.fills || (sys_needs_no_nonblock(t->in_kind) && sys_needs_no_nonblock(t->out_kind)))
+    if (!t->base.fills || sys_reads_at_once(t->in_kind))
         return;
     t->base.fills = false;
     sys_nonblock(t->in, true);
-    if (t->out >= 0)
-        sys_nonblock(t->out, true);
+}
+
+static void keep_output_nonblocking(struct fd_transport *t)
+{
+    if (!t->out_blocks || sys_writes_at_once(t->out_kind))
+        return;
+    t->out_blocks = false;
+    sys_nonblock(t->out, true);
 }
 
 /* ---- input ---- */
@@ -111,7 +118,7 @@ static int ebb(struct fd_transport *t, int error)
 
 static int fill(struct fd_transport *t, size_t want)
 {
-    keep_nonblocking(t);
+    keep_input_nonblocking(t);
     while (t->end - t->begin < want && !t->at_end) {
         if (t->failed != 0) {
             errno = t->failed;
@@ -161,7 +168,7 @@ static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
         errno = t->failed;
         return -1;
     }
-    keep_nonblocking(t);
+    keep_input_nonblocking(t);
     ssize_t got = sys_read(t->in, t->in_kind, buffer, size);
     t->at_end = got == 0;
     return got;
@@ -176,7 +183,7 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         errno = EPIPE;
         return -1;
     }
-    keep_nonblocking(t);
+    keep_output_nonblocking(t);
     return sys_writev(t->out, t->out_kind, parts, count);
 }
 
@@ -296,12 +303,12 @@ static int check_modes(int in, int out)
     return 0;
 }
 
-static int set_nonblock(struct fd_transport *t, bool on)
+static int set_nonblock(struct fd_transport *t, bool in, bool out)
 {
-    t->in_was_nonblocking = sys_nonblock(t->in, on);
+    t->in_was_nonblocking = sys_nonblock(t->in, in);
     if (t->in_was_nonblocking < 0)
         return -1;
-    t->out_was_nonblocking = t->out == t->in ? 1 : sys_nonblock(t->out, on);
+    t->out_was_nonblocking = t->out == t->in ? 1 : sys_nonblock(t->out, out);
     if (t->out_was_nonblocking >= 0)
         return 0;
     give_back(t, t->in, t->in_was_nonblocking);
@@ -330,7 +337,7 @@ struct transport *transport_fd(int read_fd, int write_fd)
     struct fd_transport *t = make(read_fd, write_fd);
     if (t == NULL)
         return NULL;
-    if (set_nonblock(t, true) == 0)
+    if (set_nonblock(t, true, true) == 0)
         return &t->base;
     sys_free(t);
     return NULL;
@@ -341,8 +348,9 @@ struct transport *transport_fd_own(int read_fd, int write_fd)
     struct fd_transport *t = make(read_fd, write_fd);
     if (t == NULL)
         return NULL;
-    t->base.fills = sys_needs_no_nonblock(t->in_kind) && sys_needs_no_nonblock(t->out_kind);
-    if (set_nonblock(t, !t->base.fills) != 0) {
+    t->base.fills = sys_reads_at_once(t->in_kind);
+    t->out_blocks = sys_writes_at_once(t->out_kind);
+    if (set_nonblock(t, !t->base.fills, !t->out_blocks) != 0) {
         sys_free(t);
         return NULL;
     }

@@ -22,7 +22,7 @@ anonymous: pthread_setcancelstate
 self: pthread_[a-z_]+|__register_atfork
 sys: __fxstat|sysconf|getpid
 sys_file: __fxstat(at)?|__xmknodat|geteuid|getpid
-sys_io: sig(add|empty|fill|is)[a-z]*
+sys_io: __fxstat|sig(add|empty|fill|is)[a-z]*
 sys_net: (hton|ntoh)[sl]
 '
 
