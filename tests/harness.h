@@ -144,6 +144,7 @@ int harness_open_descriptors(void);
 /* --- Between the harness's own files ----------------------------------------------------------- */
 
 bool harness_sanitized(void);
+bool harness_emulated(void); /* under valgrind */
 void harness_choose_seed(void);
 void harness_restart_random(void); /* each test begins at the seed */
 

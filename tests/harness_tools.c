@@ -45,13 +45,18 @@ bool harness_sanitized(void)
     return SANITIZED;
 }
 
+bool harness_emulated(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
 int harness_scale(void)
 {
     const char *wish = getenv("PIPC_TEST_SCALE");
-    const char *preload = getenv("LD_PRELOAD");
     if (wish != NULL && atoi(wish) > 0)
         return atoi(wish);
-    if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+    if (harness_emulated())
         return 20;
     return harness_sanitized() ? 4 : 1;
 }

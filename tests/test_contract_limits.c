@@ -66,8 +66,15 @@ static intmax_t read_one(struct peer *peer, void *message)
     return peer_read_msg(peer, message);
 }
 
+static void skip_where_it_takes_minutes(void)
+{
+    if (harness_emulated())
+        harness_skip("64 MiB take too long under valgrind");
+}
+
 TEST_OF_KIND(the_limit_is_64_MiB_unless_one_is_given)
 {
+    skip_where_it_takes_minutes();
     struct peers p;
     unsigned char *data = calloc(1, DEFAULT_LIMIT + 1);
     pipc_msg_t message;
@@ -86,6 +93,7 @@ TEST_OF_KIND(the_limit_is_64_MiB_unless_one_is_given)
 
 TEST_OF_KIND(a_higher_limit_lets_larger_messages_pass)
 {
+    skip_where_it_takes_minutes();
     struct peers p;
     pipc_options_t options = PIPC_OPTIONS_INIT;
     size_t size = DEFAULT_LIMIT + 4321;

@@ -252,7 +252,7 @@ TEST(stale_names_of_every_shape_are_no_obstacle_and_vanish)
 TEST(who_dies_after_the_meeting_is_seen_as_the_end)
 {
     struct fifos fifos;
-    char byte;
+    char byte = 0;
     fifos_begin(&fifos);
     pid_t victim = fork_victim(&fifos, SYS_DOUBLE_FOR_GOOD); /* opens, closes, ends */
     pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &fifos.options);

@@ -215,8 +215,8 @@ static void name_hosts(void)
                 " far.test\n10.77.0.3 far.test\n" FAR6
                 " far.test\n::1 self.test\n127.0.0.1 self.test\n");
     close(fd);
-    bool mounted = mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-                   mount(path, "/etc/hosts", NULL, MS_BIND, NULL) == 0;
+    bool mounted = mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
+                   mount(path, "/etc/hosts", "none", MS_BIND, NULL) == 0;
     unlink(path);
     if (!mounted)
         harness_skip("this machine lets a test mount nothing");
