@@ -2,8 +2,8 @@
 /*
  * One connection: frames over a transport, a queue of messages in memory, output that a write could
  * not get rid of, deadlines, back-pressure, and what a direction is dead of. All public calls end here. channel.c
- * has what both directions share, channel_input.c turns bytes into messages, channel_read.c and
- * channel_write.c have the calls.
+ * has what both directions share, channel_input.c turns bytes into messages and channel_output.c messages into
+ * bytes, channel_read.c and channel_write.c have the calls.
  */
 #ifndef PIPC_CHANNEL_H
 #define PIPC_CHANNEL_H
@@ -141,6 +141,35 @@ bool channel_take_in(struct channel *channel);
 bool channel_is_loud(struct channel *channel);
 /* Move held output on, without waiting. 1: nothing is held; 0: something is; -1: writing is dead. */
 int channel_push(struct channel *channel);
+
+/* ---- output ---- */
+
+/* A message on its way, or several. */
+struct channel_outgoing {
+    struct iovec *parts;
+    int count;
+    size_t size, left; /* bytes in all, and not yet gone */
+};
+
+void channel_begin_output(struct channel *channel);
+void channel_end_output(struct channel *channel);
+/* EPIPE and what else writing is dead of; EMSGSIZE for a message of that size. */
+int channel_check_alive(struct channel *channel, size_t size);
+/*
+ * Until all is gone: 0. -1: the call cannot go on; then comes channel_stop. Memory for the `largest` message in it,
+ * with its header, has been reserved, in case it ends when one is half gone.
+ */
+int channel_send(struct channel *channel, struct channel_outgoing *outgoing, size_t largest,
+                 const struct channel_wait *wait);
+/*
+ * With errno of why. `rest`: of a message that has begun to go: it counts as accepted and is held: 0. NULL:
+ * none has begun: -1, and the descriptor will tell of room.
+ */
+int channel_stop(struct channel *channel, const struct channel_outgoing *rest);
+/* Until nothing is held. 0 also when writing is dead: then nothing is held either. */
+int channel_drain(struct channel *channel, const struct channel_wait *wait);
+/* Shuts down at once, or, with output held, when the last of it has gone. */
+void channel_close_output(struct channel *channel);
 
 /* One writer a counter: no need for an atomic addition. */
 static inline void channel_count(_Atomic uint64_t *counter, uint64_t more)

@@ -1,265 +1,22 @@
 /* SPDX-License-Identifier: MIT */
+/* The calls that write. */
 #include <errno.h>
 #include <string.h>
 
 #include "channel.h"
 #include "sys.h"
 
-/* Parts of a message that need no allocation; a batch goes in groups of half as many messages. */
+/* Parts of a message that need no allocation. */
 #define LOCAL_PARTS 64
-/* A held buffer larger than this goes back to the heap once it is empty. */
-#define KEEP_HELD 4096
 
-static void lock_out(struct channel *c)
-{
-    if (c->duplex)
-        pthread_mutex_lock(&c->out_lock);
-}
+/* Messages of a batch that go in one write: large enough that the system call counts little for each. */
+#define GROUP_SIZE  8192
+#define GROUPED_MAX 2048
 
-static void unlock_out(struct channel *c)
-{
-    if (c->duplex)
-        pthread_mutex_unlock(&c->out_lock);
-}
-
-/* ---- held output ---- */
-
-static size_t held_size(const struct channel *c)
-{
-    return c->out.end - c->out.begin;
-}
-
-static void note_held(struct channel *c)
-{
-    atomic_store_explicit(&c->counts.bytes_held, held_size(c), memory_order_relaxed);
-}
-
-static void drop_held(struct channel *c)
-{
-    c->out.begin = c->out.end = 0;
-    note_held(c);
-}
-
-/* At the end of a call, since in its course the memory may be reserved for what is still to come. */
-static void free_spare(struct channel *c)
-{
-    if (held_size(c) > 0 || c->out.capacity <= KEEP_HELD)
-        return;
-    sys_free(c->out.held);
-    c->out.held = NULL;
-    c->out.capacity = 0;
-}
-
-/* Nothing is held when this is filled: only the last message that began to go can be held. */
-static int reserve(struct channel *c, size_t size)
-{
-    if (c->out.capacity >= size)
-        return 0;
-    uint8_t *grown = sys_grow(c->out.held, size);
-    if (grown == NULL)
-        return -1;
-    c->out.held = grown;
-    c->out.capacity = size;
-    return 0;
-}
-
-/* The kernel's memory comes back; then what is held, or the call, can be tried again. */
-static bool is_passing(int error)
-{
-    return error == ENOMEM || error == ENOBUFS;
-}
-
-/* Writing is dead. */
-static int output_failed(struct channel *c)
-{
-    if (errno == ECONNRESET || errno == ETIMEDOUT) {
-        atomic_store(&c->reset_seen, true);
-        errno = EPIPE;
-    }
-    c->out.error = errno;
-    drop_held(c);
-    return -1;
-}
-
-static int push(struct channel *c)
-{
-    while (held_size(c) > 0) {
-        struct iovec part = {c->out.held + c->out.begin, held_size(c)};
-        ssize_t sent = c->transport->ops->writev(c->transport, &part, 1);
-        if (sent < 0 && errno == EAGAIN)
-            return 0;
-        if (sent < 0)
-            return is_passing(errno) ? -1 : output_failed(c);
-        c->out.begin += (size_t)sent;
-        note_held(c);
-        if (held_size(c) == 0)
-            drop_held(c);
-    }
-    if (c->out.closing && c->out.error == 0) {
-        c->transport->ops->shutdown(
-            c->transport); /* may tell that the other side is gone: no news */
-        c->out.error = EPIPE;
-    }
-    return 1;
-}
-
-int channel_push(struct channel *c)
-{
-    int result = 1;
-    if (atomic_load_explicit(&c->counts.bytes_held, memory_order_relaxed) == 0)
-        return 1;
-    if (c->duplex && pthread_mutex_trylock(&c->out_lock) != 0)
-        return 1; /* the writer is at it */
-    int saved = errno;
-    result = push(c);
-    free_spare(c);
-    errno = saved;
-    unlock_out(c);
-    return result;
-}
-
-/* ---- one message, or a group of them, on its way ---- */
-
-struct outgoing {
-    struct iovec *parts;
-    int count;
-    size_t size, left; /* bytes in all, and not yet gone */
+struct group {
+    uint8_t bytes[GROUP_SIZE];
+    size_t size;
 };
-
-static void advance(struct outgoing *o, size_t sent)
-{
-    o->left -= sent;
-    while (o->count > 0 && sent >= o->parts->iov_len) {
-        sent -= o->parts->iov_len;
-        o->parts++;
-        o->count--;
-    }
-    if (sent > 0) {
-        o->parts->iov_base = (uint8_t *)o->parts->iov_base + sent;
-        o->parts->iov_len -= sent;
-    }
-}
-
-/* 1: gone; 0: not now; -1: errno. */
-static int try_send(struct channel *c, struct outgoing *o)
-{
-    if (c->out.error != 0) {
-        errno = c->out.error;
-        return -1;
-    }
-    int pushed = push(c);
-    if (pushed <= 0)
-        return pushed;
-    while (o->left > 0) {
-        ssize_t sent = c->transport->ops->writev(c->transport, o->parts, o->count);
-        if (sent < 0)
-            return errno == EAGAIN ? 0 : is_passing(errno) ? -1 : output_failed(c);
-        advance(o, (size_t)sent);
-    }
-    return 1;
-}
-
-/*
- * The rest of a message that has begun to go. Its memory was reserved before, unless nothing but a
- * kernel without memory could end the call.
- */
-static int hold(struct channel *c, const struct outgoing *o)
-{
-    if (reserve(c, o->left) != 0)
-        return output_failed(c);
-    c->out.begin = c->out.end = 0;
-    for (int i = 0; i < o->count; i++) {
-        if (o->parts[i].iov_len > 0)
-            memcpy(c->out.held + c->out.end, o->parts[i].iov_base, o->parts[i].iov_len);
-        c->out.end += o->parts[i].iov_len;
-    }
-    note_held(c);
-    return 0;
-}
-
-/* Wait for room; meanwhile take in what the other side writes, or two that write at once would wait for ever. */
-int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
-{
-    unsigned events = TRANSPORT_OUT;
-    if (wait->ms != 0 && !c->duplex && channel_take_in(c))
-        events |= TRANSPORT_IN;
-    return channel_wait(c, wait, events);
-}
-
-/* Can the call end while its message is half gone? */
-static bool may_hold(const struct channel *c, const struct outgoing *o)
-{
-    return (c->write_ms >= 0 || c->interruptible) && o->size > c->transport->whole;
-}
-
-/* The call cannot go on: accepted if its first byte has gone, and as before if not. */
-static int stop_sending(struct channel *c, struct outgoing *o)
-{
-    if (o->left == o->size) {
-        atomic_store(&c->out_wish, errno == EAGAIN || errno == ETIMEDOUT);
-        return -1;
-    }
-    lock_out(c);
-    int held = hold(c, o);
-    unlock_out(c);
-    return held;
-}
-
-/* Until it is gone, or the time is up. */
-static int send_until(struct channel *c, struct outgoing *o, const struct channel_wait *wait)
-{
-    for (;;) {
-        lock_out(c);
-        int sent = try_send(c, o);
-        bool dead = c->out.error != 0;
-        unlock_out(c);
-        if (sent > 0)
-            return 0;
-        if (dead)
-            return -1;
-        if (sent < 0 || channel_wait_for_room(c, wait) != 0)
-            return stop_sending(c, o);
-    }
-}
-
-static int send_one(struct channel *c, struct outgoing *o, const struct channel_wait *wait)
-{
-    if (may_hold(c, o)) {
-        lock_out(c);
-        int pushed = c->out.error == 0 ? push(c) : 1; /* what is held stays where it is */
-        int reserved = pushed >= 0 ? reserve(c, o->size) : -1;
-        unlock_out(c);
-        if (reserved != 0)
-            return -1;
-    }
-    return send_until(c, o, wait);
-}
-
-static void end_call(struct channel *c)
-{
-    lock_out(c);
-    free_spare(c);
-    unlock_out(c);
-    channel_settle(c, TRANSPORT_OUT);
-}
-
-static void begin_call(struct channel *c)
-{
-    atomic_store_explicit(&c->out_wish, false, memory_order_relaxed);
-}
-
-static int check_alive(struct channel *c, size_t size)
-{
-    lock_out(c);
-    int error = c->out.closing && c->out.error == 0 ? EPIPE : c->out.error;
-    unlock_out(c);
-    if (error == 0 && size > c->max_message)
-        error = EMSGSIZE;
-    if (error == 0)
-        return 0;
-    errno = error;
-    return -1;
-}
 
 /* parts[0] is free for the header. */
 static int send_frame(struct channel *c, struct iovec *parts, int count, bool bye,
@@ -271,11 +28,11 @@ static int send_frame(struct channel *c, struct iovec *parts, int count, bool by
         size += parts[i].iov_len;
     parts[0] = (struct iovec){header, frame_header(header, size, bye)};
     size += parts[0].iov_len;
-    struct outgoing o = {.parts = parts, .count = count, .size = size, .left = size};
-    return send_one(c, &o, wait);
+    struct channel_outgoing o = {.parts = parts, .count = count, .size = size, .left = size};
+    if (channel_send(c, &o, size, wait) == 0)
+        return 0;
+    return channel_stop(c, o.left < o.size ? &o : NULL);
 }
-
-/* ---- the calls ---- */
 
 static ssize_t sum_of(const struct iovec *parts, int count)
 {
@@ -317,7 +74,8 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
                          const struct channel_wait *wait)
 {
     ssize_t size = sum_of(parts, count);
-    if (size < 0 || check_alive(c, (size_t)size) != 0 || write_parts(c, parts, count, wait) != 0)
+    if (size < 0 || channel_check_alive(c, (size_t)size) != 0 ||
+        write_parts(c, parts, count, wait) != 0)
         return -1;
     count_written(c, (size_t)size);
     return size;
@@ -326,63 +84,119 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
 ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
 {
     struct channel_wait wait = channel_wait_start(c->write_ms);
-    begin_call(c);
+    channel_begin_output(c);
     ssize_t size = write_one(c, parts, count, &wait);
-    end_call(c);
+    channel_end_output(c);
     return size;
+}
+
+/* ---- batches ---- */
+
+/* A message that may share a write with others: up to this size copying it costs less than a write of its own. */
+static bool is_grouped(const struct channel *c, const struct iovec *message, size_t room)
+{
+    return message->iov_len <= GROUPED_MAX && message->iov_len <= c->max_message &&
+           message->iov_len + FRAME_HEADER_MAX <= room;
+}
+
+/* The frames of the first messages, as many as fit; returns how many. */
+static size_t collect(const struct channel *c, const struct iovec *messages, size_t count,
+                      struct group *group)
+{
+    size_t n = 0;
+    group->size = 0;
+    while (n < count && is_grouped(c, &messages[n], sizeof group->bytes - group->size)) {
+        size_t length = messages[n].iov_len;
+        group->size += frame_header(group->bytes + group->size, length, false);
+        if (length > 0)
+            memcpy(group->bytes + group->size, messages[n].iov_base, length);
+        group->size += length;
+        n++;
+    }
+    return n;
+}
+
+/* How many messages of the group went, when `left` of its bytes did not; of one that began the rest is held. */
+static size_t stop_group(struct channel *c, struct group *group, size_t left,
+                         const struct iovec *messages)
+{
+    uint8_t header[FRAME_HEADER_MAX];
+    size_t gone = group->size - left, begin = 0, end = 0, n = 0;
+    while (end <= gone) {
+        size_t length = messages[n++].iov_len;
+        begin = end;
+        end += frame_header(header, length, false) + length;
+    }
+    if (begin == gone) {
+        channel_stop(c, NULL);
+        return n - 1;
+    }
+    struct iovec part = {group->bytes + gone, end - gone};
+    struct channel_outgoing rest = {&part, 1, part.iov_len, part.iov_len};
+    return channel_stop(c, &rest) == 0 ? n : n - 1;
+}
+
+/* Returns how many messages went; fewer than `count`: errno says why. */
+static size_t write_group(struct channel *c, struct group *group, const struct iovec *messages,
+                          size_t count, const struct channel_wait *wait)
+{
+    struct iovec part = {group->bytes, group->size};
+    struct channel_outgoing o = {&part, 1, group->size, group->size};
+    if (channel_check_alive(c, 0) != 0)
+        return 0;
+    size_t went = channel_send(c, &o, GROUPED_MAX + FRAME_HEADER_MAX, wait) == 0
+                      ? count
+                      : stop_group(c, group, o.left, messages);
+    for (size_t i = 0; i < went; i++)
+        count_written(c, messages[i].iov_len);
+    return went;
+}
+
+/* Streams alone gain by it: where a message goes whole or not at all, a group would have to as well. */
+static size_t write_some(struct channel *c, const struct iovec *messages, size_t count,
+                         bool *stopped, const struct channel_wait *wait)
+{
+    struct group group;
+    size_t n = c->transport->whole == 0 ? collect(c, messages, count, &group) : 0;
+    if (n < 2) {
+        *stopped = write_one(c, messages, 1, wait) < 0;
+        return *stopped ? 0 : 1;
+    }
+    size_t went = write_group(c, &group, messages, n, wait);
+    *stopped = went < n;
+    return went;
 }
 
 ssize_t channel_write_batch(struct channel *c, const struct iovec *messages, size_t count)
 {
     struct channel_wait wait = channel_wait_start(c->write_ms);
     size_t done = 0;
-    begin_call(c);
-    while (done < count && write_one(c, &messages[done], 1, &wait) >= 0)
-        done++;
-    end_call(c);
+    bool stopped = false;
+    channel_begin_output(c);
+    while (done < count && !stopped)
+        done += write_some(c, messages + done, count - done, &stopped, &wait);
+    channel_end_output(c);
     return done > 0 || count == 0 ? (ssize_t)done : -1;
 }
 
-/* Until nothing is held. 0 also when writing is dead: then nothing is held either. */
-static int drain(struct channel *c, const struct channel_wait *wait)
-{
-    for (;;) {
-        lock_out(c);
-        int pushed = push(c);
-        bool dead = c->out.error != 0;
-        unlock_out(c);
-        if (pushed > 0 || dead)
-            return 0;
-        if (pushed < 0 || channel_wait_for_room(c, wait) != 0)
-            return -1;
-    }
-}
+/* ---- both directions ---- */
 
 ssize_t channel_flush(struct channel *c)
 {
     struct channel_wait wait = channel_wait_start(c->write_ms);
-    begin_call(c);
-    int result = drain(c, &wait);
+    channel_begin_output(c);
+    int result = channel_drain(c, &wait);
     if (!c->duplex)
         channel_take_in(c);
-    end_call(c);
+    channel_end_output(c);
     return result == 0 ? (ssize_t)atomic_load(&c->counts.messages_pending) : -1;
-}
-
-/* Shuts down at once, or, with output held, when the last of it has gone. */
-static void close_output(struct channel *c)
-{
-    lock_out(c);
-    c->out.closing = true;
-    push(c);
-    unlock_out(c);
 }
 
 int channel_shutdown(struct channel *c)
 {
-    begin_call(c);
-    close_output(c);
-    end_call(c);
+    channel_begin_output(c);
+    channel_close_output(c);
+    channel_end_output(c);
     return 0;
 }
 
@@ -401,14 +215,14 @@ static size_t size_of_text(const char *text)
 
 int channel_prepare_goodbye(struct channel *c, const char *text, const struct channel_wait *wait)
 {
-    begin_call(c);
-    return check_alive(c, size_of_text(text)) == 0 ? drain(c, wait) : -1;
+    channel_begin_output(c);
+    return channel_check_alive(c, size_of_text(text)) == 0 ? channel_drain(c, wait) : -1;
 }
 
 int channel_send_goodbye(struct channel *c, const char *text, const struct channel_wait *wait)
 {
     int result = send_bye(c, text == NULL ? "" : text, size_of_text(text), wait);
-    end_call(c);
+    channel_end_output(c);
     return result;
 }
 
@@ -416,7 +230,7 @@ int channel_disconnect(struct channel *c, const char *text)
 {
     struct channel_wait wait = channel_wait_start(c->write_ms);
     if (channel_prepare_goodbye(c, text, &wait) != 0 || channel_send_goodbye(c, text, &wait) != 0) {
-        end_call(c);
+        channel_end_output(c);
         return -1;
     }
     return channel_shutdown(c);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batches, whose small messages share a write on streams: whatever the kernel takes of it, each message
+ * arrives once, in order, and the count of those that went is right.
+ */
+#include "peers.h"
+#include "sys_double.h"
+
+enum { COUNT = 1000, LARGEST = 5000 };
+
+static unsigned char bytes[LARGEST + COUNT];
+
+/* Mostly small, with runs of larger ones that go alone, and empty ones. */
+static size_t size_of(size_t i)
+{
+    size_t x = i * 2654435761u >> 7;
+    return i % 50 < 40 ? x % 60 : x % LARGEST;
+}
+
+/* Message i starts at another place of the same bytes, so that no two neighbours are alike. */
+static void make_messages(struct iovec messages[COUNT])
+{
+    harness_fill(bytes, sizeof bytes, 1);
+    for (size_t i = 0; i < COUNT; i++)
+        messages[i] = (struct iovec){bytes + i, size_of(i)};
+}
+
+static void expect_message(struct peer *peer, size_t i)
+{
+    char got[LARGEST];
+    assert_int_equal(peer_read(peer, got, sizeof got), size_of(i));
+    if (memcmp(got, bytes + i, size_of(i)) != 0)
+        fail_msg("message %zu is another one", i);
+}
+
+static intmax_t read_all(struct peer *peer, void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < COUNT; i++)
+        expect_message(peer, i);
+    return 0;
+}
+
+TEST_OF_KIND(a_batch_of_all_sizes_arrives_in_order)
+{
+    struct iovec messages[COUNT];
+    struct peers p;
+    make_messages(messages);
+    peers_open(&p, kind, NULL);
+    peer_start(&p.b, read_all, NULL);
+    assert_int_equal(peer_write_batch(&p.a, messages, COUNT), COUNT);
+    assert_int_equal(peer_finish(&p.b), 0);
+    pipc_stats_t stats = peer_stats(&p.a);
+    assert_int_equal(stats.messages_written, COUNT);
+    peers_close(&p);
+}
+
+/* As much as goes, again and again, while the other side reads a few at a time. */
+static void write_and_read_by_turns(struct peers *p, bool armed)
+{
+    struct iovec messages[COUNT];
+    size_t sent = 0, read = 0;
+    char got[LARGEST];
+    make_messages(messages);
+    peer_set_timeout(&p->a, 0, 0);
+    peer_set_timeout(&p->b, 0, 0);
+    while (read < COUNT) {
+        if (armed)
+            sys_double_arm();
+        ssize_t went = sent < COUNT ? peer_write_batch(&p->a, messages + sent, COUNT - sent)
+                                    : peer_flush(&p->a);
+        sys_double_disarm();
+        assert_true(went >= 0 || errno == EAGAIN);
+        sent += went > 0 ? (size_t)went : 0;
+        for (size_t end = read + 7; read < end; read++) {
+            ssize_t n = peer_read(&p->b, got, sizeof got);
+            if (n < 0)
+                break;
+            assert_int_equal(n, size_of(read));
+            if (memcmp(got, bytes + read, (size_t)n) != 0)
+                fail_msg("message %zu is another one", read);
+        }
+        assert_true(read <= sent);
+    }
+    assert_errno(peer_read(&p->b, got, sizeof got), EAGAIN);
+}
+
+TEST_OF_KIND(the_rest_of_a_batch_goes_with_the_next)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    for (int i = 0; i < 20 / harness_scale() + 1; i++)
+        write_and_read_by_turns(&p, false);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(short_writes_tear_no_message_of_a_batch)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    sys_double_reset();
+    sys_double_shorten(true);
+    sys_double_dry(true);
+    write_and_read_by_turns(&p, true);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(small_messages_of_a_batch_share_a_system_call)
+{
+    struct iovec messages[100];
+    struct peers p;
+    for (size_t i = 0; i < 100; i++)
+        messages[i] = (struct iovec){bytes, 16};
+    peers_open(&p, kind, NULL);
+    sys_double_reset();
+    sys_double_arm();
+    ssize_t went = peer_write_batch(&p.a, messages, 100);
+    sys_double_disarm();
+    assert_int_equal(went, 100);
+    assert_in_range(sys_double_calls(CALL_ANY), 1, 5);
+    expect_pending(&p.b, 100);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_batch_after_shutdown_is_refused)
+{
+    struct iovec messages[COUNT];
+    struct peers p;
+    make_messages(messages);
+    peers_open(&p, kind, NULL);
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    assert_errno(peer_write_batch(&p.a, messages, COUNT), EPIPE);
+    assert_int_equal(peer_write_batch(&p.b, messages, 3), 3);
+    peers_close(&p);
+}
+
+HARNESS_MAIN("batches", OVER_KINDS(a_batch_of_all_sizes_arrives_in_order),
+             OVER_KINDS(the_rest_of_a_batch_goes_with_the_next),
+             OVER_KINDS(short_writes_tear_no_message_of_a_batch),
+             OVER_TWO_HANDLE_KINDS(small_messages_of_a_batch_share_a_system_call),
+             OVER_KINDS(a_batch_after_shutdown_is_refused))
