@@ -564,7 +564,8 @@ PIPC_API ssize_t pipc_write(pipc_t *pipe, const void *data, size_t size);
 PIPC_API ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count);
 
 /*
- * pipc_write_batch - send many messages, one for each element, as if by as many pipc_write.
+ * pipc_write_batch - send many messages, one for each element, as if by as many pipc_write; small ones
+ * share system calls, where there are any.
  *
  * messages, count   the messages, in order. Not kept after the call
  *
