@@ -81,8 +81,28 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
     return size;
 }
 
+/*
+ * The common case of the ring, short because it is a third of what a small message costs: nothing is in the way,
+ * and the message goes at once or not at all. False: the long way tells why not.
+ */
+static bool goes_at_once(struct channel *c, const struct iovec *part)
+{
+    if (part->iov_len >= c->transport->whole - FRAME_HEADER_MAX || part->iov_len > c->max_message ||
+        c->duplex || c->out.closing || c->out.error != 0 || c->out.begin != c->out.end)
+        return false;
+    uint8_t header[FRAME_HEADER_MAX];
+    struct iovec parts[2] = {{header, frame_header(header, part->iov_len, false)}, *part};
+    return c->transport->ops->writev(c->transport, parts, 2) > 0;
+}
+
 ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
 {
+    if (count == 1 && c->transport->whole > 0 && goes_at_once(c, parts)) {
+        channel_begin_output(c);
+        count_written(c, parts->iov_len);
+        channel_settle(c, TRANSPORT_OUT);
+        return (ssize_t)parts->iov_len;
+    }
     struct channel_wait wait = channel_wait_start(c->write_ms);
     channel_begin_output(c);
     ssize_t size = write_one(c, parts, count, &wait);

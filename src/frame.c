@@ -5,12 +5,15 @@
 #define MARK_LONG  0xffffffffu
 #define MARK_BYE   0xfffffffeu
 
-static uint64_t get_big_endian(const uint8_t *bytes, int count)
+/* Written out, so that compilers make one instruction of it: it is on the way of each message. */
+static uint32_t get_4(const uint8_t *bytes)
 {
-    uint64_t value = 0;
-    for (int i = 0; i < count; i++)
-        value = value << 8 | bytes[i];
-    return value;
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static uint64_t get_8(const uint8_t *bytes)
+{
+    return (uint64_t)get_4(bytes) << 32 | get_4(bytes + 4);
 }
 
 static size_t put_big_endian(uint8_t *bytes, uint64_t value, int count)
@@ -32,12 +35,12 @@ static enum frame_status parse_length(const uint8_t *bytes, size_t size, size_t 
 {
     if (size < at + 4)
         return need(frame, at + 4);
-    uint64_t length = get_big_endian(bytes + at, 4);
+    uint64_t length = get_4(bytes + at);
     frame->header = at + 4;
     if (length == MARK_LONG && max > LENGTH_MAX) {
         if (size < at + 12)
             return need(frame, at + 12);
-        length = get_big_endian(bytes + at + 4, 8);
+        length = get_8(bytes + at + 4);
         frame->header = at + 12;
         if (length <= LENGTH_MAX)
             return FRAME_BAD;
@@ -55,7 +58,7 @@ enum frame_status frame_parse(const uint8_t *bytes, size_t size, size_t max, str
     frame->bye = false;
     if (size < 4)
         return need(frame, 4);
-    if (get_big_endian(bytes, 4) != MARK_BYE)
+    if (get_4(bytes) != MARK_BYE)
         return parse_length(bytes, size, 0, max, frame);
     frame->bye = true;
     uint64_t bye_max = max > SIZE_MAX - FRAME_BYE_SIZE ? SIZE_MAX : max + FRAME_BYE_SIZE;

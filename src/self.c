@@ -15,14 +15,18 @@
  * wiped and writes the next one. Siblings may share a number, but what is compared was copied from
  * an ancestor, and those have smaller ones.
  */
-static atomic_uint *stamp;
-static atomic_uint own_stamp; /* where no page can be wiped, a fork handler zeroes this */
+static _Atomic(atomic_uint *) stamp; /* NULL before the first use */
+static atomic_uint own_stamp;        /* where no page can be wiped, a fork handler zeroes this */
 static atomic_uint generation;
 static atomic_uint threads;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_error;
 
+/* Next to the thread pointer: a call for each access, otherwise. (musl lets no dlopen have such variables.) */
+#ifdef __GLIBC__
+__attribute__((tls_model("initial-exec")))
+#endif
 static _Thread_local struct {
     uint64_t id;
     struct self_hook *hooks;
@@ -36,7 +40,7 @@ static void wipe_own_stamp(void)
 static void run_hooks(void *unused)
 {
     (void)unused;
-    if (me.id >> 32 != atomic_load(stamp))
+    if (me.id >> 32 != atomic_load(atomic_load(&stamp)))
         return; /* a child's copy: the hooks are the parent's */
     while (me.hooks != NULL) {
         struct self_hook *hook = me.hooks;
@@ -47,22 +51,27 @@ static void run_hooks(void *unused)
 
 static void start(void)
 {
-    stamp = sys_page_wiped_on_fork();
-    if (stamp == NULL) {
-        stamp = &own_stamp;
+    atomic_uint *page = sys_page_wiped_on_fork();
+    if (page == NULL) {
+        page = &own_stamp;
         pthread_atfork(NULL, NULL, wipe_own_stamp);
     }
     key_error = pthread_key_create(&key, run_hooks);
+    atomic_store(&stamp, page);
 }
 
 static uint32_t process_stamp(void)
 {
-    pthread_once(&once, start);
-    unsigned now = atomic_load_explicit(stamp, memory_order_relaxed);
+    atomic_uint *page = atomic_load_explicit(&stamp, memory_order_acquire);
+    if (page == NULL) {
+        pthread_once(&once, start);
+        page = atomic_load(&stamp);
+    }
+    unsigned now = atomic_load_explicit(page, memory_order_relaxed);
     if (now != 0)
         return now;
     unsigned next = atomic_load(&generation) + 1;
-    if (atomic_compare_exchange_strong(stamp, &now, next))
+    if (atomic_compare_exchange_strong(page, &now, next))
         now = next;
     atomic_store(&generation, now);
     return now;

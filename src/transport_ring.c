@@ -23,12 +23,12 @@ enum { WANT_BYTES = 1, WANT_ROOM = 2 };
 #define RING  SHARED_RING_SIZE
 #define PIECE (RING / 4) /* so that reader and writer of a long message work at the same time */
 /*
- * Nanoseconds. A partner that died is seen by its watch or by the hook of its thread; what they miss (exec, a
+ * Ticks, a microsecond or more. A partner that died is seen by its watch or by the hook of its thread; what they miss (exec, a
  * foreign pid namespace) by its lock, at each tick of a wait, and before a write. A look costs half
  * a microsecond, so a writer at full speed spares it for the time that no process needs less of to
  * die and be waited for.
  */
-#define CHECK_INTERVAL 3000
+#define CHECK_INTERVAL 4000
 
 struct ring {
     struct transport base;
@@ -39,7 +39,7 @@ struct ring {
     uint64_t in_tail, in_head;   /* own position; the partner's as last seen */
     uint64_t out_head, out_tail; /* likewise */
     bool broken;                 /* the partner's positions made no sense */
-    int64_t checked;             /* when the partner was last known to live */
+    int64_t checked;             /* in ticks, when the partner was last known to live */
 
     int waits;      /* set of bell (edge) and watch, for `wait`; -1: poll them */
     int descriptor; /* set of bell (level) and watch, for the program; -1: nobody asked */
@@ -145,8 +145,8 @@ static bool is_partner_gone(struct ring *r)
     enum ends_status status = partner_status(r);
     if (!ends_is_held(status))
         return status == ENDS_DEAD;
-    int64_t now = sys_now();
-    if (now - r->checked < CHECK_INTERVAL)
+    int64_t now = sys_ticks();
+    if (now - r->checked < CHECK_INTERVAL && now >= r->checked)
         return false;
     r->checked = now;
     return ends_partner_gone(r->ends, r->end);
@@ -305,7 +305,7 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
         if (ready < 0)
             break;
         if (is_there(r, bits)) {
-            r->checked = sys_now(); /* it has just been alive */
+            r->checked = sys_ticks(); /* it has just been alive */
             break;
         }
         /* A tick, a death, or a ring for something that we have already seen. */
