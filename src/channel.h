@@ -166,6 +166,8 @@ int channel_send(struct channel *channel, struct channel_outgoing *outgoing, siz
  * none has begun: -1, and the descriptor will tell of room.
  */
 int channel_stop(struct channel *channel, const struct channel_outgoing *rest);
+/* errno is of the transport's writev. 0: not now; -1: errno, of which writing may be dead. */
+int channel_write_failed(struct channel *channel);
 /* Until nothing is held. 0 also when writing is dead: then nothing is held either. */
 int channel_drain(struct channel *channel, const struct channel_wait *wait);
 /* Shuts down at once, or, with output held, when the last of it has gone. */

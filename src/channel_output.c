@@ -83,6 +83,13 @@ static int output_failed(struct channel *c)
     return -1;
 }
 
+int channel_write_failed(struct channel *c)
+{
+    if (errno == EAGAIN)
+        return 0;
+    return is_passing(errno) ? -1 : output_failed(c);
+}
+
 static int push(struct channel *c)
 {
     while (held_size(c) > 0) {
@@ -149,7 +156,7 @@ static int try_send(struct channel *c, struct channel_outgoing *o)
     while (o->left > 0) {
         ssize_t sent = c->transport->ops->writev(c->transport, o->parts, o->count);
         if (sent < 0)
-            return errno == EAGAIN ? 0 : is_passing(errno) ? -1 : output_failed(c);
+            return channel_write_failed(c);
         advance(o, (size_t)sent);
     }
     return 1;

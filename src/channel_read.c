@@ -193,15 +193,23 @@ static void keep_pieces(struct channel *c, const struct target *target)
     errno = saved;
 }
 
+/* Something is in memory, or a look costs no system call. */
+static bool is_look_cheap(struct channel *c)
+{
+    const uint8_t *bytes;
+    bool end;
+    return c->transport->whole > 0 || c->transport->ops->peek(c->transport, 0, &bytes, &end) > 0;
+}
+
 /*
- * A look before anything else, where it costs no system call: finds what a busy pipe is full of. What it does
- * not find, or not yet, it leaves to the long way.
+ * A look before anything else finds what a busy pipe is full of. What it does not find, or not yet, it leaves to
+ * the long way.
  */
 static bool is_at_hand(struct channel *c, struct target *target)
 {
     struct frame frame;
-    if (c->transport->whole == 0 || c->in.queue.count > 0 || c->in.error != 0 || c->in.begun ||
-        events_for_reading(c) != TRANSPORT_IN)
+    if (c->in.queue.count > 0 || c->in.error != 0 || c->in.begun ||
+        events_for_reading(c) != TRANSPORT_IN || !is_look_cheap(c))
         return false;
     if (channel_next(c, &frame) <= 0 || c->in.begun || frame.bye || frame.size > target->size ||
         read_short(c, &frame, target) <= 0)
