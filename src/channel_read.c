@@ -193,12 +193,22 @@ static void keep_pieces(struct channel *c, const struct target *target)
     errno = saved;
 }
 
-/* Something is in memory, or a look costs no system call. */
-static bool is_look_cheap(struct channel *c)
+static bool is_in_memory(struct channel *c)
 {
     const uint8_t *bytes;
     bool end;
-    return c->transport->whole > 0 || c->transport->ops->peek(c->transport, 0, &bytes, &end) > 0;
+    return c->transport->ops->peek(c->transport, 0, &bytes, &end) > 0;
+}
+
+/* A look costs no system call, or there is something in memory, after a wait that nothing limits. */
+static bool is_worth_a_look(struct channel *c)
+{
+    if (c->transport->whole > 0 || is_in_memory(c))
+        return true;
+    if (!c->transport->fills || c->read_ms >= 0 || c->interruptible)
+        return false;
+    return c->transport->ops->wait(c->transport, TRANSPORT_IN | TRANSPORT_FILL, -1) == 0 &&
+           is_in_memory(c);
 }
 
 /*
@@ -209,7 +219,7 @@ static bool is_at_hand(struct channel *c, struct target *target)
 {
     struct frame frame;
     if (c->in.queue.count > 0 || c->in.error != 0 || c->in.begun ||
-        events_for_reading(c) != TRANSPORT_IN || !is_look_cheap(c))
+        events_for_reading(c) != TRANSPORT_IN || !is_worth_a_look(c))
         return false;
     if (channel_next(c, &frame) <= 0 || c->in.begun || frame.bye || frame.size > target->size ||
         read_short(c, &frame, target) <= 0)

@@ -135,6 +135,66 @@ TEST(a_server_gets_over_any_failure)
     pipc_server_close(server);
 }
 
+/* --- Death ------------------------------------------------------------------------------------------------ */
+
+struct mortal {
+    uint16_t port;
+    unsigned long call; /* it dies instead of making this call */
+};
+
+static int die_at_a_call(void *arg)
+{
+    struct mortal *mortal = arg;
+    sys_double_reset();
+    sys_double_die_at(mortal->call);
+    sys_double_arm();
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", mortal->port, 5 * SHORT_MS, the_key());
+    sys_double_disarm();
+    pipc_close(pipe);
+    return 0;
+}
+
+static void expect_that_two_meet(uint16_t port)
+{
+    struct net_call call = {"127.0.0.1", port, LONG_MS, the_key(), NULL, 0, 0};
+    net_start_call(&call);
+    pipc_t *near = pipc_open_tcp("127.0.0.1", port, LONG_MS, the_key());
+    pipc_t *far = net_finish_call(&call);
+    net_expect_talk(near, far);
+    pipc_close(near);
+    pipc_close(far);
+}
+
+/* Whether it died, alone on its way to the wait and in it, or with a partner who then is killed as well. */
+static bool die_and_be_followed(uint16_t port, unsigned long call, bool has_partner)
+{
+    struct mortal mortal = {port, call};
+    struct other other = {.port = port};
+    if (has_partner)
+        start_other(&other);
+    int status = harness_wait(harness_fork(die_at_a_call, &mortal));
+    if (has_partner)
+        stop_other(&other);
+    expect_that_two_meet(port);
+    assert_true(status == 0 || status == -SIGKILL);
+    return status != 0;
+}
+
+TEST(killed_at_each_call_of_a_meeting_the_next_two_meet)
+{
+    enum { PLACES = 40 };
+    struct net_port port = net_reserve();
+    int alone = 0, met = 0;
+    for (unsigned long call = 1; call <= PLACES; call++) {
+        alone += die_and_be_followed(port.number, call, false);
+        met += die_and_be_followed(port.number, call, true);
+    }
+    assert_in_range(alone, 8, PLACES);
+    assert_in_range(met, 12, PLACES);
+    close(port.fd);
+}
+
 HARNESS_MAIN("tcp, faults", IT_WITHIN(who_calls_a_server_gets_over_any_failure, 60000),
              IT_WITHIN(who_meets_another_gets_over_any_failure, 60000),
-             IT_WITHIN(a_server_gets_over_any_failure, 60000))
+             IT_WITHIN(a_server_gets_over_any_failure, 60000),
+             IT_WITHIN(killed_at_each_call_of_a_meeting_the_next_two_meet, 60000))
