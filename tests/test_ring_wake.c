@@ -218,13 +218,13 @@ static void stress(const struct kind *kind, int duration_ms)
 
 TEST_OF_KIND(no_wake_up_is_lost_whichever_way_the_sides_wait)
 {
-    stress(kind, 800);
+    stress(kind, 400);
 }
 
 TEST_OF_KIND(no_wake_up_is_lost_when_they_also_wait_for_the_descriptor)
 {
     with_descriptor = true;
-    stress(kind, 600);
+    stress(kind, 400);
 }
 
 /* Messages of several pieces: a read takes some and finds no more, while the next are on their way. */
@@ -310,7 +310,7 @@ static void ask_at_every_moment(const struct kind *kind, int duration_ms)
 
 TEST_OF_KIND(one_who_falls_asleep_is_woken_by_a_message_of_that_moment)
 {
-    ask_at_every_moment(kind, 700);
+    ask_at_every_moment(kind, 400);
 }
 
 TEST_OF_KIND(one_who_turns_to_its_descriptor_sees_a_message_of_that_moment)
