@@ -214,6 +214,8 @@ static int fd_shutdown(struct transport *transport)
 /* One blocking read is all that an unlimited wait for input costs. */
 static int fill_and_wait(struct fd_transport *t)
 {
+    if (t->failed != 0 || t->at_end)
+        return 0; /* there is nothing to wait for, and another read would hide it */
     ssize_t got = sys_read_wait(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
     if (got < 0 && errno == EINTR)
         return -1;

@@ -109,7 +109,10 @@ static bool is_there(struct ring *r, unsigned bits)
         return true;
     if ((bits & WANT_BYTES) && atomic_load(&page->ring[1 - r->end].head) != r->in_head)
         return true;
-    return (bits & WANT_ROOM) && r->out_head - atomic_load(&page->ring[r->end].tail) <= RING / 2;
+    if ((bits & WANT_ROOM) == 0)
+        return false;
+    uint64_t used = r->out_head - atomic_load(&page->ring[r->end].tail);
+    return used <= RING / 2 || used > RING; /* or makes no sense, which the next write says */
 }
 
 static void disarm(struct ring *r)
