@@ -50,12 +50,12 @@
  *  - pipc_read returns 0 for an empty message, which is no end. Loops test >= 0.
  *  - On a pipc_open handle the first call is what takes an end. pipc_pending or pipc_fd called by a
  *    third party, "only to look", takes an end too, if one is free.
- *  - A side that dies before its first call never held an end, so nobody can miss it: the other
- *    side waits for a partner, for ever unless a time-out is set. A parent that makes its first
+ *  - A side that dies, or closes, before its first call never held an end, so nobody can miss it: the
+ *    other side waits for a partner, for ever unless a time-out is set. A parent that makes its first
  *    call (pipc_set_timeout, say) before it forks is missed from the start.
  *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
- *  - A write with a limited time-out may succeed while the handle still holds bytes. They move only
- *    while the program polls and calls. pipc_close tears them: pipc_flush or pipc_disconnect first.
+ *  - A write with a limited time-out, or ended by a signal with PIPC_INTERRUPTIBLE, may succeed while
+ *    the handle still holds bytes. They move only while the program polls and calls. pipc_close tears them: pipc_flush or pipc_disconnect first.
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
  *  - A handle is for one thread at a time; on pipc_open, one thread for each side.
@@ -109,13 +109,13 @@
  * except pipc_close, pipc_stats, pipc_peer and pipc_bye_text. The holder of an end is one thread of
  * one process; after fork the child is someone new.
  *
- *   - Only pipc_disconnect frees an end. The next user takes it: the side that left, if its former
+ *   - Only pipc_disconnect frees an end, and not after pipc_shutdown, which is for good. The next user takes it: the side that left, if its former
  *     end is still free, or a newcomer (who prefers an end that nobody has held yet).
  *   - The side that stays reads what was sent, then the goodbye. From then on its reads wait for
  *     the next partner, and what it writes waits in the pipe for that partner. Messages that the
  *     leaver had already taken into its memory stay with it.
- *   - A holder that dies (killed, exited, thread ended) is noticed within a second by a waiting read
- *     and by the descriptor, also where other processes hold copies of the handle: first what it
+ *   - A holder that dies (killed, exited, thread ended) is noticed within a second by a waiting read or
+ *     write and by the descriptor, also where other processes hold copies of the handle: first what it
  *     sent, then EPIPE, or ECONNRESET inside a message. A holder that replaces itself by exec is
  *     dead as well; a waiting read notices within a second, who only polls at the next call.
  *   - Death and pipc_close are final: no successor can come in. A newcomer gets EPIPE then, if no
@@ -216,13 +216,13 @@
  * nothing: no message is lost, torn, repeated or half taken.
  *
  * A write with time-out -1 returns when the whole message is in the kernel or in the shared memory.
- * With another time-out a message counts as accepted as soon as its first byte has gone: the handle
- * then holds the rest in memory that it set aside before (else ENOMEM, and nothing was sent) and
+ * With another time-out, or with PIPC_INTERRUPTIBLE, a call that has to end when a part of its message
+ * has gone succeeds: the message is accepted, and the handle holds the rest in memory that it set aside before (else ENOMEM, and nothing was sent) and
  * pushes it on in every later call. What is held goes out before anything newer. pipc_stats tells
  * how much is held; pipc_flush waits for it.
  *
  * Signals do not end a wait: it goes on with what is left of its time. With PIPC_INTERRUPTIBLE a
- * caught signal ends it with EINTR. The clock is the monotonic one.
+ * caught signal ends it with EINTR, if nothing had been done by then. The clock is the monotonic one.
  *
  *
  * 7 THE DESCRIPTOR
@@ -234,7 +234,9 @@
  *   - held output can move on;
  *   - a write that failed with EAGAIN is worth repeating (this wish ends with the next write or
  *     flush).
- * It stays readable until that has been dealt with, and is never silent meanwhile. It may now and
+ * It stays readable until that has been dealt with, and is never silent meanwhile; an end or an error
+ * stays for good, as on any descriptor, so who goes on writing after it waits with a time-out or by
+ * edges. It may now and
  * then be readable for nothing: a read with time-out 0 then gets EAGAIN, and it is quiet again. So:
  *
  *     pipc_set_timeout(pipe, 0, 0);
@@ -254,8 +256,8 @@
  *
  * Two handles never share a lock, so different handles are independent. One handle is for one
  * thread at a time; a pipc_open handle for one thread a side, both at once if they like. With
- * PIPC_DUPLEX one thread may call the reading functions while another calls the writing ones; a
- * write that waits then takes nothing in, since the reader does. pipc_open ignores PIPC_DUPLEX:
+ * PIPC_DUPLEX one thread may call the reading functions (and pipc_pending) while another calls the
+ * writing ones (and pipc_flush, pipc_shutdown, pipc_disconnect); a write that waits then takes nothing in, since the reader does. pipc_open ignores PIPC_DUPLEX:
  * its sides are single threads.
  *
  *
@@ -263,8 +265,8 @@
  *
  * After fork, made while no other thread is inside a call on the handle, either process may go on
  * with it and the other closes it; on pipc_open both go on. Closing in one process disturbs neither
- * the handle nor its descriptor in the other. If both read from one pair or adopted handle, or both
- * write, messages are mixed up: don't. The child of a program with threads may use the library at
+ * the handle nor its descriptor in the other. If both go on with one pair or adopted handle, messages
+ * are mixed up, and so is the descriptor, which they share: don't. The child of a program with threads may use the library at
  * once. A child of vfork must not.
  *
  * No descriptor that the library makes survives exec. Those given to pipc_open_fds keep the
@@ -274,7 +276,8 @@
  * 10 ERRORS
  *
  * Constructors return NULL, other functions -1 (pipc_bye_text: NULL), and set errno. There is no
- * other way in which anything is reported. A dead handle gives the same errno again on every call.
+ * other way in which anything is reported. A dead handle gives the same errno again on every call that
+ * reads or writes a message.
  *
  *   EAGAIN       Time-out 0, and nothing could be done now. The handle is as before.
  *   ETIMEDOUT    The time-out passed with nothing done. As before.
@@ -282,14 +285,14 @@
  *   EMSGSIZE     Reading: the next message is larger than the buffer; it stays, pipc_peek tells its
  *                size. Writing: the message is over max_message; nothing was sent. As before.
  *   ESHUTDOWN    pipc_read took a goodbye; pipc_bye_text has its text. As before: what follows is
- *                the next partner's on pipc_open, EPIPE on the others.
+ *                the next partner's on pipc_open; on the others EPIPE, for a goodbye ends writing.
  *   EPIPE        Reading: the other side closed, died or shut down, and all that it sent has been
  *                read; a write may still go through. Writing: nobody will read it, or writing was
  *                ended here; reading goes on. That direction is dead.
  *   ECONNRESET   Reading: cut off inside a message, which is dropped, or by a reset of the network,
- *                or because the other host has vanished. Dead.
- *   EPROTO       The bytes are no frame, or announce more than max_message. Dead: it does not look
- *                for the next message, and writing fails too.
+ *                or because the other host has vanished. Dead, in both directions.
+ *   EPROTO       The bytes are no frame, or announce more than max_message. Dead, in both directions:
+ *                it does not look for the next message.
  *   EBUSY        pipc_open: both ends are held by others. As before.
  *   EACCES       pipc_open_fifo: the directory, or what stands at the name, is somebody else's, or is
  *                not what it should be. pipc_open_tcp: the key was wrong. Not opened.
@@ -570,8 +573,8 @@ PIPC_API ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count)
  * messages, count   the messages, in order. Not kept after the call
  *
  * Returns how many were sent or accepted, from the first on: fewer than count when the time-out
- * passed or something failed after that many, which the next write reports. 0 only when count is 0.
- * -1, and none was sent: as pipc_write. Blocks up to the write time-out, for all of them together.
+ * passed or something failed after that many; a repetition of the rest says what. 0 only when count
+ * is 0. -1, and none was sent: as pipc_write; EINVAL for a bad element, wherever it stands. Blocks up to the write time-out, for all of them together.
  */
 PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, size_t count);
 

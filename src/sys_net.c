@@ -85,6 +85,16 @@ bool sys_same_host(const struct sys_address *a, const struct sys_address *b)
 
 /* ---- names ---- */
 
+/* A resolver that has no descriptor to read its files with says that there is no such host. */
+static int no_such_host(void)
+{
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_short = probe < 0 && (errno == EMFILE || errno == ENFILE);
+    int error = is_short ? errno : ENOENT;
+    sys_close(probe);
+    return error;
+}
+
 static int resolver_error(int error)
 {
     switch (error) {
@@ -95,7 +105,7 @@ static int resolver_error(int error)
     case EAI_SYSTEM:
         return errno;
     default:
-        return ENOENT;
+        return no_such_host();
     }
 }
 

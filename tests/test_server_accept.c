@@ -260,6 +260,24 @@ static rlim_t allow_descriptors(rlim_t count)
     return before;
 }
 
+TEST(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE)
+{
+    if (harness_emulated())
+        harness_skip("valgrind has a limit of its own");
+    int spare = dup(0);
+    close(spare);
+    rlim_t before = allow_descriptors((rlim_t)spare);
+    pipc_server_t *server = pipc_server_open("localhost", 0, NULL);
+    int error = errno;
+    pipc_t *pipe = pipc_open_tcp("localhost", 1, 0, NULL);
+    int error_of_call = errno;
+    allow_descriptors(before);
+    assert_null(server);
+    assert_null(pipe);
+    assert_int_equal(error, EMFILE);
+    assert_int_equal(error_of_call, EMFILE);
+}
+
 /* The real thing: a poll loop at the limit, until a descriptor comes free. */
 TEST(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on)
 {
@@ -321,5 +339,6 @@ HARNESS_MAIN("server, accept", IT(it_listens_on_loopback_unless_told_otherwise),
              IT(its_wait_ends_in_time_and_by_a_signal_when_asked_to),
              IT(a_connection_that_went_wrong_is_passed_over),
              IT(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_it),
+             IT(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE),
              IT(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on),
              IT(an_opening_that_fails_leaves_nothing))
