@@ -198,7 +198,7 @@ TEST(a_key_on_one_side_only_never_opens_there)
 {
     struct net_port port = net_reserve();
     pipc_options_t options = net_with_key("secret");
-    struct net_call call = {"127.0.0.1", port.number, 300, &options, NULL, 0, 0};
+    struct net_call call = {"127.0.0.1", port.number, 2000, &options, NULL, 0, 0};
     char buffer[100];
     net_start_call(&call);
     net_await_listener(port.number);
