@@ -256,12 +256,12 @@ TEST(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE)
         harness_skip("valgrind has a limit of its own");
     int spare = dup(0);
     close(spare);
-    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare);
+    rlim_t before = harness_limit_descriptors((rlim_t)spare);
     pipc_server_t *server = pipc_server_open("localhost", 0, NULL);
     int error = errno;
     pipc_t *pipe = pipc_open_tcp("localhost", 1, 0, NULL);
     int error_of_call = errno;
-    harness_limit(RLIMIT_NOFILE, before);
+    harness_limit_descriptors(before);
     assert_null(server);
     assert_null(pipe);
     assert_int_equal(error, EMFILE);
@@ -279,7 +279,7 @@ TEST(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on)
     int64_t begin, late = INT64_MAX;
     unsigned wakes = 0;
     assert_true(harness_readable(fd, 10000));
-    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare + 1);
+    rlim_t before = harness_limit_descriptors((rlim_t)spare + 1);
     for (begin = harness_now_ms(); harness_now_ms() - begin < 300; wakes++)
         if (harness_readable(fd, 100))
             assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
@@ -290,7 +290,7 @@ TEST(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on)
         if (harness_readable(fd, 10000))
             pipe = pipc_server_accept(server, 0);
     late = harness_now_ms() - begin;
-    harness_limit(RLIMIT_NOFILE, before);
+    harness_limit_descriptors(before);
     net_expect_talk(client, pipe);
     assert_in_range(late, 0, 100 * harness_scale());
     pipc_close(pipe);
