@@ -156,9 +156,10 @@ static int die_at_a_call(void *arg)
 
 static void expect_that_two_meet(uint16_t port)
 {
-    struct net_call call = {"127.0.0.1", port, LONG_MS, the_key(), NULL, 0, 0};
+    const pipc_options_t *options = the_key();
+    struct net_call call = {"127.0.0.1", port, LONG_MS, options, NULL, 0, 0};
     net_start_call(&call);
-    pipc_t *near = pipc_open_tcp("127.0.0.1", port, LONG_MS, the_key());
+    pipc_t *near = pipc_open_tcp("127.0.0.1", port, LONG_MS, options);
     pipc_t *far = net_finish_call(&call);
     net_expect_talk(near, far);
     pipc_close(near);
