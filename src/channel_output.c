@@ -95,10 +95,8 @@ static int push(struct channel *c)
     while (held_size(c) > 0) {
         struct iovec part = {c->out.held + c->out.begin, held_size(c)};
         ssize_t sent = c->transport->ops->writev(c->transport, &part, 1);
-        if (sent < 0 && errno == EAGAIN)
-            return 0;
         if (sent < 0)
-            return is_passing(errno) ? -1 : output_failed(c);
+            return channel_write_failed(c);
         c->out.begin += (size_t)sent;
         note_held(c);
         if (held_size(c) == 0)
