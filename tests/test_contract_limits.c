@@ -295,6 +295,8 @@ TEST_OF_KIND(bad_arguments_are_EINVAL_and_change_nothing)
     assert_errno(peer_writev(&p.a, bad, -1), EINVAL);
     assert_errno(peer_writev(&p.a, bad, 2), EINVAL);
     assert_errno(peer_write_batch(&p.a, NULL, 1), EINVAL);
+    assert_errno(peer_write_batch(&p.a, (const struct iovec[]){{"good", 4}, {NULL, 5}}, 2), EINVAL);
+    expect_pending(&p.b, 0);
     send_text(&p.a, "still there");
     assert_errno(peer_read(&p.b, NULL, 16), EINVAL);
     assert_errno(peer_read_msg(&p.b, NULL), EINVAL);
