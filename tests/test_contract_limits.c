@@ -189,13 +189,13 @@ TEST_OF_KIND(a_waiting_write_takes_in_no_more_than_max_pending)
     fill_to_the_brim(&p.a);
     peer_set_timeout(&p.a, 0, 30);
     peer_set_timeout(&p.b, 0, 0);
-    for (int idle = 0; idle < 3; idle++) {
+    /* TCP that is full both ways may rest for longer than a round: it counts only once much came. */
+    for (int idle = 0; idle < 3 || pending_cost(&p.a) <= PENDING_LIMIT / 2; idle++) {
         while (peer_write(&p.b, data, sizeof data) == sizeof data)
             idle = 0;
         assert_true(peer_write(&p.a, "", 0) == 0 || errno == ETIMEDOUT);
         assert_in_range(pending_cost(&p.a), 1, PENDING_LIMIT);
     }
-    assert_true(pending_cost(&p.a) > PENDING_LIMIT / 2);
     peers_close(&p);
 }
 
