@@ -35,6 +35,15 @@ static inline int64_t sys_ticks(void)
     return sys_now();
 #endif
 }
+/* For a loop that looks at shared memory: some 10 to 50 nanoseconds in which the processor does nothing. */
+static inline void sys_relax(void)
+{
+#if defined __x86_64__ && defined __GNUC__
+    __builtin_ia32_pause();
+#elif defined __aarch64__ && defined __GNUC__
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
 void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
 
 /*

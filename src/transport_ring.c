@@ -1,134 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One end of an anonymous pipe: two rings in shared memory, and a bell per end.
- *
- * A side that waits says for what in its `want` word and looks once more; a side that publishes
- * bytes or room looks at the other's `want` afterwards, takes it and rings. Between the one's store and its
- * look there is a full fence on both sides, and everything hangs on it: one of the two sees the other.
- *
- * The own positions are kept here and only copied to the shared memory; those of the partner are
- * checked at each look. A writer publishes short frames whole, long ones piece by piece.
+ * One end of an anonymous pipe as a transport: bytes in and out of the rings, and the partner's life. A writer publishes short
+ * frames whole, long ones piece by piece.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ends.h"
+#include "ring.h"
 #include "sys.h"
-#include "transport.h"
-#include "watch.h"
 
-enum { WANT_BYTES = 1, WANT_ROOM = 2 };
-
-#define RING  SHARED_RING_SIZE
-#define PIECE (RING / 4) /* so that reader and writer of a long message work at the same time */
+#define WHOLE (RING / 4)  /* a frame up to this size is written at once, or not at all */
+#define SHORT (RING / 16) /* one over this size is read as it comes */
+#define PIECE (RING / 32) /* and comes in such pieces, so that both sides work at the same time */
 /*
- * Ticks, a microsecond or more. A partner that died is seen by its watch or by the hook of its thread; what they miss (exec, a
- * foreign pid namespace) by its lock, at each tick of a wait, and before a write. A look costs half
- * a microsecond, so a writer at full speed spares it for the time that no process needs less of to
- * die and be waited for.
+ * Ticks: some microseconds. A partner that died is seen by its watch or by the hook of its thread; what they miss (exec, a
+ * foreign pid namespace) by its lock, at each tick of a wait, and before a write. A look costs half a microsecond,
+ * so a writer at full speed spares it that long.
  */
-#define CHECK_INTERVAL 4000
-
-struct ring {
-    struct transport base;
-    struct ends *ends;
-    struct shared_page *page;
-    unsigned end;
-    uint8_t *in_data, *out_data;
-    uint64_t in_tail, in_head;   /* own position; the partner's as last seen */
-    uint64_t out_head, out_tail; /* likewise */
-    bool broken;                 /* the partner's positions made no sense */
-    int64_t checked;             /* in ticks, when the partner was last known to live */
-
-    int waits;      /* set of bell (edge) and watch, for `wait`; -1: poll them */
-    int descriptor; /* set of bell (level) and watch, for the program; -1: nobody asked */
-    struct watch watch;
-    enum { BELL_UNKNOWN, BELL_QUIET, BELL_LOUD } bell; /* quiet: until somebody takes our wish */
-    uint64_t settled_in, settled_out; /* positions when the descriptor was last settled */
-    bool starved;                     /* since then a look found less than it wanted */
-};
+#define CHECK_INTERVAL 20000
 
 static struct ring *ring_of(struct transport *transport)
 {
     return (struct ring *)transport;
-}
-
-static const int *own_bell(const struct ring *r)
-{
-    return r->ends->shared.bell[r->end];
-}
-
-/* ---- the protocol ---- */
-
-static atomic_uint *want_of(struct ring *r, unsigned end)
-{
-    return &r->page->end[end].want;
-}
-
-/* After a store that the partner may be waiting for. */
-static void wake_partner(struct ring *r, unsigned bit)
-{
-    atomic_thread_fence(memory_order_seq_cst);
-    atomic_uint *want = want_of(r, 1 - r->end);
-    if ((atomic_load_explicit(want, memory_order_relaxed) & bit) != 0 &&
-        atomic_exchange(want, 0) != 0)
-        sys_bell_ring(r->ends->shared.bell[1 - r->end]);
-}
-
-static int see_head(struct ring *r)
-{
-    uint64_t head = atomic_load_explicit(&r->page->ring[1 - r->end].head, memory_order_acquire);
-    /* Forwards only, and never further than the ring is long. */
-    if (head - r->in_tail > RING || head - r->in_head > RING)
-        r->broken = true;
-    else
-        r->in_head = head;
-    if (r->broken)
-        errno = EPROTO;
-    return r->broken ? -1 : 0;
-}
-
-static int see_tail(struct ring *r)
-{
-    uint64_t tail = atomic_load_explicit(&r->page->ring[r->end].tail, memory_order_acquire);
-    if (r->out_head - tail > RING)
-        r->broken = true;
-    else
-        r->out_tail = tail;
-    if (r->broken)
-        errno = EPROTO;
-    return r->broken ? -1 : 0;
-}
-
-/* Has what is wanted come since it was last looked for? */
-static bool is_there(struct ring *r, unsigned bits)
-{
-    const struct shared_page *page = r->page;
-    if (ends_partner_stamp(r->ends, r->end) != r->watch.stamp)
-        return true;
-    if ((bits & WANT_BYTES) && atomic_load(&page->ring[1 - r->end].head) != r->in_head)
-        return true;
-    if ((bits & WANT_ROOM) == 0)
-        return false;
-    uint64_t used = r->out_head - atomic_load(&page->ring[r->end].tail);
-    return used <= RING / 2 || used > RING; /* or makes no sense, which the next write says */
-}
-
-static void disarm(struct ring *r)
-{
-    atomic_exchange(want_of(r, r->end), 0);
-}
-
-/* Say what is waited for, and look again. True: it is there, and nobody will ring for it. */
-static bool arm(struct ring *r, unsigned bits)
-{
-    atomic_store(want_of(r, r->end), bits);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (!is_there(r, bits))
-        return false;
-    disarm(r);
-    return true;
 }
 
 static unsigned bits_of(unsigned events)
@@ -164,18 +58,30 @@ static bool is_input_over(struct ring *r, bool ask)
     return status == ENDS_SHUT || status == ENDS_DEAD || (ask && is_partner_gone(r));
 }
 
+/* Frames of more than a piece come in pieces, and what has come is worth the look for the rest. */
+static int look_for(struct ring *r, size_t want)
+{
+    uint64_t before;
+    do {
+        before = r->in_head;
+        if (ring_look_for_bytes(r, before != r->in_tail) != 0)
+            return -1;
+    } while (r->in_head - r->in_tail < want && r->in_head != before);
+    return 0;
+}
+
 static ssize_t ring_peek(struct transport *transport, size_t want, const uint8_t **bytes, bool *end)
 {
     struct ring *r = ring_of(transport);
     *end = false;
     if (r->in_head - r->in_tail < want || want == 0) {
-        if (see_head(r) != 0)
+        if ((want == 0 ? ring_see_head(r) : look_for(r, want)) != 0)
             return -1;
         bool less = r->in_head - r->in_tail < want;
         r->starved = r->starved || less;
         *end = (want == 0 || less) && is_input_over(r, want > 0);
         /* It may have written between our look and its end: what it wrote comes first. */
-        if (*end && see_head(r) != 0)
+        if (*end && ring_see_head(r) != 0)
             return -1;
     }
     *bytes = r->in_data + (r->in_tail & (RING - 1));
@@ -188,17 +94,21 @@ static void ring_skip(struct transport *transport, size_t size)
     r->in_tail += size;
     /* The store and the look at the wish are in one order with the writer's wish and look. */
     atomic_store(&r->page->ring[1 - r->end].tail, r->in_tail);
-    if ((atomic_load(want_of(r, 1 - r->end)) & WANT_ROOM) == 0)
+    if ((atomic_load(ring_want(r, 1 - r->end)) & WANT_ROOM) == 0)
         return;
     /* Half a ring is what the writer waits for: each wake-up is worth many messages. */
     if (atomic_load(&r->page->ring[1 - r->end].head) - r->in_tail <= RING / 2)
-        wake_partner(r, WANT_ROOM);
+        ring_wake(r, WANT_ROOM);
 }
 
+/* Called in the middle of a message. */
 static ssize_t ring_read(struct transport *transport, void *buffer, size_t size)
 {
+    struct ring *r = ring_of(transport);
     const uint8_t *bytes;
-    bool end;
+    bool end = false;
+    if (r->in_head == r->in_tail && ring_look_for_bytes(r, true) != 0)
+        return -1;
     ssize_t there = ring_peek(transport, 1, &bytes, &end);
     if (there < 0)
         return -1;
@@ -224,26 +134,44 @@ static size_t total_size(const struct iovec *parts, int count)
     return total;
 }
 
-static void copy_out(struct ring *r, const struct iovec *parts, size_t size)
+/* How far a write has come. */
+struct source {
+    const struct iovec *part;
+    size_t gone; /* of that part */
+};
+
+static void copy_out(struct ring *r, struct source *from, size_t size)
 {
     uint8_t *to = r->out_data + (r->out_head & (RING - 1));
     while (size > 0) {
-        size_t part = parts->iov_len < size ? parts->iov_len : size;
-        if (part > 0)
-            memcpy(to, parts->iov_base, part);
-        to += part;
-        size -= part;
-        parts++;
+        size_t left = from->part->iov_len - from->gone;
+        size_t some = left < size ? left : size;
+        if (some > 0)
+            memcpy(to, (const uint8_t *)from->part->iov_base + from->gone, some);
+        to += some;
+        size -= some;
+        from->gone += some;
+        if (some == left)
+            *from = (struct source){from->part + 1, 0};
     }
+}
+
+static void publish(struct ring *r, struct source *from, size_t size)
+{
+    copy_out(r, from, size);
+    r->out_head += size;
+    atomic_store_explicit(&r->page->ring[r->end].head, r->out_head, memory_order_release);
+    ring_wake(r, WANT_BYTES);
+    r->streak = 0; /* what comes now may be an answer */
 }
 
 /* How many of `total` bytes may go now; 0: none. */
 static size_t room_for(struct ring *r, size_t total)
 {
     size_t room = RING - (size_t)(r->out_head - r->out_tail);
-    if (total <= PIECE)
+    if (total <= WHOLE)
         return room >= total ? total : 0;
-    return room < PIECE ? room : PIECE;
+    return room < WHOLE ? room : WHOLE;
 }
 
 static ssize_t ring_writev(struct transport *transport, const struct iovec *parts, int count)
@@ -251,7 +179,7 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
     struct ring *r = ring_of(transport);
     size_t total = total_size(parts, count);
     size_t size = room_for(r, total);
-    if (size == 0 && see_tail(r) == 0)
+    if (size == 0 && ring_see_tail(r) == 0)
         size = room_for(r, total);
     if (r->broken || is_partner_gone(r)) {
         errno = r->broken ? EPROTO : EPIPE;
@@ -261,10 +189,9 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
         errno = EAGAIN;
         return -1;
     }
-    copy_out(r, parts, size);
-    r->out_head += size;
-    atomic_store_explicit(&r->page->ring[r->end].head, r->out_head, memory_order_release);
-    wake_partner(r, WANT_BYTES);
+    struct source from = {parts, 0};
+    for (size_t gone = 0; gone < size; gone += PIECE)
+        publish(r, &from, size - gone < PIECE ? size - gone : PIECE);
     return (ssize_t)size;
 }
 
@@ -285,12 +212,12 @@ static int wait_once(struct ring *r, int64_t deadline)
     }
     if (r->waits >= 0)
         return sys_set_wait(r->waits, deadline);
-    struct pollfd fds[3] = {{.fd = own_bell(r)[0], .events = POLLIN},
+    struct pollfd fds[3] = {{.fd = ring_own_bell(r)[0], .events = POLLIN},
                             {.fd = r->watch.process, .events = POLLIN},
                             {.fd = r->watch.ticker, .events = POLLIN}};
     int ready = sys_poll(fds, 3, deadline);
     if (ready > 0)
-        sys_bell_quiet(own_bell(r));
+        sys_bell_quiet(ring_own_bell(r));
     return ready;
 }
 
@@ -302,12 +229,12 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
     watch_partner(&r->watch, r->waits, r->descriptor);
     r->bell = BELL_UNKNOWN;
     for (;;) {
-        if (arm(r, bits))
+        if (ring_arm(r, bits))
             return 0;
         ready = wait_once(r, deadline);
         if (ready < 0)
             break;
-        if (is_there(r, bits)) {
+        if (ring_is_there(r, bits)) {
             r->checked = sys_ticks(); /* it has just been alive */
             break;
         }
@@ -321,7 +248,7 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
             break;
         }
     }
-    disarm(r);
+    ring_disarm(r);
     return ready < 0 ? -1 : 0;
 }
 
@@ -333,7 +260,7 @@ static int open_set(const struct ring *r, uint32_t bell_events)
     int set = sys_set_open();
     if (set < 0)
         return -1;
-    if (sys_set_add(set, own_bell(r)[0], bell_events) == 0)
+    if (sys_set_add(set, ring_own_bell(r)[0], bell_events) == 0)
         return set;
     sys_close(set);
     return -1;
@@ -357,11 +284,11 @@ static void make_loud(struct ring *r, unsigned bits)
 {
     bool news = r->starved || r->bell != BELL_LOUD;
     if ((bits & WANT_ROOM) == 0)
-        disarm(r);
-    else if (arm(r, WANT_ROOM))
+        ring_disarm(r);
+    else if (ring_arm(r, WANT_ROOM))
         news = true;
     if (news)
-        sys_bell_ring(own_bell(r));
+        sys_bell_ring(ring_own_bell(r));
     r->bell = BELL_LOUD;
 }
 
@@ -371,17 +298,17 @@ static bool is_settled(struct ring *r, unsigned bits)
     bool idle = r->settled_in == r->in_tail && r->settled_out == r->out_head;
     r->settled_in = r->in_tail;
     r->settled_out = r->out_head;
-    return r->bell == BELL_QUIET && !idle && atomic_load(want_of(r, r->end)) == bits;
+    return r->bell == BELL_QUIET && !idle && atomic_load(ring_want(r, r->end)) == bits;
 }
 
 static void make_quiet(struct ring *r, unsigned bits)
 {
-    disarm(r);
+    ring_disarm(r);
     if (r->watch.ticks)
         watch_quiet(&r->watch);
-    sys_bell_quiet(own_bell(r));
+    sys_bell_quiet(ring_own_bell(r));
     r->bell = BELL_QUIET;
-    if (arm(r, bits))
+    if (ring_arm(r, bits))
         make_loud(r, 0);
 }
 
@@ -449,7 +376,7 @@ struct transport *transport_ring(struct ends *ends, unsigned end)
     struct ring *r = sys_alloc(sizeof *r);
     if (r == NULL)
         return NULL;
-    *r = (struct ring){.base = {.ops = &ring_ops, .window = PIECE, .whole = PIECE},
+    *r = (struct ring){.base = {.ops = &ring_ops, .window = SHORT, .whole = WHOLE},
                        .ends = ends,
                        .page = ends->shared.page,
                        .end = end,
@@ -460,7 +387,7 @@ struct transport *transport_ring(struct ends *ends, unsigned end)
     watch_init(&r->watch, ends, end);
     take_positions(r);
     /* One call to wait instead of two. A bell that is a pipe must be emptied, so there it is poll. */
-    if (own_bell(r)[0] == own_bell(r)[1])
+    if (ring_own_bell(r)[0] == ring_own_bell(r)[1])
         r->waits = open_set(r, sys_set_in | sys_set_edge);
     return &r->base;
 }

@@ -27,7 +27,8 @@ ends:           shared self sys
 transport:
 transport_fd:   transport ready self sys
 watch:          ends shared self sys
-transport_ring: transport watch ends shared self sys
+ring:           transport watch ends shared self sys
+transport_ring: ring transport watch ends shared self sys
 channel:        transport frame queue ready sys api
 channel_input:  channel transport frame queue ready sys api
 channel_output: channel transport frame queue ready sys api
