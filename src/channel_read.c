@@ -193,37 +193,41 @@ static void keep_pieces(struct channel *c, const struct target *target)
     errno = saved;
 }
 
-static bool is_in_memory(struct channel *c)
+/*
+ * What is there, at the cost of no system call, or of one that reads, after a wait that nothing limits. It needs no
+ * errno: what goes wrong here goes wrong again on the long way.
+ */
+static ssize_t look(struct channel *c, const uint8_t **bytes)
 {
-    const uint8_t *bytes;
+    const struct transport *t = c->transport;
     bool end;
-    return c->transport->ops->peek(c->transport, 0, &bytes, &end) > 0;
-}
-
-/* A look costs no system call, or there is something in memory, after a wait that nothing limits. */
-static bool is_worth_a_look(struct channel *c)
-{
-    if (c->transport->whole > 0 || is_in_memory(c))
-        return true;
-    if (!c->transport->fills || c->read_ms >= 0 || c->interruptible)
-        return false;
-    return c->transport->ops->wait(c->transport, TRANSPORT_IN | TRANSPORT_FILL, -1) == 0 &&
-           is_in_memory(c);
+    ssize_t there = t->ops->peek(c->transport, t->whole > 0 ? FRAME_HEADER_MIN : 0, bytes, &end);
+    if (there != 0 || !t->fills || c->read_ms >= 0 || c->interruptible ||
+        t->ops->wait(c->transport, TRANSPORT_IN | TRANSPORT_FILL, -1) != 0)
+        return there;
+    return t->ops->peek(c->transport, 0, bytes, &end);
 }
 
 /*
- * A look before anything else finds what a busy pipe is full of. What it does not find, or not yet, it leaves to
+ * A look before anything else finds what a busy pipe is full of. What it does not find, or not all of it, it leaves to
  * the long way.
  */
 static bool is_at_hand(struct channel *c, struct target *target)
 {
+    const uint8_t *bytes;
     struct frame frame;
     if (c->in.queue.count > 0 || c->in.error != 0 || c->in.begun ||
-        events_for_reading(c) != TRANSPORT_IN || !is_worth_a_look(c))
+        events_for_reading(c) != TRANSPORT_IN)
         return false;
-    if (channel_next(c, &frame) <= 0 || c->in.begun || frame.bye || frame.size > target->size ||
-        read_short(c, &frame, target) <= 0)
+    ssize_t there = look(c, &bytes);
+    if (there < FRAME_HEADER_MIN ||
+        frame_parse(bytes, (size_t)there, c->max_message, &frame) != FRAME_WHOLE || frame.bye ||
+        frame.size > target->size || frame.size > (size_t)there - frame.header)
         return false;
+    if (frame.size > 0)
+        memcpy(target->buffer, bytes + frame.header, frame.size);
+    target->got = frame.size;
+    c->transport->ops->skip(c->transport, frame.header + frame.size);
     channel_settle(c, TRANSPORT_IN);
     return true;
 }

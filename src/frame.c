@@ -16,11 +16,18 @@ static uint64_t get_8(const uint8_t *bytes)
     return (uint64_t)get_4(bytes) << 32 | get_4(bytes + 4);
 }
 
-static size_t put_big_endian(uint8_t *bytes, uint64_t value, int count)
+static size_t put_4(uint8_t *bytes, uint32_t value)
 {
-    for (int i = 0; i < count; i++)
-        bytes[i] = (uint8_t)(value >> (8 * (count - 1 - i)));
-    return (size_t)count;
+    bytes[0] = (uint8_t)(value >> 24);
+    bytes[1] = (uint8_t)(value >> 16);
+    bytes[2] = (uint8_t)(value >> 8);
+    bytes[3] = (uint8_t)value;
+    return 4;
+}
+
+static size_t put_8(uint8_t *bytes, uint64_t value)
+{
+    return put_4(bytes, (uint32_t)(value >> 32)) + put_4(bytes + 4, (uint32_t)value);
 }
 
 static enum frame_status need(struct frame *frame, size_t bytes)
@@ -68,11 +75,9 @@ enum frame_status frame_parse(const uint8_t *bytes, size_t size, size_t max, str
 
 size_t frame_header(uint8_t header[FRAME_HEADER_MAX], size_t size, bool bye)
 {
-    size_t at = 0;
-    if (bye)
-        at += put_big_endian(header, MARK_BYE, 4);
+    size_t at = bye ? put_4(header, MARK_BYE) : 0;
     if (size <= LENGTH_MAX)
-        return at + put_big_endian(header + at, size, 4);
-    at += put_big_endian(header + at, MARK_LONG, 4);
-    return at + put_big_endian(header + at, size, 8);
+        return at + put_4(header + at, (uint32_t)size);
+    at += put_4(header + at, MARK_LONG);
+    return at + put_8(header + at, size);
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define FRAME_HEADER_MIN 4  /* of a message */
 #define FRAME_HEADER_MAX 16 /* goodbye prefix, mark of a long frame, 8-byte length */
 
 #define FRAME_BYE      "BYE" /* how the payload of a goodbye begins; its text follows */

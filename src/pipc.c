@@ -45,11 +45,10 @@ static bool are_valid(const pipc_options_t *options)
 
 static struct channel *channel_of(pipc_t *pipe)
 {
-    if (pipe == NULL) {
-        errno = EINVAL;
-        return NULL;
-    }
-    return pipe->anonymous == NULL ? pipe->channel : anonymous_channel(pipe->anonymous);
+    if (pipe != NULL)
+        return pipe->channel != NULL ? pipe->channel : anonymous_channel(pipe->anonymous);
+    errno = EINVAL;
+    return NULL;
 }
 
 /* For calls that take no end. */
@@ -258,7 +257,10 @@ ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count)
 ssize_t pipc_write(pipc_t *pipe, const void *data, size_t size)
 {
     struct iovec part = {(void *)(uintptr_t)data, size};
-    return pipc_writev(pipe, &part, 1);
+    if (data == NULL && size > 0)
+        return invalid();
+    struct channel *channel = channel_of(pipe);
+    return channel == NULL ? -1 : channel_write(channel, &part, 1);
 }
 
 ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, size_t count)
