@@ -48,8 +48,8 @@ int ring_see_tail(struct ring *r)
  * for ever shorter when that is in vain, as on one core. Messages that come one by one see nothing of this.
  */
 #define LITTLE         (RING / 16)
-#define HEAD_START     40 /* in pauses: about a microsecond */
-#define PATIENCE_LEAST 8  /* likewise */
+#define HEAD_START     2500 /* ticks: about a microsecond */
+#define PATIENCE_LEAST 8    /* looks, of some 20 nanoseconds */
 #define PATIENCE_MOST  256
 
 static bool comes_soon(struct ring *r)
@@ -80,8 +80,7 @@ int ring_look_for_bytes(struct ring *r, bool amid)
     r->streak++;
     if (r->streak <= 2 || r->in_head - before >= LITTLE)
         return 0;
-    for (int i = 0; i < HEAD_START; i++)
-        sys_relax();
+    sys_relax_for(HEAD_START);
     return ring_see_head(r);
 }
 

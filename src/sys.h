@@ -44,6 +44,12 @@ static inline void sys_relax(void)
     __asm__ volatile("isb" ::: "memory");
 #endif
 }
+static inline void sys_relax_for(int64_t ticks)
+{
+    int64_t begin = sys_ticks();
+    while ((uint64_t)(sys_ticks() - begin) < (uint64_t)ticks)
+        sys_relax();
+}
 void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
 
 /*

@@ -22,6 +22,22 @@
 /* Larger messages go straight to their place: from there on a second copy costs more than a second read. */
 #define WINDOW 16384
 
+/*
+ * Who reads each small message as soon as it is written makes the writer wake it for each, and both do hardly
+ * anything else. So one who has read little, several times in a row, gives the writer a head start before it
+ * reads again (16 B one way through a FIFO: 1.0 to 1.5 million a second), as long as that brings more than it had brought without.
+ */
+#define LITTLE     2048
+#define STREAK     3
+#define HEAD_START 8000 /* ticks: some microseconds */
+#define PROBATION  64   /* reads, until it is tried again */
+
+struct pace {
+    int streak;        /* reads in a row that brought little; below 0: probation */
+    size_t brought;    /* by the last read without a head start */
+    atomic_bool wrote; /* since the last read: what comes now may be an answer */
+};
+
 struct fd_transport {
     struct transport base;
     int in, out;
@@ -32,6 +48,7 @@ struct fd_transport {
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
     bool flows; /* the last read filled the buffer, or nearly: more will be there */
+    struct pace pace;
     bool at_end;
     int failed; /* what a waiting read met; for the next look */
     struct ready ready;
@@ -184,6 +201,7 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         return -1;
     }
     keep_output_nonblocking(t);
+    atomic_store_explicit(&t->pace.wrote, true, memory_order_relaxed);
     return sys_writev(t->out, t->out_kind, parts, count);
 }
 
@@ -211,11 +229,35 @@ static int fd_shutdown(struct transport *transport)
 
 /* ---- waiting ---- */
 
+static void give_head_start(struct pace *pace)
+{
+    bool wrote = atomic_load_explicit(&pace->wrote, memory_order_relaxed);
+    if (wrote)
+        atomic_store_explicit(&pace->wrote, false, memory_order_relaxed);
+    if (wrote && pace->streak > 0)
+        pace->streak = 0;
+    if (pace->streak == STREAK)
+        sys_relax_for(HEAD_START);
+}
+
+static void note_pace(struct pace *pace, size_t got)
+{
+    if (pace->streak < STREAK) {
+        pace->streak = got < LITTLE ? pace->streak + 1 : 0;
+        pace->brought = got;
+    } else if (got <= pace->brought) {
+        pace->streak = -PROBATION;
+    } else if (got >= LITTLE) {
+        pace->streak = 0;
+    }
+}
+
 /* One blocking read is all that an unlimited wait for input costs. */
 static int fill_and_wait(struct fd_transport *t)
 {
     if (t->failed != 0 || t->at_end)
         return 0; /* there is nothing to wait for, and another read would hide it */
+    give_head_start(&t->pace);
     ssize_t got = sys_read_wait(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
     if (got < 0 && errno == EINTR)
         return -1;
@@ -223,6 +265,7 @@ static int fill_and_wait(struct fd_transport *t)
         t->failed = errno;
     t->at_end = got == 0;
     note_read(t, got > 0 ? (size_t)got : 0);
+    note_pace(&t->pace, got > 0 ? (size_t)got : 0);
     return 0;
 }
 
