@@ -48,9 +48,9 @@ static ssize_t read_pipe(int fd, void *buffer, size_t size)
         while (got < 0 && errno == EINTR);
         if (got >= 0 || !is_refusal(errno))
             return got;
-        atomic_store_explicit(&no_nowait_read, true, memory_order_relaxed);
         if (sys_nonblock(fd, true) < 0)
-            return -1;
+            return -1; /* it would block from now on: so it is asked again */
+        atomic_store_explicit(&no_nowait_read, true, memory_order_relaxed);
     }
     return read_once(fd, buffer, size);
 }
@@ -166,9 +166,9 @@ static ssize_t write_pipe(int fd, const struct iovec *parts, int count)
         ssize_t sent = write_with(fd, parts, count, RWF_NOSIGNAL | RWF_NOWAIT);
         if (sent >= 0 || !is_refusal(errno))
             return sent;
-        atomic_store_explicit(&no_nosignal_write, true, memory_order_relaxed);
         if (sys_nonblock(fd, true) < 0)
             return -1;
+        atomic_store_explicit(&no_nosignal_write, true, memory_order_relaxed);
     }
     return write_masked(fd, parts, count);
 }

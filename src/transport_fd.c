@@ -61,22 +61,26 @@ static struct fd_transport *fd_of(struct transport *transport)
 
 /*
  * A filter may come to refuse, later, what the kernel took when this was opened (seccomp, set up after
- * the start). Then O_NONBLOCK it is.
+ * the start). Then O_NONBLOCK it is; and where that is refused as well, an error rather than a call that blocks.
  */
-static void keep_input_nonblocking(struct fd_transport *t)
+static int keep_input_nonblocking(struct fd_transport *t)
 {
     if (!t->base.fills || sys_reads_at_once(t->in_kind))
-        return;
+        return 0;
+    if (sys_nonblock(t->in, true) < 0)
+        return -1;
     t->base.fills = false;
-    sys_nonblock(t->in, true);
+    return 0;
 }
 
-static void keep_output_nonblocking(struct fd_transport *t)
+static int keep_output_nonblocking(struct fd_transport *t)
 {
     if (!t->out_blocks || sys_writes_at_once(t->out_kind))
-        return;
+        return 0;
+    if (sys_nonblock(t->out, true) < 0)
+        return -1;
     t->out_blocks = false;
-    sys_nonblock(t->out, true);
+    return 0;
 }
 
 /* ---- input ---- */
@@ -135,7 +139,8 @@ static int ebb(struct fd_transport *t, int error)
 
 static int fill(struct fd_transport *t, size_t want)
 {
-    keep_input_nonblocking(t);
+    if (keep_input_nonblocking(t) != 0)
+        return -1;
     while (t->end - t->begin < want && !t->at_end) {
         if (t->failed != 0) {
             errno = t->failed;
@@ -185,7 +190,8 @@ static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
         errno = t->failed;
         return -1;
     }
-    keep_input_nonblocking(t);
+    if (keep_input_nonblocking(t) != 0)
+        return -1;
     ssize_t got = sys_read(t->in, t->in_kind, buffer, size);
     t->at_end = got == 0;
     return got;
@@ -200,7 +206,8 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         errno = EPIPE;
         return -1;
     }
-    keep_output_nonblocking(t);
+    if (keep_output_nonblocking(t) != 0)
+        return -1;
     atomic_store_explicit(&t->pace.wrote, true, memory_order_relaxed);
     return sys_writev(t->out, t->out_kind, parts, count);
 }

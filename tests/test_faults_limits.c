@@ -308,6 +308,39 @@ TEST_OF_KIND(calls_that_are_refused_later_do_not_make_others_block)
     }
 }
 
+static void expect_no_waiting(pipc_t *pipe)
+{
+    pipc_msg_t message;
+    for (int i = 0; i < 3; i++) {
+        while (pipc_read_msg(pipe, &message) == 0)
+            pipc_msg_free(&message);
+        assert_true(errno == EAGAIN || errno == EPERM);
+        while (pipc_write(pipe, "x", 1) >= 0)
+            continue;
+        assert_true(errno == EAGAIN || errno == EPERM);
+    }
+}
+
+/* The same, and O_NONBLOCK is refused too: the calls fail rather than wait for what they must not wait for. */
+TEST_OF_KIND(a_call_that_cannot_be_kept_from_blocking_fails)
+{
+    static const enum sys_double_call calls[] = {CALL_preadv2, CALL_pwritev2};
+    for (size_t i = 0; i < 2; i++) {
+        pipc_t *end[2];
+        sys_double_reset();
+        assert_int_equal(scenario_try_open(kind, end), 0);
+        for (int e = 0; e < 2; e++)
+            assert_int_equal(pipc_set_timeout(end[e], 0, 0), 0);
+        sys_double_fail(calls[i], 1, SYS_DOUBLE_FOR_GOOD, ENOSYS);
+        sys_double_fail(CALL_fcntl, 1, SYS_DOUBLE_FOR_GOOD, EPERM);
+        sys_double_arm();
+        expect_no_waiting(end[0]);
+        expect_no_waiting(end[1]); /* which need not be refused itself to know */
+        sys_double_disarm();
+        close_both(kind, end);
+    }
+}
+
 TEST_OF_KIND(without_epoll_asking_for_the_descriptor_says_so)
 {
     pipc_t *end[2];
@@ -331,4 +364,5 @@ HARNESS_MAIN("faults at limits", EACH_SCENARIO(descriptors_over_1024_work, 20000
              EACH_SCENARIO(all_newer_calls_may_be_refused, 20000),
              EACH_OF(calls_that_are_refused_later_do_not_make_others_block, scenario_kinds + 1,
                      5000),
+             EACH_OF(a_call_that_cannot_be_kept_from_blocking_fails, scenario_kinds + 1, 5000),
              EACH_SCENARIO(without_epoll_asking_for_the_descriptor_says_so, 20000))
