@@ -199,19 +199,36 @@ static size_t write_group(struct channel *c, struct group *group, const struct i
     return went;
 }
 
-/* Streams alone gain by it: where a message goes whole or not at all, a group would have to as well. */
+/*
+ * Where a write goes whole or not at all, so does a group. If it does not, its first message is sent by itself: a
+ * batch must not wait for more room than it needs.
+ */
+static bool write_whole_group(struct channel *c, struct group *group, const struct iovec *messages,
+                              size_t count)
+{
+    struct iovec part = {group->bytes, group->size};
+    if (channel_check_alive(c, 0) != 0 || c->out.begin != c->out.end ||
+        c->transport->ops->writev(c->transport, &part, 1) < 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        count_written(c, messages[i].iov_len);
+    return true;
+}
+
 static size_t write_some(struct channel *c, const struct iovec *messages, size_t count,
                          bool *stopped, const struct channel_wait *wait)
 {
     struct group group;
-    size_t n = c->transport->whole == 0 ? collect(c, messages, count, &group) : 0;
-    if (n < 2) {
-        *stopped = write_one(c, messages, 1, wait) < 0;
-        return *stopped ? 0 : 1;
+    size_t n = collect(c, messages, count, &group);
+    if (n >= 2 && c->transport->whole == 0) {
+        size_t went = write_group(c, &group, messages, n, wait);
+        *stopped = went < n;
+        return went;
     }
-    size_t went = write_group(c, &group, messages, n, wait);
-    *stopped = went < n;
-    return went;
+    if (n >= 2 && write_whole_group(c, &group, messages, n))
+        return n;
+    *stopped = write_one(c, messages, 1, wait) < 0;
+    return *stopped ? 0 : 1;
 }
 
 ssize_t channel_write_batch(struct channel *c, const struct iovec *messages, size_t count)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches, whose small messages share a write on streams: whatever the kernel takes of it, each message
+ * Batches, whose small messages share a write: whatever the kernel takes of it, each message
  * arrives once, in order, and the count of those that went is right.
  */
 #include "peers.h"
