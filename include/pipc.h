@@ -55,7 +55,8 @@
  *    call (pipc_set_timeout, say) before it forks is missed from the start.
  *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
  *  - A write with a limited time-out, or ended by a signal with PIPC_INTERRUPTIBLE, may succeed while
- *    the handle still holds bytes. They move only while the program polls and calls. pipc_close tears them: pipc_flush or pipc_disconnect first.
+ *    the handle still holds bytes. They move only while the program polls and calls. pipc_close
+ *    tears them: pipc_flush or pipc_disconnect first.
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
  *  - A handle is for one thread at a time; on pipc_open, one thread for each side.
@@ -109,8 +110,9 @@
  * except pipc_close, pipc_stats, pipc_peer and pipc_bye_text. The holder of an end is one thread of
  * one process; after fork the child is someone new.
  *
- *   - Only pipc_disconnect frees an end, and not after pipc_shutdown, which is for good. The next user takes it: the side that left, if its former
- *     end is still free, or a newcomer (who prefers an end that nobody has held yet).
+ *   - Only pipc_disconnect frees an end, and not after pipc_shutdown, which is for good. The next
+ *     user takes it: the side that left, if its former end is still free, or a newcomer (who
+ *     prefers an end that nobody has held yet).
  *   - The side that stays reads what was sent, then the goodbye. From then on its reads wait for
  *     the next partner, and what it writes waits in the pipe for that partner. Messages that the
  *     leaver had already taken into its memory stay with it.
@@ -218,9 +220,9 @@
  *
  * A write with time-out -1 returns when the whole message is in the kernel or in the shared memory.
  * With another time-out, or with PIPC_INTERRUPTIBLE, a call that has to end when a part of its message
- * has gone succeeds: the message is accepted, and the handle holds the rest in memory that it set aside before (else ENOMEM, and nothing was sent) and
- * pushes it on in every later call. What is held goes out before anything newer. pipc_stats tells
- * how much is held; pipc_flush waits for it.
+ * has gone succeeds: the message is accepted, and the handle holds the rest in memory that it set
+ * aside before (else ENOMEM, and nothing was sent) and pushes it on in every later call. What is
+ * held goes out before anything newer. pipc_stats tells how much is held; pipc_flush waits for it.
  *
  * Signals do not end a wait: it goes on with what is left of its time. With PIPC_INTERRUPTIBLE a
  * caught signal ends it with EINTR, if nothing had been done by then. The clock is the monotonic one.
@@ -258,8 +260,8 @@
  * Two handles never share a lock, so different handles are independent. One handle is for one
  * thread at a time; a pipc_open handle for one thread a side, both at once if they like. With
  * PIPC_DUPLEX one thread may call the reading functions (and pipc_pending) while another calls the
- * writing ones (and pipc_flush, pipc_shutdown, pipc_disconnect); a write that waits then takes nothing in, since the reader does. pipc_open ignores PIPC_DUPLEX:
- * its sides are single threads.
+ * writing ones (and pipc_flush, pipc_shutdown, pipc_disconnect); a write that waits then takes
+ * nothing in, since the reader does. pipc_open ignores PIPC_DUPLEX: its sides are single threads.
  *
  *
  * 9 FORK AND EXEC
@@ -267,8 +269,8 @@
  * After fork, made while no other thread is inside a call on the handle, either process may go on
  * with it and the other closes it; on pipc_open both go on. Closing in one process disturbs neither
  * the handle nor its descriptor in the other. If both go on with one pair or adopted handle, messages
- * are mixed up, and so is the descriptor, which they share: don't. The child of a program with threads may use the library at
- * once. A child of vfork must not.
+ * are mixed up, and so is the descriptor, which they share: don't. The child of a program with
+ * threads may use the library at once. A child of vfork must not.
  *
  * No descriptor that the library makes survives exec. Those given to pipc_open_fds keep the
  * close-on-exec flag that they have.
@@ -575,7 +577,8 @@ PIPC_API ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count)
  *
  * Returns how many were sent or accepted, from the first on: fewer than count when the time-out
  * passed or something failed after that many; a repetition of the rest says what. 0 only when count
- * is 0. -1, and none was sent: as pipc_write; EINVAL for a bad element, wherever it stands. Blocks up to the write time-out, for all of them together.
+ * is 0. -1, and none was sent: as pipc_write; EINVAL for a bad element, wherever it stands. Blocks
+ * up to the write time-out, for all of them together.
  */
 PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, size_t count);
 

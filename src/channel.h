@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One connection: frames over a transport, a queue of messages in memory, output that a write could
- * not get rid of, deadlines, back-pressure, and what a direction is dead of. All public calls end here. channel.c
- * has what both directions share, channel_input.c turns bytes into messages and channel_output.c messages into
- * bytes, channel_read.c and channel_write.c have the calls.
+ * not get rid of, deadlines, back-pressure, and what a direction is dead of. All public calls end
+ * here. channel.c has what both directions share, channel_input.c turns bytes into messages and
+ * channel_output.c messages into bytes, channel_read.c and channel_write.c have the calls.
  */
 #ifndef PIPC_CHANNEL_H
 #define PIPC_CHANNEL_H
@@ -92,8 +92,9 @@ struct channel_wait {
 struct channel_wait channel_wait_start(int ms);
 
 /*
- * The goodbye in its steps, for an end that is left to a successor: check and push out what is held; complete a
- * message that has begun to come, into the queue; send. With a wait of 0 ms nothing blocks.
+ * The goodbye in its steps, for an end that is left to a successor: check and push out what is
+ * held; complete a message that has begun to come, into the queue; send. With a wait of 0 ms
+ * nothing blocks.
  */
 int channel_prepare_goodbye(struct channel *channel, const char *text,
                             const struct channel_wait *wait);
@@ -156,8 +157,9 @@ void channel_end_output(struct channel *channel);
 /* EPIPE and what else writing is dead of; EMSGSIZE for a message of that size. */
 int channel_check_alive(struct channel *channel, size_t size);
 /*
- * Until all is gone: 0. -1: the call cannot go on; then comes channel_stop. Memory for the `largest` message in it,
- * with its header, has been reserved, in case it ends when one is half gone.
+ * Until all is gone: 0. -1: the call cannot go on; then comes channel_stop. Memory for the
+ * `largest` message in it, with its header, has been reserved, in case it ends when one is half
+ * gone.
  */
 int channel_send(struct channel *channel, struct channel_outgoing *outgoing, size_t largest,
                  const struct channel_wait *wait);

@@ -178,7 +178,10 @@ static int hold(struct channel *c, const struct channel_outgoing *o)
     return 0;
 }
 
-/* Wait for room; meanwhile take in what the other side writes, or two that write at once would wait for ever. */
+/*
+ * Wait for room; meanwhile take in what the other side writes, or two that write at once would wait
+ * for ever.
+ */
 int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
 {
     unsigned events = TRANSPORT_OUT;

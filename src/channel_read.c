@@ -194,8 +194,8 @@ static void keep_pieces(struct channel *c, const struct target *target)
 }
 
 /*
- * What is there, at the cost of no system call, or of one that reads, after a wait that nothing limits. It needs no
- * errno: what goes wrong here goes wrong again on the long way.
+ * What is there, at the cost of no system call, or of one that reads, after a wait that nothing
+ * limits. It needs no errno: what goes wrong here goes wrong again on the long way.
  */
 static ssize_t look(struct channel *c, const uint8_t **bytes)
 {
@@ -209,8 +209,8 @@ static ssize_t look(struct channel *c, const uint8_t **bytes)
 }
 
 /*
- * A look before anything else finds what a busy pipe is full of. What it does not find, or not all of it, it leaves to
- * the long way.
+ * A look before anything else finds what a busy pipe is full of. What it does not find, or not all
+ * of it, it leaves to the long way.
  */
 static bool is_at_hand(struct channel *c, struct target *target)
 {

@@ -85,9 +85,9 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
 }
 
 /*
- * Most messages are small, nothing is in their way, and they go at once: 330 instructions instead of the 600 of
- * the long way, and a small message costs little else. One that may be left half gone needs memory in reserve, and takes
- * the long way; so does one that does not go.
+ * Most messages are small, nothing is in their way, and they go at once: 330 instructions instead
+ * of the 600 of the long way, and a small message costs little else. One that may be left half gone
+ * needs memory in reserve, and takes the long way; so does one that does not go.
  */
 static bool is_simple(const struct channel *c, size_t size)
 {
@@ -139,7 +139,10 @@ ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
 
 /* ---- batches ---- */
 
-/* A message that may share a write with others: up to this size copying it costs less than a write of its own. */
+/*
+ * A message that may share a write with others: up to this size copying it costs less than a write
+ * of its own.
+ */
 static bool is_grouped(const struct channel *c, const struct iovec *message, size_t room)
 {
     return message->iov_len <= GROUPED_MAX && message->iov_len <= c->max_message &&
@@ -163,7 +166,10 @@ static size_t collect(const struct channel *c, const struct iovec *messages, siz
     return n;
 }
 
-/* How many messages of the group went, when `left` of its bytes did not; of one that began the rest is held. */
+/*
+ * How many messages of the group went, when `left` of its bytes did not; of one that began the rest
+ * is held.
+ */
 static size_t stop_group(struct channel *c, struct group *group, size_t left,
                          const struct iovec *messages)
 {
@@ -200,8 +206,8 @@ static size_t write_group(struct channel *c, struct group *group, const struct i
 }
 
 /*
- * Where a write goes whole or not at all, so does a group. If it does not, its first message is sent by itself: a
- * batch must not wait for more room than it needs.
+ * Where a write goes whole or not at all, so does a group. If it does not, its first message is
+ * sent by itself: a batch must not wait for more room than it needs.
  */
 static bool write_whole_group(struct channel *c, struct group *group, const struct iovec *messages,
                               size_t count)

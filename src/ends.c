@@ -4,8 +4,8 @@
  * byte of the shared memory's file: the kernel drops it when the process dies or execs, fork does not hand it
  * on, and nobody can forge it. So an end is alive when its state says held and its lock is there. To
  * take an end: lock, then state; to leave it: state, then unlock. A state that says held without a
- * lock, and still says so afterwards, belongs to a dead process. Threads of one process share its locks; their ends are
- * watched by a hook that runs when the thread ends.
+ * lock, and still says so afterwards, belongs to a dead process. Threads of one process share its
+ * locks; their ends are watched by a hook that runs when the thread ends.
  */
 #include "ends.h"
 

@@ -26,8 +26,9 @@
  *   - A private directory that never got the name: fifo_home_sweep.
  * A process that is stopped rather than dead holds up nobody but its partner.
  *
- * The event that a waiter polls for is a byte on a FIFO of its own, since neither the opening of a FIFO nor the
- * first writer is an event; and the two FIFOs that stay carry nothing but the program's bytes.
+ * The event that a waiter polls for is a byte on a FIFO of its own, since neither the opening of a
+ * FIFO nor the first writer is an event; and the two FIFOs that stay carry nothing but the
+ * program's bytes.
  */
 #include "fifo.h"
 

@@ -25,8 +25,9 @@ struct frame {
 };
 
 /*
- * Read the header of the frame that starts at `bytes`, of which `size` have arrived. A message over `max` bytes is
- * FRAME_BAD (a goodbye may have its three bytes more), and so is anything that is no frame.
+ * Read the header of the frame that starts at `bytes`, of which `size` have arrived. A message over
+ * `max` bytes is FRAME_BAD (a goodbye may have its three bytes more), and so is anything that is no
+ * frame.
  */
 enum frame_status frame_parse(const uint8_t *bytes, size_t size, size_t max, struct frame *frame);
 

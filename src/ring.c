@@ -41,11 +41,12 @@ int ring_see_tail(struct ring *r)
 
 /* ---- the reader's pace ----
  *
- * A reader that keeps up with the writer takes each cache line from under its hands, and both lose: so one
- * that finds little, look after look, gives the writer a head start (measured, on two cores: 14 to 18 million
- * messages of 16 bytes a second, 1.8 to 7 million of 1 KiB). One that finds nothing while the writer is at it looks on for
- * a few microseconds at most, since to sleep and be woken takes longer (messages of 1 MiB: 4 to 17 GB/s), and
- * for ever shorter when that is in vain, as on one core. Messages that come one by one see nothing of this.
+ * A reader that keeps up with the writer takes each cache line from under its hands, and both lose.
+ * So one that finds little, look after look, gives the writer a head start (measured on two cores:
+ * 14 to 18 million messages of 16 bytes a second, 1.8 to 7 million of 1 KiB). One that finds nothing
+ * although the writer is at it goes on looking for a few microseconds, since to sleep and be woken
+ * takes longer (messages of 1 MiB: 4 to 17 GB/s); where that was in vain, as on one core, it looks
+ * half as long the next time. Who has just written, and waits for an answer, does neither.
  */
 #define LITTLE         (RING / 16)
 #define HEAD_START     2500 /* ticks: about a microsecond */

@@ -23,7 +23,10 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_error;
 
-/* Next to the thread pointer: a call for each access, otherwise. (musl lets no dlopen have such variables.) */
+/*
+ * Next to the thread pointer: a call for each access, otherwise. (musl lets no dlopen have such
+ * variables.)
+ */
 #ifdef __GLIBC__
 __attribute__((tls_model("initial-exec")))
 #endif

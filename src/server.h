@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A listening socket that hands out connections which have shown the key, if there is one. Handshakes
- * go on beside one another, within a bounded number, and move on while the program calls; one descriptor says when
- * that is worth while. Knows nothing of what flows through the connections.
+ * go on beside one another, within a bounded number, and move on while the program calls; one
+ * descriptor says when that is worth while. Knows nothing of what flows through the connections.
  */
 #ifndef PIPC_SERVER_H
 #define PIPC_SERVER_H

@@ -269,7 +269,10 @@ int sys_memory_open(size_t size)
         sys_close(fd);
         return -1;
     }
-    /* Whoever else has the descriptor must not be able to take pages away; where sealing is refused it still works. */
+    /*
+     * Whoever else has the descriptor must not be able to take pages away; where sealing is refused
+     * it still works.
+     */
     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     return fd;
 }

@@ -24,8 +24,8 @@ void sys_free(void *memory);
 /* The monotonic clock, in nanoseconds: never jumps with the time of day. */
 int64_t sys_now(void);
 /*
- * The same for what is measured in microseconds, and too often for a clock of 30 nanoseconds a look: a counter
- * that runs on at some 1 to 5 a nanosecond. Where there is none it is the clock.
+ * The same for what is measured in microseconds, and too often for a clock of 30 nanoseconds a
+ * look: a counter that runs on at some 1 to 5 a nanosecond. Where there is none it is the clock.
  */
 static inline int64_t sys_ticks(void)
 {
@@ -74,7 +74,10 @@ int sys_peer_address(int fd, char *text, size_t size); /* "host:port"; ENOTCONN 
 ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size);
 /* read(2) on a descriptor without O_NONBLOCK: waits for the first byte. EINTR is told. */
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size);
-/* Is reading, or writing, non-blocking without O_NONBLOCK? Pipes are asked once in the life of the process. */
+/*
+ * Is reading, or writing, non-blocking without O_NONBLOCK? Pipes are asked once in the life of the
+ * process.
+ */
 bool sys_reads_at_once(enum sys_kind kind);
 bool sys_writes_at_once(enum sys_kind kind);
 /* A pipe or a FIFO, by the device of its inode. */

@@ -65,7 +65,10 @@ int sys_file_open_directory(int directory, const char *name)
 #define O_NOATIME 0
 #endif
 
-/* Who reads a FIFO can spare the kernel its time stamps: 3 of 100 parts of a round trip. Not everywhere, and not for other users' files. */
+/*
+ * Who reads a FIFO can spare the kernel its time stamps: 3 of 100 parts of a round trip. Not
+ * everywhere, and not for other users' files.
+ */
 int sys_file_open_fifo(int directory, const char *name, bool writing)
 {
     const int flags = O_NONBLOCK | O_NOCTTY;

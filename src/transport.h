@@ -18,8 +18,8 @@
 #include <sys/uio.h>
 
 /*
- * What `wait` waits for. FILL goes with IN alone and without a deadline: what comes may be taken into the window
- * at once, which saves a system call where `fills` is set.
+ * What `wait` waits for. FILL goes with IN alone and without a deadline: what comes may be taken
+ * into the window at once, which saves a system call where `fills` is set.
  */
 enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2, TRANSPORT_FILL = 4 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two descriptors, or one for both ways: pipes, FIFOs, sockets, terminals, files. Reads ahead into a buffer of
- * its own, so that many short messages cost one system call. Knows nothing of frames.
+ * Two descriptors, or one for both ways: pipes, FIFOs, sockets, terminals, files. Reads ahead into
+ * a buffer of its own, so that many short messages cost one system call. Knows nothing of frames.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,8 @@
 /*
  * Who reads each small message as soon as it is written makes the writer wake it for each, and both do hardly
  * anything else. So one who has read little, several times in a row, gives the writer a head start before it
- * reads again (16 B one way through a FIFO: 1.0 to 1.5 million a second), as long as that brings more than it had brought without.
+ * reads again (16 B one way through a FIFO: 1.0 to 1.5 million a second), as long as that brings
+ * more than it had brought without.
  */
 #define LITTLE     2048
 #define STREAK     3
@@ -61,7 +62,8 @@ static struct fd_transport *fd_of(struct transport *transport)
 
 /*
  * A filter may come to refuse, later, what the kernel took when this was opened (seccomp, set up after
- * the start). Then O_NONBLOCK it is; and where that is refused as well, an error rather than a call that blocks.
+ * the start). Then O_NONBLOCK it is; and where that is refused as well, an error rather than a call
+ * that blocks.
  */
 static int keep_input_nonblocking(struct fd_transport *t)
 {

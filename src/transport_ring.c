@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One end of an anonymous pipe as a transport: bytes in and out of the rings, and the partner's life. A writer publishes short
- * frames whole, long ones piece by piece.
+ * One end of an anonymous pipe as a transport: bytes into and out of the rings, and the partner's
+ * life.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,13 +10,13 @@
 #include "ring.h"
 #include "sys.h"
 
-#define WHOLE (RING / 4)  /* a frame up to this size is written at once, or not at all */
+#define WHOLE (RING / 4)  /* a frame up to this size is written by one call, or not at all */
 #define SHORT (RING / 16) /* one over this size is read as it comes */
-#define PIECE (RING / 32) /* and comes in such pieces, so that both sides work at the same time */
+#define PIECE (RING / 32) /* what is larger is published bit by bit: both sides work at once */
 /*
- * Ticks: some microseconds. A partner that died is seen by its watch or by the hook of its thread; what they miss (exec, a
- * foreign pid namespace) by its lock, at each tick of a wait, and before a write. A look costs half a microsecond,
- * so a writer at full speed spares it that long.
+ * Ticks: some microseconds. A partner that died is seen by its watch or by the hook of its thread;
+ * what they miss (exec, a foreign pid namespace) by its lock, at each tick of a wait, and before a
+ * write. A look costs half a microsecond, so a writer at full speed spares it that long.
  */
 #define CHECK_INTERVAL 20000
 

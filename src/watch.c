@@ -41,7 +41,10 @@ static int open_process(const struct watch *watch, pid_t pid)
     return -1;
 }
 
-/* A timer in the set costs nothing while it runs; a time-out of each wait would. It stops until it is read. */
+/*
+ * A timer in the set costs nothing while it runs; a time-out of each wait would. It stops until it
+ * is read.
+ */
 static void need_ticker(struct watch *watch, int waits)
 {
     if (watch->ticker >= 0)
