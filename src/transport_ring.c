@@ -156,13 +156,23 @@ static void copy_out(struct ring *r, struct source *from, size_t size)
     }
 }
 
-static void publish(struct ring *r, struct source *from, size_t size)
+static void publish(struct ring *r, size_t size)
 {
-    copy_out(r, from, size);
     r->out_head += size;
     atomic_store_explicit(&r->page->ring[r->end].head, r->out_head, memory_order_release);
     ring_wake(r, WANT_BYTES);
     r->streak = 0; /* what comes now may be an answer */
+}
+
+static void write_pieces(struct ring *r, const struct iovec *parts, size_t size)
+{
+    struct source from = {parts, 0};
+    while (size > 0) {
+        size_t piece = size < PIECE ? size : PIECE;
+        copy_out(r, &from, piece);
+        publish(r, piece);
+        size -= piece;
+    }
 }
 
 /* How many of `total` bytes may go now; 0: none. */
@@ -189,9 +199,12 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
         errno = EAGAIN;
         return -1;
     }
-    struct source from = {parts, 0};
-    for (size_t gone = 0; gone < size; gone += PIECE)
-        publish(r, &from, size - gone < PIECE ? size - gone : PIECE);
+    if (count == 1 && size <= PIECE) {
+        memcpy(r->out_data + (r->out_head & (RING - 1)), parts->iov_base, size);
+        publish(r, size);
+    } else {
+        write_pieces(r, parts, size);
+    }
     return (ssize_t)size;
 }
 
