@@ -29,6 +29,7 @@ struct ring {
     uint64_t in_tail, in_head;   /* own position; the partner's as last seen */
     uint64_t out_head, out_tail; /* likewise */
     bool broken;                 /* the partner's positions made no sense */
+    uint64_t found;              /* by the last look that found something */
     unsigned streak, patience;   /* see ring.c */
     int64_t checked;             /* in ticks, when the partner was last known to live */
 

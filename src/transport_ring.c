@@ -58,32 +58,45 @@ static bool is_input_over(struct ring *r, bool ask)
     return status == ENDS_SHUT || status == ENDS_DEAD || (ask && is_partner_gone(r));
 }
 
-/* Frames of more than a piece come in pieces, and what has come is worth the look for the rest. */
+/* A frame of more than a piece comes in pieces, but not in more of them than it has. */
 static int look_for(struct ring *r, size_t want)
 {
-    uint64_t before;
-    do {
+    uint64_t before = r->in_head - 1;
+    for (size_t got = 0; got <= want && before != r->in_head; got += PIECE) {
         before = r->in_head;
         if (ring_look_for_bytes(r, before != r->in_tail) != 0)
             return -1;
-    } while (r->in_head - r->in_tail < want && r->in_head != before);
+        if (r->in_head - r->in_tail >= want)
+            break;
+    }
     return 0;
+}
+
+/* Does no more come? What the partner wrote before its end comes first. */
+static int look_for_end(struct ring *r, bool ask, bool *end)
+{
+    *end = is_input_over(r, ask);
+    return *end ? ring_see_head(r) : 0;
+}
+
+static int look_until(struct ring *r, size_t want, bool *end)
+{
+    if (look_for(r, want) != 0)
+        return -1;
+    if (r->in_head - r->in_tail >= want)
+        return 0;
+    r->starved = true;
+    return look_for_end(r, true, end);
 }
 
 static ssize_t ring_peek(struct transport *transport, size_t want, const uint8_t **bytes, bool *end)
 {
     struct ring *r = ring_of(transport);
     *end = false;
-    if (r->in_head - r->in_tail < want || want == 0) {
-        if ((want == 0 ? ring_see_head(r) : look_for(r, want)) != 0)
-            return -1;
-        bool less = r->in_head - r->in_tail < want;
-        r->starved = r->starved || less;
-        *end = (want == 0 || less) && is_input_over(r, want > 0);
-        /* It may have written between our look and its end: what it wrote comes first. */
-        if (*end && ring_see_head(r) != 0)
-            return -1;
-    }
+    if (want == 0 && (ring_see_head(r) != 0 || look_for_end(r, false, end) != 0))
+        return -1;
+    if (r->in_head - r->in_tail < want && look_until(r, want, end) != 0)
+        return -1;
     *bytes = r->in_data + (r->in_tail & (RING - 1));
     return (ssize_t)(r->in_head - r->in_tail);
 }
@@ -105,21 +118,21 @@ static void ring_skip(struct transport *transport, size_t size)
 static ssize_t ring_read(struct transport *transport, void *buffer, size_t size)
 {
     struct ring *r = ring_of(transport);
-    const uint8_t *bytes;
     bool end = false;
     if (r->in_head == r->in_tail && ring_look_for_bytes(r, true) != 0)
         return -1;
-    ssize_t there = ring_peek(transport, 1, &bytes, &end);
-    if (there < 0)
+    r->starved = r->starved || r->in_head == r->in_tail;
+    if (r->in_head == r->in_tail && look_for_end(r, true, &end) != 0)
         return -1;
+    size_t there = (size_t)(r->in_head - r->in_tail);
     if (there == 0) {
         errno = EAGAIN;
         return end ? 0 : -1;
     }
-    size_t take = size < (size_t)there ? size : (size_t)there;
+    size_t take = size < there ? size : there;
     if (take > PIECE)
         take = PIECE;
-    memcpy(buffer, bytes, take);
+    memcpy(buffer, r->in_data + (r->in_tail & (RING - 1)), take);
     ring_skip(transport, take);
     return (ssize_t)take;
 }
