@@ -50,6 +50,8 @@
  *  - pipc_read returns 0 for an empty message, which is no end. Loops test >= 0.
  *  - On a pipc_open handle the first call is what takes an end. pipc_pending or pipc_fd called by a
  *    third party, "only to look", takes an end too, if one is free.
+ *  - After its own pipc_disconnect too, a thread's next call takes an end again, if only to set a
+ *    time-out. Who has left is missed no more: nobody is told that it closes, or dies.
  *  - A side that dies, or closes, before its first call never held an end, so nobody can miss it: the
  *    other side waits for a partner, for ever unless a time-out is set. A parent that makes its first
  *    call (pipc_set_timeout, say) before it forks is missed from the start.
@@ -577,8 +579,9 @@ PIPC_API ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count)
  *
  * Returns how many were sent or accepted, from the first on: fewer than count when the time-out
  * passed or something failed after that many; a repetition of the rest says what. 0 only when count
- * is 0. -1, and none was sent: as pipc_write; EINVAL for a bad element, wherever it stands. Blocks
- * up to the write time-out, for all of them together.
+ * is 0. -1, and none was sent: as pipc_write; EINVAL for an element with a size and no address,
+ * wherever it stands (one over max_message merely ends the batch). Blocks up to the write time-out,
+ * for all of them together.
  */
 PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, size_t count);
 
@@ -675,7 +678,8 @@ PIPC_API ssize_t pipc_flush(pipc_t *pipe);
 /*
  * pipc_shutdown - send no more messages from here; reading goes on.
  *
- * What is held is still pushed out by later calls. The other side reads all, then gets EPIPE.
+ * What is held is still pushed out by later calls. The other side reads all, then gets EPIPE: on a
+ * pair, FIFOs and adopted pipes once no process has a copy of this handle that can still write.
  * Writing here fails with EPIPE from now on, and so does pipc_disconnect. Twice is as once.
  *
  * Returns 0. -1: EINVAL (pipe is NULL), or no end could be taken (10).
@@ -780,7 +784,7 @@ PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
 /*
  * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never blocks.
  *
- * Who has not been accepted yet is turned away. After fork the process that goes on without the
+ * Who has not been accepted yet is turned away: its first read says ECONNRESET. After fork the process that goes on without the
  * server closes it as well, and disturbs nobody.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);

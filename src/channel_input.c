@@ -195,6 +195,8 @@ int channel_take(struct channel *c, const struct frame *frame, struct message **
     }
     bye->kind = PIPC_BYE;
     bye->data[bye->size] = '\0';
+    if (c->transport->one_partner)
+        c->in.error = EPIPE; /* the end itself may be long in coming: others may hold copies */
     return 1;
 }
 

@@ -27,6 +27,7 @@ struct transport {
     const struct transport_ops *ops;
     size_t window;     /* `peek` can show so many bytes at once */
     atomic_bool fills; /* cleared when the kernel changes its mind */
+    bool one_partner;  /* nobody comes after who said goodbye */
     size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
 };
 

@@ -374,10 +374,11 @@ static struct fd_transport *make(int read_fd, int write_fd)
     struct fd_transport *t = sys_alloc(sizeof *t);
     if (t == NULL)
         return NULL;
-    *t = (struct fd_transport){.base = {.ops = &fd_ops, .window = WINDOW, .whole = 0},
-                               .in = read_fd,
-                               .out = write_fd,
-                               .opener = self_process()};
+    *t = (struct fd_transport){
+        .base = {.ops = &fd_ops, .window = WINDOW, .one_partner = true, .whole = 0},
+        .in = read_fd,
+        .out = write_fd,
+        .opener = self_process()};
     ready_init(&t->ready, read_fd, write_fd);
     if (check_modes(t->in, t->out) == 0 && sys_kind(t->in, &t->in_kind) == 0 &&
         sys_kind(t->out, &t->out_kind) == 0)

@@ -328,19 +328,34 @@ static int replace_the_program(void *arg)
 {
     say(arg, "here");
     sleeper_wait(survivor);
-    atomic_store(&stage->died_ms, harness_now_ms());
     execl("/bin/sleep", "sleep", "60", (char *)NULL);
     return 1;
+}
+
+/* Only an exec closes the other side of this pipe. */
+static void *note_when_it_execs(void *fd)
+{
+    char byte;
+    assert_int_equal(read(*(int *)fd, &byte, 1), 0);
+    atomic_store(&stage->died_ms, harness_now_ms());
+    return NULL;
 }
 
 /* An exec closes the handle but ends nobody: the process lives on as another program. */
 static void see_an_exec(void (*notice)(pipc_t *pipe, int code))
 {
+    int until_exec[2];
+    pthread_t watcher;
     set_the_stage();
     pipc_t *pipe = open_anonymous();
+    assert_int_equal(pipe2(until_exec, O_CLOEXEC), 0);
     pid_t pid = harness_fork(replace_the_program, pipe);
+    close(until_exec[1]);
+    assert_int_equal(pthread_create(&watcher, NULL, note_when_it_execs, until_exec), 0);
     hear(pipe, "here");
     notice(pipe, EPIPE);
+    assert_int_equal(pthread_join(watcher, NULL), 0);
+    close(until_exec[0]);
     expect_a_quick_end(pipe, EPIPE);
     kill(pid, SIGKILL);
     assert_int_equal(harness_wait(pid), -SIGKILL);

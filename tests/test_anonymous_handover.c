@@ -164,8 +164,9 @@ enum { TURNS = 3000 };
 static void take_every_other_turn(pipc_t *pipe, int first)
 {
     for (int mine = first; mine < TURNS / harness_scale(); mine += 2) {
-        while (atomic_load(turn) != mine)
-            sched_yield();
+        for (int looks = 1; atomic_load(turn) != mine; looks++)
+            if (looks % 10000 == 0) /* who yields too often is put last by the scheduler */
+                nanosleep(&(struct timespec){0, 10000}, NULL);
         say_number(pipe, mine);
         leave(pipe, "your turn");
     }

@@ -249,6 +249,34 @@ TEST_OF_KIND(after_a_goodbye_reads_are_EPIPE)
     peers_close(&p);
 }
 
+static int keep_a_copy(void *gate)
+{
+    harness_gate_wait(gate);
+    return 0;
+}
+
+/* A third process that has copies keeps the end of a pipe from coming, but not that of the talk. */
+TEST_OF_KIND(after_a_goodbye_no_end_is_waited_for)
+{
+    struct peers p;
+    struct harness_gate gate;
+    char buffer[8];
+    harness_gate_init(&gate);
+    peers_open(&p, kind, NULL);
+    pid_t bystander = harness_fork(keep_a_copy, &gate);
+    assert_int_equal(peer_disconnect(&p.a, "gone"), 0);
+    expect_bye(&p.b, "gone");
+    peer_set_timeout(&p.b, 0, 0);
+    assert_errno(peer_read(&p.b, buffer, sizeof buffer), EPIPE);
+    assert_true(harness_readable(peer_fd(&p.b), 0));
+    send_text(&p.b, "still open");
+    expect_text(&p.a, "still open");
+    harness_gate_open(&gate);
+    assert_int_equal(harness_wait(bystander), 0);
+    harness_gate_close(&gate);
+    peers_close(&p);
+}
+
 TEST_OF_KIND(who_said_goodbye_can_write_no_more_and_reads_on)
 {
     struct peers p;
@@ -299,5 +327,6 @@ HARNESS_MAIN("goodbye", OVER_KINDS(a_goodbye_ends_a_read_with_ESHUTDOWN_and_leav
              OVER_KINDS(max_message_is_for_the_text_alone),
              OVER_KINDS(disconnect_first_pushes_out_what_is_held),
              OVER_TWO_HANDLE_KINDS(after_a_goodbye_reads_are_EPIPE),
+             OVER_TWO_HANDLE_KINDS(after_a_goodbye_no_end_is_waited_for),
              OVER_TWO_HANDLE_KINDS(who_said_goodbye_can_write_no_more_and_reads_on),
              OVER_TWO_HANDLE_KINDS(disconnect_does_not_wait_for_a_message_that_comes_in))

@@ -147,6 +147,19 @@ TEST(goodbyes_without_text_and_with_zeros_in_it_are_taken)
     raw_close(&raw);
 }
 
+TEST(what_follows_a_goodbye_is_not_read)
+{
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    raw_send(&raw, BYTES("\xff\xff\xff\xfe\0\0\0\3BYE\0\0\0\1x"));
+    assert_int_equal(pipc_pending(raw.pipe), 1);
+    expect_failure(raw.pipe, ESHUTDOWN);
+    expect_failure(raw.pipe, EPIPE);
+    assert_int_equal(pipc_write(raw.pipe, "y", 1), 1);
+    raw_expect(&raw, BYTES("\0\0\0\1y"));
+    raw_close(&raw);
+}
+
 /* --- What is no frame ---------------------------------------------------------------------------------- */
 
 struct bytes {
@@ -340,7 +353,8 @@ HARNESS_MAIN("framing", IT(a_message_is_its_length_and_its_bytes),
              IT(golden_bytes_are_read_as_the_messages_that_they_are),
              IT(a_goodbye_is_told_from_data_that_looks_like_one),
              IT(goodbyes_without_text_and_with_zeros_in_it_are_taken),
-             IT(what_is_no_frame_is_eproto_for_ever), IT(other_protocols_are_eproto),
+             IT(what_follows_a_goodbye_is_not_read), IT(what_is_no_frame_is_eproto_for_ever),
+             IT(other_protocols_are_eproto),
              IT(where_long_messages_are_allowed_short_ones_in_their_form_are_not),
              IT(every_way_to_cut_a_stream_in_three_gives_the_same_messages),
              IT(a_stream_of_single_bytes_gives_the_same_messages),
