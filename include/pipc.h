@@ -128,7 +128,8 @@
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to say who is who. Each
  * side closes the other's handle after fork. Ends are not taken or freed; any thread may use either
- * handle, one at a time. The end is seen when the last copy of the other handle is gone.
+ * handle, one at a time. An end without a goodbye is seen when the last copy of the other handle is
+ * gone or shut down.
  *
  * pipc_open_fds: any two descriptors that read(2) and write(2) take: a socket, a socketpair, FIFOs,
  * a terminal, stdin and stdout, pipes to a tunnel. The other side may be any program that speaks
@@ -155,7 +156,8 @@
  *     always. A program to which this matters names a directory of its own, in $XDG_RUNTIME_DIR or
  *     at home. In a directory that others may write to and that is not sticky they can also move
  *     /tmp/pipc-UID away, which parts those who come before from those who come after.
- *   - The end is seen when the last copy of the other handle is gone. A process that is forked while
+ *   - An end without a goodbye is seen when the last copy of the other handle is gone or shut down.
+ *     A process that is forked while
  *     another thread waits in pipc_open_fifo has copies of what that one holds until it exits or
  *     execs; meanwhile a death of the waiting process is not seen.
  *   - After the other has gone the pipe is dead; open a new one.
@@ -784,8 +786,8 @@ PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
 /*
  * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never blocks.
  *
- * Who has not been accepted yet is turned away: its first read says ECONNRESET. After fork the process that goes on without the
- * server closes it as well, and disturbs nobody.
+ * Who has not been accepted yet is turned away: its first read says ECONNRESET. After fork the
+ * process that goes on without the server closes it as well, and disturbs nobody.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);
 
