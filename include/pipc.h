@@ -157,9 +157,8 @@
  *     at home. In a directory that others may write to and that is not sticky they can also move
  *     /tmp/pipc-UID away, which parts those who come before from those who come after.
  *   - An end without a goodbye is seen when the last copy of the other handle is gone or shut down.
- *     A process that is forked while
- *     another thread waits in pipc_open_fifo has copies of what that one holds until it exits or
- *     execs; meanwhile a death of the waiting process is not seen.
+ *     A process that is forked while another thread waits in pipc_open_fifo has copies of what that
+ *     one holds until it exits or execs; meanwhile a death of the waiting process is not seen.
  *   - After the other has gone the pipe is dead; open a new one.
  *   - Each side asks for room for 1 MiB in the kernel for what it writes. The memory is used when the
  *     pipe is full, not before, but counts at once against /proc/sys/fs/pipe-user-pages-soft (64 MiB
