@@ -23,18 +23,18 @@ static unsigned events_for_reading(struct channel *c)
     return TRANSPORT_IN | (held ? (unsigned)TRANSPORT_OUT : 0u);
 }
 
-/*
- * Nothing is in memory, and the call may wait for ever: then it waits first, and its wait reads. It
- * would find nothing else to do.
- */
-static bool waits_first(struct channel *c)
+/* Without a limit there is nothing else to do than to wait, which can be had with the next read. */
+static bool may_await(const struct channel *c)
+{
+    return c->transport->fills && c->read_ms < 0 && !c->interruptible;
+}
+
+static void await_first(struct channel *c)
 {
     const uint8_t *bytes;
-    bool end;
-    if (!c->transport->fills || c->read_ms >= 0 || c->interruptible || c->in.begun ||
-        c->in.queue.count > 0 || c->in.error != 0 || events_for_reading(c) != TRANSPORT_IN)
-        return false;
-    return c->transport->ops->peek(c->transport, 0, &bytes, &end) == 0 && !end;
+    if (may_await(c) && !c->in.begun && c->in.queue.count == 0 && c->in.error == 0 &&
+        events_for_reading(c) == TRANSPORT_IN)
+        c->transport->ops->await(c->transport, &bytes);
 }
 
 /*
@@ -57,8 +57,7 @@ static int read_until(struct channel *c, try_read *try, void *argument)
     int there, pushed;
     do {
         pushed = channel_push(c);
-        if (waits_first(c))
-            channel_wait(c, &wait, TRANSPORT_IN | TRANSPORT_FILL);
+        await_first(c);
         there = try(c, argument);
     } while (there == 0 && wait_to_read(c, &wait, pushed) == 0);
     channel_settle(c, TRANSPORT_IN);
@@ -201,11 +200,9 @@ static ssize_t look(struct channel *c, const uint8_t **bytes)
 {
     const struct transport *t = c->transport;
     bool end;
-    ssize_t there = t->ops->peek(c->transport, t->whole > 0 ? FRAME_HEADER_MIN : 0, bytes, &end);
-    if (there != 0 || !t->fills || c->read_ms >= 0 || c->interruptible ||
-        t->ops->wait(c->transport, TRANSPORT_IN | TRANSPORT_FILL, -1) != 0)
-        return there;
-    return t->ops->peek(c->transport, 0, bytes, &end);
+    if (may_await(c))
+        return t->ops->await(c->transport, bytes);
+    return t->ops->peek(c->transport, t->whole > 0 ? FRAME_HEADER_MIN : 0, bytes, &end);
 }
 
 /*

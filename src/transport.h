@@ -17,16 +17,13 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/*
- * What `wait` waits for. FILL goes with IN alone and without a deadline: what comes may be taken
- * into the window at once, which saves a system call where `fills` is set.
- */
-enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2, TRANSPORT_FILL = 4 };
+/* What `wait` waits for. */
+enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2 };
 
 struct transport {
     const struct transport_ops *ops;
     size_t window;     /* `peek` can show so many bytes at once */
-    atomic_bool fills; /* cleared when the kernel changes its mind */
+    atomic_bool fills; /* it has `await`; cleared when the kernel changes its mind */
     bool one_partner;  /* nobody comes after who said goodbye */
     size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
 };
@@ -39,6 +36,11 @@ struct transport_ops {
      * without a system call. -1: the stream is broken.
      */
     ssize_t (*peek)(struct transport *transport, size_t want, const uint8_t **bytes, bool *end);
+    /*
+     * The same for what is in memory; when that is nothing, wait for ever and read at once, which
+     * saves a system call. Where `fills` is set. 0: the end, or EINTR, or look with `peek`.
+     */
+    ssize_t (*await)(struct transport *transport, const uint8_t **bytes);
     /* Take `size` of the bytes that `peek` showed. */
     void (*skip)(struct transport *transport, size_t size);
     /* Take up to `size` (> 0) bytes; 0: the end. EAGAIN: nothing has arrived. */

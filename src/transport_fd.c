@@ -159,14 +159,19 @@ static int fill(struct fd_transport *t, size_t want)
     return 0;
 }
 
+static ssize_t show(const struct fd_transport *t, const uint8_t **bytes)
+{
+    *bytes = t->buffer == NULL ? (const uint8_t *)"" : t->buffer + t->begin;
+    return (ssize_t)(t->end - t->begin);
+}
+
 static ssize_t fd_peek(struct transport *transport, size_t want, const uint8_t **bytes, bool *end)
 {
     struct fd_transport *t = fd_of(transport);
     if (t->end - t->begin < want && fill(t, want) != 0)
         return -1;
-    *bytes = t->buffer == NULL ? (const uint8_t *)"" : t->buffer + t->begin;
     *end = t->at_end;
-    return (ssize_t)(t->end - t->begin);
+    return show(t, bytes);
 }
 
 static void fd_skip(struct transport *transport, size_t size)
@@ -262,27 +267,30 @@ static void note_pace(struct pace *pace, size_t got)
 }
 
 /* One blocking read is all that an unlimited wait for input costs. */
-static int fill_and_wait(struct fd_transport *t)
+static void fill_and_wait(struct fd_transport *t)
 {
-    if (t->failed != 0 || t->at_end)
-        return 0; /* there is nothing to wait for, and another read would hide it */
+    if (t->failed != 0 || t->at_end || make_room(t, 1) != 0)
+        return; /* there is nothing to wait for, and another read would hide it */
     give_head_start(&t->pace);
     ssize_t got = sys_read_wait(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
-    if (got < 0 && errno == EINTR)
-        return -1;
-    if (got < 0 && errno != EAGAIN)
+    if (got < 0 && errno != EINTR && errno != EAGAIN)
         t->failed = errno;
     t->at_end = got == 0;
     note_read(t, got > 0 ? (size_t)got : 0);
     note_pace(&t->pace, got > 0 ? (size_t)got : 0);
-    return 0;
+}
+
+static ssize_t fd_await(struct transport *transport, const uint8_t **bytes)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->begin == t->end)
+        fill_and_wait(t);
+    return show(t, bytes);
 }
 
 static int fd_wait(struct transport *transport, unsigned events, int64_t deadline)
 {
     struct fd_transport *t = fd_of(transport);
-    if (t->base.fills && (events & TRANSPORT_FILL) != 0 && make_room(t, 1) == 0)
-        return fill_and_wait(t);
     /* poll tells of hang-ups, wanted or not, so what is not wanted is not there: a negative descriptor. */
     struct pollfd fds[2] = {{.fd = events & TRANSPORT_IN ? t->in : -1, .events = POLLIN},
                             {.fd = events & TRANSPORT_OUT ? t->out : -1, .events = POLLOUT}};
@@ -333,6 +341,7 @@ static void fd_close(struct transport *transport)
 
 static const struct transport_ops fd_ops = {
     .peek = fd_peek,
+    .await = fd_await,
     .skip = fd_skip,
     .read = fd_read,
     .writev = fd_writev,
