@@ -46,7 +46,7 @@ def panel(x, y, title, rows):
 def speed(key, ns):
     """What the bar is as long as, and how it is written."""
     if key.work == 'roundtrip':
-        return ns / 1e3, '%.3g µs' % (ns / 1e3)
+        return ns / 1e3, ('%.0f µs' if ns >= 1e6 else '%.3g µs') % (ns / 1e3)
     if key.bytes >= 65536:
         return key.bytes / ns, '%.2f GB/s' % (key.bytes / ns)
     return 1e3 / ns, '%.3g M/s' % (1e3 / ns)
