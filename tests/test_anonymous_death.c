@@ -327,6 +327,7 @@ TEST_OF_KIND(a_death_inside_a_large_message_is_a_reset)
 static int replace_the_program(void *arg)
 {
     say(arg, "here");
+    harness_gate_wait(&all_is_said);
     sleeper_wait(survivor);
     execl("/bin/sleep", "sleep", "60", (char *)NULL);
     return 1;
@@ -353,6 +354,7 @@ static void see_an_exec(void (*notice)(pipc_t *pipe, int code))
     close(until_exec[1]);
     assert_int_equal(pthread_create(&watcher, NULL, note_when_it_execs, until_exec), 0);
     hear(pipe, "here");
+    harness_gate_open(&all_is_said);
     notice(pipe, EPIPE);
     assert_int_equal(pthread_join(watcher, NULL), 0);
     close(until_exec[0]);
