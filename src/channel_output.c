@@ -92,6 +92,8 @@ int channel_write_failed(struct channel *c)
 
 static int push(struct channel *c)
 {
+    if (c->out.error != 0)
+        drop_held(c); /* reading has found out, and how writing died does not change */
     while (held_size(c) > 0) {
         struct iovec part = {c->out.held + c->out.begin, held_size(c)};
         ssize_t sent = c->transport->ops->writev(c->transport, &part, 1);

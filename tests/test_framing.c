@@ -160,6 +160,24 @@ TEST(what_follows_a_goodbye_is_not_read)
     raw_close(&raw);
 }
 
+/* What is held when reading finds the stream broken is not sent on: its failure would be another errno. */
+TEST(output_that_is_held_does_not_change_how_a_stream_has_died)
+{
+    enum { SIZE = 4 << 20 };
+    struct raw raw;
+    char *data = calloc(1, SIZE);
+    raw_open(&raw, &raw_pipes, NULL);
+    assert_int_equal(pipc_write(raw.pipe, data, SIZE), SIZE);
+    raw_send(&raw, BYTES("\xff\xff\xff\xfd"));
+    expect_failure(raw.pipe, EPROTO);
+    close(raw.in);
+    raw.in = -1;
+    expect_failure(raw.pipe, EPROTO);
+    assert_errno(pipc_write(raw.pipe, "x", 1), EPROTO);
+    raw_close(&raw);
+    free(data);
+}
+
 /* --- What is no frame ---------------------------------------------------------------------------------- */
 
 struct bytes {
@@ -353,8 +371,9 @@ HARNESS_MAIN("framing", IT(a_message_is_its_length_and_its_bytes),
              IT(golden_bytes_are_read_as_the_messages_that_they_are),
              IT(a_goodbye_is_told_from_data_that_looks_like_one),
              IT(goodbyes_without_text_and_with_zeros_in_it_are_taken),
-             IT(what_follows_a_goodbye_is_not_read), IT(what_is_no_frame_is_eproto_for_ever),
-             IT(other_protocols_are_eproto),
+             IT(what_follows_a_goodbye_is_not_read),
+             IT(output_that_is_held_does_not_change_how_a_stream_has_died),
+             IT(what_is_no_frame_is_eproto_for_ever), IT(other_protocols_are_eproto),
              IT(where_long_messages_are_allowed_short_ones_in_their_form_are_not),
              IT(every_way_to_cut_a_stream_in_three_gives_the_same_messages),
              IT(a_stream_of_single_bytes_gives_the_same_messages),
