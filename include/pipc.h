@@ -222,8 +222,8 @@
  * nothing: no message is lost, torn, repeated or half taken.
  *
  * A write with time-out -1 returns when the whole message is in the kernel or in the shared memory.
- * How much that takes before anybody reads: 256 KiB on pipc_open, 64 KiB on a pair or two pipes, 1 MiB
- * on FIFOs (5), and what the kernel gives a socket. So one thread that writes to itself may wait for ever.
+ * How much that takes before anybody reads: 256 KiB on pipc_open, and elsewhere what the kernel gives
+ * a pipe, FIFOs (5) or a socket. So one thread that writes to itself may wait for ever.
  * With another time-out, or with PIPC_INTERRUPTIBLE, a call that has to end when a part of its message
  * has gone succeeds: the message is accepted, and the handle holds the rest in memory that it set
  * aside before (else ENOMEM, and nothing was sent) and pushes it on in every later call. What is
@@ -787,7 +787,7 @@ PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
 /*
  * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never blocks.
  *
- * Who has not been accepted yet is turned away: its first read says ECONNRESET. After fork the
+ * Who has not been accepted yet is turned away: its reads say EPIPE or ECONNRESET. After fork the
  * process that goes on without the server closes it as well, and disturbs nobody.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);

@@ -118,16 +118,22 @@ static int read_queued(struct channel *c, struct target *target)
     return 1;
 }
 
+static void hand_out(struct channel *c, const struct frame *frame, const uint8_t *payload,
+                     struct target *target)
+{
+    if (frame->size > 0)
+        memcpy(target->buffer, payload, frame->size);
+    target->got = frame->size;
+    c->transport->ops->skip(c->transport, frame->header + frame->size);
+}
+
 static int read_short(struct channel *c, const struct frame *frame, struct target *target)
 {
     const uint8_t *payload;
     int there = channel_in_sight(c, frame, &payload);
     if (there <= 0)
         return there;
-    if (frame->size > 0)
-        memcpy(target->buffer, payload, frame->size);
-    target->got = frame->size;
-    c->transport->ops->skip(c->transport, frame->header + frame->size);
+    hand_out(c, frame, payload, target);
     return 1;
 }
 
@@ -221,10 +227,7 @@ static bool is_at_hand(struct channel *c, struct target *target)
         frame_parse(bytes, (size_t)there, c->max_message, &frame) != FRAME_WHOLE || frame.bye ||
         frame.size > target->size || frame.size > (size_t)there - frame.header)
         return false;
-    if (frame.size > 0)
-        memcpy(target->buffer, bytes + frame.header, frame.size);
-    target->got = frame.size;
-    c->transport->ops->skip(c->transport, frame.header + frame.size);
+    hand_out(c, &frame, bytes + frame.header, target);
     channel_settle(c, TRANSPORT_IN);
     return true;
 }

@@ -61,12 +61,11 @@ static bool is_input_over(struct ring *r, bool ask)
 /* A frame of more than a piece comes in pieces, but not in more of them than it has. */
 static int look_for(struct ring *r, size_t want)
 {
-    uint64_t before = r->in_head - 1;
-    for (size_t got = 0; got <= want && before != r->in_head; got += PIECE) {
-        before = r->in_head;
+    for (size_t pieces = 0; pieces <= want / PIECE; pieces++) {
+        uint64_t before = r->in_head;
         if (ring_look_for_bytes(r, before != r->in_tail) != 0)
             return -1;
-        if (r->in_head - r->in_tail >= want)
+        if (r->in_head - r->in_tail >= want || r->in_head == before)
             break;
     }
     return 0;
