@@ -141,7 +141,7 @@ size_t harness_mapped_bytes(void); /* by mmap, as long as they are not given to 
 size_t harness_heap_peak(void);    /* most bytes since harness_heap_peak_reset */
 void harness_heap_peak_reset(void);
 int harness_open_descriptors(void);
-rlim_t harness_limit_descriptors(rlim_t value); /* returns what the soft limit was before */
+rlim_t harness_limit(int resource, rlim_t value); /* returns what the soft limit was before */
 
 /* --- Between the harness's own files ----------------------------------------------------------- */
 

@@ -184,12 +184,12 @@ void harness_gate_close(struct harness_gate *gate)
     close(gate->fd[1]);
 }
 
-rlim_t harness_limit_descriptors(rlim_t value)
+rlim_t harness_limit(int resource, rlim_t value)
 {
     struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(getrlimit(resource, &limit), 0);
     rlim_t before = limit.rlim_cur;
     limit.rlim_cur = value;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(setrlimit(resource, &limit), 0);
     return before;
 }

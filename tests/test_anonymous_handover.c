@@ -6,7 +6,6 @@
  */
 #include "anonymous.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 

@@ -29,7 +29,7 @@ TEST_OF_KIND(descriptors_over_1024_work)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     if (limit.rlim_max < 2000)
         harness_skip("may not have 2,000 descriptors");
-    rlim_t before = harness_limit_descriptors(2000);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, 2000);
     while (count < 1100)
         taken[count++] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     assert_true(taken[count - 1] > 1024);
@@ -38,7 +38,7 @@ TEST_OF_KIND(descriptors_over_1024_work)
     assert_complete(kind);
     while (count > 0)
         close(taken[--count]);
-    harness_limit_descriptors(before);
+    harness_limit(RLIMIT_NOFILE, before);
 }
 
 /* A daemon's start: what it opens first are 0, 1 and 2. */
@@ -102,10 +102,10 @@ static bool open_with(const struct kind *kind, int count)
     bool limited_from_start = makes_descriptors(kind);
     if (!limited_from_start)
         assert_int_equal(scenario_try_open(kind, end), 0);
-    rlim_t before = harness_limit_descriptors((rlim_t)(lowest_free() + count));
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)(lowest_free() + count));
     if (limited_from_start && scenario_try_open(kind, end) != 0) {
         assert_int_equal(errno, EMFILE);
-        harness_limit_descriptors(before);
+        harness_limit(RLIMIT_NOFILE, before);
         return false;
     }
     assert_int_equal(pipc_write(end[0], "x", 1), 1);
@@ -113,7 +113,7 @@ static bool open_with(const struct kind *kind, int count)
     if (fd < 0)
         assert_int_equal(errno, EMFILE);
     assert_int_equal(pipc_write(end[0], "y", 1), 1);
-    harness_limit_descriptors(before);
+    harness_limit(RLIMIT_NOFILE, before);
     if (!kind->same_handle)
         assert_descriptor_works(end);
     close_both(kind, end);
@@ -133,16 +133,6 @@ TEST_OF_KIND(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothin
 
 /* --- Memory -------------------------------------------------------------------------------------------------- */
 
-static rlim_t limit_memory(rlim_t value)
-{
-    struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
-    rlim_t before = limit.rlim_cur;
-    limit.rlim_cur = value;
-    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
-    return before;
-}
-
 enum { LARGE = 40000000 };
 
 static rlim_t mapped_now(void)
@@ -160,7 +150,7 @@ static rlim_t leave_little_memory(void)
 {
     if (harness_scale() > 1)
         harness_skip("address space cannot be limited under this tool");
-    return limit_memory(mapped_now() + 4000000);
+    return harness_limit(RLIMIT_AS, mapped_now() + 4000000);
 }
 
 static int write_large(void *arg)
@@ -190,7 +180,7 @@ TEST(a_read_without_memory_is_enomem_and_can_be_repeated)
     rlim_t before = leave_little_memory();
     for (int i = 0; i < 3; i++)
         assert_errno(pipc_read_msg(raw.pipe, &message), ENOMEM);
-    limit_memory(before);
+    harness_limit(RLIMIT_AS, before);
     assert_int_equal(pipc_read_msg(raw.pipe, &message), 0);
     assert_int_equal(message.size, LARGE);
     harness_check(message.data, LARGE, 1);
@@ -211,7 +201,7 @@ TEST(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing)
     assert_errno(pipc_write(raw.pipe, data, LARGE), ENOMEM);
     assert_int_equal(recv(raw.in, &byte, 1, MSG_DONTWAIT), -1);
     assert_int_equal(pipc_write(raw.pipe, "x", 1), 1);
-    limit_memory(before);
+    harness_limit(RLIMIT_AS, before);
     raw_expect(&raw, BYTES("\0\0\0\1x"));
     free(data);
     raw_close(&raw);
@@ -222,7 +212,7 @@ TEST_OF_KIND(opening_without_memory_fails_and_leaves_nothing)
     pipc_t *end[2];
     if (harness_scale() > 1)
         harness_skip("address space cannot be limited under this tool");
-    rlim_t before = limit_memory(mapped_now() + 200000);
+    rlim_t before = harness_limit(RLIMIT_AS, mapped_now() + 200000);
     int opened = 0;
     pipc_t *many[200][2];
     while (opened < 200 && scenario_try_open(kind, end) == 0) {
@@ -230,7 +220,7 @@ TEST_OF_KIND(opening_without_memory_fails_and_leaves_nothing)
         many[opened++][1] = end[1];
     }
     int error = errno;
-    limit_memory(before);
+    harness_limit(RLIMIT_AS, before);
     if (opened < 200)
         assert_int_equal(error, ENOMEM);
     while (opened > 0)

@@ -13,8 +13,8 @@
 
 /* A frame is its message and a header of 4 bytes. */
 enum { HEADER = 4, AROUND = 6, LARGEST = 2 * SHARED_RING_SIZE + AROUND };
-static const size_t edges[] = {SHARED_RING_SIZE / 4, SHARED_RING_SIZE / 2, SHARED_RING_SIZE,
-                               2 * SHARED_RING_SIZE};
+static const size_t edges[] = {SHARED_RING_SIZE / 32, SHARED_RING_SIZE / 16, SHARED_RING_SIZE / 4,
+                               SHARED_RING_SIZE / 2,  SHARED_RING_SIZE,      2 * SHARED_RING_SIZE};
 enum { EDGES = sizeof edges / sizeof edges[0] };
 
 static size_t size_number(int number)
@@ -31,7 +31,7 @@ static void echo_every_size(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(messages_around_a_quarter_a_half_one_and_two_rings_come_whole)
+TEST_OF_KIND(messages_around_the_edges_from_a_piece_to_two_rings_come_whole)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -160,7 +160,7 @@ TEST_OF_KIND(frames_come_whole_from_every_offset)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("ring", EACH_SIDE(messages_around_a_quarter_a_half_one_and_two_rings_come_whole),
+HARNESS_MAIN("ring", EACH_SIDE(messages_around_the_edges_from_a_piece_to_two_rings_come_whole),
              EACH_SIDE(messages_around_those_sizes_come_whole_without_waiting),
              EACH_SIDE(the_ring_can_be_filled_to_the_last_byte),
              EACH_SIDE(frames_come_whole_from_every_offset))

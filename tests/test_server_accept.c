@@ -256,16 +256,27 @@ TEST(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE)
         harness_skip("valgrind has a limit of its own");
     int spare = dup(0);
     close(spare);
-    rlim_t before = harness_limit_descriptors((rlim_t)spare);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare);
     pipc_server_t *server = pipc_server_open("localhost", 0, NULL);
     int error = errno;
     pipc_t *pipe = pipc_open_tcp("localhost", 1, 0, NULL);
     int error_of_call = errno;
-    harness_limit_descriptors(before);
+    harness_limit(RLIMIT_NOFILE, before);
     assert_null(server);
     assert_null(pipe);
     assert_int_equal(error, EMFILE);
     assert_int_equal(error_of_call, EMFILE);
+}
+
+TEST(who_has_not_been_accepted_is_turned_away_by_the_close)
+{
+    pipc_server_t *server = open_server(NULL, NULL);
+    pipc_t *client = call("127.0.0.1", server, NULL);
+    char byte;
+    pipc_server_close(server);
+    assert_int_equal(pipc_read(client, &byte, 1), -1);
+    assert_true(errno == EPIPE || errno == ECONNRESET);
+    pipc_close(client);
 }
 
 /* Wakes up ten times for nothing; no two of them follow at once, and soon is when the next comes. */
@@ -292,14 +303,14 @@ TEST(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on)
     pipc_t *client = call("127.0.0.1", server, NULL), *pipe = NULL;
     int spare = dup(0), wakes = 0;
     assert_true(harness_readable(pipc_server_fd(server), 10000));
-    rlim_t before = harness_limit_descriptors((rlim_t)spare + 1);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare + 1);
     expect_quiet_wakes(server);
     close(spare);
     for (; pipe == NULL && wakes < 10; wakes++) {
         assert_true(harness_readable(pipc_server_fd(server), 10000));
         pipe = pipc_server_accept(server, 0);
     }
-    harness_limit_descriptors(before);
+    harness_limit(RLIMIT_NOFILE, before);
     net_expect_talk(client, pipe);
     assert_in_range(wakes, 1, 2); /* one to take it from the kernel, one for its handshake */
     pipc_close(pipe);
@@ -339,5 +350,6 @@ HARNESS_MAIN("server, accept", IT(it_listens_on_loopback_unless_told_otherwise),
              IT(a_connection_that_went_wrong_is_passed_over),
              IT(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_it),
              IT(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE),
+             IT(who_has_not_been_accepted_is_turned_away_by_the_close),
              IT(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on),
              IT(an_opening_that_fails_leaves_nothing))
