@@ -184,12 +184,19 @@ void harness_gate_close(struct harness_gate *gate)
     close(gate->fd[1]);
 }
 
+/* An enumeration in glibc, an int by POSIX. */
+#ifdef __GLIBC__
+typedef __rlimit_resource_t resource_t;
+#else
+typedef int resource_t;
+#endif
+
 rlim_t harness_limit(int resource, rlim_t value)
 {
     struct rlimit limit;
-    assert_int_equal(getrlimit(resource, &limit), 0);
+    assert_int_equal(getrlimit((resource_t)resource, &limit), 0);
     rlim_t before = limit.rlim_cur;
     limit.rlim_cur = value;
-    assert_int_equal(setrlimit(resource, &limit), 0);
+    assert_int_equal(setrlimit((resource_t)resource, &limit), 0);
     return before;
 }
