@@ -85,19 +85,42 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
 }
 
 /*
- * Most messages are small, nothing is in their way, and they go at once: 330 instructions instead
- * of the 600 of the long way, and a small message costs little else. One that may be left half gone
- * needs memory in reserve, and takes the long way; so does one that does not go.
+ * Most messages are small, nothing is in their way, and they go at once, by a way of a third of the
+ * instructions: a small message costs little else. One that may be left half gone needs memory in
+ * reserve, and takes the long way; so does one that does not go.
  */
-static bool is_simple(const struct channel *c, size_t size)
+static bool is_free(const struct channel *c, size_t size)
 {
-    bool is_whole = size <= SIMPLE_MAX && SIMPLE_MAX + FRAME_HEADER_MAX <= c->transport->whole;
-    bool is_unlimited = c->write_ms < 0 && !c->interruptible;
-    return size <= SIMPLE_MAX && size <= c->max_message && (is_whole || is_unlimited) &&
-           !c->duplex && !c->out.closing && c->out.error == 0 && c->out.begin == c->out.end;
+    return size <= c->max_message && !c->duplex && !c->out.closing && c->out.error == 0 &&
+           c->out.begin == c->out.end;
 }
 
-/* 1: gone; 0: nothing of it; -1: errno. */
+static bool is_placed(const struct channel *c, size_t size)
+{
+    return c->transport->placed > FRAME_HEADER_MIN &&
+           size <= c->transport->placed - FRAME_HEADER_MIN;
+}
+
+static bool is_simple(const struct channel *c, size_t size)
+{
+    return size <= SIMPLE_MAX && c->write_ms < 0 && !c->interruptible;
+}
+
+/* These return 1: gone; 0: nothing of it; -1: errno. */
+static int send_placed(struct channel *c, const struct iovec *message)
+{
+    const struct transport_ops *ops = c->transport->ops;
+    size_t size = FRAME_HEADER_MIN + message->iov_len;
+    uint8_t *frame = ops->place(c->transport, size);
+    if (frame == NULL)
+        return channel_write_failed(c);
+    frame_header(frame, message->iov_len, false);
+    if (message->iov_len > 0)
+        memcpy(frame + FRAME_HEADER_MIN, message->iov_base, message->iov_len);
+    ops->publish(c->transport, size);
+    return 1;
+}
+
 static int send_simple(struct channel *c, const struct iovec *message)
 {
     uint8_t frame[FRAME_HEADER_MAX + SIMPLE_MAX];
@@ -125,10 +148,19 @@ static ssize_t write_long_way(struct channel *c, const struct iovec *parts, int 
     return size;
 }
 
+static int send_short_way(struct channel *c, const struct iovec *message)
+{
+    if (!is_free(c, message->iov_len))
+        return 0;
+    if (is_placed(c, message->iov_len))
+        return send_placed(c, message);
+    return is_simple(c, message->iov_len) ? send_simple(c, message) : 0;
+}
+
 ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
 {
     channel_begin_output(c);
-    int sent = count == 1 && is_simple(c, parts->iov_len) ? send_simple(c, parts) : 0;
+    int sent = count == 1 ? send_short_way(c, parts) : 0;
     if (sent == 0)
         return write_long_way(c, parts, count);
     if (sent > 0)

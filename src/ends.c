@@ -80,15 +80,6 @@ void ends_close(struct ends *ends)
     shared_close(&ends->shared);
 }
 
-int ends_mine(const struct ends *ends)
-{
-    uint64_t me = self_id();
-    for (int e = 0; e < 2; e++)
-        if (atomic_load_explicit(&ends->local[e].holder, memory_order_relaxed) == me)
-            return e;
-    return -1;
-}
-
 /*
  * The partner may see the death of a thread while that thread still works on its last words. What it
  * does then takes no lock, so whoever would free the memory under it waits for these few instructions.

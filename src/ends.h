@@ -35,7 +35,13 @@ int ends_open(struct ends *ends);
 void ends_close(struct ends *ends); /* nobody in this process holds an end */
 
 /* The end that the calling thread holds, or -1. No system call. */
-int ends_mine(const struct ends *ends);
+static inline int ends_mine(const struct ends *ends)
+{
+    uint64_t me = self_id();
+    if (atomic_load_explicit(&ends->local[0].holder, memory_order_relaxed) == me)
+        return 0;
+    return atomic_load_explicit(&ends->local[1].holder, memory_order_relaxed) == me ? 1 : -1;
+}
 /* Is one of the ends held by a live thread of this process? Waits for one that is just ending. */
 bool ends_held_here(const struct ends *ends);
 /* In a child after fork: nothing of what the parent held is ours. */

@@ -31,7 +31,12 @@ struct ring {
     bool broken;                 /* the partner's positions made no sense */
     uint64_t found;              /* by the last look that found something */
     unsigned streak, patience;   /* see ring.c */
-    int64_t checked;             /* in ticks, when the partner was last known to live */
+    int64_t checked;             /* in sys_ticks, when the partner was last known to live */
+    struct ring_look {
+        int64_t ticks;
+        uint64_t tail;
+    } look;                /* a writer's last, at its partner's life */
+    unsigned burst, spare; /* writes from that look to the next; and how many are left */
 
     int waits;      /* set of bell (edge) and watch, for `wait`; -1: poll them */
     int descriptor; /* set of bell (level) and watch, for the program; -1: nobody asked */

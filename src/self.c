@@ -15,25 +15,15 @@
  * wiped and writes the next one. Siblings may share a number, but what is compared was copied from
  * an ancestor, and those have smaller ones.
  */
-static _Atomic(atomic_uint *) stamp; /* NULL before the first use */
-static atomic_uint own_stamp;        /* where no page can be wiped, a fork handler zeroes this */
+static atomic_uint own_stamp; /* where no page can be wiped, a fork handler zeroes this */
+_Atomic(atomic_uint *) self_stamp = &own_stamp;
 static atomic_uint generation;
 static atomic_uint threads;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_error;
 
-/*
- * Next to the thread pointer: a call for each access, otherwise. (musl lets no dlopen have such
- * variables.)
- */
-#ifdef __GLIBC__
-__attribute__((tls_model("initial-exec")))
-#endif
-static _Thread_local struct {
-    uint64_t id;
-    struct self_hook *hooks;
-} me;
+_Thread_local struct self_thread self_thread;
 
 static void wipe_own_stamp(void)
 {
@@ -43,11 +33,12 @@ static void wipe_own_stamp(void)
 static void run_hooks(void *unused)
 {
     (void)unused;
-    if (me.id >> 32 != atomic_load(atomic_load(&stamp)))
+    struct self_thread *me = &self_thread;
+    if (me->id >> 32 != atomic_load(atomic_load(&self_stamp)))
         return; /* a child's copy: the hooks are the parent's */
-    while (me.hooks != NULL) {
-        struct self_hook *hook = me.hooks;
-        me.hooks = hook->next;
+    while (me->hooks != NULL) {
+        struct self_hook *hook = me->hooks;
+        me->hooks = hook->next;
         hook->ended(hook);
     }
 }
@@ -55,22 +46,18 @@ static void run_hooks(void *unused)
 static void start(void)
 {
     atomic_uint *page = sys_page_wiped_on_fork();
-    if (page == NULL) {
-        page = &own_stamp;
-        pthread_atfork(NULL, NULL, wipe_own_stamp);
-    }
     key_error = pthread_key_create(&key, run_hooks);
-    atomic_store(&stamp, page);
+    if (page != NULL)
+        atomic_store(&self_stamp, page);
+    else
+        pthread_atfork(NULL, NULL, wipe_own_stamp);
 }
 
-static uint32_t process_stamp(void)
+uint32_t self_process(void)
 {
-    atomic_uint *page = atomic_load_explicit(&stamp, memory_order_acquire);
-    if (page == NULL) {
-        pthread_once(&once, start);
-        page = atomic_load(&stamp);
-    }
-    unsigned now = atomic_load_explicit(page, memory_order_relaxed);
+    pthread_once(&once, start);
+    atomic_uint *page = atomic_load(&self_stamp);
+    unsigned now = atomic_load(page);
     if (now != 0)
         return now;
     unsigned next = atomic_load(&generation) + 1;
@@ -80,37 +67,30 @@ static uint32_t process_stamp(void)
     return now;
 }
 
-uint32_t self_process(void)
+uint64_t self_new_id(void)
 {
-    return process_stamp();
-}
-
-uint64_t self_id(void)
-{
-    uint32_t process = process_stamp();
-    if (me.id >> 32 != process) {
-        me.id = (uint64_t)process << 32 | (atomic_fetch_add(&threads, 1) + 1);
-        me.hooks = NULL;
-    }
-    return me.id;
+    uint64_t process = self_process();
+    self_thread.id = process << 32 | (atomic_fetch_add(&threads, 1) + 1);
+    self_thread.hooks = NULL;
+    return self_thread.id;
 }
 
 int self_remember(struct self_hook *hook)
 {
     self_id();
-    int failed = key_error != 0 ? key_error : pthread_setspecific(key, &me);
+    int failed = key_error != 0 ? key_error : pthread_setspecific(key, &self_thread);
     if (failed != 0) {
         errno = failed;
         return -1;
     }
-    hook->next = me.hooks;
-    me.hooks = hook;
+    hook->next = self_thread.hooks;
+    self_thread.hooks = hook;
     return 0;
 }
 
 void self_forget(struct self_hook *hook)
 {
-    for (struct self_hook **at = &me.hooks; *at != NULL; at = &(*at)->next)
+    for (struct self_hook **at = &self_thread.hooks; *at != NULL; at = &(*at)->next)
         if (*at == hook) {
             *at = hook->next;
             return;

@@ -6,6 +6,7 @@
 #ifndef PIPC_SELF_H
 #define PIPC_SELF_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct self_hook {
@@ -13,9 +14,34 @@ struct self_hook {
     void (*ended)(struct self_hook *hook);
 };
 
-/* Never 0. The upper half is the same for all threads of one process. */
-uint64_t self_id(void);
+/*
+ * Next to the thread pointer: a call for each access, otherwise. (musl lets no dlopen have such
+ * variables.)
+ */
+#ifdef __GLIBC__
+#define SELF_NEAR __attribute__((tls_model("initial-exec")))
+#else
+#define SELF_NEAR
+#endif
+
+extern SELF_NEAR _Thread_local struct self_thread {
+    uint64_t id; /* 0: none yet */
+    struct self_hook *hooks;
+} self_thread;
+/* Zero until this process has a number: see self.c. */
+extern _Atomic(atomic_uint *) self_stamp;
+
+uint64_t self_new_id(void);
 uint32_t self_process(void);
+
+/* Never 0. The upper half is the same for all threads of one process. */
+static inline uint64_t self_id(void)
+{
+    uint64_t id = self_thread.id;
+    unsigned stamp = atomic_load_explicit(atomic_load_explicit(&self_stamp, memory_order_acquire),
+                                          memory_order_relaxed);
+    return id != 0 && id >> 32 == stamp ? id : self_new_id();
+}
 
 /*
  * Call hook->ended when the calling thread ends; in a child after fork the hook is gone. The caller

@@ -26,6 +26,7 @@ struct transport {
     atomic_bool fills; /* it has `await`; cleared when the kernel changes its mind */
     bool one_partner;  /* nobody comes after who said goodbye */
     size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
+    size_t placed;     /* so many bytes can be written in place */
 };
 
 struct transport_ops {
@@ -47,6 +48,12 @@ struct transport_ops {
     ssize_t (*read)(struct transport *transport, void *buffer, size_t size);
     /* Give away as much as goes; EAGAIN: nothing does. EPIPE: nobody will read it. */
     ssize_t (*writev)(struct transport *transport, const struct iovec *parts, int count);
+    /*
+     * Where `placed` is not 0, for up to so many bytes: where they are to be put, before `publish`
+     * gives them away. NULL: errno as for writev.
+     */
+    uint8_t *(*place)(struct transport *transport, size_t size);
+    void (*publish)(struct transport *transport, size_t size);
     /* No more bytes from here: the other side finds the end after the last one. */
     int (*shutdown)(struct transport *transport);
     /* Wait until one of `events` may have come, or the deadline (negative: for ever): ETIMEDOUT, EINTR. */

@@ -306,7 +306,7 @@ static void take_an_end_and_leave_life(pipc_t *pipe)
     say(pipe, "here");
 }
 
-/* A writer at full speed does not look at its partner each time, but every few microseconds. */
+/* A writer at full speed does not look at its partner each time, but every few microseconds or messages. */
 TEST(however_fast_one_writes_soon_after_waitpid_a_write_fails)
 {
     enum { SOON = 10000 };
