@@ -603,7 +603,7 @@ PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, si
 PIPC_API ssize_t pipc_read(pipc_t *pipe, void *buffer, size_t size);
 
 /*
- * pipc_read_msg - take the next message, or goodbye, in memory of its own.
+ * pipc_read_msg - take the next message, or goodbye, in memory that is allocated for it.
  *
  * message   filled in on success, and then to be given to pipc_msg_free; unchanged on failure
  *
@@ -655,7 +655,9 @@ PIPC_API const char *pipc_bye_text(const pipc_t *pipe);
 /*
  * pipc_msg_free - free what pipc_read_msg or pipc_read_pending put into message, and empty it.
  *
- * NULL, and a message freed before, are allowed; errno is kept. Works after the handle is closed.
+ * In any thread, in any order, also after the handle is closed. NULL, and a message freed before, are
+ * allowed; errno is kept. Short messages that were taken in together share blocks of up to 4 KiB, each of
+ * which goes back with the last of its messages: copy one that is to be kept for long.
  */
 PIPC_API void pipc_msg_free(pipc_msg_t *message);
 

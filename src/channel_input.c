@@ -258,13 +258,85 @@ static int take_one_in(struct channel *c, bool *is_full)
     return there;
 }
 
+/* ---- many at a time ---- */
+
+/* Messages up to this size share a block; for larger ones an allocation each counts little. */
+#define SHARING_MAX 512
+
+/* Short messages that lie in memory, as many as one block takes. */
+struct group {
+    const uint8_t *bytes;
+    size_t there;
+    size_t cost; /* of the block */
+    size_t count;
+    uint16_t size[BLOCK_SIZE /
+                  sizeof(struct message)]; /* of each; looked up once, since they may change */
+};
+
+static bool add_to_group(const struct channel *c, struct group *group, struct queue *queue)
+{
+    struct frame frame;
+    if (frame_parse(group->bytes, group->there, c->max_message, &frame) != FRAME_WHOLE ||
+        frame.bye || frame.size > SHARING_MAX || frame.size > group->there - frame.header ||
+        group->cost + block_cost(frame.size) > BLOCK_SIZE ||
+        !queue_has_room(queue, frame.size, c->max_pending))
+        return false;
+    group->size[group->count++] = (uint16_t)frame.size;
+    group->bytes += frame.header + frame.size;
+    group->there -= frame.header + frame.size;
+    group->cost += block_cost(frame.size);
+    queue->count++;
+    queue->bytes += frame.size;
+    return true;
+}
+
+static void take_group(struct channel *c, const uint8_t *bytes, const struct group *group,
+                       struct block *block)
+{
+    const uint8_t *from = bytes;
+    for (size_t i = 0; i < group->count; i++) {
+        struct message *message = block_add(block, group->size[i]);
+        from += FRAME_HEADER_MIN;
+        memcpy(message->data, from, group->size[i]);
+        from += group->size[i];
+        queue_push(&c->in.queue, message);
+    }
+    c->transport->ops->skip(c->transport, (size_t)(from - bytes));
+    note_queue(c);
+}
+
+/* False: there are no two. */
+static bool take_many_in(struct channel *c)
+{
+    struct group group;
+    struct queue queue = c->in.queue; /* as it will be */
+    const uint8_t *bytes;
+    bool end;
+    ssize_t there = c->in.begun ? 0 : c->transport->ops->peek(c->transport, 0, &bytes, &end);
+    if (there <= 0)
+        return false;
+    group.bytes = bytes;
+    group.there = (size_t)there;
+    group.cost = BLOCK_HEAD;
+    group.count = 0;
+    while (add_to_group(c, &group, &queue))
+        continue;
+    struct block *block = group.count < 2 ? NULL : block_new(group.cost);
+    if (block != NULL)
+        take_group(c, bytes, &group, block);
+    return block != NULL;
+}
+
 bool channel_take_in(struct channel *c)
 {
     bool is_full = false;
     int there = 1;
     int saved = errno;
-    while (c->in.error == 0 && there > 0 && !is_full)
+    while (c->in.error == 0 && there > 0 && !is_full) {
+        while (take_many_in(c))
+            continue;
         there = take_one_in(c, &is_full);
+    }
     errno = saved;
     return c->in.error == 0 && there == 0 && !is_full;
 }

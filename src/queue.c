@@ -2,8 +2,16 @@
 #include "queue.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "sys.h"
+
+struct block {
+    atomic_uint users; /* messages that are not freed */
+    uint32_t used;     /* bytes */
+};
+
+_Static_assert(sizeof(struct block) <= BLOCK_HEAD, "a message after it is aligned");
 
 struct message *message_grow(struct message *message, size_t capacity)
 {
@@ -24,6 +32,7 @@ struct message *message_new(size_t capacity)
         message->next = NULL;
         message->size = 0;
         message->kind = PIPC_DATA;
+        message->at = 0;
     }
     return message;
 }
@@ -36,7 +45,39 @@ struct message *message_of_data(void *data)
 
 void message_free(struct message *message)
 {
-    sys_free(message);
+    if (message == NULL || message->at == 0) {
+        sys_free(message);
+        return;
+    }
+    struct block *block = (struct block *)(void *)((char *)message - message->at);
+    if (atomic_fetch_sub(&block->users, 1) == 1)
+        sys_free(block);
+}
+
+size_t block_cost(size_t message_size)
+{
+    return sizeof(struct message) + ((message_size + BLOCK_HEAD - 1) & ~(BLOCK_HEAD - 1));
+}
+
+struct block *block_new(size_t size)
+{
+    struct block *block = sys_alloc(size);
+    if (block != NULL) {
+        atomic_init(&block->users, 0);
+        block->used = BLOCK_HEAD;
+    }
+    return block;
+}
+
+struct message *block_add(struct block *block, size_t message_size)
+{
+    struct message *message = (struct message *)(void *)((char *)block + block->used);
+    *message = (struct message){
+        .size = message_size, .capacity = message_size, .at = block->used, .kind = PIPC_DATA};
+    unsigned users = atomic_load_explicit(&block->users, memory_order_relaxed);
+    atomic_store_explicit(&block->users, users + 1, memory_order_relaxed);
+    block->used += (uint32_t)block_cost(message_size);
+    return message;
 }
 
 bool queue_has_room(const struct queue *queue, size_t size, size_t limit)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Batches, whose small messages share a write: whatever the kernel takes of it, each message
- * arrives once, in order, and the count of those that went is right.
+ * arrives once, in order, and the count of those that went is right. And many that are taken in
+ * together share memory, which nobody notices.
  */
+#include <pthread.h>
+
 #include "peers.h"
 #include "sys_double.h"
 
@@ -134,8 +137,71 @@ TEST_OF_KIND(a_batch_after_shutdown_is_refused)
     peers_close(&p);
 }
 
+TEST_OF_KIND(small_messages_that_are_taken_in_share_allocations)
+{
+    struct iovec messages[400];
+    struct peers p;
+    for (size_t i = 0; i < 400; i++)
+        messages[i] = (struct iovec){bytes, 16};
+    peers_open(&p, kind, NULL);
+    assert_int_equal(peer_write_batch(&p.b, messages, 400), 400);
+    sys_double_reset();
+    sys_double_arm();
+    while (peer_pending(&p.a) < 400)
+        continue;
+    sys_double_disarm();
+    assert_in_range(sys_double_calls(CALL_malloc) + sys_double_calls(CALL_realloc), 1, 40);
+    peers_close(&p);
+}
+
+static void check_messages(const pipc_msg_t got[COUNT])
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        if (got[i].data == NULL)
+            continue;
+        assert_int_equal(got[i].size, size_of(i));
+        if (memcmp(got[i].data, bytes + i, got[i].size) != 0)
+            fail_msg("message %zu is another one", i);
+    }
+}
+
+static void *free_every_other(void *got)
+{
+    for (size_t i = 0; i < COUNT; i += 2)
+        pipc_msg_free((pipc_msg_t *)got + i);
+    return NULL;
+}
+
+TEST_OF_KIND(messages_taken_together_are_freed_one_by_one_anywhere)
+{
+    static pipc_msg_t got[COUNT];
+    struct iovec messages[COUNT];
+    struct peers p;
+    pthread_t other;
+    size_t count = 0;
+    make_messages(messages);
+    peers_open(&p, kind, NULL);
+    peer_set_timeout(&p.b, 0, 0);
+    for (size_t sent = 0; count < COUNT;) {
+        ssize_t went = sent < COUNT ? peer_write_batch(&p.b, messages + sent, COUNT - sent) : 0;
+        sent += went > 0 ? (size_t)went : 0;
+        count += (size_t)peer_read_pending(&p.a, got + count, COUNT - count);
+        peer_flush(&p.b);
+    }
+    peers_close(&p);
+    for (int i = 0; i < COUNT / 2; i++)
+        pipc_msg_free(&got[harness_random_below(COUNT)]);
+    check_messages(got);
+    assert_int_equal(pthread_create(&other, NULL, free_every_other, got), 0);
+    for (size_t i = 1; i < COUNT; i += 2)
+        pipc_msg_free(&got[i]);
+    pthread_join(other, NULL);
+}
+
 HARNESS_MAIN("batches", OVER_KINDS(a_batch_of_all_sizes_arrives_in_order),
              OVER_KINDS(the_rest_of_a_batch_goes_with_the_next),
              OVER_KINDS(short_writes_tear_no_message_of_a_batch),
              OVER_TWO_HANDLE_KINDS(small_messages_of_a_batch_share_a_system_call),
-             OVER_KINDS(a_batch_after_shutdown_is_refused))
+             OVER_KINDS(a_batch_after_shutdown_is_refused),
+             OVER_KINDS(small_messages_that_are_taken_in_share_allocations),
+             OVER_KINDS(messages_taken_together_are_freed_one_by_one_anywhere))

@@ -252,6 +252,37 @@ TEST(the_bytes_of_a_message_are_aligned_as_by_malloc)
     message_free(message);
 }
 
+static void check_those_left(struct message *const message[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal((uintptr_t)message[i]->data % 16, 0);
+        harness_check(message[i]->data, message[i]->size, message[i]->size);
+    }
+}
+
+TEST(messages_that_share_a_block_go_in_any_order)
+{
+    enum { COUNT = 50 };
+    struct message *message[COUNT];
+    size_t cost = BLOCK_HEAD;
+    for (size_t i = 0; i < COUNT; i++)
+        cost += block_cost(i);
+    struct block *block = block_new(cost);
+    assert_non_null(block);
+    for (size_t i = 0; i < COUNT; i++) {
+        message[i] = block_add(block, i);
+        assert_int_equal(message[i]->size, i);
+        harness_fill(message[i]->data, i, i);
+        assert_ptr_equal(message_of_data(message[i]->data), message[i]);
+    }
+    for (size_t left = COUNT; left > 0; left--) {
+        size_t which = harness_random_below(left);
+        message_free(message[which]);
+        message[which] = message[left - 1];
+        check_those_left(message, left - 1);
+    }
+}
+
 HARNESS_MAIN("frame and queue", IT(headers_are_written_as_the_wire_says),
              IT(every_header_is_read_as_it_was_written),
              IT(a_cut_header_asks_for_more_and_never_for_too_much),
@@ -263,4 +294,5 @@ HARNESS_MAIN("frame and queue", IT(headers_are_written_as_the_wire_says),
              IT(a_queue_gives_back_in_order_and_counts),
              IT(room_counts_the_bytes_and_the_cost_of_each_message), IT(room_does_not_wrap),
              IT(a_message_grows_and_keeps_its_bytes_or_stays_as_it_was),
-             IT(the_bytes_of_a_message_are_aligned_as_by_malloc))
+             IT(the_bytes_of_a_message_are_aligned_as_by_malloc),
+             IT(messages_that_share_a_block_go_in_any_order))
