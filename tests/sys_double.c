@@ -30,6 +30,7 @@ static const struct {
     [CALL_write] = {"write", {EINTR}},
     [CALL_writev] = {"writev", {EIO, EAGAIN, EPIPE, ENOSPC, ENOMEM, EINTR}},
     [CALL_pwritev2] = {"pwritev2", {EIO, EAGAIN, EPIPE, EOPNOTSUPP, ENOSYS, ENOMEM, EINTR}},
+    [CALL_send] = {"send", {EPIPE, EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EINTR}},
     [CALL_sendmsg] = {"sendmsg", {EPIPE, EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EINTR}},
     [CALL_poll] = {"poll", {ENOMEM, EINVAL, EINTR}},
     [CALL_epoll_create1] = {"epoll_create1", {EMFILE, ENFILE, ENOMEM, ENOSYS}},

@@ -363,6 +363,13 @@ WRAP(ssize_t, write, int fd, const void *buffer, size_t size)
     return __real_write(fd, buffer, shortened(fd, size, true));
 }
 
+WRAP(ssize_t, send, int fd, const void *buffer, size_t size, int flags)
+{
+    if (DENIED(send) || finds_nothing(fd))
+        return -1;
+    return __real_send(fd, buffer, shortened(fd, size, true), flags);
+}
+
 #define WRAP_VECTOR(name, writing, parameters, arguments)                            \
     ssize_t __real_##name parameters __attribute__((weak));                          \
     ssize_t __wrap_##name parameters;                                                \
