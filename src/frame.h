@@ -16,6 +16,8 @@
 #define FRAME_BYE      "BYE" /* how the payload of a goodbye begins; its text follows */
 #define FRAME_BYE_SIZE 3
 
+#define FRAME_SHORT_MAX 0x7fffffffu /* the sign bit of a length marks what is special */
+
 enum frame_status { FRAME_MORE, FRAME_WHOLE, FRAME_BAD };
 
 struct frame {
@@ -24,14 +26,45 @@ struct frame {
     bool bye;
 };
 
+/* Written out, so that compilers make one instruction of it: it is on the way of each message. */
+static inline uint32_t frame_get_4(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static inline size_t frame_put_4(uint8_t *bytes, uint32_t value)
+{
+    bytes[0] = (uint8_t)(value >> 24);
+    bytes[1] = (uint8_t)(value >> 16);
+    bytes[2] = (uint8_t)(value >> 8);
+    bytes[3] = (uint8_t)value;
+    return 4;
+}
+
+enum frame_status frame_parse_any(const uint8_t *bytes, size_t size, size_t max,
+                                  struct frame *frame);
+size_t frame_header_any(uint8_t header[FRAME_HEADER_MAX], size_t size, bool bye);
+
 /*
  * Read the header of the frame that starts at `bytes`, of which `size` have arrived. A message over
  * `max` bytes is FRAME_BAD (a goodbye may have its three bytes more), and so is anything that is no
  * frame.
  */
-enum frame_status frame_parse(const uint8_t *bytes, size_t size, size_t max, struct frame *frame);
+static inline enum frame_status frame_parse(const uint8_t *bytes, size_t size, size_t max,
+                                            struct frame *frame)
+{
+    uint32_t length = size < FRAME_HEADER_MIN ? UINT32_MAX : frame_get_4(bytes);
+    if (length > FRAME_SHORT_MAX || length > max)
+        return frame_parse_any(bytes, size, max, frame);
+    *frame = (struct frame){.header = FRAME_HEADER_MIN, .size = length, .bye = false};
+    return FRAME_WHOLE;
+}
 
 /* Write the header for a payload of `size` bytes; returns its length. */
-size_t frame_header(uint8_t header[FRAME_HEADER_MAX], size_t size, bool bye);
+static inline size_t frame_header(uint8_t header[FRAME_HEADER_MAX], size_t size, bool bye)
+{
+    return bye || size > FRAME_SHORT_MAX ? frame_header_any(header, size, bye)
+                                         : frame_put_4(header, (uint32_t)size);
+}
 
 #endif

@@ -102,6 +102,8 @@ static int make_room(struct fd_transport *t, size_t want)
 {
     if (t->begin == t->end)
         t->begin = t->end = 0;
+    if (want <= t->capacity - t->begin && !t->flows)
+        return 0;
     if (t->capacity < BUFFER_SIZE && (t->flows || want > t->capacity)) {
         size_t capacity = t->flows || want > SMALL_BUFFER_SIZE ? BUFFER_SIZE : SMALL_BUFFER_SIZE;
         if (grow(t, capacity) != 0)
