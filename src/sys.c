@@ -142,8 +142,12 @@ int sys_peer_address(int fd, char *text, size_t size)
         errno = ENOTCONN;
         return -1;
     }
-    bool colons = address.ss_family == AF_INET6;
-    snprintf(text, size, colons ? "[%s]:%s" : "%s:%s", host, port);
+    /* Who comes by IPv4 to a socket for both families is shown with a prefix. */
+    static const char mapped[] = "::ffff:";
+    if (strncmp(host, mapped, sizeof mapped - 1) == 0 && strchr(host, '.') != NULL)
+        snprintf(text, size, "%s:%s", host + sizeof mapped - 1, port);
+    else
+        snprintf(text, size, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
     return 0;
 }
 

@@ -62,6 +62,26 @@ TEST(it_listens_on_all_addresses_of_both_families)
     pipc_server_close(server);
 }
 
+static void expect_caller(pipc_server_t *server, const char *host, const char *begin)
+{
+    char text[100];
+    pipc_t *client = call(host, server, NULL), *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_peer(pipe, text, sizeof text), 0);
+    if (strncmp(text, begin, strlen(begin)) != 0)
+        fail_msg("a caller from %s is told as %s", host, text);
+    pipc_close(pipe);
+    pipc_close(client);
+}
+
+TEST(callers_are_told_by_their_addresses_in_their_own_family)
+{
+    pipc_server_t *server = open_server("*", NULL);
+    expect_caller(server, "127.0.0.1", "127.0.0.1:");
+    expect_caller(server, "::1", "[::1]:");
+    pipc_server_close(server);
+}
+
 TEST(it_listens_on_the_address_that_it_is_given)
 {
     pipc_server_t *server = open_server("::1", NULL);
@@ -341,6 +361,7 @@ TEST(an_opening_that_fails_leaves_nothing)
 
 HARNESS_MAIN("server, accept", IT(it_listens_on_loopback_unless_told_otherwise),
              IT(it_listens_on_all_addresses_of_both_families),
+             IT(callers_are_told_by_their_addresses_in_their_own_family),
              IT(it_listens_on_the_address_that_it_is_given), IT(a_port_that_is_taken_is_EADDRINUSE),
              IT(a_port_can_be_used_again_at_once), IT(a_handle_outlives_its_server),
              IT(its_handles_have_its_options), IT(what_makes_no_sense_is_EINVAL),
