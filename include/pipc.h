@@ -120,10 +120,10 @@
  *     leaver had already taken into its memory stay with it.
  *   - A holder that dies (killed, exited, thread ended) is noticed within a second by a waiting read or
  *     write and by the descriptor, also where other processes hold copies of the handle: first what it
- *     sent, then EPIPE, or ECONNRESET inside a message. A write notices at once, except in a
- *     stream that is read as fast as it is written: then after some microseconds, or up to 64
- *     messages. A holder that replaces itself by exec is dead as well; a waiting read notices
- *     within a second, who only polls at the next call.
+ *     sent, then EPIPE, or ECONNRESET inside a message. A write notices too, but one that comes
+ *     within 50 microseconds of another may not look; nor do the next seven in a stream that was
+ *     read as fast as it was written. A holder that replaces itself by exec is dead as well; a waiting
+ *     read notices within a second, who only polls at the next call.
  *   - Death and pipc_close are final: no successor can come in. A newcomer gets EPIPE then, if no
  *     end is free.
  *

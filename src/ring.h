@@ -35,8 +35,8 @@ struct ring {
     struct ring_look {
         int64_t ticks;
         uint64_t tail;
-    } look;                /* a writer's last, at its partner's life */
-    unsigned burst, spare; /* writes from that look to the next; and how many are left */
+    } look;         /* a writer's last, at its partner's life */
+    unsigned spare; /* messages that may go without another */
 
     int waits;      /* set of bell (edge) and watch, for `wait`; -1: poll them */
     int descriptor; /* set of bell (level) and watch, for the program; -1: nobody asked */

@@ -58,8 +58,10 @@ uint32_t self_process(void)
     pthread_once(&once, start);
     atomic_uint *page = atomic_load(&self_stamp);
     unsigned now = atomic_load(page);
-    if (now != 0)
+    if (now != 0) {
+        atomic_store(&generation, now); /* for who forks before the thread that wrote it does so */
         return now;
+    }
     unsigned next = atomic_load(&generation) + 1;
     if (atomic_compare_exchange_strong(page, &now, next))
         now = next;

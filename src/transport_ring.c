@@ -19,8 +19,8 @@
  * before a write. A look costs half a microsecond, so it is spared that long.
  */
 #define CHECK_INTERVAL 50000
-#define FAST           500 /* sys_ticks for a message */
-#define BURST_MOST     63
+#define SPARE          7    /* messages in a stream that go without a look */
+#define FAST           4000 /* ticks, for that many */
 
 static struct ring *ring_of(struct transport *transport)
 {
@@ -56,9 +56,8 @@ static bool is_partner_gone(struct ring *r)
 }
 
 /*
- * The same for a writer, in whose 30 nanoseconds for a small message the 11 of the counter are
- * many. While messages come fast, and are read as fast by somebody who does not sleep, more and
- * more of them go without: at most as many as have come that fast before.
+ * The same before a small message, in whose 30 nanoseconds the 11 of the counter are many. While
+ * messages come fast, and are read as fast by somebody who does not sleep, most go without.
  */
 static bool is_reader_gone(struct ring *r)
 {
@@ -70,11 +69,9 @@ static bool is_reader_gone(struct ring *r)
     struct ring_look now = {
         .ticks = sys_ticks(),
         .tail = atomic_load_explicit(&r->page->ring[r->end].tail, memory_order_relaxed)};
-    bool is_fast = now.tail != r->look.tail &&
-                   (uint64_t)(now.ticks - r->look.ticks) < (uint64_t)(r->burst + 1) * FAST;
+    bool is_fast = now.tail != r->look.tail && (uint64_t)(now.ticks - r->look.ticks) < FAST;
     r->look = now;
-    r->burst = !is_fast ? 0 : r->burst < BURST_MOST ? 2 * r->burst + 1 : BURST_MOST;
-    r->spare = r->burst;
+    r->spare = is_fast ? SPARE : 0;
     return is_gone_now(r, now.ticks);
 }
 
@@ -226,29 +223,31 @@ static size_t room_for(struct ring *r, size_t total)
     return room < WHOLE ? room : WHOLE;
 }
 
-/* As room_for, with errno where it is none. */
 static size_t find_room(struct ring *r, size_t total)
 {
     size_t size = room_for(r, total);
-    if (size == 0 && ring_see_tail(r) == 0)
-        size = room_for(r, total);
+    return size == 0 && ring_see_tail(r) == 0 ? room_for(r, total) : size;
+}
+
+/* The errno of a write that cannot be, or 0. A full ring leaves time to ask who would empty it. */
+static int refusal(struct ring *r, size_t size, bool is_gone)
+{
     if (r->broken)
-        errno = EPROTO;
-    else if (is_reader_gone(r))
-        errno = EPIPE;
-    else if (size == 0)
-        errno = EAGAIN;
-    else
-        return size;
-    return 0;
+        return EPROTO;
+    if (is_gone || (size == 0 && ends_partner_gone(r->ends, r->end)))
+        return EPIPE;
+    return size == 0 ? EAGAIN : 0;
 }
 
 static ssize_t ring_writev(struct transport *transport, const struct iovec *parts, int count)
 {
     struct ring *r = ring_of(transport);
     size_t size = find_room(r, total_size(parts, count));
-    if (size == 0)
+    int error = refusal(r, size, is_partner_gone(r));
+    if (error != 0) {
+        errno = error;
         return -1;
+    }
     write_pieces(r, parts, size);
     return (ssize_t)size;
 }
@@ -256,7 +255,11 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
 static uint8_t *ring_place(struct transport *transport, size_t size)
 {
     struct ring *r = ring_of(transport);
-    return find_room(r, size) == 0 ? NULL : r->out_data + (r->out_head & (RING - 1));
+    int error = refusal(r, find_room(r, size), is_reader_gone(r));
+    if (error == 0)
+        return r->out_data + (r->out_head & (RING - 1));
+    errno = error;
+    return NULL;
 }
 
 static int ring_shutdown(struct transport *transport)
@@ -290,8 +293,9 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
     struct ring *r = ring_of(transport);
     unsigned bits = bits_of(events);
     int ready;
-    watch_partner(&r->watch, r->waits, r->descriptor);
     r->bell = BELL_UNKNOWN;
+    if (watch_partner(&r->watch, r->waits, r->descriptor))
+        return 0; /* it may have shut down or died since the caller looked */
     for (;;) {
         if (ring_arm(r, bits))
             return 0;
@@ -381,7 +385,7 @@ static void ring_settle(struct transport *transport, bool loud, unsigned events)
     struct ring *r = ring_of(transport);
     unsigned bits = bits_of(events);
     bool changed = watch_partner(&r->watch, r->waits, r->descriptor);
-    if (loud)
+    if (loud || (changed && is_input_over(r, false))) /* since the caller looked */
         make_loud(r, bits);
     else if (!is_settled(r, bits) || changed)
         make_quiet(r, bits);

@@ -301,32 +301,6 @@ TEST_OF_KIND(once_a_dead_partner_was_waited_for_the_next_write_fails)
     gates_close();
 }
 
-static void take_an_end_and_leave_life(pipc_t *pipe)
-{
-    say(pipe, "here");
-}
-
-/* A writer at full speed does not look at its partner each time, but every few microseconds or messages. */
-TEST(however_fast_one_writes_soon_after_waitpid_a_write_fails)
-{
-    enum { SOON = 10000 };
-    for (int round = 0; round < 300 / harness_scale(); round++) {
-        pipc_t *pipe = open_anonymous();
-        struct side far;
-        int more = 0;
-        side_start(&far, &sides_kinds[1], pipe, take_an_end_and_leave_life);
-        hear(pipe, "here");
-        set_timeouts(pipe, 0, 0);
-        while (waitpid(far.pid, NULL, WNOHANG) == 0)
-            pipc_write(pipe, "x", 1);
-        while (more < SOON && (pipc_write(pipe, "x", 1) == 1 || errno == EAGAIN))
-            more++;
-        assert_in_range(more, 0, SOON - 1);
-        assert_errno(pipc_write(pipe, "x", 1), EPIPE);
-        pipc_close(pipe);
-    }
-}
-
 /* --- For everybody --------------------------------------------------------------------------- */
 
 static void be_told_of_the_death(pipc_t *pipe)
@@ -396,7 +370,6 @@ HARNESS_MAIN("anonymous dead", EACH_SIDE(what_was_written_before_a_death_is_deli
              IT(a_partner_that_nobody_has_waited_for_is_dead_all_the_same),
              EACH_SIDE(a_side_that_ends_before_its_first_call_is_not_missed),
              EACH_SIDE(once_a_dead_partner_was_waited_for_the_next_write_fails),
-             IT(however_fast_one_writes_soon_after_waitpid_a_write_fails),
              EACH_SIDE(newcomers_to_a_dead_pipe_are_told_so),
              EACH_SIDE(newcomers_are_told_so_when_both_have_died),
              EACH_SIDE(a_side_may_come_to_a_partner_that_has_died_meanwhile))

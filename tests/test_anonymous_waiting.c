@@ -5,6 +5,11 @@
  */
 #include "anonymous.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "sys_double.h"
+
 static struct harness_gate gate[2];
 
 static void gates_init(void)
@@ -159,8 +164,39 @@ TEST_OF_KIND(the_descriptor_is_quiet_until_the_next_partner_writes)
     pipc_close(pipe);
 }
 
+/* ---- What happens between a look and a wait -------------------------------------------------- */
+
+/* The look at the partner's lock is the last thing before the wait. */
+static int stop_after_a_look_and_read(void *pipe)
+{
+    pipc_msg_t message;
+    assert_int_equal(pipc_pending(pipe), 0);
+    sys_double_reset();
+    sys_double_stop_at(CALL_fcntl, 1);
+    sys_double_arm();
+    int got = pipc_read_msg(pipe, &message);
+    sys_double_disarm();
+    assert_int_equal(got, -1);
+    return errno;
+}
+
+TEST(a_reader_about_to_wait_sees_a_shutdown_of_that_moment)
+{
+    pipc_t *pipe = open_anonymous();
+    int status;
+    assert_int_equal(pipc_pending(pipe), 0);
+    pid_t far = harness_fork(stop_after_a_look_and_read, pipe);
+    assert_int_equal(waitpid(far, &status, WUNTRACED), far);
+    assert_true(WIFSTOPPED(status));
+    assert_int_equal(pipc_shutdown(pipe), 0);
+    kill(far, SIGCONT);
+    assert_int_equal(harness_wait(far), EPIPE);
+    pipc_close(pipe);
+}
+
 HARNESS_MAIN("anonymous waiting", EACH_SIDE(what_one_did_not_read_its_successor_reads),
              EACH_SIDE(a_large_message_waits_for_the_successor),
              EACH_SIDE(what_one_had_taken_into_its_memory_stays_with_it),
              EACH_SIDE(a_read_waits_for_the_next_partner),
-             EACH_SIDE(the_descriptor_is_quiet_until_the_next_partner_writes))
+             EACH_SIDE(the_descriptor_is_quiet_until_the_next_partner_writes),
+             IT(a_reader_about_to_wait_sees_a_shutdown_of_that_moment))

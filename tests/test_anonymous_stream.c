@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A writer at full speed, whose reader dies: it does not look at its partner before each message, but
+ * before some of the next few, whatever it has done and however long it has rested.
+ */
+#include "anonymous.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+/* Enough for the writer to have found out that it is fast; and how many go without a look. */
+enum { STREAM = 50000, UNSEEN = 8 };
+
+static char message[16];
+
+/* Awake to its last moment: it never waits. */
+static void read_the_stream(pipc_t *pipe)
+{
+    char got[sizeof message];
+    set_timeouts(pipe, 0, 0);
+    for (int n = 0; n < STREAM / harness_scale();)
+        n += pipc_read(pipe, got, sizeof got) >= 0;
+}
+
+static void write_the_stream(pipc_t *pipe)
+{
+    for (int n = 0; n < STREAM / harness_scale(); n++)
+        assert_int_equal(pipc_write(pipe, message, sizeof message), sizeof message);
+}
+
+static void stream_to_a_reader_that_ends(pipc_t *pipe, const struct kind *kind)
+{
+    struct side far;
+    side_start(&far, kind, pipe, read_the_stream);
+    write_the_stream(pipe);
+    side_end(&far);
+}
+
+TEST_OF_KIND(after_a_stream_few_messages_go_to_a_dead_reader)
+{
+    for (int round = 0; round < 20 / harness_scale() + 1; round++) {
+        pipc_t *pipe = open_anonymous();
+        int more = 0;
+        stream_to_a_reader_that_ends(pipe, kind);
+        while (more <= UNSEEN && pipc_write(pipe, message, sizeof message) >= 0)
+            more++;
+        assert_in_range(more, 0, UNSEEN);
+        assert_errno(pipc_write(pipe, message, sizeof message), EPIPE);
+        pipc_close(pipe);
+    }
+}
+
+TEST_OF_KIND(after_a_stream_no_batch_goes_to_a_dead_reader)
+{
+    struct iovec batch[100];
+    for (int i = 0; i < 100; i++)
+        batch[i] = (struct iovec){message, sizeof message};
+    for (int round = 0; round < 20 / harness_scale() + 1; round++) {
+        pipc_t *pipe = open_anonymous();
+        stream_to_a_reader_that_ends(pipe, kind);
+        assert_errno(pipc_write_batch(pipe, batch, 100), EPIPE);
+        pipc_close(pipe);
+    }
+}
+
+static int read_the_stream_and_exec(void *pipe)
+{
+    read_the_stream(pipe);
+    execl("/bin/sleep", "sleep", "60", (char *)NULL);
+    return 1;
+}
+
+/* The process lives on, so nothing tells of its end but its lock. */
+TEST(after_a_stream_few_messages_go_to_a_reader_that_execs)
+{
+    int until_exec[2], more = 0;
+    char byte;
+    pipc_t *pipe = open_anonymous();
+    assert_int_equal(pipe2(until_exec, O_CLOEXEC), 0);
+    pid_t pid = harness_fork(read_the_stream_and_exec, pipe);
+    close(until_exec[1]);
+    int fd = pipc_fd(pipe);
+    write_the_stream(pipe);
+    assert_int_equal(read(until_exec[0], &byte, 1), 0);
+    close(until_exec[0]);
+    set_timeouts(pipe, 0, 0);
+    while (more <= UNSEEN && pipc_write(pipe, message, sizeof message) >= 0)
+        more++;
+    assert_in_range(more, 0, UNSEEN);
+    assert_errno(pipc_write(pipe, message, sizeof message), EPIPE);
+    assert_true(harness_readable(fd, 0));
+    kill(pid, SIGKILL);
+    assert_int_equal(harness_wait(pid), -SIGKILL);
+    pipc_close(pipe);
+}
+
+static void take_an_end_and_leave_life(pipc_t *pipe)
+{
+    say(pipe, "here");
+}
+
+/* Nobody reads, and nothing but the writes themselves tells when it ends. */
+TEST(however_fast_one_writes_soon_after_waitpid_a_write_fails)
+{
+    enum { SOON = 10000 };
+    for (int round = 0; round < 300 / harness_scale(); round++) {
+        pipc_t *pipe = open_anonymous();
+        struct side far;
+        int more = 0;
+        side_start(&far, &sides_kinds[1], pipe, take_an_end_and_leave_life);
+        hear(pipe, "here");
+        set_timeouts(pipe, 0, 0);
+        while (waitpid(far.pid, NULL, WNOHANG) == 0)
+            pipc_write(pipe, "x", 1);
+        while (more < SOON && (pipc_write(pipe, "x", 1) == 1 || errno == EAGAIN))
+            more++;
+        assert_in_range(more, 0, SOON - 1);
+        assert_errno(pipc_write(pipe, "x", 1), EPIPE);
+        pipc_close(pipe);
+    }
+}
+
+HARNESS_MAIN("anonymous stream", EACH_SIDE(after_a_stream_few_messages_go_to_a_dead_reader),
+             EACH_SIDE(after_a_stream_no_batch_goes_to_a_dead_reader),
+             IT(after_a_stream_few_messages_go_to_a_reader_that_execs),
+             IT(however_fast_one_writes_soon_after_waitpid_a_write_fails))
