@@ -57,7 +57,7 @@
  *    call (pipc_set_timeout, say) before it forks is missed from the start.
  *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
  *  - A write with a limited time-out, or ended by a signal with PIPC_INTERRUPTIBLE, may succeed while
- *    the handle still holds bytes. They move only while the program polls and calls. pipc_close
+ *    the handle still holds bytes. They move only while the program makes calls. pipc_close
  *    tears them: pipc_flush or pipc_disconnect first.
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
@@ -240,13 +240,14 @@
  * epoll set; wait for input (POLLIN) only. The rule: it is readable whenever a call is worth
  * making, that is when
  *   - a message, a goodbye, an end or an error can be read, even if it already waits in memory;
- *   - held output can move on;
- *   - a write that failed with EAGAIN is worth repeating (this wish ends with the next write or
- *     flush).
+ *   - held output can move on (any call moves it, pipc_fd too, perhaps the last of it: so who waits
+ *     for pipc_flush or pipc_disconnect to succeed repeats it before each poll);
+ *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating (this wish ends with the next
+ *     write or flush).
  * It stays readable until that has been dealt with, and is never silent meanwhile; an end or an error
  * stays for good, as on any descriptor, so who goes on writing after it waits with a time-out or by
- * edges. It may now and
- * then be readable for nothing: a read with time-out 0 then gets EAGAIN, and it is quiet again. So:
+ * edges. (The one exception: a partner that replaced itself by exec, see 5.) It may now and then be
+ * readable for nothing: a read with time-out 0 then gets EAGAIN, and it is quiet again. So:
  *
  *     pipc_set_timeout(pipe, 0, 0);
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
