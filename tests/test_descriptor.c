@@ -152,6 +152,18 @@ static intmax_t try_flush(struct peer *peer)
     return peer_flush(peer);
 }
 
+/* Where a full pipe had room for a part of the last one, the rest is held, and moves on by calls. */
+static void let_it_be_read(struct peers *p, size_t count)
+{
+    struct filled filled = {BRIM_SIZE, count, 0};
+    peer_set_timeout(&p->b, -1, -1);
+    peer_start(&p->b, read_filled, &filled);
+    while (peer_stats(&p->a).bytes_held > 0)
+        if (harness_readable(p->a.fd, 10))
+            assert_int_equal(peer_pending(&p->a), 0);
+    assert_int_equal(peer_finish(&p->b), 0);
+}
+
 /* The wish outlives everything but the call that it is for. */
 static void check_wish(const struct kind *kind, intmax_t (*call)(struct peer *peer))
 {
@@ -161,8 +173,7 @@ static void check_wish(const struct kind *kind, intmax_t (*call)(struct peer *pe
     struct brim brim = fill_to_the_brim(&p.a);
     assert_errno(peer_write(&p.a, "refused", 7), EAGAIN);
     assert_quiet(&p.a);
-    peer_set_timeout(&p.b, -1, -1);
-    read_filled(&p.b, &(struct filled){BRIM_SIZE, brim.large, 0});
+    let_it_be_read(&p, brim.large);
     for (int i = 0; i < 3; i++) {
         assert_readable(&p.a);
         assert_errno(peer_read_msg(&p.a, &message), EAGAIN);
@@ -209,8 +220,7 @@ TEST_OF_KIND(a_write_that_timed_out_leaves_the_same_wish)
     peer_set_timeout(&p.a, 0, 10);
     assert_errno(peer_write(&p.a, "", 0), ETIMEDOUT);
     assert_quiet(&p.a);
-    peer_set_timeout(&p.b, -1, -1);
-    read_filled(&p.b, &(struct filled){BRIM_SIZE, brim.large, 0});
+    let_it_be_read(&p, brim.large);
     assert_readable(&p.a);
     peers_close(&p);
 }
