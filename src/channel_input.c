@@ -305,10 +305,11 @@ static void take_group(struct channel *c, const uint8_t *bytes, const struct gro
     note_queue(c);
 }
 
-/* False: there are no two. */
+/* False: there are no two, or no memory for them, which the next message tells. */
 static bool take_many_in(struct channel *c)
 {
     struct group group;
+    struct block block;
     struct queue queue = c->in.queue; /* as it will be */
     const uint8_t *bytes;
     bool end;
@@ -317,14 +318,14 @@ static bool take_many_in(struct channel *c)
         return false;
     group.bytes = bytes;
     group.there = (size_t)there;
-    group.cost = BLOCK_HEAD;
+    group.cost = 0;
     group.count = 0;
     while (add_to_group(c, &group, &queue))
         continue;
-    struct block *block = group.count < 2 ? NULL : block_new(group.cost);
-    if (block != NULL)
-        take_group(c, bytes, &group, block);
-    return block != NULL;
+    if (group.count < 2 || !block_open(&block, group.cost))
+        return false;
+    take_group(c, bytes, &group, &block);
+    return true;
 }
 
 bool channel_take_in(struct channel *c)

@@ -2,16 +2,10 @@
 #include "queue.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 
 #include "sys.h"
 
-struct block {
-    atomic_uint users; /* messages that are not freed */
-    uint32_t used;     /* bytes */
-};
-
-_Static_assert(sizeof(struct block) <= BLOCK_HEAD, "a message after it is aligned");
+#define ALIGNMENT _Alignof(struct message)
 
 struct message *message_grow(struct message *message, size_t capacity)
 {
@@ -25,14 +19,20 @@ struct message *message_grow(struct message *message, size_t capacity)
     return grown;
 }
 
+static void begin(struct message *message, size_t size, size_t at)
+{
+    message->next = NULL;
+    message->size = size;
+    message->kind = PIPC_DATA;
+    message->at = (uint16_t)at;
+}
+
 struct message *message_new(size_t capacity)
 {
     struct message *message = message_grow(NULL, capacity);
     if (message != NULL) {
-        message->next = NULL;
-        message->size = 0;
-        message->kind = PIPC_DATA;
-        message->at = 0;
+        begin(message, 0, 0);
+        atomic_init(&message->sharers, 1);
     }
     return message;
 }
@@ -43,40 +43,42 @@ struct message *message_of_data(void *data)
                         : (struct message *)(void *)((char *)data - offsetof(struct message, data));
 }
 
+static struct message *first_of_block(struct message *message)
+{
+    return (struct message *)(void *)((char *)message - message->at);
+}
+
 void message_free(struct message *message)
 {
-    if (message == NULL || message->at == 0) {
-        sys_free(message);
+    if (message == NULL)
         return;
-    }
-    struct block *block = (struct block *)(void *)((char *)message - message->at);
-    if (atomic_fetch_sub(&block->users, 1) == 1)
-        sys_free(block);
+    struct message *first = first_of_block(message);
+    if (atomic_load(&first->sharers) == 1 || atomic_fetch_sub(&first->sharers, 1) == 1)
+        sys_free(first);
 }
 
 size_t block_cost(size_t message_size)
 {
-    return sizeof(struct message) + ((message_size + BLOCK_HEAD - 1) & ~(BLOCK_HEAD - 1));
+    return sizeof(struct message) + ((message_size + ALIGNMENT - 1) & ~(ALIGNMENT - 1));
 }
 
-struct block *block_new(size_t size)
+bool block_open(struct block *block, size_t size)
 {
-    struct block *block = sys_alloc(size);
-    if (block != NULL) {
-        atomic_init(&block->users, 0);
-        block->used = BLOCK_HEAD;
-    }
-    return block;
+    *block = (struct block){sys_alloc(size), 0};
+    if (block->first == NULL)
+        return false;
+    atomic_init(&block->first->sharers, 0);
+    return true;
 }
 
 struct message *block_add(struct block *block, size_t message_size)
 {
-    struct message *message = (struct message *)(void *)((char *)block + block->used);
-    *message = (struct message){
-        .size = message_size, .capacity = message_size, .at = block->used, .kind = PIPC_DATA};
-    unsigned users = atomic_load_explicit(&block->users, memory_order_relaxed);
-    atomic_store_explicit(&block->users, users + 1, memory_order_relaxed);
-    block->used += (uint32_t)block_cost(message_size);
+    struct message *message = (struct message *)(void *)((char *)block->first + block->used);
+    begin(message, message_size, block->used);
+    message->capacity = message_size;
+    uint16_t sharers = atomic_load_explicit(&block->first->sharers, memory_order_relaxed);
+    atomic_store_explicit(&block->first->sharers, (uint16_t)(sharers + 1), memory_order_relaxed);
+    block->used += block_cost(message_size);
     return message;
 }
 
@@ -88,13 +90,19 @@ bool queue_has_room(const struct queue *queue, size_t size, size_t limit)
     return used <= limit && limit - used >= QUEUE_COST && size <= limit - used - QUEUE_COST;
 }
 
+static void set_first(struct queue *queue, struct message *message)
+{
+    queue->first = message;
+    queue->block = message == NULL ? NULL : first_of_block(message);
+}
+
 void queue_push(struct queue *queue, struct message *message)
 {
     message->next = NULL;
     if (queue->last != NULL)
         queue->last->next = message;
     else
-        queue->first = message;
+        set_first(queue, message);
     queue->last = message;
     queue->count++;
     queue->bytes += message->size;
@@ -105,7 +113,7 @@ struct message *queue_pop(struct queue *queue)
     struct message *message = queue->first;
     if (message == NULL)
         return NULL;
-    queue->first = message->next;
+    set_first(queue, message->next);
     if (queue->first == NULL)
         queue->last = NULL;
     queue->count--;

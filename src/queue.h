@@ -7,6 +7,7 @@
 #ifndef PIPC_QUEUE_H
 #define PIPC_QUEUE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,12 +22,14 @@ struct message {
     size_t size;     /* bytes of data in use */
     size_t capacity; /* bytes of data allocated */
     pipc_kind_t kind;
-    uint32_t at; /* how far behind the begin of its block; 0: it has memory of its own */
+    uint16_t at;                 /* bytes behind the first message of its block */
+    _Atomic uint16_t sharers;    /* in the first: messages of the block that are not freed */
     _Alignas(16) uint8_t data[]; /* 16: as malloc, since programs cast it */
 };
 
 struct queue {
     struct message *first, *last;
+    struct message *block; /* the first's; for who looks for leaks by what points to the begin */
     size_t count;
     size_t bytes; /* of data alone */
 };
@@ -38,16 +41,19 @@ struct message *message_of_data(void *data);
 void message_free(struct message *message); /* NULL is nothing; keeps errno */
 
 /*
- * Many short messages in one allocation, which goes with the last of them, in whatever thread each is
- * freed: a program that keeps one message keeps its block, so blocks are small.
+ * Each message lies in a block, alone or with other short ones, and a block goes back with the last of
+ * its messages, in whatever thread each is freed: a program that keeps one keeps its block, so blocks
+ * of many are small.
  */
 #define BLOCK_SIZE ((size_t)4096)
-#define BLOCK_HEAD ((size_t)16)
-struct block;
-/* `size` is of the head and what its messages cost, of which it has at least one. */
-struct block *block_new(size_t size);
+struct block {
+    struct message *first;
+    size_t used;
+};
+/* Room for messages that cost `size` bytes in all. False: ENOMEM. */
+bool block_open(struct block *block, size_t size);
 size_t block_cost(size_t message_size);
-/* The next message, with `message_size` bytes in use and kind PIPC_DATA. */
+/* The next message, with `message_size` bytes in use. There must be one at least. */
 struct message *block_add(struct block *block, size_t message_size);
 
 /* A message larger than the limit is taken when nothing else waits. */

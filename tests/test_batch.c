@@ -108,12 +108,18 @@ TEST_OF_KIND(short_writes_tear_no_message_of_a_batch)
     peers_close(&p);
 }
 
+/* All alike. */
+static void make_small(struct iovec messages[COUNT])
+{
+    for (size_t i = 0; i < COUNT; i++)
+        messages[i] = (struct iovec){bytes, 16};
+}
+
 TEST_OF_KIND(small_messages_of_a_batch_share_a_system_call)
 {
-    struct iovec messages[100];
+    struct iovec messages[COUNT];
     struct peers p;
-    for (size_t i = 0; i < 100; i++)
-        messages[i] = (struct iovec){bytes, 16};
+    make_small(messages);
     peers_open(&p, kind, NULL);
     sys_double_reset();
     sys_double_arm();
@@ -139,10 +145,9 @@ TEST_OF_KIND(a_batch_after_shutdown_is_refused)
 
 TEST_OF_KIND(small_messages_that_are_taken_in_share_allocations)
 {
-    struct iovec messages[400];
+    struct iovec messages[COUNT];
     struct peers p;
-    for (size_t i = 0; i < 400; i++)
-        messages[i] = (struct iovec){bytes, 16};
+    make_small(messages);
     peers_open(&p, kind, NULL);
     assert_int_equal(peer_write_batch(&p.b, messages, 400), 400);
     sys_double_reset();
@@ -172,14 +177,12 @@ static void *free_every_other(void *got)
     return NULL;
 }
 
-TEST_OF_KIND(messages_taken_together_are_freed_one_by_one_anywhere)
+/* From b to a, over a pipe that is gone afterwards. */
+static void carry(const struct kind *kind, const struct iovec messages[COUNT],
+                  pipc_msg_t got[COUNT])
 {
-    static pipc_msg_t got[COUNT];
-    struct iovec messages[COUNT];
     struct peers p;
-    pthread_t other;
     size_t count = 0;
-    make_messages(messages);
     peers_open(&p, kind, NULL);
     peer_set_timeout(&p.b, 0, 0);
     for (size_t sent = 0; count < COUNT;) {
@@ -191,6 +194,15 @@ TEST_OF_KIND(messages_taken_together_are_freed_one_by_one_anywhere)
         peer_flush(&p.b);
     }
     peers_close(&p);
+}
+
+TEST_OF_KIND(messages_taken_together_are_freed_one_by_one_anywhere)
+{
+    static pipc_msg_t got[COUNT];
+    struct iovec messages[COUNT];
+    pthread_t other;
+    make_messages(messages);
+    carry(kind, messages, got);
     for (int i = 0; i < COUNT / 2; i++)
         pipc_msg_free(&got[harness_random_below(COUNT)]);
     check_messages(got);
@@ -200,10 +212,27 @@ TEST_OF_KIND(messages_taken_together_are_freed_one_by_one_anywhere)
     pthread_join(other, NULL);
 }
 
+TEST_OF_KIND(a_message_that_is_kept_keeps_4_KiB_at_most)
+{
+    enum { KEPT = 5 };
+    static pipc_msg_t got[COUNT];
+    struct iovec messages[COUNT];
+    make_small(messages);
+    carry(kind, messages, got);
+    for (size_t i = 0; i < COUNT; i++)
+        if (i % (COUNT / KEPT) != 0)
+            pipc_msg_free(&got[i]);
+    size_t with = harness_heap_bytes();
+    for (size_t i = 0; i < COUNT; i += COUNT / KEPT)
+        pipc_msg_free(&got[i]);
+    assert_in_range(with - harness_heap_bytes(), KEPT * 16, KEPT * 4096);
+}
+
 HARNESS_MAIN("batches", OVER_KINDS(a_batch_of_all_sizes_arrives_in_order),
              OVER_KINDS(the_rest_of_a_batch_goes_with_the_next),
              OVER_KINDS(short_writes_tear_no_message_of_a_batch),
              OVER_TWO_HANDLE_KINDS(small_messages_of_a_batch_share_a_system_call),
              OVER_KINDS(a_batch_after_shutdown_is_refused),
              OVER_KINDS(small_messages_that_are_taken_in_share_allocations),
-             OVER_KINDS(messages_taken_together_are_freed_one_by_one_anywhere))
+             OVER_KINDS(messages_taken_together_are_freed_one_by_one_anywhere),
+             OVER_KINDS(a_message_that_is_kept_keeps_4_KiB_at_most))
