@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -127,28 +126,6 @@ int sys_nonblock(int fd, bool on)
 int sys_shutdown_write(int fd)
 {
     return shutdown(fd, SHUT_WR);
-}
-
-int sys_peer_address(int fd, char *text, size_t size)
-{
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    char host[NI_MAXHOST], port[NI_MAXSERV];
-    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
-        return -1;
-    if ((address.ss_family != AF_INET && address.ss_family != AF_INET6) ||
-        getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        errno = ENOTCONN;
-        return -1;
-    }
-    /* Who comes by IPv4 to a socket for both families is shown with a prefix. */
-    static const char mapped[] = "::ffff:";
-    if (strncmp(host, mapped, sizeof mapped - 1) == 0 && strchr(host, '.') != NULL)
-        snprintf(text, size, "%s:%s", host + sizeof mapped - 1, port);
-    else
-        snprintf(text, size, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
-    return 0;
 }
 
 /* ---- waiting ---- */

@@ -64,7 +64,6 @@ int sys_pipe(int fd[2]);                   /* non-blocking */
 void sys_close(int fd);                    /* keeps errno; a negative fd is nothing */
 int sys_nonblock(int fd, bool on);         /* what it was before: 0 or 1 */
 int sys_shutdown_write(int fd);
-int sys_peer_address(int fd, char *text, size_t size); /* "host:port"; ENOTCONN when it has none */
 
 /*
  * read(2) and writev(2), resumed after EINTR. On pipes and sockets they do not block, even when somebody who

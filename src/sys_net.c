@@ -183,7 +183,27 @@ int sys_far_address(int fd, struct sys_address *address)
     memset(&far, 0, sizeof far);
     if (getpeername(fd, &far.any, &size) != 0)
         return -1;
+    if (far.any.sa_family != AF_INET && far.any.sa_family != AF_INET6) {
+        errno = ENOTCONN;
+        return -1;
+    }
     from_kernel(&far, address);
+    return 0;
+}
+
+int sys_far_address_text(int fd, char *text, size_t size)
+{
+    struct sys_address far;
+    union address kernel;
+    char host[NI_MAXHOST];
+    if (sys_far_address(fd, &far) != 0)
+        return -1;
+    socklen_t length = to_kernel(&far, &kernel);
+    if (getnameinfo(&kernel.any, length, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    snprintf(text, size, far.family == SYS_IPV6 ? "[%s]:%u" : "%s:%u", host, (unsigned)far.port);
     return 0;
 }
 

@@ -42,7 +42,8 @@ int sys_connect(const struct sys_address *address);
 /* 0: connected; EINPROGRESS: not yet. */
 int sys_connected(int fd);
 int sys_own_address(int fd, struct sys_address *address);
-int sys_far_address(int fd, struct sys_address *address); /* ENOTCONN */
+int sys_far_address(int fd, struct sys_address *address);  /* ENOTCONN */
+int sys_far_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
 bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
 /* Send at once, and notice a host that has vanished, within about a minute. */

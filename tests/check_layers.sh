@@ -25,7 +25,7 @@ ready:          sys
 shared:         sys
 ends:           shared self sys
 transport:
-transport_fd:   transport ready self sys
+transport_fd:   transport ready self sys_net sys
 watch:          ends shared self sys
 ring:           transport watch ends shared self sys
 transport_ring: ring transport watch ends shared self sys
