@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The shared memory behind a symmetric handle, from the inside: messages around its size and across
- * its edge, and the protocol by which a side that sleeps is woken, under a load made to find a
- * wake-up that is lost. Knows the ring's size; what a hostile partner can do is in
+ * its edge, and its transport alone, where a moment of the partner's is to be met. Knows the ring's
+ * size; how sleepers are woken is in test_ring_wake.c, what a hostile partner can do in
  * test_ring_hostile.c.
  */
 #include "anonymous.h"
 
+#include "ends.h"
 #include "shared.h"
+#include "transport.h"
 
 /* --- Sizes ----------------------------------------------------------------------------------- */
 
@@ -160,7 +162,75 @@ TEST_OF_KIND(frames_come_whole_from_every_offset)
     pipc_close(pipe);
 }
 
+/* --- The transport alone ---------------------------------------------------------------------- */
+
+struct partner {
+    struct ends ends;
+    struct harness_gate here, go, gone;
+    bool dies;
+};
+
+static void *come_and_go(void *arg)
+{
+    struct partner *partner = arg;
+    unsigned end = (unsigned)ends_claim(&partner->ends);
+    harness_gate_open(&partner->here);
+    harness_gate_wait(&partner->go);
+    if (!partner->dies)
+        ends_shutdown(&partner->ends, end);
+    else
+        ends_finish(&partner->ends, end);
+    harness_gate_open(&partner->gone);
+    harness_gate_wait(&partner->go);
+    if (!partner->dies)
+        ends_finish(&partner->ends, end);
+    return NULL;
+}
+
+/* Whoever settles has looked just before, and found nothing. */
+static void settle_after_the_partner_went(bool dies)
+{
+    struct partner partner = {.dies = dies};
+    pthread_t thread;
+    assert_int_equal(ends_open(&partner.ends), 0);
+    harness_gate_init(&partner.here);
+    harness_gate_init(&partner.go);
+    harness_gate_init(&partner.gone);
+    unsigned end = (unsigned)ends_claim(&partner.ends);
+    assert_int_equal(pthread_create(&thread, NULL, come_and_go, &partner), 0);
+    harness_gate_wait(&partner.here);
+    struct transport *transport = transport_ring(&partner.ends, end);
+    assert_non_null(transport);
+    int fd = transport->ops->descriptor(transport);
+    transport->ops->settle(transport, false, TRANSPORT_IN);
+    assert_false(harness_readable(fd, 0));
+    harness_gate_open(&partner.go);
+    harness_gate_wait(&partner.gone);
+    transport->ops->settle(transport, false, TRANSPORT_IN);
+    assert_true(harness_readable(fd, 0));
+    harness_gate_open(&partner.go);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    transport->ops->close(transport);
+    ends_finish(&partner.ends, end);
+    ends_close(&partner.ends);
+    harness_gate_close(&partner.here);
+    harness_gate_close(&partner.go);
+    harness_gate_close(&partner.gone);
+}
+
+TEST(a_descriptor_tells_of_a_shutdown_after_the_last_look)
+{
+    settle_after_the_partner_went(false);
+}
+
+TEST(a_descriptor_tells_of_a_death_after_the_last_look)
+{
+    settle_after_the_partner_went(true);
+}
+
 HARNESS_MAIN("ring", EACH_SIDE(messages_around_the_edges_from_a_piece_to_two_rings_come_whole),
              EACH_SIDE(messages_around_those_sizes_come_whole_without_waiting),
              EACH_SIDE(the_ring_can_be_filled_to_the_last_byte),
-             EACH_SIDE(frames_come_whole_from_every_offset))
+             EACH_SIDE(frames_come_whole_from_every_offset),
+             IT(a_descriptor_tells_of_a_shutdown_after_the_last_look),
+             IT(a_descriptor_tells_of_a_death_after_the_last_look))
