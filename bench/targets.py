@@ -74,9 +74,10 @@ def main():
     round_trip(results, 'anonymous', 'pipe', 1.05)
     one_way(results, 'anonymous', 'plain', 65536, ('raw', 'socketpair', 1.5))
     one_way(results, 'anonymous', 'plain', MIB, ('raw', 'socketpair', 1.2))
-    for transport, other, peer in (('fifo', 'pipe', 'ipc'), ('tcp', 'tcp', 'tcp')):
-        round_trip(results, transport, other, 1.10)
-        one_way(results, transport, 'plain', 16, ('raw', other, 0.95))
+    for transport, others, peer in (('fifo', ('pipe', 'fifo'), 'ipc'), ('tcp', ('tcp',), 'tcp')):
+        for other in others:
+            round_trip(results, transport, other, 1.10)
+            one_way(results, transport, 'plain', 16, ('raw', other, 0.95))
         for style in 'batch', 'batch, read':
             one_way(results, transport, style, 16, ('ZeroMQ', peer, 5))
     one_way(results, 'fifo', 'plain', MIB, ('raw', 'pipe 1M', 1.0))

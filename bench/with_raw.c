@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -49,6 +50,21 @@ static void prepare_large_pipe(struct link *link)
     for (int side = 0; side < 2; side++)
         if (fcntl(link->fd[side][1], F_SETPIPE_SZ, LARGE_PIPE) < 0)
             fail("F_SETPIPE_SZ");
+}
+
+/* As programs make them: what is read and written is noted in the times of a file. */
+static void make_fifo(const char *path, int *in, int *out)
+{
+    if (mkfifo(path, 0600) != 0 || (*in = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0 ||
+        (*out = open(path, O_WRONLY | O_CLOEXEC)) < 0 || unlink(path) != 0 ||
+        fcntl(*in, F_SETFL, 0) != 0)
+        fail("FIFO");
+}
+
+static void prepare_fifo(struct link *link)
+{
+    make_fifo(link->path, &link->fd[1][0], &link->fd[0][1]);
+    make_fifo(link->path, &link->fd[0][0], &link->fd[1][1]);
 }
 
 void prepare_socketpair(struct link *link)
@@ -161,6 +177,7 @@ const struct contender with_raw[] = {
     RAW("pipe", "plain", "two pipes; one write for each message, read in bulk", prepare_pipe, NULL),
     RAW("pipe", "batch", "the same, up to 256 messages in one write", prepare_pipe, send_many),
     RAW("pipe 1M", "plain", "two pipes of 1 MiB (F_SETPIPE_SZ)", prepare_large_pipe, NULL),
+    RAW("fifo", "plain", "two FIFOs, opened by name", prepare_fifo, NULL),
     RAW("socketpair", "plain", "a stream of AF_UNIX", prepare_socketpair, NULL),
     RAW("tcp", "plain", "loopback, TCP_NODELAY", prepare_tcp, NULL),
     RAW("tcp", "batch", "the same, up to 256 messages in one write", prepare_tcp, send_many),
