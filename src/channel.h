@@ -137,6 +137,8 @@ int channel_die(struct channel *channel, int error);
 
 void channel_enqueue(struct channel *channel, struct message *message);
 struct message *channel_dequeue(struct channel *channel);
+/* Whoever takes from the queue itself says so when it is through. */
+void channel_note_queue(struct channel *channel);
 /* Take in what has arrived, up to max_pending. True: more may be taken when it comes. */
 bool channel_take_in(struct channel *channel);
 bool channel_is_loud(struct channel *channel);

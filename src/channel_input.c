@@ -202,7 +202,7 @@ int channel_take(struct channel *c, const struct frame *frame, struct message **
 
 /* ---- the queue ---- */
 
-static void note_queue(struct channel *c)
+void channel_note_queue(struct channel *c)
 {
     atomic_store_explicit(&c->counts.messages_pending, c->in.queue.count, memory_order_relaxed);
     atomic_store_explicit(&c->counts.bytes_pending, c->in.queue.bytes, memory_order_relaxed);
@@ -211,13 +211,13 @@ static void note_queue(struct channel *c)
 void channel_enqueue(struct channel *c, struct message *message)
 {
     queue_push(&c->in.queue, message);
-    note_queue(c);
+    channel_note_queue(c);
 }
 
 struct message *channel_dequeue(struct channel *c)
 {
     struct message *message = queue_pop(&c->in.queue);
-    note_queue(c);
+    channel_note_queue(c);
     return message;
 }
 
@@ -226,7 +226,7 @@ void channel_give_rest(struct channel *c, struct channel_rest *rest)
     *rest = (struct channel_rest){.unread = c->in.queue, .bye = c->in.bye};
     c->in.queue = (struct queue){0};
     c->in.bye = NULL;
-    note_queue(c);
+    channel_note_queue(c);
 }
 
 void channel_adopt_rest(struct channel *c, struct channel_rest *rest)
@@ -234,7 +234,7 @@ void channel_adopt_rest(struct channel *c, struct channel_rest *rest)
     c->in.queue = rest->unread;
     c->in.bye = rest->bye;
     *rest = (struct channel_rest){0};
-    note_queue(c);
+    channel_note_queue(c);
 }
 
 void channel_drop_rest(struct channel_rest *rest)
@@ -302,7 +302,7 @@ static void take_group(struct channel *c, const uint8_t *bytes, const struct gro
         queue_push(&c->in.queue, message);
     }
     c->transport->ops->skip(c->transport, (size_t)(from - bytes));
-    note_queue(c);
+    channel_note_queue(c);
 }
 
 /* False: there are no two, or no memory for them, which the next message tells. */

@@ -8,10 +8,10 @@
 
 #define RETRY_MS 10 /* until a kernel without memory is asked again */
 
-static void count_read(struct channel *c, size_t size)
+static void count_read(struct channel *c, size_t messages, size_t bytes)
 {
-    channel_count(&c->counts.messages_read, 1);
-    channel_count(&c->counts.bytes_read, size);
+    channel_count(&c->counts.messages_read, messages);
+    channel_count(&c->counts.bytes_read, bytes);
 }
 
 /* Each call tries, and waits when its try returns 0. Held output moves on at each round. */
@@ -240,7 +240,7 @@ ssize_t channel_read(struct channel *c, void *buffer, size_t size)
             keep_pieces(c, &target);
         return -1;
     }
-    count_read(c, target.got);
+    count_read(c, 1, target.got);
     return (ssize_t)target.got;
 }
 
@@ -257,22 +257,31 @@ static int remember_bye(struct channel *c, const struct message *bye)
     return 0;
 }
 
-static int hand_over(struct channel *c, pipc_msg_t *message)
+/* Returns how many of the queued messages it handed over; none: errno. */
+static size_t hand_over(struct channel *c, pipc_msg_t *messages, size_t max)
 {
-    struct message *first = c->in.queue.first;
-    if (first->kind == PIPC_BYE && remember_bye(c, first) != 0)
-        return -1;
-    if (first->kind == PIPC_DATA)
-        count_read(c, first->size);
-    channel_dequeue(c);
-    *message = (pipc_msg_t){.data = first->data, .size = first->size, .kind = first->kind};
-    return 1;
+    size_t got = 0, data = 0, bytes = 0;
+    while (got < max && c->in.queue.count > 0) {
+        struct message *first = c->in.queue.first;
+        if (first->kind == PIPC_BYE && remember_bye(c, first) != 0)
+            break;
+        data += first->kind == PIPC_DATA;
+        bytes += first->kind == PIPC_DATA ? first->size : 0;
+        queue_pop(&c->in.queue);
+        messages[got++] =
+            (pipc_msg_t){.data = first->data, .size = first->size, .kind = first->kind};
+    }
+    count_read(c, data, bytes);
+    channel_note_queue(c);
+    return got;
 }
 
 static int try_read_message(struct channel *c, void *argument)
 {
     int there = try_fetch(c, NULL);
-    return there > 0 ? hand_over(c, argument) : there;
+    if (there <= 0)
+        return there;
+    return hand_over(c, argument, 1) == 1 ? 1 : -1;
 }
 
 int channel_read_message(struct channel *c, pipc_msg_t *message)
@@ -313,12 +322,10 @@ int channel_skip(struct channel *c)
 
 ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max)
 {
-    size_t got = 0;
     channel_push(c);
     if (max > 0)
         channel_take_in(c);
-    while (got < max && c->in.queue.count > 0 && hand_over(c, &messages[got]) > 0)
-        got++;
+    size_t got = hand_over(c, messages, max);
     bool failed = got == 0 && max > 0;
     if (failed && c->in.queue.count == 0) {
         failed = c->in.error != 0;

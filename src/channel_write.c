@@ -67,9 +67,9 @@ static int write_parts(struct channel *c, const struct iovec *parts, int count,
     return result;
 }
 
-static void count_written(struct channel *c, size_t bytes)
+static void count_written(struct channel *c, size_t messages, size_t bytes)
 {
-    channel_count(&c->counts.messages_written, 1);
+    channel_count(&c->counts.messages_written, messages);
     channel_count(&c->counts.bytes_written, bytes);
 }
 
@@ -80,7 +80,7 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
     if (size < 0 || channel_check_alive(c, (size_t)size) != 0 ||
         write_parts(c, parts, count, wait) != 0)
         return -1;
-    count_written(c, (size_t)size);
+    count_written(c, 1, (size_t)size);
     return size;
 }
 
@@ -164,7 +164,7 @@ ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
     if (sent == 0)
         return write_long_way(c, parts, count);
     if (sent > 0)
-        count_written(c, parts->iov_len);
+        count_written(c, 1, parts->iov_len);
     channel_settle(c, TRANSPORT_OUT);
     return sent > 0 ? (ssize_t)parts->iov_len : -1;
 }
@@ -196,6 +196,14 @@ static size_t collect(const struct channel *c, const struct iovec *messages, siz
         n++;
     }
     return n;
+}
+
+static void count_group(struct channel *c, const struct iovec *messages, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += messages[i].iov_len;
+    count_written(c, count, bytes);
 }
 
 /*
@@ -232,8 +240,7 @@ static size_t write_group(struct channel *c, struct group *group, const struct i
     size_t went = channel_send(c, &o, GROUPED_MAX + FRAME_HEADER_MAX, wait) == 0
                       ? count
                       : stop_group(c, group, o.left, messages);
-    for (size_t i = 0; i < went; i++)
-        count_written(c, messages[i].iov_len);
+    count_group(c, messages, went);
     return went;
 }
 
@@ -248,8 +255,7 @@ static bool write_whole_group(struct channel *c, struct group *group, const stru
     if (channel_check_alive(c, 0) != 0 || c->out.begin != c->out.end ||
         c->transport->ops->writev(c->transport, &part, 1) < 0)
         return false;
-    for (size_t i = 0; i < count; i++)
-        count_written(c, messages[i].iov_len);
+    count_group(c, messages, count);
     return true;
 }
 
