@@ -328,15 +328,34 @@ static bool take_many_in(struct channel *c)
     return true;
 }
 
+/* A message, a long one's next piece, or how it ended. */
+static bool is_in_memory(struct channel *c)
+{
+    const uint8_t *bytes;
+    bool end;
+    struct frame frame;
+    ssize_t there = c->transport->ops->peek(c->transport, 0, &bytes, &end);
+    if (there < 0 || end || (c->in.begun && there > 0))
+        return true;
+    if (c->in.begun)
+        return false;
+    enum frame_status status = frame_parse(bytes, (size_t)there, c->max_message, &frame);
+    if (status != FRAME_WHOLE)
+        return status == FRAME_BAD;
+    return frame.size > c->transport->window - frame.header ||
+           (size_t)there >= frame.header + frame.size;
+}
+
 bool channel_take_in(struct channel *c)
 {
     bool is_full = false;
     int there = 1;
     int saved = errno;
+    c->transport->drained = false;
     while (c->in.error == 0 && there > 0 && !is_full) {
         while (take_many_in(c))
             continue;
-        there = take_one_in(c, &is_full);
+        there = c->transport->drained && !is_in_memory(c) ? 0 : take_one_in(c, &is_full);
     }
     errno = saved;
     return c->in.error == 0 && there == 0 && !is_full;
@@ -359,19 +378,5 @@ int channel_complete(struct channel *c, const struct channel_wait *wait)
 
 bool channel_is_loud(struct channel *c)
 {
-    if (c->in.queue.count > 0 || c->in.error != 0)
-        return true;
-    const uint8_t *bytes;
-    bool end;
-    struct frame frame;
-    ssize_t there = c->transport->ops->peek(c->transport, 0, &bytes, &end);
-    if (there < 0 || end || (c->in.begun && there > 0))
-        return true;
-    if (c->in.begun)
-        return false;
-    enum frame_status status = frame_parse(bytes, (size_t)there, c->max_message, &frame);
-    if (status != FRAME_WHOLE)
-        return status == FRAME_BAD;
-    return frame.size > c->transport->window - frame.header ||
-           (size_t)there >= frame.header + frame.size;
+    return c->in.queue.count > 0 || c->in.error != 0 || is_in_memory(c);
 }

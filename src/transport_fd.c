@@ -124,10 +124,10 @@ static void note_read(struct fd_transport *t, size_t got)
     t->end += got;
 }
 
-/* A large buffer goes back to the heap when it is empty and the flow has ebbed. */
+/* A large buffer goes back to the heap when it is empty and nothing is known to follow. */
 static void give_up_large(struct fd_transport *t)
 {
-    if (t->begin != t->end || t->flows || t->capacity <= SMALL_BUFFER_SIZE)
+    if (t->begin != t->end || (t->flows && !t->base.drained) || t->capacity <= SMALL_BUFFER_SIZE)
         return;
     sys_free(t->buffer);
     t->buffer = NULL;
@@ -137,7 +137,7 @@ static void give_up_large(struct fd_transport *t)
 /* Nothing has arrived, or the stream is broken. */
 static int ebb(struct fd_transport *t, int error)
 {
-    t->flows = false;
+    t->base.drained = true;
     give_up_large(t);
     return error == EAGAIN ? 0 : -1;
 }
@@ -153,10 +153,12 @@ static int fill(struct fd_transport *t, size_t want)
         }
         if (make_room(t, want) != 0)
             return -1;
-        ssize_t got = sys_read(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
+        size_t room = t->capacity - t->end;
+        ssize_t got = sys_read(t->in, t->in_kind, t->buffer + t->end, room);
         if (got < 0)
             return ebb(t, errno);
         t->at_end = got == 0;
+        t->base.drained = (size_t)got < room;
         note_read(t, (size_t)got);
     }
     return 0;
@@ -279,6 +281,7 @@ static void fill_and_wait(struct fd_transport *t)
     if (got < 0 && errno != EINTR && errno != EAGAIN)
         t->failed = errno;
     t->at_end = got == 0;
+    t->base.drained = false; /* who waits for more keeps the buffer */
     note_read(t, got > 0 ? (size_t)got : 0);
     note_pace(&t->pace, got > 0 ? (size_t)got : 0);
 }

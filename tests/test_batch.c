@@ -159,6 +159,53 @@ TEST_OF_KIND(small_messages_that_are_taken_in_share_allocations)
     peers_close(&p);
 }
 
+static unsigned long reads(void)
+{
+    return sys_double_calls(CALL_read) + sys_double_calls(CALL_readv) +
+           sys_double_calls(CALL_preadv2) + sys_double_calls(CALL_recv);
+}
+
+TEST_OF_KIND(taking_in_what_has_arrived_makes_no_read_that_brings_nothing)
+{
+    struct iovec messages[COUNT];
+    struct peers p;
+    unsigned long looks = 0;
+    make_small(messages);
+    peers_open(&p, kind, NULL);
+    int fd = peer_fd(&p.a);
+    assert_int_equal(peer_write_batch(&p.b, messages, 400), 400);
+    sys_double_reset();
+    sys_double_arm();
+    do {
+        assert_true(harness_readable(fd, HARNESS_TIMEOUT_MS));
+        looks++;
+    } while (peer_pending(&p.a) < 400);
+    sys_double_disarm();
+    assert_in_range(reads(), 0, looks + 1); /* one finds out how much comes */
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_handle_that_was_emptied_keeps_4_KiB_at_most)
+{
+    static pipc_msg_t got[400];
+    struct iovec messages[COUNT];
+    struct peers p;
+    make_small(messages);
+    peers_open(&p, kind, NULL);
+    size_t before = harness_heap_bytes();
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(peer_write_batch(&p.b, messages, 400), 400);
+        for (ssize_t left = 400, taken; left > 0; left -= taken) {
+            taken = peer_read_pending(&p.a, got, 400);
+            assert_in_range(taken, 0, left);
+            for (ssize_t i = 0; i < taken; i++)
+                pipc_msg_free(&got[i]);
+        }
+        assert_in_range(harness_heap_bytes(), 0, before + 4096);
+    }
+    peers_close(&p);
+}
+
 static void check_messages(const pipc_msg_t got[COUNT])
 {
     for (size_t i = 0; i < COUNT; i++) {
@@ -234,5 +281,7 @@ HARNESS_MAIN("batches", OVER_KINDS(a_batch_of_all_sizes_arrives_in_order),
              OVER_TWO_HANDLE_KINDS(small_messages_of_a_batch_share_a_system_call),
              OVER_KINDS(a_batch_after_shutdown_is_refused),
              OVER_KINDS(small_messages_that_are_taken_in_share_allocations),
+             OVER_KINDS(taking_in_what_has_arrived_makes_no_read_that_brings_nothing),
+             OVER_KINDS(a_handle_that_was_emptied_keeps_4_KiB_at_most),
              OVER_KINDS(messages_taken_together_are_freed_one_by_one_anywhere),
              OVER_KINDS(a_message_that_is_kept_keeps_4_KiB_at_most))
