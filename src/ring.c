@@ -27,16 +27,60 @@ int ring_see_head(struct ring *r)
     return r->broken ? -1 : 0;
 }
 
-int ring_see_tail(struct ring *r)
+int ring_see_freed(struct ring *r)
 {
-    uint64_t tail = atomic_load_explicit(&r->page->ring[r->end].tail, memory_order_acquire);
-    if (r->out_head - tail > RING)
+    uint64_t freed = atomic_load_explicit(&r->page->ring[r->end].freed, memory_order_acquire);
+    if (r->out_head - freed > RING)
         r->broken = true;
     else
-        r->out_tail = tail;
+        r->out_freed = freed;
     if (r->broken)
         errno = EPROTO;
     return r->broken ? -1 : 0;
+}
+
+/* ---- room ----
+ *
+ * How far the reader has come, exactly, stands where the writer does not look; what the writer looks
+ * at moves when the reader has read all it saw, or so many bytes. Each move costs both sides the way
+ * between two cores (16 B where cores are far from each other: 19 to 38 million messages a second).
+ */
+#define STEP (RING / 256)
+
+/* The store and the look at the wish are in one order with the writer's wish and look. */
+static void free_room(struct ring *r)
+{
+    r->in_freed = r->in_tail;
+    atomic_store(&r->page->ring[1 - r->end].freed, r->in_tail);
+    if ((atomic_load(ring_want(r, 1 - r->end)) & WANT_ROOM) == 0)
+        return;
+    /* Half a ring is what the writer waits for: each wake-up is worth many messages. */
+    if (atomic_load(&r->page->ring[1 - r->end].head) - r->in_tail <= RING / 2)
+        ring_wake(r, WANT_ROOM);
+}
+
+void ring_take(struct ring *r, size_t size)
+{
+    r->in_tail += size;
+    atomic_store_explicit(&r->page->ring[1 - r->end].tail, r->in_tail, memory_order_release);
+    if (r->in_tail == r->in_head || r->in_tail - r->in_freed >= STEP)
+        free_room(r);
+}
+
+/* Readers rest, and give room back in steps: together up to some microseconds. */
+#define FAST  4000 /* ticks, for the few messages between two looks */
+#define AWAKE (2 * FAST)
+
+bool ring_is_stream(struct ring *r, int64_t now)
+{
+    uint64_t freed = atomic_load_explicit(&r->page->ring[r->end].freed, memory_order_relaxed);
+    bool is_fast = (uint64_t)(now - r->look.ticks) < FAST;
+    r->look.ticks = now;
+    if (freed != r->look.freed) {
+        r->look.freed = freed;
+        r->look.moved = now;
+    }
+    return is_fast && (uint64_t)(now - r->look.moved) < AWAKE;
 }
 
 /* ---- the reader's pace ----
@@ -102,7 +146,7 @@ bool ring_is_there(struct ring *r, unsigned bits)
         return true;
     if ((bits & WANT_ROOM) == 0)
         return false;
-    uint64_t used = r->out_head - atomic_load(&page->ring[r->end].tail);
+    uint64_t used = r->out_head - atomic_load(&page->ring[r->end].freed);
     return used <= RING / 2 || used > RING; /* or makes no sense, which the next write says */
 }
 

@@ -27,8 +27,9 @@ struct shared_page {
     } end[2];
     struct {
         SHARED_APART _Atomic uint64_t head; /* bytes ever written; by the writer */
-        SHARED_APART _Atomic uint64_t tail; /* bytes ever read; by the reader */
-    } ring[2];                              /* ring[e] carries what end e writes */
+        SHARED_APART _Atomic uint64_t tail; /* bytes ever read; by the reader, for who reads next */
+        SHARED_APART _Atomic uint64_t freed; /* of those, what may be written over; by the reader */
+    } ring[2];                               /* ring[e] carries what end e writes */
 };
 
 struct shared {

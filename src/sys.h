@@ -50,6 +50,17 @@ static inline void sys_relax_for(int64_t ticks)
     while ((uint64_t)(sys_ticks() - begin) < (uint64_t)ticks)
         sys_relax();
 }
+/* Ask for memory that is written soon, whoever has it now; without harm where it can be had later or not at all. */
+static inline void sys_fetch_to_write(const void *memory)
+{
+#if defined __x86_64__ && defined __GNUC__
+    __asm__ volatile("prefetchw %0" ::"m"(*(const char *)memory)); /* the builtin asks to read */
+#elif defined __GNUC__
+    __builtin_prefetch(memory, 1);
+#else
+    (void)memory;
+#endif
+}
 void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
 
 /*

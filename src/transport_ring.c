@@ -19,8 +19,10 @@
  * before a write. A look costs half a microsecond, so it is spared that long.
  */
 #define CHECK_INTERVAL 50000
-#define SPARE          7    /* messages in a stream that go without a look */
-#define FAST           4000 /* ticks, for that many */
+#define LINE           64
+#define AHEAD          256 /* bytes */
+#define AHEAD_MOST     1024
+#define SPARE          7 /* messages in a stream that go without a look */
 
 static struct ring *ring_of(struct transport *transport)
 {
@@ -56,8 +58,8 @@ static bool is_partner_gone(struct ring *r)
 }
 
 /*
- * The same before a small message, in whose 30 nanoseconds the 11 of the counter are many. While
- * messages come fast, and are read as fast by somebody who does not sleep, most go without.
+ * The same before a small message, in whose 30 nanoseconds the 11 of the counter are many: in a
+ * stream whose reader does not sleep most go without.
  */
 static bool is_reader_gone(struct ring *r)
 {
@@ -66,13 +68,9 @@ static bool is_reader_gone(struct ring *r)
         r->spare--;
         return partner_status(r) == ENDS_DEAD;
     }
-    struct ring_look now = {
-        .ticks = sys_ticks(),
-        .tail = atomic_load_explicit(&r->page->ring[r->end].tail, memory_order_relaxed)};
-    bool is_fast = now.tail != r->look.tail && (uint64_t)(now.ticks - r->look.ticks) < FAST;
-    r->look = now;
-    r->spare = is_fast ? SPARE : 0;
-    return is_gone_now(r, now.ticks);
+    int64_t now = sys_ticks();
+    r->spare = ring_is_stream(r, now) ? SPARE : 0;
+    return is_gone_now(r, now);
 }
 
 /* ---- input ---- */
@@ -128,15 +126,7 @@ static ssize_t ring_peek(struct transport *transport, size_t want, const uint8_t
 
 static void ring_skip(struct transport *transport, size_t size)
 {
-    struct ring *r = ring_of(transport);
-    r->in_tail += size;
-    /* The store and the look at the wish are in one order with the writer's wish and look. */
-    atomic_store(&r->page->ring[1 - r->end].tail, r->in_tail);
-    if ((atomic_load(ring_want(r, 1 - r->end)) & WANT_ROOM) == 0)
-        return;
-    /* Half a ring is what the writer waits for: each wake-up is worth many messages. */
-    if (atomic_load(&r->page->ring[1 - r->end].head) - r->in_tail <= RING / 2)
-        ring_wake(r, WANT_ROOM);
+    ring_take(ring_of(transport), size);
 }
 
 /* Called in the middle of a message. */
@@ -158,7 +148,7 @@ static ssize_t ring_read(struct transport *transport, void *buffer, size_t size)
     if (take > PIECE)
         take = PIECE;
     memcpy(buffer, r->in_data + (r->in_tail & (RING - 1)), take);
-    ring_skip(transport, take);
+    ring_take(r, take);
     return (ssize_t)take;
 }
 
@@ -217,7 +207,7 @@ static void write_pieces(struct ring *r, const struct iovec *parts, size_t size)
 /* How many of `total` bytes may go now; 0: none. */
 static size_t room_for(struct ring *r, size_t total)
 {
-    size_t room = RING - (size_t)(r->out_head - r->out_tail);
+    size_t room = RING - (size_t)(r->out_head - r->out_freed);
     if (total <= WHOLE)
         return room >= total ? total : 0;
     return room < WHOLE ? room : WHOLE;
@@ -226,7 +216,7 @@ static size_t room_for(struct ring *r, size_t total)
 static size_t find_room(struct ring *r, size_t total)
 {
     size_t size = room_for(r, total);
-    return size == 0 && ring_see_tail(r) == 0 ? room_for(r, total) : size;
+    return size == 0 && ring_see_freed(r) == 0 ? room_for(r, total) : size;
 }
 
 /* The errno of a write that cannot be, or 0. A full ring leaves time to ask who would empty it. */
@@ -252,14 +242,28 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
     return (ssize_t)size;
 }
 
+/*
+ * Lines that the reader has had are asked back some messages before they are written, or each write
+ * would wait for them: 30 to 41 million messages of 16 bytes a second, and where cores are far from
+ * each other 13 to 38. Long messages gain nothing.
+ */
+static void fetch_ahead(const uint8_t *to, size_t size)
+{
+    for (size_t i = 0; i <= size && size <= AHEAD_MOST; i += LINE)
+        sys_fetch_to_write(to + AHEAD + i);
+}
+
 static uint8_t *ring_place(struct transport *transport, size_t size)
 {
     struct ring *r = ring_of(transport);
     int error = refusal(r, find_room(r, size), is_reader_gone(r));
-    if (error == 0)
-        return r->out_data + (r->out_head & (RING - 1));
-    errno = error;
-    return NULL;
+    if (error != 0) {
+        errno = error;
+        return NULL;
+    }
+    uint8_t *to = r->out_data + (r->out_head & (RING - 1));
+    fetch_ahead(to, size);
+    return to;
 }
 
 static int ring_shutdown(struct transport *transport)
@@ -437,8 +441,9 @@ static void take_positions(struct ring *r)
     struct shared_page *page = r->page;
     r->in_tail = atomic_load(&page->ring[1 - r->end].tail);
     r->in_head = r->in_tail;
+    r->in_freed = atomic_load(&page->ring[1 - r->end].freed);
     r->out_head = atomic_load(&page->ring[r->end].head);
-    r->out_tail = r->out_head - RING; /* unknown: looked at before the first write */
+    r->out_freed = r->out_head - RING; /* unknown: looked at before the first write */
 }
 
 struct transport *transport_ring(struct ends *ends, unsigned end)
