@@ -294,13 +294,19 @@ static void take_group(struct channel *c, const uint8_t *bytes, const struct gro
                        struct block *block)
 {
     const uint8_t *from = bytes;
+    struct message *last = NULL;
+    size_t size = 0;
     for (size_t i = 0; i < group->count; i++) {
         struct message *message = block_add(block, group->size[i]);
         from += FRAME_HEADER_MIN;
         memcpy(message->data, from, group->size[i]);
         from += group->size[i];
-        queue_push(&c->in.queue, message);
+        size += group->size[i];
+        if (last != NULL)
+            last->next = message;
+        last = message;
     }
+    queue_append(&c->in.queue, block->first, last, group->count, size);
     c->transport->ops->skip(c->transport, (size_t)(from - bytes));
     channel_note_queue(c);
 }
@@ -346,17 +352,15 @@ static bool is_in_memory(struct channel *c)
            (size_t)there >= frame.header + frame.size;
 }
 
-bool channel_take_in(struct channel *c)
+bool channel_take_in(struct channel *c, size_t enough)
 {
     bool is_full = false;
     int there = 1;
     int saved = errno;
     c->transport->drained = false;
-    while (c->in.error == 0 && there > 0 && !is_full) {
-        while (take_many_in(c))
-            continue;
-        there = c->transport->drained && !is_in_memory(c) ? 0 : take_one_in(c, &is_full);
-    }
+    while (c->in.error == 0 && there > 0 && !is_full && c->in.queue.count < enough)
+        if (!take_many_in(c))
+            there = c->transport->drained && !is_in_memory(c) ? 0 : take_one_in(c, &is_full);
     errno = saved;
     return c->in.error == 0 && there == 0 && !is_full;
 }

@@ -260,19 +260,21 @@ static int remember_bye(struct channel *c, const struct message *bye)
 /* Returns how many of the queued messages it handed over; none: errno. */
 static size_t hand_over(struct channel *c, pipc_msg_t *messages, size_t max)
 {
-    size_t got = 0, data = 0, bytes = 0;
-    while (got < max && c->in.queue.count > 0) {
-        struct message *first = c->in.queue.first;
-        if (first->kind == PIPC_BYE && remember_bye(c, first) != 0)
-            break;
-        data += first->kind == PIPC_DATA;
-        bytes += first->kind == PIPC_DATA ? first->size : 0;
-        queue_pop(&c->in.queue);
-        messages[got++] =
-            (pipc_msg_t){.data = first->data, .size = first->size, .kind = first->kind};
+    struct message *next = c->in.queue.first;
+    size_t got = 0, bytes = 0, byes = 0, bye_bytes = 0;
+    for (; got < max && next != NULL; next = next->next) {
+        if (next->kind == PIPC_BYE) {
+            if (remember_bye(c, next) != 0)
+                break;
+            byes++;
+            bye_bytes += next->size;
+        }
+        bytes += next->size;
+        messages[got++] = (pipc_msg_t){.data = next->data, .size = next->size, .kind = next->kind};
     }
-    count_read(c, data, bytes);
+    queue_drop(&c->in.queue, next, got, bytes);
     channel_note_queue(c);
+    count_read(c, got - byes, bytes - bye_bytes);
     return got;
 }
 
@@ -324,7 +326,7 @@ ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max
 {
     channel_push(c);
     if (max > 0)
-        channel_take_in(c);
+        channel_take_in(c, max);
     size_t got = hand_over(c, messages, max);
     bool failed = got == 0 && max > 0;
     if (failed && c->in.queue.count == 0) {
@@ -338,7 +340,7 @@ ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max
 ssize_t channel_pending(struct channel *c)
 {
     channel_push(c);
-    channel_take_in(c);
+    channel_take_in(c, SIZE_MAX);
     channel_settle(c, TRANSPORT_IN);
     return (ssize_t)c->in.queue.count;
 }

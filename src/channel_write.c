@@ -295,7 +295,7 @@ ssize_t channel_flush(struct channel *c)
     channel_begin_output(c);
     int result = channel_drain(c, &wait);
     if (!c->duplex)
-        channel_take_in(c);
+        channel_take_in(c, SIZE_MAX);
     channel_end_output(c);
     return result == 0 ? (ssize_t)atomic_load(&c->counts.messages_pending) : -1;
 }

@@ -96,28 +96,38 @@ static void set_first(struct queue *queue, struct message *message)
     queue->block = message == NULL ? NULL : first_of_block(message);
 }
 
+void queue_append(struct queue *queue, struct message *first, struct message *last, size_t count,
+                  size_t bytes)
+{
+    if (queue->last != NULL)
+        queue->last->next = first;
+    else
+        set_first(queue, first);
+    queue->last = last;
+    queue->count += count;
+    queue->bytes += bytes;
+}
+
 void queue_push(struct queue *queue, struct message *message)
 {
     message->next = NULL;
-    if (queue->last != NULL)
-        queue->last->next = message;
-    else
-        set_first(queue, message);
-    queue->last = message;
-    queue->count++;
-    queue->bytes += message->size;
+    queue_append(queue, message, message, 1, message->size);
+}
+
+void queue_drop(struct queue *queue, struct message *rest, size_t count, size_t bytes)
+{
+    set_first(queue, rest);
+    if (rest == NULL)
+        queue->last = NULL;
+    queue->count -= count;
+    queue->bytes -= bytes;
 }
 
 struct message *queue_pop(struct queue *queue)
 {
     struct message *message = queue->first;
-    if (message == NULL)
-        return NULL;
-    set_first(queue, message->next);
-    if (queue->first == NULL)
-        queue->last = NULL;
-    queue->count--;
-    queue->bytes -= message->size;
+    if (message != NULL)
+        queue_drop(queue, message->next, 1, message->size);
     return message;
 }
 

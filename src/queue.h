@@ -59,6 +59,11 @@ struct message *block_add(struct block *block, size_t message_size);
 /* A message larger than the limit is taken when nothing else waits. */
 bool queue_has_room(const struct queue *queue, size_t size, size_t limit);
 void queue_push(struct queue *queue, struct message *message);
+/* `count` messages with `bytes` in all, linked from the first to the last, which links to none. */
+void queue_append(struct queue *queue, struct message *first, struct message *last, size_t count,
+                  size_t bytes);
+/* The caller has taken so many from the front; `rest` is the one after them. */
+void queue_drop(struct queue *queue, struct message *rest, size_t count, size_t bytes);
 struct message *queue_pop(struct queue *queue); /* NULL: empty */
 void queue_clear(struct queue *queue);
 
