@@ -5,13 +5,18 @@
 
 #include "sys.h"
 
+static void wake(struct ring *r, atomic_uint *want)
+{
+    if (atomic_exchange(want, 0) != 0)
+        sys_bell_ring(r->ends->shared.bell[1 - r->end]);
+}
+
 void ring_wake(struct ring *r, unsigned bit)
 {
-    atomic_thread_fence(memory_order_seq_cst);
     atomic_uint *want = ring_want(r, 1 - r->end);
-    if ((atomic_load_explicit(want, memory_order_relaxed) & bit) != 0 &&
-        atomic_exchange(want, 0) != 0)
-        sys_bell_ring(r->ends->shared.bell[1 - r->end]);
+    atomic_thread_fence(memory_order_seq_cst);
+    if ((atomic_load_explicit(want, memory_order_relaxed) & bit) != 0)
+        wake(r, want);
 }
 
 int ring_see_head(struct ring *r)
@@ -27,57 +32,60 @@ int ring_see_head(struct ring *r)
     return r->broken ? -1 : 0;
 }
 
-int ring_see_freed(struct ring *r)
+int ring_see_tail(struct ring *r)
 {
-    uint64_t freed = atomic_load_explicit(&r->page->ring[r->end].freed, memory_order_acquire);
-    if (r->out_head - freed > RING)
+    uint64_t tail = atomic_load_explicit(&r->page->ring[r->end].tail, memory_order_acquire);
+    if (r->out_head - tail > RING)
         r->broken = true;
     else
-        r->out_freed = freed;
+        r->out_tail = tail;
     if (r->broken)
         errno = EPROTO;
     return r->broken ? -1 : 0;
 }
 
-/* ---- room ----
+/* ---- the reader's steps ----
  *
- * How far the reader has come, exactly, stands where the writer does not look; what the writer looks
- * at moves when the reader has read all it saw, or so many bytes. Each move costs both sides the way
- * between two cores (16 B where cores are far from each other: 19 to 38 million messages a second).
+ * The word that tells exactly how far the reader has come is looked at only by a writer that knows of
+ * no more room: each look costs both sides the way between two cores. While messages stream, the
+ * writer looks at another one, which moves when the reader has read all it saw, or so many bytes; and
+ * then alone the reader looks whether the writer waits (16 B where the cores are far from each
+ * other: 19 to 38 million messages a second).
  */
 #define STEP (RING / 256)
 
-/* The store and the look at the wish are in one order with the writer's wish and look. */
-static void free_room(struct ring *r)
+static void make_step(struct ring *r)
 {
-    r->in_freed = r->in_tail;
-    atomic_store(&r->page->ring[1 - r->end].freed, r->in_tail);
-    if ((atomic_load(ring_want(r, 1 - r->end)) & WANT_ROOM) == 0)
+    atomic_uint *want = ring_want(r, 1 - r->end);
+    r->in_step = r->in_tail;
+    atomic_store_explicit(&r->page->ring[1 - r->end].steps, r->in_tail, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    if ((atomic_load_explicit(want, memory_order_relaxed) & WANT_ROOM) == 0)
         return;
     /* Half a ring is what the writer waits for: each wake-up is worth many messages. */
     if (atomic_load(&r->page->ring[1 - r->end].head) - r->in_tail <= RING / 2)
-        ring_wake(r, WANT_ROOM);
+        wake(r, want);
 }
 
 void ring_take(struct ring *r, size_t size)
 {
     r->in_tail += size;
     atomic_store_explicit(&r->page->ring[1 - r->end].tail, r->in_tail, memory_order_release);
-    if (r->in_tail == r->in_head || r->in_tail - r->in_freed >= STEP)
-        free_room(r);
+    if (r->in_tail == r->in_head || r->in_tail - r->in_step >= STEP)
+        make_step(r);
 }
 
-/* Readers rest, and give room back in steps: together up to some microseconds. */
+/* Readers rest, and make steps: together up to some microseconds. */
 #define FAST  4000 /* ticks, for the few messages between two looks */
 #define AWAKE (2 * FAST)
 
-bool ring_is_stream(struct ring *r, int64_t now)
+bool ring_look_at_reader(struct ring *r, int64_t now)
 {
-    uint64_t freed = atomic_load_explicit(&r->page->ring[r->end].freed, memory_order_relaxed);
+    uint64_t step = atomic_load_explicit(&r->page->ring[r->end].steps, memory_order_relaxed);
     bool is_fast = (uint64_t)(now - r->look.ticks) < FAST;
     r->look.ticks = now;
-    if (freed != r->look.freed) {
-        r->look.freed = freed;
+    if (step != r->look.step) {
+        r->look.step = step;
         r->look.moved = now;
     }
     return is_fast && (uint64_t)(now - r->look.moved) < AWAKE;
@@ -146,7 +154,7 @@ bool ring_is_there(struct ring *r, unsigned bits)
         return true;
     if ((bits & WANT_ROOM) == 0)
         return false;
-    uint64_t used = r->out_head - atomic_load(&page->ring[r->end].freed);
+    uint64_t used = r->out_head - atomic_load(&page->ring[r->end].tail);
     return used <= RING / 2 || used > RING; /* or makes no sense, which the next write says */
 }
 

@@ -26,17 +26,17 @@ struct ring {
     struct shared_page *page;
     unsigned end;
     uint8_t *in_data, *out_data;
-    uint64_t in_tail, in_freed;   /* own positions */
-    uint64_t in_head;             /* the partner's as last seen */
-    uint64_t out_head, out_freed; /* own position; the partner's as last seen */
-    bool broken;                  /* the partner's positions made no sense */
-    uint64_t found;               /* by the last look that found something */
-    unsigned streak, patience;    /* see ring.c */
-    int64_t checked;              /* in sys_ticks, when the partner was last known to live */
+    uint64_t in_tail, in_head;   /* own position; the partner's as last seen */
+    uint64_t out_head, out_tail; /* likewise */
+    uint64_t in_step;            /* own position at the last step */
+    bool broken;                 /* the partner's positions made no sense */
+    uint64_t found;              /* by the last look that found something */
+    unsigned streak, patience;   /* see ring.c */
+    int64_t checked;             /* in sys_ticks, when the partner was last known to live */
     struct {
-        int64_t ticks;  /* when a writer last looked whether its partner lives */
-        int64_t moved;  /* and when it last saw room come back */
-        uint64_t freed; /* so much */
+        int64_t ticks; /* when a writer last looked whether its partner lives */
+        int64_t moved; /* and when it last saw it at another step */
+        uint64_t step; /* that one */
     } look;
     unsigned spare; /* messages that may go without another */
 
@@ -53,13 +53,13 @@ void ring_wake(struct ring *ring, unsigned bit);
 
 /* The partner's positions as they are now. -1, EPROTO: they make no sense. */
 int ring_see_head(struct ring *ring);
-int ring_see_freed(struct ring *ring);
+int ring_see_tail(struct ring *ring);
 /* As ring_see_head, at the reader's pace: see ring.c. `amid`: in the middle of a long message. */
 int ring_look_for_bytes(struct ring *ring, bool amid);
 /* `size` bytes have been read. */
 void ring_take(struct ring *ring, size_t size);
-/* A writer looks: is this a stream that somebody reads as it is written? */
-bool ring_is_stream(struct ring *ring, int64_t now);
+/* A writer looks at its reader. True: this is a stream that is read as it is written. */
+bool ring_look_at_reader(struct ring *ring, int64_t now);
 
 /* Has what is wanted come since it was last looked for? */
 bool ring_is_there(struct ring *ring, unsigned bits);

@@ -26,9 +26,9 @@ struct shared_page {
         SHARED_APART atomic_uint want;  /* see transport_ring.c */
     } end[2];
     struct {
-        SHARED_APART _Atomic uint64_t head; /* bytes ever written; by the writer */
-        SHARED_APART _Atomic uint64_t tail; /* bytes ever read; by the reader, for who reads next */
-        SHARED_APART _Atomic uint64_t freed; /* of those, what may be written over; by the reader */
+        SHARED_APART _Atomic uint64_t head;  /* bytes ever written; by the writer */
+        SHARED_APART _Atomic uint64_t tail;  /* bytes ever read; by the reader */
+        SHARED_APART _Atomic uint64_t steps; /* the same, but moved less often; see ring.c */
     } ring[2];                               /* ring[e] carries what end e writes */
 };
 

@@ -69,7 +69,7 @@ static bool is_reader_gone(struct ring *r)
         return partner_status(r) == ENDS_DEAD;
     }
     int64_t now = sys_ticks();
-    r->spare = ring_is_stream(r, now) ? SPARE : 0;
+    r->spare = ring_look_at_reader(r, now) ? SPARE : 0;
     return is_gone_now(r, now);
 }
 
@@ -207,7 +207,7 @@ static void write_pieces(struct ring *r, const struct iovec *parts, size_t size)
 /* How many of `total` bytes may go now; 0: none. */
 static size_t room_for(struct ring *r, size_t total)
 {
-    size_t room = RING - (size_t)(r->out_head - r->out_freed);
+    size_t room = RING - (size_t)(r->out_head - r->out_tail);
     if (total <= WHOLE)
         return room >= total ? total : 0;
     return room < WHOLE ? room : WHOLE;
@@ -216,7 +216,7 @@ static size_t room_for(struct ring *r, size_t total)
 static size_t find_room(struct ring *r, size_t total)
 {
     size_t size = room_for(r, total);
-    return size == 0 && ring_see_freed(r) == 0 ? room_for(r, total) : size;
+    return size == 0 && ring_see_tail(r) == 0 ? room_for(r, total) : size;
 }
 
 /* The errno of a write that cannot be, or 0. A full ring leaves time to ask who would empty it. */
@@ -249,7 +249,7 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
  */
 static void fetch_ahead(const uint8_t *to, size_t size)
 {
-    for (size_t i = 0; i <= size && size <= AHEAD_MOST; i += LINE)
+    for (size_t i = 0; i <= size; i += LINE)
         sys_fetch_to_write(to + AHEAD + i);
 }
 
@@ -262,7 +262,8 @@ static uint8_t *ring_place(struct transport *transport, size_t size)
         return NULL;
     }
     uint8_t *to = r->out_data + (r->out_head & (RING - 1));
-    fetch_ahead(to, size);
+    if (size <= AHEAD_MOST)
+        fetch_ahead(to, size);
     return to;
 }
 
@@ -441,9 +442,9 @@ static void take_positions(struct ring *r)
     struct shared_page *page = r->page;
     r->in_tail = atomic_load(&page->ring[1 - r->end].tail);
     r->in_head = r->in_tail;
-    r->in_freed = atomic_load(&page->ring[1 - r->end].freed);
+    r->in_step = r->in_tail;
     r->out_head = atomic_load(&page->ring[r->end].head);
-    r->out_freed = r->out_head - RING; /* unknown: looked at before the first write */
+    r->out_tail = r->out_head - RING; /* unknown: looked at before the first write */
 }
 
 struct transport *transport_ring(struct ends *ends, unsigned end)

@@ -9,6 +9,7 @@
 
 #include "ends.h"
 #include "shared.h"
+#include "sys_double.h"
 #include "transport.h"
 
 /* --- Sizes ----------------------------------------------------------------------------------- */
@@ -162,6 +163,51 @@ TEST_OF_KIND(frames_come_whole_from_every_offset)
     pipc_close(pipe);
 }
 
+static struct harness_gate gate;
+static size_t few;
+
+static void skip_a_few_and_stay(pipc_t *pipe)
+{
+    for (size_t i = 0; i < few; i++)
+        assert_int_equal(pipc_skip(pipe), 0);
+    say(pipe, "read");
+    harness_gate_wait(&gate);
+    skip_all(pipe);
+}
+
+static void wait_for_room_in_vain(pipc_t *pipe)
+{
+    set_timeouts(pipe, 50, 50);
+    sys_double_reset();
+    sys_double_arm();
+    assert_errno(pipc_write(pipe, "", 0), ETIMEDOUT);
+    sys_double_disarm();
+    assert_in_range(sys_double_calls(CALL_ANY), 1, 20); /* it sleeps */
+    set_timeouts(pipe, -1, -1);
+}
+
+TEST_OF_KIND(what_a_reader_has_read_is_room_at_once)
+{
+    enum { FRAME = 16 };
+    static const size_t fews[] = {1, 2, 63, 64, 65, 1000};
+    for (size_t i = 0; i < sizeof fews / sizeof fews[0]; i++) {
+        pipc_t *pipe = open_anonymous();
+        struct side far;
+        few = fews[i];
+        harness_gate_init(&gate);
+        assert_int_equal(fill_exactly(pipe, FRAME), SHARED_RING_SIZE / FRAME);
+        side_start(&far, kind, pipe, skip_a_few_and_stay);
+        hear(pipe, "read");
+        assert_int_equal(fill_exactly(pipe, FRAME), few);
+        wait_for_room_in_vain(pipe);
+        harness_gate_open(&gate);
+        hear_bye(pipe, "");
+        side_end(&far);
+        harness_gate_close(&gate);
+        pipc_close(pipe);
+    }
+}
+
 /* --- The transport alone ---------------------------------------------------------------------- */
 
 struct partner {
@@ -232,5 +278,6 @@ HARNESS_MAIN("ring", EACH_SIDE(messages_around_the_edges_from_a_piece_to_two_rin
              EACH_SIDE(messages_around_those_sizes_come_whole_without_waiting),
              EACH_SIDE(the_ring_can_be_filled_to_the_last_byte),
              EACH_SIDE(frames_come_whole_from_every_offset),
+             EACH_SIDE(what_a_reader_has_read_is_room_at_once),
              IT(a_descriptor_tells_of_a_shutdown_after_the_last_look),
              IT(a_descriptor_tells_of_a_death_after_the_last_look))

@@ -98,8 +98,8 @@ static void leap(void)
                                      (uint64_t)1 << 32,
                                      (uint64_t)1 << 63};
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
-    _Atomic uint64_t *position[] = {&page->ring[0].head, &page->ring[0].tail, &page->ring[0].freed,
-                                    &page->ring[1].head, &page->ring[1].tail, &page->ring[1].freed};
+    _Atomic uint64_t *position[] = {&page->ring[0].head, &page->ring[0].tail, &page->ring[0].steps,
+                                    &page->ring[1].head, &page->ring[1].tail, &page->ring[1].steps};
     uint64_t by = leaps[roll() % (sizeof leaps / sizeof leaps[0])];
     atomic_fetch_add(position[roll() % 6], roll() % 2 == 0 ? by : (uint64_t)0 - by);
 }
@@ -306,7 +306,7 @@ static void leap_too_far(pipc_t *pipe)
     if (which_position == 0) /* of what it writes, the end that came second */
         atomic_fetch_add(&page->ring[1].head, 2 * SHARED_RING_SIZE);
     else
-        atomic_fetch_add(&page->ring[0].freed, 2 * SHARED_RING_SIZE);
+        atomic_fetch_add(&page->ring[0].tail, 2 * SHARED_RING_SIZE);
     harness_gate_wait(&gate);
 }
 
