@@ -27,7 +27,7 @@ struct transport {
     bool one_partner;  /* nobody comes after who said goodbye */
     size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
     size_t placed;     /* so many bytes can be written in place */
-    bool drained; /* the last read brought less than it had room for: the next will bring nothing */
+    bool drained;      /* a `peek` has read all there was; whoever wants to know clears it before */
 };
 
 struct transport_ops {

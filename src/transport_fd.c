@@ -45,11 +45,13 @@ struct fd_transport {
     int in, out;
     enum sys_kind in_kind, out_kind;
     int in_was_nonblocking, out_was_nonblocking;
+    bool own;        /* libpipc's, and so of a kind that a short read has emptied */
     bool out_blocks; /* has no O_NONBLOCK, as `in` has none where `fills` */
     uint32_t opener; /* the process that gives the descriptors their flags back */
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
-    bool flows; /* the last read filled the buffer, or nearly: more will be there */
+    bool flows; /* the last read brought much: the next wants a large buffer */
+    bool full;  /* and it filled the one it had, or somebody waits for more */
     struct pace pace;
     bool at_end;
     int failed; /* what a waiting read met; for the next look */
@@ -104,7 +106,7 @@ static int make_room(struct fd_transport *t, size_t want)
     if (t->begin == t->end)
         t->begin = t->end = 0;
     if (want <= t->capacity - t->begin && !t->flows)
-        return 0; /* small messages: with the inline headers 0.5 % of a round trip */
+        return 0; /* the usual case */
     if (t->capacity < BUFFER_SIZE && (t->flows || want > t->capacity)) {
         size_t capacity = t->flows || want > SMALL_BUFFER_SIZE ? BUFFER_SIZE : SMALL_BUFFER_SIZE;
         if (grow(t, capacity) != 0)
@@ -127,7 +129,7 @@ static void note_read(struct fd_transport *t, size_t got)
 /* A large buffer goes back to the heap when it is empty and nothing is known to follow. */
 static void give_up_large(struct fd_transport *t)
 {
-    if (t->begin != t->end || (t->flows && !t->base.drained) || t->capacity <= SMALL_BUFFER_SIZE)
+    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= SMALL_BUFFER_SIZE)
         return;
     sys_free(t->buffer);
     t->buffer = NULL;
@@ -138,6 +140,7 @@ static void give_up_large(struct fd_transport *t)
 static int ebb(struct fd_transport *t, int error)
 {
     t->base.drained = true;
+    t->flows = false;
     give_up_large(t);
     return error == EAGAIN ? 0 : -1;
 }
@@ -158,7 +161,8 @@ static int fill(struct fd_transport *t, size_t want)
         if (got < 0)
             return ebb(t, errno);
         t->at_end = got == 0;
-        t->base.drained = (size_t)got < room;
+        t->full = (size_t)got == room;
+        t->base.drained = t->own && !t->full;
         note_read(t, (size_t)got);
     }
     return 0;
@@ -194,6 +198,7 @@ static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
         size_t take = size < ahead ? size : ahead;
         memcpy(buffer, t->buffer + t->begin, take);
         t->begin += take;
+        give_up_large(t);
         return (ssize_t)take;
     }
     if (t->at_end)
@@ -281,7 +286,7 @@ static void fill_and_wait(struct fd_transport *t)
     if (got < 0 && errno != EINTR && errno != EAGAIN)
         t->failed = errno;
     t->at_end = got == 0;
-    t->base.drained = false; /* who waits for more keeps the buffer */
+    t->full = true;
     note_read(t, got > 0 ? (size_t)got : 0);
     note_pace(&t->pace, got > 0 ? (size_t)got : 0);
 }
@@ -418,6 +423,7 @@ struct transport *transport_fd_own(int read_fd, int write_fd)
     struct fd_transport *t = make(read_fd, write_fd);
     if (t == NULL)
         return NULL;
+    t->own = true;
     t->base.fills = sys_reads_at_once(t->in_kind);
     t->out_blocks = sys_writes_at_once(t->out_kind);
     if (set_nonblock(t, !t->base.fills, !t->out_blocks) != 0) {

@@ -75,20 +75,22 @@ static void open_server(pipc_t *end[2], const pipc_options_t *options)
 }
 
 /* clang-format off */
-#define TWO_HANDLES                                     \
+#define MADE                                            \
     {"pair", harness_open_pair, false, false},          \
-    {"socketpair", open_sockets, false, false},         \
-    {"two pipes", harness_open_pipes, false, false},    \
-    {"TCP connection", open_tcp, false, false},         \
     {"FIFOs", fifos_open_kind, false, false},           \
     {"TCP rendezvous", open_meeting, false, false},     \
-    {"TCP server", open_server, false, false},          \
-    {NULL, NULL, false, false}
+    {"TCP server", open_server, false, false}
+#define ADOPTED                                         \
+    {"socketpair", open_sockets, false, false},         \
+    {"two pipes", harness_open_pipes, false, false},    \
+    {"TCP connection", open_tcp, false, false}
+#define NO_MORE {NULL, NULL, false, false}
 /* clang-format on */
 
-const struct kind two_handle_kinds[] = {TWO_HANDLES};
-const struct kind contract_kinds[] = {{"anonymous", harness_open_symmetric, true, true},
-                                      TWO_HANDLES};
+const struct kind made_kinds[] = {MADE, NO_MORE};
+const struct kind two_handle_kinds[] = {MADE, ADOPTED, NO_MORE};
+const struct kind contract_kinds[] = {
+    {"anonymous", harness_open_symmetric, true, true}, MADE, ADOPTED, NO_MORE};
 
 bool kind_is_tcp(const struct kind *kind)
 {

@@ -10,9 +10,11 @@
 
 extern const struct kind contract_kinds[];
 extern const struct kind two_handle_kinds[]; /* without the anonymous pipe */
+extern const struct kind made_kinds[];       /* of those, on descriptors that libpipc made */
 
 #define OVER_KINDS(name)            EACH_OF(name, contract_kinds, HARNESS_TIMEOUT_MS)
 #define OVER_TWO_HANDLE_KINDS(name) EACH_OF(name, two_handle_kinds, HARNESS_TIMEOUT_MS)
+#define OVER_MADE_KINDS(name)       EACH_OF(name, made_kinds, HARNESS_TIMEOUT_MS)
 
 /* More bytes than any of these pipes holds when nobody reads. */
 enum { MORE_THAN_A_PIPE = 4 << 20 };

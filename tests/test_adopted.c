@@ -308,6 +308,26 @@ TEST(descriptors_0_to_2_are_as_good_as_any)
     assert_int_equal(harness_wait(harness_fork(without_standard_descriptors, NULL)), 42);
 }
 
+/* --- Packets --------------------------------------------------------------------------------------------------------- */
+
+/* Each read of such a pipe brings what one write gave. */
+TEST(all_that_has_arrived_is_counted_when_reads_bring_it_bit_by_bit)
+{
+    int fd[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    pipc_msg_t messages[4];
+    assert_int_equal(pipe2(fd, O_CLOEXEC | O_DIRECT), 0);
+    pipc_t *pipe = pipc_open_fds(fd[0], null, NULL);
+    assert_non_null(pipe);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(write(fd[1], "\0\0\0\2hi", 6), 6);
+    assert_int_equal(pipc_read_pending(pipe, messages, 4), 4);
+    for (int i = 0; i < 4; i++)
+        pipc_msg_free(&messages[i]);
+    assert_int_equal(pipc_pending(pipe), 4);
+    pipc_close(pipe);
+    close(fd[1]);
+}
+
 /* --- A slow stream -------------------------------------------------------------------------------------------------- */
 
 /* A message of almost 64 MiB, a few bytes at a time, until nobody wants more. */
@@ -352,4 +372,5 @@ HARNESS_MAIN("adopted", IT(descriptors_stay_the_callers_when_the_handle_is_not_m
              IT(a_file_that_ends_inside_a_message_is_ECONNRESET),
              IT(a_file_cannot_be_polled_and_is_read_all_the_same),
              IT(descriptors_0_to_2_are_as_good_as_any),
+             IT(all_that_has_arrived_is_counted_when_reads_bring_it_bit_by_bit),
              IT(a_deadline_holds_although_bytes_keep_coming))
