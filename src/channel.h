@@ -140,10 +140,10 @@ struct message *channel_dequeue(struct channel *channel);
 /* Whoever takes from the queue itself says so when it is through. */
 void channel_note_queue(struct channel *channel);
 /*
- * Take in what has arrived, up to max_pending, until `enough` messages wait. True: that was all, and
- * more may be taken when it comes.
+ * Take in what has arrived, up to max_pending, until `enough` messages wait. 1: that was all, and more
+ * may be taken when it comes; 0: it stopped before, or reading is dead; -1: it lacked memory.
  */
-bool channel_take_in(struct channel *channel, size_t enough);
+int channel_take_in(struct channel *channel, size_t enough);
 bool channel_is_loud(struct channel *channel);
 /* Move held output on, without waiting. 1: nothing is held; 0: something is; -1: writing is dead. */
 int channel_push(struct channel *channel);

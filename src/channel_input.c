@@ -312,7 +312,7 @@ static void take_group(struct channel *c, const uint8_t *bytes, const struct gro
 }
 
 /* False: there are no two, or no memory for them, which the next message tells. */
-static bool take_many_in(struct channel *c)
+static bool take_many_in(struct channel *c, size_t enough)
 {
     struct group group;
     struct block block;
@@ -326,9 +326,9 @@ static bool take_many_in(struct channel *c)
     group.there = (size_t)there;
     group.cost = 0;
     group.count = 0;
-    while (add_to_group(c, &group, &queue))
+    while (queue.count < enough && add_to_group(c, &group, &queue))
         continue;
-    if (group.count < 2 || !block_open(&block, group.cost))
+    if (group.count < 2 || !block_open(&block, group.cost, group.count))
         return false;
     take_group(c, bytes, &group, &block);
     return true;
@@ -352,15 +352,25 @@ static bool is_in_memory(struct channel *c)
            (size_t)there >= frame.header + frame.size;
 }
 
-bool channel_take_in(struct channel *c, size_t enough)
+static int take_some_in(struct channel *c, size_t enough, bool *is_full)
+{
+    if (take_many_in(c, enough))
+        return 1;
+    if (c->transport->drained && !is_in_memory(c))
+        return 0;
+    return take_one_in(c, is_full);
+}
+
+int channel_take_in(struct channel *c, size_t enough)
 {
     bool is_full = false;
     int there = 1;
     int saved = errno;
     c->transport->drained = false;
     while (c->in.error == 0 && there > 0 && !is_full && c->in.queue.count < enough)
-        if (!take_many_in(c))
-            there = c->transport->drained && !is_in_memory(c) ? 0 : take_one_in(c, &is_full);
+        there = take_some_in(c, enough, &is_full);
+    if (c->in.error == 0 && there < 0)
+        return -1;
     errno = saved;
     return c->in.error == 0 && there == 0 && !is_full;
 }

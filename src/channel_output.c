@@ -187,7 +187,7 @@ static int hold(struct channel *c, const struct channel_outgoing *o)
 int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
 {
     unsigned events = TRANSPORT_OUT;
-    if (wait->ms != 0 && !c->duplex && channel_take_in(c, SIZE_MAX))
+    if (wait->ms != 0 && !c->duplex && channel_take_in(c, SIZE_MAX) > 0)
         events |= TRANSPORT_IN;
     return channel_wait(c, wait, events);
 }

@@ -325,16 +325,15 @@ int channel_skip(struct channel *c)
 ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max)
 {
     channel_push(c);
-    if (max > 0)
-        channel_take_in(c, max);
+    int error = max > 0 && channel_take_in(c, max) < 0 ? errno : c->in.error;
     size_t got = hand_over(c, messages, max);
-    bool failed = got == 0 && max > 0;
-    if (failed && c->in.queue.count == 0) {
-        failed = c->in.error != 0;
-        errno = c->in.error;
-    }
+    if (got == 0 && c->in.queue.count > 0)
+        error = errno; /* there was no memory for the text of a goodbye */
     channel_settle(c, TRANSPORT_IN);
-    return failed ? -1 : (ssize_t)got;
+    if (got > 0 || max == 0 || error == 0)
+        return (ssize_t)got;
+    errno = error;
+    return -1;
 }
 
 ssize_t channel_pending(struct channel *c)

@@ -62,12 +62,12 @@ size_t block_cost(size_t message_size)
     return sizeof(struct message) + ((message_size + ALIGNMENT - 1) & ~(ALIGNMENT - 1));
 }
 
-bool block_open(struct block *block, size_t size)
+bool block_open(struct block *block, size_t size, size_t count)
 {
     *block = (struct block){sys_alloc(size), 0};
     if (block->first == NULL)
         return false;
-    atomic_init(&block->first->sharers, 0);
+    atomic_init(&block->first->sharers, (unsigned)count);
     return true;
 }
 
@@ -76,8 +76,6 @@ struct message *block_add(struct block *block, size_t message_size)
     struct message *message = (struct message *)(void *)((char *)block->first + block->used);
     begin(message, message_size, block->used);
     message->capacity = message_size;
-    uint16_t sharers = atomic_load_explicit(&block->first->sharers, memory_order_relaxed);
-    atomic_store_explicit(&block->first->sharers, (uint16_t)(sharers + 1), memory_order_relaxed);
     block->used += block_cost(message_size);
     return message;
 }

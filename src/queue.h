@@ -19,17 +19,17 @@
 
 struct message {
     struct message *next;
-    size_t size;     /* bytes of data in use */
-    size_t capacity; /* bytes of data allocated */
-    pipc_kind_t kind;
-    uint16_t at;                 /* bytes behind the first message of its block */
-    _Atomic uint16_t sharers;    /* in the first: messages of the block that are not freed */
+    size_t size;                 /* bytes of data in use */
+    size_t capacity;             /* bytes of data allocated */
+    atomic_uint sharers;         /* in the first of a block: its messages that are not freed */
+    uint16_t at;                 /* bytes behind the first of its block */
+    uint8_t kind;                /* a pipc_kind_t */
     _Alignas(16) uint8_t data[]; /* 16: as malloc, since programs cast it */
 };
 
 struct queue {
     struct message *first, *last;
-    struct message *block; /* the first's; for who looks for leaks by what points to the begin */
+    struct message *block; /* of the first: memcheck wants to see its begin pointed to */
     size_t count;
     size_t bytes; /* of data alone */
 };
@@ -50,10 +50,11 @@ struct block {
     struct message *first;
     size_t used;
 };
-/* Room for messages that cost `size` bytes in all. False: ENOMEM. */
-bool block_open(struct block *block, size_t size);
+_Static_assert(BLOCK_SIZE <= UINT16_MAX, "a message knows how far it is behind the first");
+/* Room for `count` messages that cost `size` bytes in all. False: ENOMEM. */
+bool block_open(struct block *block, size_t size, size_t count);
 size_t block_cost(size_t message_size);
-/* The next message, with `message_size` bytes in use. There must be one at least. */
+/* The next message, with `message_size` bytes in use; to be called `count` times, one at least. */
 struct message *block_add(struct block *block, size_t message_size);
 
 /* A message larger than the limit is taken when nothing else waits. */

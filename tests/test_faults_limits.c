@@ -189,6 +189,27 @@ TEST(a_read_without_memory_is_enomem_and_can_be_repeated)
     raw_close(&raw);
 }
 
+TEST(taking_messages_without_memory_is_enomem_and_can_be_repeated)
+{
+    enum { MESSAGES = 3 };
+    struct raw raw;
+    pipc_msg_t messages[MESSAGES];
+    raw_open(&raw, &raw_socket, NULL);
+    for (int i = 0; i < MESSAGES; i++)
+        assert_int_equal(write(raw.out, "\0\0\0\2hi", 6), 6);
+    sys_double_reset();
+    sys_double_fail(CALL_malloc, 1, SYS_DOUBLE_FOR_GOOD, ENOMEM);
+    sys_double_fail(CALL_realloc, 2, SYS_DOUBLE_FOR_GOOD, ENOMEM); /* after the read buffer */
+    sys_double_arm();
+    for (int i = 0; i < 2; i++)
+        assert_errno(pipc_read_pending(raw.pipe, messages, MESSAGES), ENOMEM);
+    sys_double_disarm();
+    assert_int_equal(pipc_read_pending(raw.pipe, messages, MESSAGES), MESSAGES);
+    for (int i = 0; i < MESSAGES; i++)
+        pipc_msg_free(&messages[i]);
+    raw_close(&raw);
+}
+
 TEST(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing)
 {
     struct raw raw;
@@ -348,6 +369,7 @@ HARNESS_MAIN("faults at limits", EACH_SCENARIO(descriptors_over_1024_work, 20000
              EACH_SCENARIO(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothing,
                            20000),
              IT(a_read_without_memory_is_enomem_and_can_be_repeated),
+             IT(taking_messages_without_memory_is_enomem_and_can_be_repeated),
              IT(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing),
              EACH_SCENARIO(opening_without_memory_fails_and_leaves_nothing, 20000),
              EACH_SCENARIO(each_newer_call_may_be_refused, 20000),

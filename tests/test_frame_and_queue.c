@@ -268,7 +268,7 @@ TEST(messages_that_share_a_block_go_in_any_order)
     size_t cost = 0;
     for (size_t i = 0; i < COUNT; i++)
         cost += block_cost(i);
-    assert_true(block_open(&block, cost));
+    assert_true(block_open(&block, cost, COUNT));
     for (size_t i = 0; i < COUNT; i++) {
         message[i] = block_add(&block, i);
         assert_int_equal(message[i]->size, i);
