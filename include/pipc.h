@@ -124,8 +124,9 @@
  *     within 50 microseconds of another may not look; nor do the next seven in a stream that was
  *     read as fast as it was written. A holder that replaces itself by exec is dead as well; a waiting
  *     read notices within a second, who only polls at the next call.
- *   - Each direction holds 256 KiB. A write that had to wait for room goes on when about half of that
- *     has been read (sockets have such a mark as well), so who reads less may not wait for it.
+ *   - Each direction holds 256 KiB. A write that has to wait for room, and the descriptor that waits
+ *     for it, are told when half of that has been read, at the latest (sockets have such a mark as
+ *     well). So who reads less may not wait for it.
  *   - Death and pipc_close are final: no successor can come in. A newcomer gets EPIPE then, if no
  *     end is free.
  *

@@ -54,6 +54,13 @@ int ring_see_tail(struct ring *r)
  */
 #define STEP (RING / 256)
 
+/*
+ * A writer that waits is woken when so much at most is left to read: each wake-up is worth many
+ * messages. Less than a step may follow the one at which the reader looked last, so nobody sleeps
+ * while half a ring is free.
+ */
+#define MARK (RING / 2 + STEP)
+
 static void make_step(struct ring *r)
 {
     atomic_uint *want = ring_want(r, 1 - r->end);
@@ -62,8 +69,7 @@ static void make_step(struct ring *r)
     atomic_thread_fence(memory_order_seq_cst);
     if ((atomic_load_explicit(want, memory_order_relaxed) & WANT_ROOM) == 0)
         return;
-    /* Half a ring is what the writer waits for: each wake-up is worth many messages. */
-    if (atomic_load(&r->page->ring[1 - r->end].head) - r->in_tail <= RING / 2)
+    if (atomic_load(&r->page->ring[1 - r->end].head) - r->in_tail <= MARK)
         wake(r, want);
 }
 
@@ -155,7 +161,7 @@ bool ring_is_there(struct ring *r, unsigned bits)
     if ((bits & WANT_ROOM) == 0)
         return false;
     uint64_t used = r->out_head - atomic_load(&page->ring[r->end].tail);
-    return used <= RING / 2 || used > RING; /* or makes no sense, which the next write says */
+    return used <= MARK || used > RING; /* or makes no sense, which the next write says */
 }
 
 void ring_disarm(struct ring *r)

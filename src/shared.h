@@ -23,7 +23,7 @@
 struct shared_page {
     struct {
         SHARED_APART atomic_uint state; /* see ends.c */
-        SHARED_APART atomic_uint want;  /* see transport_ring.c */
+        SHARED_APART atomic_uint want;  /* see ring.c */
     } end[2];
     struct {
         SHARED_APART _Atomic uint64_t head;  /* bytes ever written; by the writer */

@@ -208,29 +208,47 @@ TEST_OF_KIND(what_a_reader_has_read_is_room_at_once)
     }
 }
 
+/* Frames whose number is no step's of the reader's. */
+enum { UNEVEN = 100, FRAMES = SHARED_RING_SIZE / UNEVEN, HALF = SHARED_RING_SIZE / 2 / UNEVEN + 1 };
+
 static struct harness_gate went_on;
 
 static void fill_and_wait_for_room(pipc_t *pipe)
 {
-    assert_int_equal(fill_exactly(pipe, 16), SHARED_RING_SIZE / 16);
+    assert_int_equal(fill_exactly(pipe, UNEVEN), FRAMES);
     harness_gate_open(&gate);
-    say(pipe, "one more");
+    say_large(pipe, UNEVEN, 0);
     harness_gate_open(&went_on);
     hear_bye(pipe, "");
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(a_writer_that_waits_goes_on_when_half_has_been_read)
+static void fill_and_poll_for_room(pipc_t *pipe)
+{
+    static const char data[UNEVEN];
+    int fd = pipc_fd(pipe);
+    assert_int_equal(fill_exactly(pipe, UNEVEN), FRAMES);
+    set_timeouts(pipe, 0, 0);
+    assert_errno(pipc_write(pipe, data, sizeof data), EAGAIN);
+    harness_gate_open(&gate);
+    assert_true(harness_readable(fd, SIDES_LONG_MS));
+    set_timeouts(pipe, -1, -1);
+    harness_gate_open(&went_on);
+    hear_bye(pipe, "");
+    leave(pipe, NULL);
+}
+
+static void read_half(const struct kind *kind, script *writer)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
     harness_gate_init(&gate);
     harness_gate_init(&went_on);
     hear_nothing(pipe);
-    side_start(&far, kind, pipe, fill_and_wait_for_room);
+    side_start(&far, kind, pipe, writer);
     harness_gate_wait(&gate);
     sleeper_wait(sleeper_side(&far));
-    for (size_t i = 0; i < SHARED_RING_SIZE / 16 / 2; i++)
+    for (size_t i = 0; i < HALF; i++)
         assert_int_equal(pipc_skip(pipe), 0);
     harness_gate_wait(&went_on);
     leave(pipe, NULL);
@@ -238,6 +256,16 @@ TEST_OF_KIND(a_writer_that_waits_goes_on_when_half_has_been_read)
     pipc_close(pipe);
     harness_gate_close(&gate);
     harness_gate_close(&went_on);
+}
+
+TEST_OF_KIND(a_writer_that_waits_goes_on_when_half_has_been_read)
+{
+    read_half(kind, fill_and_wait_for_room);
+}
+
+TEST_OF_KIND(a_writer_that_polls_is_told_when_half_has_been_read)
+{
+    read_half(kind, fill_and_poll_for_room);
 }
 
 /* --- The transport alone ---------------------------------------------------------------------- */
@@ -312,5 +340,6 @@ HARNESS_MAIN("ring", EACH_SIDE(messages_around_the_edges_from_a_piece_to_two_rin
              EACH_SIDE(frames_come_whole_from_every_offset),
              EACH_SIDE(what_a_reader_has_read_is_room_at_once),
              EACH_SIDE(a_writer_that_waits_goes_on_when_half_has_been_read),
+             EACH_SIDE(a_writer_that_polls_is_told_when_half_has_been_read),
              IT(a_descriptor_tells_of_a_shutdown_after_the_last_look),
              IT(a_descriptor_tells_of_a_death_after_the_last_look))
