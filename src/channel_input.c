@@ -352,11 +352,12 @@ static bool is_in_memory(struct channel *c)
            (size_t)there >= frame.header + frame.size;
 }
 
+/* Who wants it all asks until there is nothing: what another has written may come bit by bit. */
 static int take_some_in(struct channel *c, size_t enough, bool *is_full)
 {
     if (take_many_in(c, enough))
         return 1;
-    if (c->transport->drained && !is_in_memory(c))
+    if (enough < SIZE_MAX && c->transport->drained && !is_in_memory(c))
         return 0;
     return take_one_in(c, is_full);
 }

@@ -211,6 +211,7 @@ static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
         return -1;
     ssize_t got = sys_read(t->in, t->in_kind, buffer, size);
     t->at_end = got == 0;
+    t->full = false;
     return got;
 }
 
