@@ -77,6 +77,16 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
     return errno == EINTR && !c->interruptible ? 0 : -1;
 }
 
+#define RETRY_MS 10 /* until a kernel without memory is asked again */
+
+int channel_wait_a_little(struct channel *c, const struct channel_wait *wait, unsigned events)
+{
+    struct channel_wait soon = channel_wait_start(RETRY_MS);
+    if (wait->ms == 0 || (wait->deadline >= 0 && wait->deadline < soon.deadline))
+        return channel_wait(c, wait, events);
+    return channel_wait(c, &soon, events) == 0 || errno == ETIMEDOUT ? 0 : -1;
+}
+
 /* ---- the descriptor ---- */
 
 static void settle(struct channel *c, unsigned side)

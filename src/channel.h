@@ -117,6 +117,9 @@ const char *channel_text_of(const struct message *bye); /* NULL: NULL */
 
 /* 0: look again. -1: EAGAIN, ETIMEDOUT, or EINTR where that is asked for. */
 int channel_wait(struct channel *channel, const struct channel_wait *wait, unsigned events);
+/* The same for what the kernel lacks for a moment: a few milliseconds at most, whose end is no error. */
+int channel_wait_a_little(struct channel *channel, const struct channel_wait *wait,
+                          unsigned events);
 /*
  * At the end of each call: the descriptor tells the truth. `side` is the caller's, TRANSPORT_IN or
  * _OUT, and matters with duplex only. Keeps errno. */

@@ -186,10 +186,14 @@ static int hold(struct channel *c, const struct channel_outgoing *o)
  */
 int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
 {
-    unsigned events = TRANSPORT_OUT;
-    if (wait->ms != 0 && !c->duplex && channel_take_in(c, SIZE_MAX) > 0)
-        events |= TRANSPORT_IN;
-    return channel_wait(c, wait, events);
+    if (wait->ms == 0 || c->duplex)
+        return channel_wait(c, wait, TRANSPORT_OUT);
+    int taken = channel_take_in(c, SIZE_MAX);
+    if (c->out.error != 0)
+        return 0; /* what came says that writing is dead too, as the next try finds */
+    if (taken < 0)
+        return channel_wait_a_little(c, wait, TRANSPORT_OUT);
+    return channel_wait(c, wait, taken > 0 ? TRANSPORT_IN | TRANSPORT_OUT : TRANSPORT_OUT);
 }
 
 /* Can the call end while a message is half gone? */

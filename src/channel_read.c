@@ -6,8 +6,6 @@
 #include "channel.h"
 #include "sys.h"
 
-#define RETRY_MS 10 /* until a kernel without memory is asked again */
-
 static void count_read(struct channel *c, size_t messages, size_t bytes)
 {
     channel_count(&c->counts.messages_read, messages);
@@ -43,12 +41,8 @@ static void await_first(struct channel *c)
  */
 static int wait_to_read(struct channel *c, const struct channel_wait *wait, int pushed)
 {
-    if (pushed >= 0)
-        return channel_wait(c, wait, events_for_reading(c));
-    struct channel_wait soon = channel_wait_start(RETRY_MS);
-    if (wait->ms == 0 || (wait->deadline >= 0 && wait->deadline < soon.deadline))
-        return channel_wait(c, wait, TRANSPORT_IN);
-    return channel_wait(c, &soon, TRANSPORT_IN) == 0 || errno == ETIMEDOUT ? 0 : -1;
+    return pushed >= 0 ? channel_wait(c, wait, events_for_reading(c))
+                       : channel_wait_a_little(c, wait, TRANSPORT_IN);
 }
 
 static int read_until(struct channel *c, try_read *try, void *argument)
@@ -338,8 +332,10 @@ ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max
 
 ssize_t channel_pending(struct channel *c)
 {
+    int saved = errno;
     channel_push(c);
     channel_take_in(c, SIZE_MAX);
+    errno = saved;
     channel_settle(c, TRANSPORT_IN);
     return (ssize_t)c->in.queue.count;
 }

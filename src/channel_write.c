@@ -294,8 +294,10 @@ ssize_t channel_flush(struct channel *c)
     struct channel_wait wait = channel_wait_start(c->write_ms);
     channel_begin_output(c);
     int result = channel_drain(c, &wait);
+    int saved = errno;
     if (!c->duplex)
         channel_take_in(c, SIZE_MAX);
+    errno = saved;
     channel_end_output(c);
     return result == 0 ? (ssize_t)atomic_load(&c->counts.messages_pending) : -1;
 }

@@ -210,6 +210,58 @@ TEST(taking_messages_without_memory_is_enomem_and_can_be_repeated)
     raw_close(&raw);
 }
 
+enum { MUCH = 4 << 20 }; /* for any socket */
+
+static void lack_memory(unsigned long times)
+{
+    sys_double_reset();
+    sys_double_fail(CALL_malloc, 1, times - 1, ENOMEM);
+    sys_double_fail(CALL_realloc, 1, times - 1, ENOMEM);
+    sys_double_arm();
+}
+
+TEST(a_flush_that_lacks_memory_for_input_tells_what_became_of_the_output)
+{
+    static char data[MUCH];
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    assert_int_equal(pipc_write(raw.pipe, data, MUCH), MUCH);
+    assert_int_equal(write(raw.out, "\0\0\0\2hi", 6), 6);
+    lack_memory(1000);
+    assert_errno(pipc_flush(raw.pipe), EAGAIN);
+    sys_double_disarm();
+    raw_close(&raw);
+}
+
+static void *write_first_and_read_then(void *arg)
+{
+    static char frames[MUCH], bytes[65536];
+    const struct raw *raw = arg;
+    for (size_t at = 0; at + 1000 <= MUCH / 4; at += 1000)
+        frames[at + 2] = 996 >> 8, frames[at + 3] = (char)(996 & 255);
+    size_t size = MUCH / 4 / 1000 * 1000;
+    for (size_t at = 0; at < size;)
+        at += (size_t)write(raw->out, frames + at, size - at);
+    for (size_t at = 0; at < MUCH + 4;)
+        at += (size_t)read(raw->in, bytes, sizeof bytes);
+    return NULL;
+}
+
+TEST(a_write_that_lacks_memory_for_input_for_a_moment_goes_on)
+{
+    static char data[MUCH];
+    struct raw raw;
+    pthread_t thread;
+    raw_open(&raw, &raw_socket, NULL);
+    assert_int_equal(pipc_set_timeout(raw.pipe, -1, -1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_first_and_read_then, &raw), 0);
+    lack_memory(5);
+    assert_int_equal(pipc_write(raw.pipe, data, MUCH), MUCH);
+    sys_double_disarm();
+    pthread_join(thread, NULL);
+    raw_close(&raw);
+}
+
 TEST(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing)
 {
     struct raw raw;
@@ -370,6 +422,8 @@ HARNESS_MAIN("faults at limits", EACH_SCENARIO(descriptors_over_1024_work, 20000
                            20000),
              IT(a_read_without_memory_is_enomem_and_can_be_repeated),
              IT(taking_messages_without_memory_is_enomem_and_can_be_repeated),
+             IT(a_flush_that_lacks_memory_for_input_tells_what_became_of_the_output),
+             IT(a_write_that_lacks_memory_for_input_for_a_moment_goes_on),
              IT(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing),
              EACH_SCENARIO(opening_without_memory_fails_and_leaves_nothing, 20000),
              EACH_SCENARIO(each_newer_call_may_be_refused, 20000),

@@ -364,10 +364,22 @@ TEST(the_descriptor_is_readable_while_frames_of_one_write_wait)
     raw_close(&raw);
 }
 
+TEST(a_write_that_waits_ends_when_what_comes_makes_no_sense)
+{
+    static char data[4 << 20]; /* more than any socket holds */
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    assert_int_equal(pipc_set_timeout(raw.pipe, -1, -1), 0);
+    raw_send(&raw, BYTES("\x80\0\0\1"));
+    assert_errno(pipc_write(raw.pipe, data, sizeof data), EPROTO);
+    raw_close(&raw);
+}
+
 HARNESS_MAIN("framing", IT(a_message_is_its_length_and_its_bytes),
              IT(parts_are_one_frame_and_a_batch_is_many), IT(the_length_is_big_endian),
              IT(a_goodbye_is_its_prefix_and_a_frame_and_the_end),
              IT_WITHIN(a_message_of_two_gigabytes_goes_in_the_long_form, 60000),
+             IT(a_write_that_waits_ends_when_what_comes_makes_no_sense),
              IT(golden_bytes_are_read_as_the_messages_that_they_are),
              IT(a_goodbye_is_told_from_data_that_looks_like_one),
              IT(goodbyes_without_text_and_with_zeros_in_it_are_taken),
