@@ -254,8 +254,8 @@ TEST(a_write_that_lacks_memory_for_input_for_a_moment_goes_on)
     pthread_t thread;
     raw_open(&raw, &raw_socket, NULL);
     assert_int_equal(pipc_set_timeout(raw.pipe, -1, -1), 0);
-    assert_int_equal(pthread_create(&thread, NULL, write_first_and_read_then, &raw), 0);
     lack_memory(5);
+    assert_int_equal(pthread_create(&thread, NULL, write_first_and_read_then, &raw), 0);
     assert_int_equal(pipc_write(raw.pipe, data, MUCH), MUCH);
     sys_double_disarm();
     pthread_join(thread, NULL);
