@@ -59,7 +59,10 @@ static ssize_t read_pipe(int fd, void *buffer, size_t size)
 static ssize_t read_fifo(int fd, void *buffer, size_t size)
 {
     struct pollfd there = {.fd = fd, .events = POLLIN};
-    int ready = poll(&there, 1, 0);
+    int ready;
+    do
+        ready = poll(&there, 1, 0); /* a signal ends it even so */
+    while (ready < 0 && errno == EINTR);
     if (ready > 0)
         return read_once(fd, buffer, size);
     if (ready == 0)

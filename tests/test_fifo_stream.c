@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fifos.h"
+#include "sys_double.h"
 
 static void descriptors_of(pipc_t *pipe, int *in, int *out)
 {
@@ -313,6 +314,23 @@ TEST(a_pipe_has_two_descriptors_and_neither_survives_exec)
     fifos_end(&fifos);
 }
 
+/* Each read looks first whether there is something to read, and a signal may come then. */
+TEST(interrupted_looks_are_repeated)
+{
+    pipc_t *end[2];
+    char byte;
+    fifos_open_kind(end, NULL);
+    assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
+    sys_double_reset();
+    sys_double_interrupt(2);
+    sys_double_arm();
+    for (int i = 0; i < 50; i++)
+        assert_errno(pipc_read(end[0], &byte, 1), EAGAIN);
+    sys_double_disarm();
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 HARNESS_MAIN("FIFOs, streams",
              IT_WITHIN(killed_at_any_byte_of_a_stream_whole_messages_come_and_then_the_right_end,
                        900000),
@@ -322,4 +340,5 @@ HARNESS_MAIN("FIFOs, streams",
              IT(a_message_sent_before_the_first_poll_is_seen),
              IT(after_the_end_a_wait_for_room_costs_no_processor_time),
              IT(writing_to_one_who_has_gone_is_epipe_and_no_signal),
-             IT(a_pipe_has_two_descriptors_and_neither_survives_exec))
+             IT(a_pipe_has_two_descriptors_and_neither_survives_exec),
+             IT(interrupted_looks_are_repeated))
