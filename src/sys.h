@@ -50,7 +50,7 @@ static inline void sys_relax_for(int64_t ticks)
     while ((uint64_t)(sys_ticks() - begin) < (uint64_t)ticks)
         sys_relax();
 }
-/* Ask for memory that is written soon, whoever has it now; without harm where it can be had later or not at all. */
+/* Memory that is written soon and that another processor may have now. Any address will do. */
 static inline void sys_fetch_to_write(const void *memory)
 {
 #if defined __x86_64__ && defined __GNUC__

@@ -45,7 +45,7 @@ struct fd_transport {
     int in, out;
     enum sys_kind in_kind, out_kind;
     int in_was_nonblocking, out_was_nonblocking;
-    bool own;        /* libpipc's, and so of a kind that a short read has emptied */
+    bool own; /* libpipc's: a short read has emptied it, but for a foreign writer's packets */
     bool out_blocks; /* has no O_NONBLOCK, as `in` has none where `fills` */
     uint32_t opener; /* the process that gives the descriptors their flags back */
     uint8_t *buffer; /* allocated at the first read */

@@ -225,6 +225,26 @@ TEST_OF_KIND(a_handle_that_was_emptied_keeps_4_KiB_at_most)
     peers_close(&p);
 }
 
+/* What a leaver has taken into its memory is lost to its successor. */
+TEST_OF_KIND(taking_a_few_messages_leaves_the_others_in_the_pipe)
+{
+    enum { FEW = 10 };
+    pipc_msg_t got[FEW];
+    struct iovec messages[COUNT];
+    struct peers p;
+    ssize_t taken;
+    make_small(messages);
+    peers_open(&p, kind, NULL);
+    assert_int_equal(peer_write_batch(&p.b, messages, 400), 400);
+    while ((taken = peer_read_pending(&p.a, got, FEW)) == 0)
+        continue;
+    assert_in_range(taken, 1, FEW);
+    assert_int_equal(peer_stats(&p.a).messages_pending, 0);
+    while (taken > 0)
+        pipc_msg_free(&got[--taken]);
+    peers_close(&p);
+}
+
 static void check_messages(const pipc_msg_t got[COUNT])
 {
     for (size_t i = 0; i < COUNT; i++) {
@@ -301,6 +321,7 @@ HARNESS_MAIN("batches", OVER_KINDS(a_batch_of_all_sizes_arrives_in_order),
              OVER_KINDS(a_batch_after_shutdown_is_refused),
              OVER_KINDS(small_messages_that_are_taken_in_share_allocations),
              OVER_MADE_KINDS(taking_what_has_arrived_makes_no_read_that_brings_nothing),
+             OVER_KINDS(taking_a_few_messages_leaves_the_others_in_the_pipe),
              OVER_KINDS(a_handle_that_was_emptied_keeps_4_KiB_at_most),
              OVER_KINDS(messages_taken_together_are_freed_one_by_one_anywhere),
              OVER_KINDS(a_message_that_is_kept_keeps_4_KiB_at_most))

@@ -208,7 +208,7 @@ TEST_OF_KIND(what_a_reader_has_read_is_room_at_once)
     }
 }
 
-/* Frames whose number is no step's of the reader's. */
+/* Frames that do not end where the reader's steps do. */
 enum { UNEVEN = 100, FRAMES = SHARED_RING_SIZE / UNEVEN, HALF = SHARED_RING_SIZE / 2 / UNEVEN + 1 };
 
 static struct harness_gate went_on;
