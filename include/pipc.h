@@ -395,9 +395,10 @@
 #define PIPC_VERSION_MINOR 1
 #define PIPC_VERSION_PATCH 0
 
-#if defined(__GNUC__)
+/* What the shared library exports. Only libpipc's own build defines it otherwise. */
+#if !defined(PIPC_API) && defined(__GNUC__)
 #define PIPC_API __attribute__((visibility("default")))
-#else
+#elif !defined(PIPC_API)
 #define PIPC_API
 #endif
 

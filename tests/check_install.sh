@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Installs libpipc, moves the tree, and builds and runs somebody else's program against it.
-# usage: check_install.sh tree                              install, and look at what was installed
-#        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|find_package|add_subdirectory
+# usage: check_install.sh tree      install, and look at what was installed
+#        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|other_compiler|plugin|find_package|add_subdirectory
 # ctest runs `tree` before the others. Environment: SOURCE_DIR, BUILD_DIR, CC, CXX, CMAKE.
 set -eu
 way=$1
@@ -48,6 +48,16 @@ install_tree()
     readelf -d "$libdir/libpipc.so" >"$work/dynamic"
     grep -q 'SONAME.*\[libpipc\.so\.0\]' "$work/dynamic" || fail "the soname is not libpipc.so.0"
     grep -q NODELETE "$work/dynamic" || fail "the shared library can be unloaded"
+    check_archive
+}
+
+check_archive() # objects for any linker, not for the optimiser of one compiler's version
+{
+    readelf -hW "$libdir/libpipc.a" >"$work/headers"
+    [ "$(grep -c '^ELF Header' "$work/headers")" = "$(ar t "$libdir/libpipc.a" | wc -l)" ] ||
+        fail "in libpipc.a is something that is no ELF object"
+    readelf -SW "$libdir/libpipc.a" >"$work/sections"
+    ! grep 'gnu\.lto_' "$work/sections" >&2 || fail "libpipc.a has sections for the link-time optimiser"
 }
 
 run_consumer() # $1 program
@@ -66,6 +76,13 @@ pkgconfig() # $1 compiler and its options, $2 options for pkg-config, $3 the sou
     eval "set -- $(pkg-config $2 --cflags --libs libpipc)" # it quotes for the shell
     # shellcheck disable=SC2086  # a command and its options
     quiet $compile -Wall -Wextra -Wpedantic -Werror -o "$work/consumer" "$source" "$@"
+}
+
+hide_shared() # a tree without shared library: the linker would take it
+{
+    cp -R "$tree" "$work/static"
+    tree=$work/static
+    find "$tree" -name 'libpipc.so*' -exec rm -f {} +
 }
 
 linked() # is the program linked with libpipc.so?
@@ -92,14 +109,25 @@ pkgconfig_shared)
     run_consumer "$work/consumer"
     ;;
 pkgconfig_static)
-    cp -R "$tree" "$work/static" # a tree without shared library: the linker would take it
-    tree=$work/static
-    find "$tree" -name 'libpipc.so*' -exec rm -f {} +
+    hide_shared
     pkgconfig "$CC -std=c99" --static c
     linked && fail "linked with the shared library"
     run_consumer "$work/consumer"
     pkgconfig "$CC -std=c99 -static" --static c # and nothing shared at all
     run_consumer "$work/consumer"
+    ;;
+other_compiler) # than the one that made the archive
+    case $CC in *clang*) other=gcc ;; *) other=clang ;; esac
+    command -v $other >/dev/null || { echo "no $other here: skipped"; exit 77; }
+    hide_shared
+    pkgconfig "$other -std=c99" --static c
+    run_consumer "$work/consumer"
+    ;;
+plugin) # that contains the library exports nothing of it, and takes nothing of it from elsewhere
+    hide_shared
+    pkgconfig "$CC -std=c99 -shared -fPIC -Wl,-z,defs" --static c
+    nm -DP "$work/consumer" | grep '^pipc_' >&2 && fail "the library's symbols are seen in the plug-in"
+    nm -DP --defined-only "$work/consumer" | grep -q '^main ' || fail "the plug-in's own symbols are not seen"
     ;;
 pkgconfig_cxx)
     pkgconfig "$CXX -std=c++11" "" cc
