@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sys_cancel.h"
+
 const uint32_t sys_set_in = EPOLLIN, sys_set_out = EPOLLOUT, sys_set_edge = EPOLLET;
 
 /* ---- memory and time ---- */
@@ -55,7 +57,10 @@ void sys_pause(int64_t nanoseconds)
     struct timespec pause = {.tv_sec = (time_t)(nanoseconds / 1000000000),
                              .tv_nsec = (long)(nanoseconds % 1000000000)};
     int saved = errno;
-    nanosleep(&pause, NULL);
+    if (nanoseconds > 0)
+        nanosleep(&pause, NULL); /* a wait */
+    else
+        nanosleep_nocancel(&pause, NULL);
     errno = saved;
 }
 
@@ -78,7 +83,7 @@ static int socket_kind(int fd, enum sys_kind *kind)
 int sys_kind(int fd, enum sys_kind *kind)
 {
     struct stat status;
-    if (fstat(fd, &status) != 0)
+    if (fstat_nocancel(fd, &status) != 0)
         return -1;
     if (S_ISSOCK(status.st_mode))
         return socket_kind(fd, kind);
@@ -95,7 +100,7 @@ int sys_kind(int fd, enum sys_kind *kind)
 
 int sys_access_mode(int fd)
 {
-    int flags = fcntl(fd, F_GETFL);
+    int flags = fcntl_nocancel(fd, F_GETFL, 0);
     return flags < 0 ? -1 : flags & O_ACCMODE;
 }
 
@@ -108,17 +113,17 @@ void sys_close(int fd)
 {
     int saved = errno;
     if (fd >= 0)
-        close(fd); /* never repeated: after EINTR the number may be somebody else's */
+        close_nocancel(fd); /* never repeated: after EINTR the number may be somebody else's */
     errno = saved;
 }
 
 int sys_nonblock(int fd, bool on)
 {
-    int flags = fcntl(fd, F_GETFL);
+    int flags = fcntl_nocancel(fd, F_GETFL, 0);
     if (flags < 0)
         return -1;
     bool was = (flags & O_NONBLOCK) != 0;
-    if (was != on && fcntl(fd, F_SETFL, flags ^ O_NONBLOCK) != 0)
+    if (was != on && fcntl_nocancel(fd, F_SETFL, flags ^ O_NONBLOCK) != 0)
         return -1;
     return was;
 }
@@ -144,7 +149,8 @@ static int milliseconds_until(int64_t deadline)
 
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline)
 {
-    return poll(fds, count, milliseconds_until(deadline));
+    int time = milliseconds_until(deadline);
+    return time == 0 ? poll_nocancel(fds, count, 0) : poll(fds, count, time); /* a wait */
 }
 
 int sys_set_open(void)
@@ -175,7 +181,9 @@ void sys_set_remove(int set, int fd)
 int sys_set_wait(int set, int64_t deadline)
 {
     struct epoll_event events[4];
-    return epoll_wait(set, events, 4, milliseconds_until(deadline));
+    int time = milliseconds_until(deadline);
+    return time == 0 ? epoll_wait_nocancel(set, events, 4, 0)
+                     : epoll_wait(set, events, 4, time); /* a wait */
 }
 
 /* ---- bells ---- */
@@ -192,7 +200,7 @@ void sys_bell_ring(const int bell[2])
 {
     static const uint64_t one = 1; /* what an eventfd takes; a pipe takes any bytes */
     int saved = errno;
-    while (write(bell[1], &one, sizeof one) < 0 && errno == EINTR)
+    while (write_nocancel(bell[1], &one, sizeof one) < 0 && errno == EINTR)
         continue;
     errno = saved;
 }
@@ -203,7 +211,7 @@ void sys_bell_quiet(const int bell[2])
     int saved = errno;
     ssize_t got;
     do
-        got = read(bell[0], drop, sizeof drop);
+        got = read_nocancel(bell[0], drop, sizeof drop);
     while (got == (ssize_t)sizeof drop || (got < 0 && errno == EINTR));
     errno = saved;
 }
@@ -226,13 +234,13 @@ static int memory_by_name(size_t size)
     do {
         snprintf(name, sizeof name, "/pipc-%ld-%llx-%u", (long)getpid(),
                  (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
-        fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+        fd = shm_open_nocancel(name, O_RDWR | O_CREAT | O_EXCL, 0600);
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0)
         return -1;
     shm_unlink(name);
     /* The file system may be full: better told now than by SIGBUS later. */
-    int failed = posix_fallocate(fd, 0, (off_t)size);
+    int failed = posix_fallocate_nocancel(fd, 0, (off_t)size);
     if (failed != 0) {
         sys_close(fd);
         errno = failed;
@@ -254,7 +262,7 @@ int sys_memory_open(size_t size)
      * Whoever else has the descriptor must not be able to take pages away; where sealing is refused
      * it still works.
      */
-    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    fcntl_nocancel(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     return fd;
 }
 
@@ -301,7 +309,7 @@ size_t sys_page(void)
 static int lock_call(int fd, int command, short type, off_t byte, pid_t *owner)
 {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (fcntl(fd, command, &lock) != 0)
+    if (fcntl_nocancel(fd, command, (intptr_t)&lock) != 0)
         return -1;
     if (owner != NULL)
         *owner = lock.l_type == F_UNLCK ? 0 : lock.l_pid > 0 ? lock.l_pid : -1;

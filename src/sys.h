@@ -4,6 +4,9 @@
  * that tests can make each of it fail. Linux extras are tried first and have a POSIX fallback
  * behind the same function. Nothing here knows of messages, ends or time-outs.
  *
+ * Cancellation points: sys_poll, sys_set_wait, sys_pause and sys_read_wait, when they wait. They
+ * have taken nothing when they end so. Nothing else here is a cancellation point.
+ *
  * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec.
  */
 #ifndef PIPC_SYS_H
@@ -82,7 +85,7 @@ int sys_shutdown_write(int fd);
  * SIGPIPE and takes none that was pending.
  */
 ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size);
-/* read(2) on a descriptor without O_NONBLOCK: waits for the first byte. EINTR is told. */
+/* On a descriptor without O_NONBLOCK: waits for the first byte. EINTR, EAGAIN: look again. */
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size);
 /*
  * Is reading, or writing, non-blocking without O_NONBLOCK? Pipes are asked once in the life of the

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sys.h"
+#include "sys_cancel.h"
 
 const int sys_file_here = AT_FDCWD;
 
@@ -30,7 +31,7 @@ static void describe(const struct stat *from, struct sys_file_status *to)
 int sys_file_status(int fd, struct sys_file_status *status)
 {
     struct stat found;
-    if (fstat(fd, &found) != 0)
+    if (fstat_nocancel(fd, &found) != 0)
         return -1;
     describe(&found, status);
     return 0;
@@ -39,7 +40,7 @@ int sys_file_status(int fd, struct sys_file_status *status)
 int sys_file_status_at(int directory, const char *name, struct sys_file_status *status)
 {
     struct stat found;
-    if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat_nocancel(directory, name, &found, AT_SYMLINK_NOFOLLOW) != 0)
         return -1;
     describe(&found, status);
     return 0;
@@ -51,7 +52,7 @@ static int open_at(int directory, const char *name, int flags)
 {
     int fd;
     do
-        fd = openat(directory, name, flags | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat_nocancel(directory, name, flags | O_NOFOLLOW | O_CLOEXEC);
     while (fd < 0 && errno == EINTR);
     return fd;
 }
@@ -84,9 +85,9 @@ int sys_file_open_fifo(int directory, const char *name, bool writing)
 
 int sys_file_give_owner(int directory, const char *name, unsigned access)
 {
-    int result = fchmodat(directory, name, (mode_t)access, AT_SYMLINK_NOFOLLOW);
+    int result = fchmodat_nocancel(directory, name, (mode_t)access, AT_SYMLINK_NOFOLLOW);
     if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) /* no /proc, or an old C library */
-        result = fchmodat(directory, name, (mode_t)access, 0);
+        result = fchmodat_nocancel(directory, name, (mode_t)access, 0);
     return result;
 }
 
@@ -101,7 +102,7 @@ static int correct_umask(int directory, const char *name, unsigned access)
 
 int sys_file_make_directory(int directory, const char *name)
 {
-    if (mkdirat(directory, name, 0700) != 0)
+    if (mkdirat_nocancel(directory, name, 0700) != 0)
         return -1;
     if (correct_umask(directory, name, 0700) == 0)
         return 0;
@@ -113,7 +114,7 @@ int sys_file_make_directory(int directory, const char *name)
 
 int sys_file_make_fifo(int directory, const char *name)
 {
-    if (mkfifoat(directory, name, 0600) != 0)
+    if (mkfifoat_nocancel(directory, name, 0600) != 0)
         return -1;
     if (correct_umask(directory, name, 0600) == 0)
         return 0;
@@ -125,12 +126,12 @@ int sys_file_make_fifo(int directory, const char *name)
 
 int sys_file_remove(int directory, const char *name)
 {
-    return unlinkat(directory, name, 0);
+    return unlinkat_nocancel(directory, name, 0);
 }
 
 int sys_file_remove_directory(int directory, const char *name)
 {
-    int result = unlinkat(directory, name, AT_REMOVEDIR);
+    int result = unlinkat_nocancel(directory, name, AT_REMOVEDIR);
     if (result != 0 && errno == EEXIST)
         errno = ENOTEMPTY; /* POSIX allows either */
     return result;
@@ -138,7 +139,7 @@ int sys_file_remove_directory(int directory, const char *name)
 
 int sys_file_rename(int directory, const char *from, const char *to)
 {
-    int result = renameat(directory, from, directory, to);
+    int result = renameat_nocancel(directory, from, directory, to);
     if (result != 0 && errno == EEXIST)
         errno = ENOTEMPTY;
     return result;
@@ -147,14 +148,14 @@ int sys_file_rename(int directory, const char *from, const char *to)
 int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context)
 {
     int fd = open_at(directory, ".", O_RDONLY | O_DIRECTORY);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    DIR *list = fd < 0 ? NULL : fdopendir_nocancel(fd);
     if (list == NULL) {
         sys_close(fd);
         return -1;
     }
-    for (struct dirent *entry; (entry = readdir(list)) != NULL;)
+    for (struct dirent *entry; (entry = readdir_nocancel(list)) != NULL;)
         each(context, entry->d_name);
-    closedir(list);
+    closedir_nocancel(list);
     return 0;
 }
 
@@ -162,7 +163,7 @@ void sys_file_enlarge(int fifo, int size)
 {
 #ifdef F_SETPIPE_SZ
     int saved = errno;
-    fcntl(fifo, F_SETPIPE_SZ, size);
+    fcntl_nocancel(fifo, F_SETPIPE_SZ, size);
     errno = saved;
 #else
     (void)fifo;

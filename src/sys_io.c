@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sys.h"
+#include "sys_cancel.h"
 
 #ifndef RWF_NOSIGNAL
 #define RWF_NOSIGNAL 0x00000100 /* Linux 6.18; not in every libc's headers yet */
@@ -30,7 +31,7 @@ static ssize_t read_once(int fd, void *buffer, size_t size)
 {
     ssize_t got;
     do
-        got = read(fd, buffer, size);
+        got = read_nocancel(fd, buffer, size);
     while (got < 0 && errno == EINTR);
     return got;
 }
@@ -44,7 +45,7 @@ static ssize_t read_pipe(int fd, void *buffer, size_t size)
         struct iovec part = {buffer, size};
         ssize_t got;
         do
-            got = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+            got = preadv2_nocancel(fd, &part, 1, -1, RWF_NOWAIT);
         while (got < 0 && errno == EINTR);
         if (got >= 0 || !is_refusal(errno))
             return got;
@@ -61,7 +62,7 @@ static ssize_t read_fifo(int fd, void *buffer, size_t size)
     struct pollfd there = {.fd = fd, .events = POLLIN};
     int ready;
     do
-        ready = poll(&there, 1, 0); /* a signal ends it even so */
+        ready = poll_nocancel(&there, 1, 0); /* a signal ends it even so */
     while (ready < 0 && errno == EINTR);
     if (ready > 0)
         return read_once(fd, buffer, size);
@@ -92,7 +93,7 @@ static ssize_t read_socket(int fd, void *buffer, size_t size)
 {
     ssize_t got;
     do
-        got = recv(fd, buffer, size, MSG_DONTWAIT);
+        got = recv_nocancel(fd, buffer, size, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     return end_of_local(fd, got);
 }
@@ -111,9 +112,21 @@ ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size)
     }
 }
 
+static ssize_t poll_and_read(int fd, enum sys_kind kind, void *buffer, size_t size)
+{
+    struct pollfd there = {.fd = fd, .events = POLLIN};
+    if (poll(&there, 1, -1) < 0) { /* a wait */
+        errno = EINTR;             /* whatever it is, it passes, and the descriptor is well */
+        return -1;
+    }
+    return kind == SYS_FIFO ? read_once(fd, buffer, size) : sys_read(fd, kind, buffer, size);
+}
+
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size)
 {
-    ssize_t got = read(fd, buffer, size);
+    if (!sys_can_wait_in_read())
+        return poll_and_read(fd, kind, buffer, size);
+    ssize_t got = read(fd, buffer, size); /* a wait */
     return kind == SYS_SOCKET ? end_of_local(fd, got) : got;
 }
 
@@ -121,7 +134,7 @@ static ssize_t write_once(int fd, const struct iovec *parts, int count)
 {
     ssize_t sent;
     do
-        sent = writev(fd, parts, count);
+        sent = writev_nocancel(fd, parts, count);
     while (sent < 0 && errno == EINTR);
     return sent;
 }
@@ -147,7 +160,7 @@ static ssize_t write_masked(int fd, const struct iovec *parts, int count)
     ssize_t sent = write_once(fd, parts, count);
     int saved = errno;
     if (sent < 0 && saved == EPIPE && !theirs)
-        while (sigtimedwait(&pipe_only, NULL, &no_time) < 0 && errno == EINTR)
+        while (sigtimedwait_nocancel(&pipe_only, NULL, &no_time) < 0 && errno == EINTR)
             continue;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = saved;
@@ -158,7 +171,7 @@ static ssize_t write_with(int fd, const struct iovec *parts, int count, int flag
 {
     ssize_t sent;
     do
-        sent = pwritev2(fd, parts, count, -1, flags);
+        sent = pwritev2_nocancel(fd, parts, count, -1, flags);
     while (sent < 0 && errno == EINTR);
     return sent;
 }
@@ -203,7 +216,7 @@ static bool ask_kernel(void)
         return false;
     write_pipe(fd[1], &part, 1);
     read_pipe(fd[0], &byte, 1);
-    bool known = fstat(fd[0], &status) == 0;
+    bool known = fstat_nocancel(fd[0], &status) == 0;
     if (known)
         atomic_store(&pipe_device, status.st_dev);
     sys_close(fd[0]);
@@ -237,8 +250,8 @@ static ssize_t send_once(int fd, const struct iovec *parts, int count)
     const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
                              .msg_iovlen = (size_t)count};
-    return count == 1 ? send(fd, parts->iov_base, parts->iov_len, flags)
-                      : sendmsg(fd, &message, flags);
+    return count == 1 ? send_nocancel(fd, parts->iov_base, parts->iov_len, flags)
+                      : sendmsg_nocancel(fd, &message, flags);
 }
 
 static ssize_t write_socket(int fd, const struct iovec *parts, int count)

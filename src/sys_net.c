@@ -15,6 +15,7 @@
 #include <sys/timerfd.h>
 
 #include "sys.h"
+#include "sys_cancel.h"
 
 /* A host that vanished: noticed after 30 s of silence and 3 probes 10 s apart, or when what was sent
  * to it has not been acknowledged for as long. */
@@ -138,7 +139,7 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
         addresses[1] = (struct sys_address){.family = SYS_IPV6, .bytes = {[15] = 1}};
         return 2;
     }
-    int error = getaddrinfo(host, NULL, &hints, &list);
+    int error = getaddrinfo_nocancel(host, NULL, &hints, &list);
     if (error != 0) {
         errno = resolver_error(error);
         return -1;
@@ -199,7 +200,8 @@ int sys_far_address_text(int fd, char *text, size_t size)
     if (sys_far_address(fd, &far) != 0)
         return -1;
     socklen_t length = to_kernel(&far, &kernel);
-    if (getnameinfo(&kernel.any, length, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0) {
+    if (getnameinfo_nocancel(&kernel.any, length, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
+        0) {
         errno = ENOTCONN;
         return -1;
     }
@@ -216,7 +218,7 @@ int sys_source(const struct sys_address *to, struct sys_address *source)
     int fd = open_socket(to->family, SOCK_DGRAM);
     if (fd < 0)
         return -1;
-    int result = connect(fd, &kernel.any, size);
+    int result = connect_nocancel(fd, &kernel.any, size);
     if (result == 0)
         result = sys_own_address(fd, source);
     sys_close(fd);
@@ -255,7 +257,7 @@ int sys_accept(int listener, struct sys_address *from)
     memset(&kernel, 0, sizeof kernel);
     int fd;
     do
-        fd = accept4(listener, &kernel.any, &size, SOCK_CLOEXEC);
+        fd = accept4_nocancel(listener, &kernel.any, &size, SOCK_CLOEXEC);
     while (fd < 0 && errno == EINTR);
     if (fd >= 0)
         from_kernel(&kernel, from);
@@ -271,7 +273,7 @@ int sys_connect(const struct sys_address *address)
         return -1;
     /* The port that it gets must not keep anybody from listening there. */
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (connect(fd, &kernel.any, size) == 0 || errno == EINPROGRESS || errno == EINTR)
+    if (connect_nocancel(fd, &kernel.any, size) == 0 || errno == EINPROGRESS || errno == EINTR)
         return fd;
     sys_close(fd);
     return -1;
@@ -316,7 +318,7 @@ int sys_random(void *bytes, size_t size)
 {
     uint8_t *at = bytes;
     while (size > 0) {
-        ssize_t got = getrandom(at, size, 0);
+        ssize_t got = getrandom_nocancel(at, size, 0);
         if (got < 0 && errno != EINTR)
             return -1;
         if (got > 0) {
@@ -347,7 +349,7 @@ void sys_timer_set(int timer, int64_t when)
 int sys_set_take(int set, int *fds, int max)
 {
     struct epoll_event events[SYS_TAKE_MAX];
-    int count = epoll_wait(set, events, max < SYS_TAKE_MAX ? max : SYS_TAKE_MAX, 0);
+    int count = epoll_wait_nocancel(set, events, max < SYS_TAKE_MAX ? max : SYS_TAKE_MAX, 0);
     for (int i = 0; i < count; i++)
         fds[i] = events[i].data.fd;
     return count;

@@ -9,10 +9,11 @@ cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 # file (without .c and .h): the files it may include; its own header goes without saying.
 # `api` is pipc.h.
 layers='
-sys:
-sys_io:         sys
-sys_net:        sys
-sys_file:       sys
+sys_cancel:
+sys:            sys_cancel
+sys_io:         sys_cancel sys
+sys_net:        sys_cancel sys
+sys_file:       sys_cancel sys
 self:           sys
 digest:
 frame:

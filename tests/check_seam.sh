@@ -20,11 +20,22 @@ __(asan|ubsan|tsan|sanitizer|gcov|llvm|profile)_.*|__atomic_.*|_?_?aeabi_.*'
 own='
 anonymous: pthread_setcancelstate
 self: pthread_[a-z_]+|__register_atfork
-sys: __fxstat|sysconf|getpid
-sys_file: __fxstat(at)?|__xmknodat|geteuid|getpid
-sys_io: __fxstat|sig(add|empty|fill|is)[a-z]*
-sys_net: (hton|ntoh)[sl]
+sys: __fxstat|sysconf|getpid|pthread_setcancelstate
+sys_cancel: pthread_setcancelstate|gnu_get_libc_version|__libc_single_threaded
+sys_file: __fxstat(at)?|__xmknodat|geteuid|getpid|pthread_setcancelstate
+sys_io: __fxstat|sig(add|empty|fill|is)[a-z]*|pthread_setcancelstate
+sys_net: (hton|ntoh)[sl]|pthread_setcancelstate
 '
+
+# What POSIX or a C library makes a cancellation point, or may make one. The seam calls it through sys_cancel.h;
+# a line that says "a wait" does not, and those are the cancellation points of the library.
+points='accept4?|access|close|closedir|connect|creat|dup[23]?|epoll_p?wait2?|fchmod(at)?|fchown(at)?
+fcntl|fdatasync|fdopendir|fpathconf|fstat(at)?|fsync|getaddrinfo|getnameinfo|getrandom|ioctl|linkat?
+lockf|lseek|lstat|mkdir(at)?|mkfifo(at)?|mknod(at)?|msync|(clock_)?nanosleep|open(at|dir)?|pathconf
+pause|p?poll|posix_fadvise|posix_fallocate|pread(v2?)?|pselect|pthread_cond_[a-z]*wait|pthread_join
+pwrite(v2?)?|read(v|dir|link|linkat)?|recv(from|m?msg)?|remove|renameat2?|rmdir|select|send(to|m?msg|file)?
+shm_open|sig(suspend|wait|waitinfo|timedwait)|u?sleep|splice|stat|symlink(at)?|tee|unlink(at)?|wait(id|pid|[34])?
+write(v)?'
 
 is_seam() # $1 file's name
 {
@@ -72,5 +83,10 @@ for object; do
         failed=1
     done
 done
+
+if grep -nE "(^|[^A-Za-z0-9_.>\"])($(echo "$points" | paste -sd'|'))\([^)0-9]" src/sys*.c | grep -v '/\* a wait \*/'; then
+    echo "these may be cancellation points: call them through sys_cancel.h" >&2
+    failed=1
+fi
 [ "$failed" = 0 ] && echo "seam: tight"
 exit "$failed"
