@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -279,12 +280,64 @@ static bool can_be_interrupted(enum sys_double_call call)
     return (call >= CALL_read && call <= CALL_poll) || call == CALL_epoll_wait;
 }
 
+/* Waits apart, which say so themselves: what POSIX makes a cancellation point, or allows to be one. */
+static bool may_be_a_point(enum sys_double_call call)
+{
+    switch (call) {
+    case CALL_recv:
+    case CALL_preadv2:
+    case CALL_readv:
+    case CALL_write:
+    case CALL_writev:
+    case CALL_pwritev2:
+    case CALL_send:
+    case CALL_sendmsg:
+    case CALL_close:
+    case CALL_fcntl:
+    case CALL_fstat:
+    case CALL_getnameinfo:
+    case CALL_shm_open:
+    case CALL_posix_fallocate:
+    case CALL_sigtimedwait:
+    case CALL_openat:
+    case CALL_mkdirat:
+    case CALL_mkfifoat:
+    case CALL_unlinkat:
+    case CALL_fstatat:
+    case CALL_renameat:
+    case CALL_fchmodat:
+    case CALL_fdopendir:
+    case CALL_readdir:
+    case CALL_closedir:
+    case CALL_accept4:
+    case CALL_connect:
+    case CALL_getaddrinfo:
+    case CALL_getrandom:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void sys_double_assert_no_point(enum sys_double_call call)
+{
+    int before;
+    if (!armed)
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    pthread_setcancelstate(before, NULL);
+    if (before != PTHREAD_CANCEL_DISABLE)
+        fail_msg("%s is a cancellation point here, and no wait", sys_double_name(call));
+}
+
 /* 0, or the error that this call has to give. */
 int sys_double_refusal(enum sys_double_call call)
 {
     int error = 0;
     if (!armed)
         return 0;
+    if (may_be_a_point(call))
+        sys_double_assert_no_point(call);
     state.total++;
     state.calls[call]++;
     if (state.total == state.death)

@@ -4,7 +4,8 @@
  * each call through unless it is armed in the calling thread; armed, it counts, and it fails, shortens
  * and interrupts as it was told. Tests arm it around calls of the library only, so that their own
  * calls stay what they are. It does what a kernel could do and nothing else: a close that fails has
- * closed, a read that fails has taken nothing.
+ * closed, a read that fails has taken nothing. An armed call that is a cancellation point, and no wait,
+ * fails the test.
  */
 #ifndef PIPC_TESTS_SYS_DOUBLE_H
 #define PIPC_TESTS_SYS_DOUBLE_H
@@ -98,6 +99,8 @@ int sys_double_refusal(enum sys_double_call call); /* 0, or the error that this 
 bool sys_double_denied(enum sys_double_call call); /* the same, with errno set */
 bool sys_double_armed(void);
 void sys_double_count_bad_close(void);
+/* For a call that would not wait: cancellation must be disabled, if it is armed. */
+void sys_double_assert_no_point(enum sys_double_call call);
 void sys_double_reset_calls(void);
 
 #endif

@@ -130,7 +130,6 @@ WRAP(void *, realloc, void *old, size_t size)
         return DENIED(name) ? -1 : __real_##name arguments; \
     }
 
-WRAP_INT(nanosleep, (const struct timespec *time, struct timespec *left), (time, left))
 WRAP_INT(epoll_create1, (int flags), (flags))
 WRAP_INT(epoll_ctl, (int set, int op, int fd, struct epoll_event *event), (set, op, fd, event))
 WRAP_INT(eventfd, (unsigned value, int flags), (value, flags))
@@ -342,8 +341,16 @@ static int cut(const struct iovec *parts, int count, size_t size, struct iovec c
     return used;
 }
 
+/* It waits where nothing says that it must not. */
+static void assert_no_point_in_read(int fd)
+{
+    if (sys_double_armed() && (__real_fcntl(fd, F_GETFL) & O_NONBLOCK) != 0)
+        sys_double_assert_no_point(CALL_read);
+}
+
 WRAP(ssize_t, read, int fd, void *buffer, size_t size)
 {
+    assert_no_point_in_read(fd);
     if (DENIED(read) || finds_nothing(fd))
         return -1;
     return __real_read(fd, buffer, shortened(fd, size, false));
@@ -446,8 +453,17 @@ static int waited(int ready, int timeout)
     return ready;
 }
 
+WRAP(int, nanosleep, const struct timespec *time, struct timespec *left)
+{
+    if (time->tv_sec == 0 && time->tv_nsec == 0)
+        sys_double_assert_no_point(CALL_nanosleep);
+    return DENIED(nanosleep) ? -1 : __real_nanosleep(time, left);
+}
+
 WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
 {
+    if (timeout == 0)
+        sys_double_assert_no_point(CALL_poll);
     if (DENIED(poll))
         return -1;
     return waited(__real_poll(fds, count, real_timeout(timeout)), timeout);
@@ -455,6 +471,8 @@ WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
 
 WRAP(int, epoll_wait, int set, struct epoll_event *events, int count, int timeout)
 {
+    if (timeout == 0)
+        sys_double_assert_no_point(CALL_epoll_wait);
     if (DENIED(epoll_wait))
         return -1;
     return waited(__real_epoll_wait(set, events, count, real_timeout(timeout)), timeout);
