@@ -261,6 +261,14 @@
  *             break;
  *     }
  *
+ * pipc_want says what it shall be readable for. A program that cannot take more messages now, because it
+ * cannot send its answers yet, takes PIPC_WANT_READ away until it can. Without it the descriptor is
+ * silent while messages wait, wherever they do, and the other side finds the pipe full in the end. It
+ * is still readable, for good, at an end or an error that nothing unread lies before, and when writing
+ * has failed for good (nobody will read it), also when messages are unread. Without PIPC_WANT_WRITE
+ * it is not readable for held output or for a write that is worth repeating. With PIPC_WANT_READ
+ * given back, what waits is shown at once, with a new edge.
+ *
  * The descriptor belongs to the handle: do not read, write, configure or close it. It costs nothing
  * until it is asked for.
  *
@@ -431,6 +439,10 @@ typedef struct {
 #define PIPC_INTERRUPTIBLE 0x1u /* a caught signal ends a wait with EINTR */
 #define PIPC_DUPLEX        0x2u /* one thread reads while another writes, see 8; not on pipc_open */
 #define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 5 */
+
+/* What pipc_want is told. */
+#define PIPC_WANT_READ  0x1u /* messages, goodbyes, ends and errors that can be read */
+#define PIPC_WANT_WRITE 0x2u /* held output that can move on, a write that is worth repeating */
 
 /*
  * Options of a handle. Start from PIPC_OPTIONS_INIT and set what differs; a constructor given NULL
@@ -720,6 +732,17 @@ PIPC_API int pipc_disconnect(pipc_t *pipe, const char *text);
  * NULL), or no end could be taken (10).
  */
 PIPC_API int pipc_fd(pipc_t *pipe);
+
+/*
+ * pipc_want - say what the descriptor of pipc_fd shall be readable for (7); on pipc_open, at this end.
+ *
+ * events   PIPC_WANT_READ, PIPC_WANT_WRITE, both (so it is at first), or 0
+ *
+ * On pipc_open, pipc_disconnect resets it, as time-outs.
+ *
+ * Returns 0. -1: EINVAL (other events, or pipe is NULL), or no end could be taken (10).
+ */
+PIPC_API int pipc_want(pipc_t *pipe, unsigned events);
 
 /*
  * pipc_set_timeout - say how long reading and writing may wait (6); on pipc_open, at this end.

@@ -31,6 +31,7 @@ struct channel *channel_open(const pipc_options_t *options)
     c->interruptible = (o->flags & PIPC_INTERRUPTIBLE) != 0;
     c->duplex = (o->flags & PIPC_DUPLEX) != 0;
     c->read_ms = c->write_ms = -1;
+    c->wanted = PIPC_WANT_READ | PIPC_WANT_WRITE;
     pthread_mutex_init(&c->out_lock, NULL);
     pthread_mutex_init(&c->settle_lock, NULL);
     return c;
@@ -85,41 +86,6 @@ int channel_wait_a_little(struct channel *c, const struct channel_wait *wait, un
     if (wait->ms == 0 || (wait->deadline >= 0 && wait->deadline < soon.deadline))
         return channel_wait(c, wait, events);
     return channel_wait(c, &soon, events) == 0 || errno == ETIMEDOUT ? 0 : -1;
-}
-
-/* ---- the descriptor ---- */
-
-static void settle(struct channel *c, unsigned side)
-{
-    if (side & TRANSPORT_IN)
-        atomic_store(&c->in_loud, channel_is_loud(c));
-    bool out = atomic_load(&c->out_wish) || atomic_load(&c->counts.bytes_held) > 0;
-    unsigned events = TRANSPORT_IN | (out ? (unsigned)TRANSPORT_OUT : 0u);
-    c->transport->ops->settle(c->transport, atomic_load(&c->in_loud), events);
-}
-
-void channel_settle(struct channel *c, unsigned side)
-{
-    if (!atomic_load_explicit(&c->polled, memory_order_relaxed))
-        return;
-    int saved = errno;
-    if (c->duplex)
-        pthread_mutex_lock(&c->settle_lock);
-    settle(c, c->duplex ? side : (unsigned)(TRANSPORT_IN | TRANSPORT_OUT));
-    if (c->duplex)
-        pthread_mutex_unlock(&c->settle_lock);
-    errno = saved;
-}
-
-int channel_descriptor(struct channel *c)
-{
-    int fd = c->transport->ops->descriptor(c->transport);
-    if (fd < 0)
-        return -1;
-    channel_push(c);
-    atomic_store(&c->polled, true);
-    channel_settle(c, TRANSPORT_IN);
-    return fd;
 }
 
 /* ---- small things ---- */

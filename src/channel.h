@@ -2,7 +2,8 @@
 /*
  * One connection: frames over a transport, a queue of messages in memory, output that a write could
  * not get rid of, deadlines, back-pressure, and what a direction is dead of. All public calls end
- * here. channel.c has what both directions share, channel_input.c turns bytes into messages and
+ * here. channel.c has what both directions share, channel_ready.c the descriptor to poll,
+ * channel_input.c turns bytes into messages and
  * channel_output.c messages into bytes, channel_read.c and channel_write.c have the calls.
  */
 #ifndef PIPC_CHANNEL_H
@@ -53,8 +54,12 @@ struct channel {
     struct channel_counts counts;
     pthread_mutex_t out_lock, settle_lock; /* used with duplex only */
     atomic_bool polled;                    /* somebody asked for the descriptor */
-    atomic_bool in_loud;    /* reading would do something that the transport does not show */
+    atomic_uint wanted;                    /* PIPC_WANT_READ, _WRITE */
+    atomic_bool news;       /* more is wanted than before: a new edge tells what is there */
+    atomic_uint in_state;   /* see channel_ready.c */
     atomic_bool out_wish;   /* a write was refused and wants to be repeated */
+    atomic_bool out_failed; /* out.error is there, and the program did not ask for it */
+    atomic_bool out_ended;  /* it is there, since the program did */
     atomic_bool reset_seen; /* by a write: reading ends with it */
 };
 
@@ -81,6 +86,7 @@ int channel_shutdown(struct channel *channel);
 int channel_disconnect(struct channel *channel, const char *text);
 
 int channel_descriptor(struct channel *channel);
+void channel_want(struct channel *channel, unsigned events); /* PIPC_WANT_READ, _WRITE */
 void channel_set_timeout(struct channel *channel, int read_ms, int write_ms);
 void channel_add_stats(const struct channel *channel, pipc_stats_t *stats);
 
@@ -147,7 +153,10 @@ void channel_note_queue(struct channel *channel);
  * may be taken when it comes; 0: it stopped before, or reading is dead; -1: it lacked memory.
  */
 int channel_take_in(struct channel *channel, size_t enough);
+/* Is there a message in memory, a long one's next piece, or how it ended? */
 bool channel_is_loud(struct channel *channel);
+/* The end of the stream has been seen, perhaps behind something unread. */
+bool channel_has_seen_end(struct channel *channel);
 /* Move held output on, without waiting. 1: nothing is held; 0: something is; -1: writing is dead. */
 int channel_push(struct channel *channel);
 
@@ -180,6 +189,8 @@ int channel_stop(struct channel *channel, const struct channel_outgoing *rest);
 int channel_write_failed(struct channel *channel);
 /* Until nothing is held. 0 also when writing is dead: then nothing is held either. */
 int channel_drain(struct channel *channel, const struct channel_wait *wait);
+/* Tell the other side that nothing follows. Under out_lock. */
+void channel_end_transport_output(struct channel *channel);
 /* Shuts down at once, or, with output held, when the last of it has gone. */
 void channel_close_output(struct channel *channel);
 

@@ -23,8 +23,10 @@ int channel_die(struct channel *c, int error)
     if (error == EPROTO || error == ECONNRESET) {
         if (c->duplex)
             pthread_mutex_lock(&c->out_lock);
-        if (c->out.error == 0)
+        if (c->out.error == 0) {
             c->out.error = error;
+            atomic_store(&c->out_failed, true);
+        }
         if (c->duplex)
             pthread_mutex_unlock(&c->out_lock);
     }
@@ -389,6 +391,13 @@ int channel_complete(struct channel *c, const struct channel_wait *wait)
             return -1;
     }
     return 0;
+}
+
+bool channel_has_seen_end(struct channel *c)
+{
+    const uint8_t *bytes;
+    bool end;
+    return c->transport->ops->peek(c->transport, 0, &bytes, &end) < 0 || end;
 }
 
 bool channel_is_loud(struct channel *c)

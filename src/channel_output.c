@@ -79,6 +79,7 @@ static int output_failed(struct channel *c)
         errno = EPIPE;
     }
     c->out.error = errno;
+    atomic_store(&c->out_failed, true);
     drop_held(c);
     return -1;
 }
@@ -105,8 +106,7 @@ static int push(struct channel *c)
             drop_held(c);
     }
     if (c->out.closing && c->out.error == 0) {
-        c->transport->ops->shutdown(
-            c->transport); /* may tell that the other side is gone: no news */
+        channel_end_transport_output(c);
         c->out.error = EPIPE;
     }
     return 1;

@@ -363,6 +363,17 @@ int pipc_fd(pipc_t *pipe)
     return channel == NULL ? -1 : channel_descriptor(channel);
 }
 
+int pipc_want(pipc_t *pipe, unsigned events)
+{
+    if ((events & ~(PIPC_WANT_READ | PIPC_WANT_WRITE)) != 0)
+        return invalid();
+    struct channel *channel = channel_of(pipe);
+    if (channel == NULL)
+        return -1;
+    channel_want(channel, events);
+    return 0;
+}
+
 int pipc_set_timeout(pipc_t *pipe, int read_ms, int write_ms)
 {
     if (read_ms < -1 || write_ms < -1)

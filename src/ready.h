@@ -8,18 +8,27 @@
 
 #include <stdbool.h>
 
+/* What of a stream's descriptor makes the set readable; hang-ups and errors do as soon as it is in the set. */
+enum ready_watch { READY_NOT, READY_AT_END, READY_FOR_ALL };
+
 struct ready {
     int set;     /* the descriptor; -1: nobody asked for it yet */
     int bell[2]; /* readable while loud */
     bool loud;
     int in, out; /* what the set watches; may be the same */
-    bool watches_in, watches_out;
+    enum ready_watch in_watch, out_watch;
+};
+
+struct ready_state {
+    bool loud; /* readable whatever the stream's descriptors are */
+    bool edge; /* with a new edge, if it was loud before as well */
+    enum ready_watch in, out;
 };
 
 void ready_init(struct ready *ready, int in, int out);
 /* The descriptor, made at the first call. EPERM: in or out cannot be polled. */
 int ready_descriptor(struct ready *ready);
-void ready_settle(struct ready *ready, bool loud, bool want_in, bool want_out);
+void ready_settle(struct ready *ready, const struct ready_state *state);
 void ready_forget_out(struct ready *ready); /* out is about to be closed */
 void ready_close(struct ready *ready);
 

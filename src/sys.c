@@ -23,7 +23,8 @@
 
 #include "sys_cancel.h"
 
-const uint32_t sys_set_in = EPOLLIN, sys_set_out = EPOLLOUT, sys_set_edge = EPOLLET;
+const uint32_t sys_set_in = EPOLLIN, sys_set_out = EPOLLOUT, sys_set_edge = EPOLLET,
+               sys_set_end = EPOLLRDHUP;
 
 /* ---- memory and time ---- */
 
@@ -151,6 +152,23 @@ int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline)
 {
     int time = milliseconds_until(deadline);
     return time == 0 ? poll_nocancel(fds, count, 0) : poll(fds, count, time); /* a wait */
+}
+
+bool sys_hung_up(int fd)
+{
+    struct pollfd item = {.fd = fd, .events = POLLRDHUP};
+    int saved = errno;
+    bool is_over = poll_nocancel(&item, 1, 0) > 0;
+    errno = saved;
+    return is_over;
+}
+
+bool sys_has_unread(int fd)
+{
+    int size = 0, saved = errno;
+    bool unread = fionread_nocancel(fd, &size) == 0 && size > 0;
+    errno = saved;
+    return unread;
 }
 
 int sys_set_open(void)

@@ -100,13 +100,17 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
 /* poll(2) until the deadline (sys_now time; negative: for ever). 0: time is up. EINTR is told. */
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline);
 
+/* Has whoever writes to it ended, whether or not something is unread? Keeps errno. */
+bool sys_hung_up(int fd);
+bool sys_has_unread(int fd); /* false also when it cannot be told; keeps errno */
+
 /* A set of descriptors behind one. EPERM: something that cannot be polled, a regular file. */
 int sys_set_open(void);
 int sys_set_add(int set, int fd, uint32_t events);
 int sys_set_change(int set, int fd, uint32_t events);
 void sys_set_remove(int set, int fd);
 int sys_set_wait(int set, int64_t deadline); /* as sys_poll */
-extern const uint32_t sys_set_in, sys_set_out, sys_set_edge;
+extern const uint32_t sys_set_in, sys_set_out, sys_set_edge, sys_set_end;
 
 /*
  * A bell wakes whoever polls bell[0], through bell[1]. It is an eventfd, then both are the same

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -109,6 +110,14 @@ static inline int fcntl_nocancel(int fd, int command, intptr_t argument)
 {
     int before = nocancel_begin();
     int result = fcntl(fd, command, argument);
+    nocancel_end(before);
+    return result;
+}
+
+static inline int fionread_nocancel(int fd, int *size)
+{
+    int before = nocancel_begin();
+    int result = ioctl(fd, FIONREAD, size);
     nocancel_end(before);
     return result;
 }

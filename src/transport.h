@@ -5,7 +5,7 @@
  *
  * Reading and writing may happen in two threads at a time (PIPC_DUPLEX): the input operations share
  * no state with the output operations, and `wait` is called with the events of the caller's side
- * alone. `settle` and `descriptor` are called under the channel's lock.
+ * alone. `settle`, `descriptor` and `shutdown` are called under the channel's lock.
  */
 #ifndef PIPC_TRANSPORT_H
 #define PIPC_TRANSPORT_H
@@ -19,6 +19,8 @@
 
 /* What `wait` waits for. */
 enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2 };
+/* What `settle` is given besides: the end of a direction alone; and a new edge for what is readable now. */
+enum { TRANSPORT_IN_END = 4, TRANSPORT_OUT_END = 8, TRANSPORT_EDGE = 16 };
 
 struct transport {
     const struct transport_ops *ops;
@@ -66,6 +68,14 @@ struct transport_ops {
      * until one of `events` comes.
      */
     void (*settle)(struct transport *transport, bool loud, unsigned events);
+    /*
+     * Which directions are over, without reading. TRANSPORT_IN: nothing comes after what is unread.
+     * TRANSPORT_OUT: nobody will read what is written; for a transport whose descriptor is readable
+     * then by itself it need not be told.
+     */
+    unsigned (*over)(struct transport *transport);
+    /* Does anything lie in the kernel? For either side to ask, in the middle of a read as well. */
+    bool (*unread)(struct transport *transport);
     /* Who is there, as text. */
     void (*peer)(struct transport *transport, char *text, size_t size);
     /* Free the transport and close what it owns. */

@@ -317,11 +317,31 @@ static int fd_descriptor(struct transport *transport)
     return ready_descriptor(&fd_of(transport)->ready);
 }
 
+static enum ready_watch watch_of(unsigned events, unsigned all, unsigned end)
+{
+    return events & all ? READY_FOR_ALL : events & end ? READY_AT_END : READY_NOT;
+}
+
 static void fd_settle(struct transport *transport, bool loud, unsigned events)
 {
     struct fd_transport *t = fd_of(transport);
-    ready_settle(&t->ready, loud, (events & TRANSPORT_IN) != 0,
-                 (events & TRANSPORT_OUT) != 0 && t->out >= 0);
+    struct ready_state state = {.loud = loud,
+                                .edge = (events & TRANSPORT_EDGE) != 0,
+                                .in = watch_of(events, TRANSPORT_IN, TRANSPORT_IN_END),
+                                .out = watch_of(events, TRANSPORT_OUT, TRANSPORT_OUT_END)};
+    if (t->out < 0)
+        state.out = READY_NOT;
+    ready_settle(&t->ready, &state);
+}
+
+static unsigned fd_over(struct transport *transport)
+{
+    return sys_hung_up(fd_of(transport)->in) ? TRANSPORT_IN : 0;
+}
+
+static bool fd_unread(struct transport *transport)
+{
+    return sys_has_unread(fd_of(transport)->in);
 }
 
 /* ---- the rest ---- */
@@ -361,6 +381,8 @@ static const struct transport_ops fd_ops = {
     .wait = fd_wait,
     .descriptor = fd_descriptor,
     .settle = fd_settle,
+    .over = fd_over,
+    .unread = fd_unread,
     .peer = fd_peer,
     .close = fd_close,
 };

@@ -390,11 +390,28 @@ static void ring_settle(struct transport *transport, bool loud, unsigned events)
     struct ring *r = ring_of(transport);
     unsigned bits = bits_of(events);
     bool changed = watch_partner(&r->watch, r->waits, r->descriptor);
+    if (events & TRANSPORT_EDGE)
+        r->starved = true;
     if (loud || (changed && is_input_over(r, false))) /* since the caller looked */
         make_loud(r, bits);
     else if (!is_settled(r, bits) || changed)
         make_quiet(r, bits);
     r->starved = false;
+}
+
+static unsigned ring_over(struct transport *transport)
+{
+    struct ring *r = ring_of(transport);
+    if (is_partner_gone(r))
+        return TRANSPORT_IN | TRANSPORT_OUT;
+    return partner_status(r) == ENDS_SHUT ? TRANSPORT_IN : 0;
+}
+
+/* A side is one thread, which looks into the ring itself. */
+static bool ring_unread(struct transport *transport)
+{
+    (void)transport;
+    return false;
 }
 
 /* ---- the rest ---- */
@@ -432,6 +449,8 @@ static const struct transport_ops ring_ops = {
     .wait = ring_wait,
     .descriptor = ring_descriptor,
     .settle = ring_settle,
+    .over = ring_over,
+    .unread = ring_unread,
     .peer = ring_peer,
     .close = ring_close,
 };

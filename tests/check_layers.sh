@@ -33,6 +33,7 @@ transport_ring: ring transport watch ends shared self sys
 channel:        transport frame queue ready sys api
 channel_input:  channel transport frame queue ready sys api
 channel_output: channel transport frame queue ready sys api
+channel_ready:  channel transport frame queue ready sys api
 channel_read:   channel transport frame queue ready sys api
 channel_write:  channel transport frame queue ready sys api
 fifo_home:      sys_file sys

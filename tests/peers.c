@@ -317,6 +317,16 @@ int peer_fd(struct peer *peer)
     return peer->fd = (int)peer_do(peer, call_fd, NULL);
 }
 
+static intmax_t call_want(struct peer *peer, void *arg)
+{
+    return pipc_want(peer->pipe, *(unsigned *)arg);
+}
+
+int peer_want(struct peer *peer, unsigned events)
+{
+    return (int)peer_do(peer, call_want, &events);
+}
+
 static intmax_t call_set_timeout(struct peer *peer, void *arg)
 {
     struct call *call = arg;

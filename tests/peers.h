@@ -66,6 +66,7 @@ ssize_t peer_flush(struct peer *peer);
 int peer_shutdown(struct peer *peer);
 int peer_disconnect(struct peer *peer, const char *text);
 int peer_fd(struct peer *peer);
+int peer_want(struct peer *peer, unsigned events);
 int peer_set_timeout(struct peer *peer, int read_ms, int write_ms);
 int peer_name(struct peer *peer, char *buffer, size_t size); /* pipc_peer */
 pipc_stats_t peer_stats(struct peer *peer);

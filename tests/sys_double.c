@@ -45,6 +45,7 @@ static const struct {
     [CALL_getsockopt] = {"getsockopt", {ENOMEM, ENOBUFS}},
     [CALL_getpeername] = {"getpeername", {ENOTCONN, ENOBUFS}},
     [CALL_getnameinfo] = {"getnameinfo", {EAI_AGAIN, EAI_MEMORY}},
+    [CALL_ioctl] = {"ioctl", {ENOTTY}},
     [CALL_shutdown] = {"shutdown", {ENOTCONN, ENOBUFS}},
     [CALL_memfd_create] = {"memfd_create", {EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM}},
     [CALL_ftruncate] = {"ftruncate", {ENOSPC, EFBIG, EPERM}},

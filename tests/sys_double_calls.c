@@ -242,6 +242,15 @@ WRAP(int, fcntl, int fd, int command, ...)
     return DENIED(fcntl) ? -1 : __real_fcntl(fd, command, argument);
 }
 
+WRAP(int, ioctl, int fd, unsigned long request, ...)
+{
+    va_list list;
+    va_start(list, request);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    return DENIED(ioctl) ? -1 : __real_ioctl(fd, request, argument);
+}
+
 WRAP(long, syscall, long number, ...)
 {
     long argument[6];

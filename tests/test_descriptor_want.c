@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What pipc_want does to the descriptor, on every kind of pipe: peer b takes PIPC_WANT_READ away, as a
+ * server that cannot send its answers yet.
+ */
+#include "polling.h"
+
+enum { NOTHING = 0, BOTH = PIPC_WANT_READ | PIPC_WANT_WRITE, ENOUGH_WAKES = 20 };
+
+/*
+ * It may wake for nothing now and then, for what a call answers; not for ever. Where bytes are in flight it is
+ * given time.
+ */
+static void assert_silent(struct peer *peer)
+{
+    int patience_ms = peer->delay_ms > 0 ? PROBE_MS : 0;
+    for (int wakes = 0; wakes < ENOUGH_WAKES; wakes++) {
+        if (!harness_readable(peer->fd, patience_ms))
+            return;
+        assert_true(peer_pending(peer) >= 0);
+    }
+    fail_msg("readable for ever");
+}
+
+/* A call that reads nothing does not end it. */
+static void assert_readable_for_good(struct peer *peer)
+{
+    for (int i = 0; i < 3; i++) {
+        assert_readable(peer);
+        assert_true(peer_pending(peer) >= 0);
+    }
+    assert_readable(peer);
+}
+
+static void want(struct peer *peer, unsigned events)
+{
+    assert_int_equal(peer_want(peer, events), 0);
+}
+
+/* --- Messages ------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(without_read_it_is_silent_while_messages_wait)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    want(&p.b, PIPC_WANT_WRITE);
+    send_text(&p.a, "in the pipe");
+    assert_silent(&p.b);
+    expect_pending(&p.b, 1);
+    send_text(&p.a, "and this");
+    assert_silent(&p.b);
+    expect_text(&p.b, "in the pipe");
+    assert_silent(&p.b);
+    want(&p.b, BOTH);
+    assert_readable(&p.b);
+    expect_text(&p.b, "and this");
+    assert_quiet(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(it_may_be_told_before_the_descriptor_is_asked_for)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    peer_set_timeout(&p.b, 0, 0);
+    want(&p.b, NOTHING);
+    send_text(&p.a, "one");
+    send_text(&p.a, "two");
+    expect_pending(&p.b, 2);
+    assert_true(peer_fd(&p.b) >= 0);
+    assert_silent(&p.b);
+    expect_text(&p.b, "one");
+    assert_silent(&p.b);
+    want(&p.b, PIPC_WANT_READ);
+    assert_readable(&p.b);
+    peers_close(&p);
+}
+
+/* Where it waits: in memory, or in the kernel. */
+static void check_edge(const struct kind *kind, bool in_memory, enum way way)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    want(&p.b, NOTHING);
+    struct watch watch = watch_begin(way, p.b.fd);
+    send_text(&p.a, "one");
+    send_text(&p.a, "two");
+    if (in_memory)
+        expect_pending(&p.b, 2);
+    watch_says(&watch, 0); /* of what begins, or for nothing */
+    assert_false(watch_says(&watch, 0));
+    want(&p.b, PIPC_WANT_READ);
+    assert_true(watch_says(&watch, p.b.delay_ms));
+    expect_text(&p.b, "one");
+    want(&p.b, NOTHING);
+    want(&p.b, PIPC_WANT_READ);
+    assert_true(watch_says(&watch, p.b.delay_ms));
+    drain(&p.b);
+    watch_end(&watch);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(read_given_back_shows_what_waits_in_every_way_of_polling)
+{
+    for (enum way way = 0; way < WAYS; way++) {
+        check_edge(kind, false, way);
+        check_edge(kind, true, way);
+    }
+}
+
+TEST_OF_KIND(without_read_a_goodbye_is_a_message)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    want(&p.b, PIPC_WANT_WRITE);
+    assert_int_equal(peer_disconnect(&p.a, "bye"), 0);
+    expect_pending(&p.b, 1);
+    if (!kind_is_tcp(kind))
+        assert_silent(&p.b);
+    want(&p.b, BOTH);
+    assert_readable(&p.b);
+    expect_bye(&p.b, "bye");
+    peers_close(&p);
+}
+
+/* --- Output ------------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(without_read_it_wakes_for_a_write_worth_repeating)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    send_text(&p.a, "unread");
+    fill_to_the_brim(&p.b);
+    assert_errno(peer_write(&p.b, "refused", 7), EAGAIN);
+    want(&p.b, PIPC_WANT_WRITE);
+    assert_silent(&p.b);
+    while (peer_stats(&p.b).bytes_held > 0 || !harness_readable(p.b.fd, 0)) {
+        drain(&p.a);
+        assert_true(peer_pending(&p.b) >= 0);
+    }
+    assert_readable_for_good(&p.b);
+    send_text(&p.b, "repeated");
+    assert_silent(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(without_read_it_wakes_for_held_output)
+{
+    struct peers p;
+    unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
+    open_polled(&p, kind);
+    send_text(&p.a, "unread");
+    want(&p.b, PIPC_WANT_WRITE);
+    assert_int_equal(peer_write(&p.b, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
+    assert_silent(&p.b);
+    while (peer_stats(&p.b).bytes_held > 0) {
+        drain(&p.a);
+        assert_readable(&p.b);
+        assert_true(peer_pending(&p.b) >= 0);
+    }
+    assert_silent(&p.b);
+    free(data);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(without_write_it_is_silent_when_there_is_room)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    fill_to_the_brim(&p.b);
+    assert_errno(peer_write(&p.b, "refused", 7), EAGAIN);
+    want(&p.b, PIPC_WANT_READ);
+    for (int i = 0; i < 3; i++) {
+        drain(&p.a);
+        assert_silent(&p.b);
+    }
+    send_text(&p.a, "a message");
+    assert_readable(&p.b);
+    expect_text(&p.b, "a message");
+    want(&p.b, BOTH);
+    assert_readable_for_good(&p.b);
+    send_text(&p.b, "repeated");
+    peers_close(&p);
+}
+
+/* --- Ends --------------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(it_tells_of_an_end_that_nothing_unread_lies_before)
+{
+    for (unsigned events = 0; events <= BOTH; events++) {
+        struct peers p;
+        open_polled(&p, kind);
+        want(&p.b, events);
+        assert_silent(&p.b);
+        peer_close(&p.a);
+        assert_readable_for_good(&p.b);
+        assert_errno(peer_skip(&p.b), EPIPE);
+        assert_readable_for_good(&p.b);
+        peers_close(&p);
+    }
+}
+
+/* Half an end: the writing of peer b has not failed. */
+TEST_OF_KIND(without_read_an_end_after_messages_is_told_when_they_are_read)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    want(&p.b, PIPC_WANT_WRITE);
+    send_text(&p.a, "one");
+    send_text(&p.a, "two");
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    assert_silent(&p.b);
+    expect_text(&p.b, "one");
+    assert_silent(&p.b);
+    send_text(&p.b, "still open");
+    assert_silent(&p.b);
+    expect_text(&p.b, "two");
+    assert_readable_for_good(&p.b);
+    assert_errno(peer_skip(&p.b), EPIPE);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(without_read_a_message_that_was_cut_off_is_told_as_an_end)
+{
+    struct peers p;
+    unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
+    open_polled(&p, kind);
+    want(&p.b, NOTHING);
+    assert_int_equal(peer_write(&p.a, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
+    assert_silent(&p.b);
+    peer_close(&p.a);
+    while (p.b.delay_ms > 0 && !harness_readable(p.b.fd, 50)) /* an end comes after all bytes */
+        assert_int_equal(peer_pending(&p.b), 0);
+    assert_readable_for_good(&p.b);
+    assert_errno(peer_skip(&p.b), ECONNRESET);
+    free(data);
+    peers_close(&p);
+}
+
+/* What tells a TCP writer so is the answer to what it writes. */
+TEST_OF_KIND(without_read_it_tells_that_writing_has_failed)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    want(&p.b, PIPC_WANT_WRITE);
+    send_text(&p.a, "unread");
+    expect_pending(&p.b, 1);
+    peer_close(&p.a);
+    while (!harness_readable(p.b.fd, p.b.delay_ms > 0 ? 50 : 0))
+        send_text(&p.b, "into nothing");
+    assert_readable_for_good(&p.b);
+    while (peer_write(&p.b, "x", 1) >= 0)
+        continue;
+    assert_int_equal(errno, EPIPE);
+    assert_readable_for_good(&p.b);
+    expect_text(&p.b, "unread");
+    peers_close(&p);
+}
+
+/* It is what the program asked for, and nothing that it has to be told. */
+TEST_OF_KIND(without_read_an_end_of_its_own_writing_is_not_told)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    send_text(&p.a, "unread");
+    want(&p.b, BOTH);
+    assert_int_equal(peer_shutdown(&p.b), 0);
+    want(&p.b, PIPC_WANT_WRITE);
+    assert_silent(&p.b);
+    peer_close(&p.a);
+    if (!kind_is_tcp(kind))
+        assert_silent(&p.b);
+    expect_text(&p.b, "unread");
+    assert_readable_for_good(&p.b);
+    peers_close(&p);
+}
+
+/* --- The call --------------------------------------------------------------------------------------------------- */
+
+TEST_OF_KIND(it_refuses_what_it_does_not_know)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    assert_errno(pipc_want(NULL, 0), EINVAL);
+    assert_errno(peer_want(&p.b, 4), EINVAL);
+    assert_errno(peer_want(&p.b, ~0u), EINVAL);
+    want(&p.b, NOTHING);
+    assert_errno(peer_want(&p.b, 4 | PIPC_WANT_READ), EINVAL);
+    send_text(&p.a, "unread");
+    assert_silent(&p.b);
+    peers_close(&p);
+}
+
+TEST(pipc_disconnect_on_an_anonymous_pipe_resets_it)
+{
+    struct peers p;
+    open_polled(&p, &contract_kinds[0]);
+    want(&p.b, NOTHING);
+    assert_int_equal(peer_disconnect(&p.b, NULL), 0);
+    expect_bye(&p.a, "");
+    assert_int_equal(peer_set_timeout(&p.b, 0, 0), 0);
+    assert_true(peer_fd(&p.b) >= 0);
+    send_text(&p.a, "for the next holder");
+    assert_readable(&p.b);
+    expect_text(&p.b, "for the next holder");
+    peers_close(&p);
+}
+
+HARNESS_MAIN("descriptor_want", OVER_KINDS(without_read_it_is_silent_while_messages_wait),
+             OVER_KINDS(it_may_be_told_before_the_descriptor_is_asked_for),
+             OVER_KINDS(read_given_back_shows_what_waits_in_every_way_of_polling),
+             OVER_KINDS(without_read_a_goodbye_is_a_message),
+             OVER_KINDS(without_read_it_wakes_for_a_write_worth_repeating),
+             OVER_KINDS(without_read_it_wakes_for_held_output),
+             OVER_KINDS(without_write_it_is_silent_when_there_is_room),
+             OVER_KINDS(it_tells_of_an_end_that_nothing_unread_lies_before),
+             OVER_KINDS(without_read_an_end_after_messages_is_told_when_they_are_read),
+             OVER_KINDS(without_read_a_message_that_was_cut_off_is_told_as_an_end),
+             OVER_KINDS(without_read_it_tells_that_writing_has_failed),
+             OVER_KINDS(without_read_an_end_of_its_own_writing_is_not_told),
+             OVER_KINDS(it_refuses_what_it_does_not_know),
+             IT(pipc_disconnect_on_an_anonymous_pipe_resets_it))
