@@ -311,6 +311,13 @@ int sys_memory_open(size_t size)
     return fd;
 }
 
+/* After mlockall, more than may be locked is EAGAIN. */
+static void no_lockable_memory(void)
+{
+    if (errno == EAGAIN)
+        errno = ENOMEM;
+}
+
 static int map_at(uint8_t *where, size_t size, int fd, size_t offset)
 {
     void *got =
@@ -323,7 +330,7 @@ void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
     size_t size = head + (size_t)rings * 2 * ring;
     uint8_t *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-        errno = ENOMEM; /* EAGAIN: more than may be locked */
+        no_lockable_memory();
         return NULL;
     }
     int failed = map_at(memory, head, fd, 0);
@@ -333,7 +340,7 @@ void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
             failed = map_at(where, ring, fd, head + (size_t)i * ring);
     if (failed != 0) {
         sys_memory_unmap(memory, head, ring, rings);
-        errno = ENOMEM;
+        no_lockable_memory();
         return NULL;
     }
     return memory;

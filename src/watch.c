@@ -33,6 +33,7 @@ void watch_init(struct watch *watch, struct ends *ends, unsigned end)
 
 /* ---- the ticker ---- */
 
+/* Where there are no such timers at all, it goes without. */
 static int need_ticker(struct watch *watch)
 {
     if (watch->ticker < 0) {
@@ -40,19 +41,25 @@ static int need_ticker(struct watch *watch)
         watch->ticker = sys_ticker_open(TICK);
         self_release_forks();
     }
-    return watch->ticker < 0 ? -1 : 0;
+    return watch->ticker >= 0 || errno == ENOSYS || errno == EPERM ? 0 : -1;
+}
+
+static int join_ticker(struct watch *watch, int set, uint32_t events)
+{
+    watch->look_at = 0;
+    if (need_ticker(watch) != 0)
+        return -1;
+    return watch->ticker < 0 ? 0 : sys_set_add(set, watch->ticker, events);
 }
 
 int watch_join_waits(struct watch *watch, int waits)
 {
-    return need_ticker(watch) != 0 ? -1 : sys_set_add(waits, watch->ticker, sys_set_in);
+    return join_ticker(watch, waits, sys_set_in);
 }
 
 int watch_join_descriptor(struct watch *watch, int descriptor)
 {
-    watch->is_polled = watch->ticks = false;
-    watch->look_at = 0;
-    return need_ticker(watch) != 0 ? -1 : sys_set_add(descriptor, watch->ticker, 0);
+    return join_ticker(watch, descriptor, 0);
 }
 
 int64_t watch_longest_wait(const struct watch *watch)
@@ -69,7 +76,7 @@ void watch_quiet(struct watch *watch)
 static void settle_ticks(struct watch *watch, int descriptor)
 {
     bool wanted = watch->is_remote && !watch->is_polled;
-    if (descriptor < 0 || wanted == watch->ticks)
+    if (descriptor < 0 || watch->ticker < 0 || wanted == watch->ticks)
         return;
     if (sys_set_change(descriptor, watch->ticker, wanted ? sys_set_in : 0) == 0)
         watch->ticks = wanted;
