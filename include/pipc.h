@@ -192,9 +192,13 @@
  * other. For who calls pipc_server_accept see there. At most 256 handshakes go on at a time, each for
  * at most 10 s; when one more comes, the oldest is turned away.
  *
- * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed when
- * nothing came from it for about a minute: after 30 s of silence it is probed every 10 s, 3 times;
- * what is sent is waited for 60 s. Then reading says ECONNRESET. A link that heals earlier loses nothing.
+ * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed in about
+ * a minute. On an idle connection: after 30 s of silence it is probed every 10 s, 3 times. When
+ * something was sent or waits to be sent: the kernel repeats it at most 5 s apart, 15 times
+ * (net.ipv4.tcp_retries2). Before Linux 6.15 the latter takes longer, about 15 minutes: there a program
+ * that must know earlier asks the peer for an answer and sets a time-out. Then reading says
+ * ECONNRESET. A link that heals earlier loses nothing. A peer that lives and reads nothing is never
+ * given up, however long that takes: writes wait, or end by their time-out.
  *
  * Keys: with options.key both sides show that they know it, by challenge and response with
  * HMAC-SHA-256, before the first message. A wrong key is EACCES for who connects; who waits turns the

@@ -216,7 +216,7 @@ int server_accept(struct server *s, int timeout_ms)
         settle(s);
     } while (met < 0 && wait_for(s, timeout_ms, deadline) == 0);
     if (met >= 0)
-        sys_tune(met);
+        sys_tcp_options(met);
     return met;
 }
 

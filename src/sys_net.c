@@ -17,9 +17,18 @@
 #include "sys.h"
 #include "sys_cancel.h"
 
-/* A host that vanished: noticed after 30 s of silence and 3 probes 10 s apart, or when what was sent
- * to it has not been acknowledged for as long. */
-enum { KEEP_IDLE_S = 30, KEEP_INTERVAL_S = 10, KEEP_PROBES = 3, UNACKNOWLEDGED_MS = 60000 };
+/*
+ * A host that vanished is noticed after 30 s of silence and 3 probes 10 s apart; or, while something waits to
+ * be sent or acknowledged, when the kernel has repeated it 15 times (net.ipv4.tcp_retries2) without an
+ * answer, at most 5 s apart: a minute as well. TCP_USER_TIMEOUT would not do: it also counts the time
+ * for which a living peer has no room.
+ */
+enum { KEEP_IDLE_S = 30, KEEP_INTERVAL_S = 10, KEEP_PROBES = 3, REPEAT_MS = 5000 };
+
+/* Since Linux 6.15. An older one refuses it, and the pauses grow to 2 minutes. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
 
 #define NANOSECONDS 1000000000
 
@@ -292,15 +301,15 @@ int sys_connected(int fd)
     return -1;
 }
 
-void sys_tune(int fd)
+void sys_tcp_options(int fd)
 {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S);
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL_S);
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES);
-#ifdef TCP_USER_TIMEOUT
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+#ifdef __linux__
+    set_option(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, REPEAT_MS);
 #endif
 }
 

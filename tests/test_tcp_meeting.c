@@ -355,7 +355,6 @@ static void expect_tuned(int fd)
     assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
     assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
     assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 60000);
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 }
 
