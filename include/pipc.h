@@ -189,8 +189,17 @@
  *     for a while, but not what getaddrinfo(3) takes to answer.
  *
  * pipc_server_open: any number of clients on one port; each accepted client is a handle like any
- * other. For who calls pipc_server_accept see there. At most 256 handshakes go on at a time, each for
- * at most 10 s; when one more comes, the oldest is turned away.
+ * other. For who calls pipc_server_accept see there.
+ *
+ *   - With a key, at most 256 handshakes go on at a time, each for at most 10 s. When one more client
+ *     comes, or when descriptors or memory are short, one is turned away at once: first one of those
+ *     who come from the address that has most of them (an IPv6 network of 64 bits counts as one
+ *     address); among them, one that has not shown the key; among them, the oldest.
+ *   - So a flood of silent connections from one address pushes out itself, and clients of other
+ *     addresses come in as usual. A client that shares the address of an attacker (a NAT, the same
+ *     host) shares its fate. Against many addresses at once, only a firewall helps.
+ *   - Without a key every connection is handed out, and what to do with the silent ones is the
+ *     program's decision.
  *
  * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed in about
  * a minute. On an idle connection: after 30 s of silence it is probed every 10 s, 3 times. When
@@ -800,7 +809,8 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
  * timeout_ms   -1 without limit, 0 not at all, else milliseconds
  *
  * Clients that are slow, silent or wrong never end or hold up this call: they are turned away
- * beside it. Neither does a lack of descriptors; it goes on within 100 ms of one coming free.
+ * beside it (5). Neither does a lack of descriptors: silent clients make room for who comes; when
+ * there are none, it goes on within 100 ms of a descriptor coming free.
  *
  * Returns a handle like any other, for pipc_close; it outlives the server. NULL: EAGAIN or
  * ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM. Blocks up to timeout_ms.

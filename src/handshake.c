@@ -135,6 +135,11 @@ int handshake_step(struct handshake *h)
     return there;
 }
 
+bool handshake_has_shown_key(const struct handshake *h)
+{
+    return h->auth.state != AUTH_AWAITS_RESPONSE && h->auth.state != AUTH_REFUSED;
+}
+
 bool handshake_wants_out(const struct handshake *h)
 {
     const uint8_t *bytes;
@@ -155,5 +160,11 @@ void handshake_drop(struct handshake *h)
         return;
     if (h->fd >= 0)
         sys_hang_up(h->fd);
+    handshake_release(h);
+}
+
+void handshake_cut_off(struct handshake *h)
+{
+    sys_cut_off(h->fd);
     handshake_release(h);
 }

@@ -163,6 +163,9 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
 
 /* ---- sockets ---- */
 
+/* How many may wait to be accepted. Some C libraries' SOMAXCONN is 128; net.core.somaxconn cuts it down. */
+enum { BACKLOG = 4096 };
+
 static int open_socket(enum sys_family family, int type)
 {
     return socket(family == SYS_IPV4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -241,7 +244,7 @@ static int listen_on(int fd, const struct sys_address *address)
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* remains of earlier connections do not matter */
     if (address->family != SYS_IPV4)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->family == SYS_IPV6);
-    if (bind(fd, &kernel.any, size) == 0 && listen(fd, SOMAXCONN) == 0)
+    if (bind(fd, &kernel.any, size) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     sys_close(fd);
     return -1;
@@ -319,6 +322,15 @@ void sys_hang_up(int fd)
     shutdown(fd, SHUT_RDWR);
     sys_close(fd);
     errno = saved;
+}
+
+void sys_cut_off(int fd)
+{
+    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    int saved = errno;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    errno = saved;
+    sys_hang_up(fd);
 }
 
 /* ---- random bytes, the timer, the set ---- */

@@ -50,6 +50,8 @@ bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 void sys_tcp_options(int fd);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
 void sys_hang_up(int fd);
+/* The same with a reset, after which the kernel keeps nothing: for those who come in thousands. */
+void sys_cut_off(int fd);
 
 int sys_random(void *bytes, size_t size);
 

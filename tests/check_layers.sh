@@ -20,8 +20,9 @@ digest:
 frame:
 auth:           frame digest
 handshake:      auth digest sys_net sys
-tcp:            handshake auth sys_net sys
-server:         handshake auth digest self sys_net sys
+pending:        handshake sys_net
+tcp:            pending handshake auth sys_net sys
+server:         pending handshake auth digest self sys_net sys
 queue:          sys api
 ready:          sys
 shared:         sys_life sys
