@@ -260,10 +260,11 @@
  *     for pipc_flush or pipc_disconnect to succeed repeats it before each poll);
  *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating (this wish ends with the next
  *     write or flush).
- * It stays readable until that has been dealt with, and is never silent meanwhile; an end or an error
- * stays for good, as on any descriptor, so who goes on writing after it waits with a time-out or by
- * edges. (The one exception: a partner that replaced itself by exec, see 5.) It may now and then be
- * readable for nothing: a read with time-out 0 then gets EAGAIN, and it is quiet again. So:
+ * It stays readable until that has been dealt with, and is never silent meanwhile. An end or an error
+ * stays, as on any descriptor, until reading calls have reported it eight times: a loop that goes on
+ * writing after it, or that ignores it, does not spin. (The one exception: a partner that replaced
+ * itself by exec, see 5.) It may now and then be readable for nothing: a read with time-out 0 then
+ * gets EAGAIN, and it is quiet again. So:
  *
  *     pipc_set_timeout(pipe, 0, 0);
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
@@ -277,7 +278,7 @@
  * pipc_want says what it shall be readable for. A program that cannot take more messages now, because it
  * cannot send its answers yet, takes PIPC_WANT_READ away until it can. Without it the descriptor is
  * silent while messages wait, wherever they do, and the other side finds the pipe full in the end. It
- * is still readable, for good, at an end or an error that nothing unread lies before, and when writing
+ * is still readable at an end or an error that nothing unread lies before, and, for good, when writing
  * has failed for good (nobody will read it), also when messages are unread. Without PIPC_WANT_WRITE
  * it is not readable for held output or for a write that is worth repeating. With PIPC_WANT_READ
  * given back, what waits is shown at once, with a new edge.

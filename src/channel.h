@@ -22,6 +22,10 @@
 #include "queue.h"
 #include "transport.h"
 
+/* The descriptor is silent about an end or error that reading calls have returned so often: who goes
+ * on polling has other business, and must not spin. */
+#define CHANNEL_REPORTS 8
+
 struct channel_inbound {
     struct queue queue;
     struct frame frame;      /* the message that is being taken in, when `begun` */
@@ -29,6 +33,7 @@ struct channel_inbound {
     bool begun;              /* its header is taken, its bytes come one by one */
     struct message *bye;     /* the last goodbye that was read */
     int error;               /* what reading is dead of, once the queue is empty; 0: alive */
+    unsigned reports;        /* how often a reading call has returned it */
 };
 
 struct channel_outbound {

@@ -407,5 +407,7 @@ bool channel_has_seen_end(struct channel *c)
 
 bool channel_is_loud(struct channel *c)
 {
-    return c->in.queue.count > 0 || c->in.error != 0 || is_in_memory(c);
+    if (c->in.queue.count > 0)
+        return true;
+    return c->in.error != 0 ? c->in.reports < CHANNEL_REPORTS : is_in_memory(c);
 }
