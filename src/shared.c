@@ -21,14 +21,12 @@ static int open_bells(struct shared *shared)
 
 static int open_memory(struct shared *shared)
 {
-    int fd = sys_memory_open(head_size() + 2 * SHARED_RING_SIZE);
-    if (fd < 0)
+    shared->memory = sys_memory_open(head_size() + 2 * SHARED_RING_SIZE);
+    if (shared->memory < 0)
         return -1;
-    uint8_t *memory = NULL;
-    if (sys_life_open(&shared->memory, fd) == 0)
-        memory = sys_memory_map(fd, head_size(), SHARED_RING_SIZE, 2);
+    uint8_t *memory = sys_memory_map(shared->memory, head_size(), SHARED_RING_SIZE, 2);
     if (memory == NULL) {
-        sys_close(fd);
+        sys_close(shared->memory);
         return -1;
     }
     shared->page = (struct shared_page *)(void *)memory;
@@ -44,7 +42,7 @@ int shared_open(struct shared *shared)
     if (open_bells(shared) == 0)
         return 0;
     sys_memory_unmap(shared->page, head_size(), SHARED_RING_SIZE, 2);
-    sys_close(shared->memory.fd);
+    sys_close(shared->memory);
     return -1;
 }
 
@@ -53,5 +51,5 @@ void shared_close(struct shared *shared)
     sys_bell_close(shared->bell[0]);
     sys_bell_close(shared->bell[1]);
     sys_memory_unmap(shared->page, head_size(), SHARED_RING_SIZE, 2);
-    sys_close(shared->memory.fd);
+    sys_close(shared->memory);
 }
