@@ -189,12 +189,25 @@
  *     for a while, but not what getaddrinfo(3) takes to answer.
  *
  * pipc_server_open: any number of clients on one port; each accepted client is a handle like any
- * other. For who calls pipc_server_accept see there. At most 256 handshakes go on at a time, each for
- * at most 10 s; when one more comes, the oldest is turned away.
+ * other. For who calls pipc_server_accept see there.
  *
- * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed when
- * nothing came from it for about a minute: after 30 s of silence it is probed every 10 s, 3 times;
- * what is sent is waited for 60 s. Then reading says ECONNRESET. A link that heals earlier loses nothing.
+ *   - With a key, at most 256 handshakes go on at a time, each for at most 10 s. When one more client
+ *     comes, or when descriptors or memory are short, one is turned away at once: first one of those
+ *     who come from the address that has most of them (an IPv6 network of 64 bits counts as one
+ *     address); among them, one that has not shown the key; among them, the oldest.
+ *   - So a flood of silent connections from one address pushes out itself, and clients of other
+ *     addresses come in as usual. A client that shares the address of an attacker (a NAT, the same
+ *     host) shares its fate. Against many addresses at once, only a firewall helps.
+ *   - Without a key every connection is handed out, and what to do with the silent ones is the
+ *     program's decision.
+ *
+ * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed in about
+ * a minute. On an idle connection: after 30 s of silence it is probed every 10 s, 3 times. When
+ * something was sent or waits to be sent: the kernel repeats it at most 5 s apart, 15 times
+ * (net.ipv4.tcp_retries2). Before Linux 6.15 the latter takes longer, about 15 minutes: there a program
+ * that must know earlier asks the peer for an answer and sets a time-out. Then reading says
+ * ECONNRESET. A link that heals earlier loses nothing. A peer that lives and reads nothing is never
+ * given up, however long that takes: writes wait, or end by their time-out.
  *
  * Keys: with options.key both sides show that they know it, by challenge and response with
  * HMAC-SHA-256, before the first message. A wrong key is EACCES for who connects; who waits turns the
@@ -247,10 +260,11 @@
  *     for pipc_flush or pipc_disconnect to succeed repeats it before each poll);
  *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating (this wish ends with the next
  *     write or flush).
- * It stays readable until that has been dealt with, and is never silent meanwhile; an end or an error
- * stays for good, as on any descriptor, so who goes on writing after it waits with a time-out or by
- * edges. (The one exception: a partner that replaced itself by exec, see 5.) It may now and then be
- * readable for nothing: a read with time-out 0 then gets EAGAIN, and it is quiet again. So:
+ * It stays readable until that has been dealt with, and is never silent meanwhile. An end or an error
+ * stays, as on any descriptor, until reading calls have reported it eight times: a loop that goes on
+ * writing after it, or that ignores it, does not spin. (The one exception: a partner that replaced
+ * itself by exec, see 5.) It may now and then be readable for nothing: a read with time-out 0 then
+ * gets EAGAIN, and it is quiet again. So:
  *
  *     pipc_set_timeout(pipe, 0, 0);
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
@@ -264,7 +278,7 @@
  * pipc_want says what it shall be readable for. A program that cannot take more messages now, because it
  * cannot send its answers yet, takes PIPC_WANT_READ away until it can. Without it the descriptor is
  * silent while messages wait, wherever they do, and the other side finds the pipe full in the end. It
- * is still readable, for good, at an end or an error that nothing unread lies before, and when writing
+ * is still readable at an end or an error that nothing unread lies before, and, for good, when writing
  * has failed for good (nobody will read it), also when messages are unread. Without PIPC_WANT_WRITE
  * it is not readable for held output or for a write that is worth repeating. With PIPC_WANT_READ
  * given back, what waits is shown at once, with a new edge.
@@ -796,7 +810,8 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
  * timeout_ms   -1 without limit, 0 not at all, else milliseconds
  *
  * Clients that are slow, silent or wrong never end or hold up this call: they are turned away
- * beside it. Neither does a lack of descriptors; it goes on within 100 ms of one coming free.
+ * beside it (5). Neither does a lack of descriptors: silent clients make room for who comes; when
+ * there are none, it goes on within 100 ms of a descriptor coming free.
  *
  * Returns a handle like any other, for pipc_close; it outlives the server. NULL: EAGAIN or
  * ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM. Blocks up to timeout_ms.

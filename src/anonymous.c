@@ -1,31 +1,52 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Who uses a handle, and how long it lives.
+ *
+ *   a thread              becomes a user by its first call, and is one until it closes or ends
+ *   a user                holds an end, or has left it with a goodbye and may come back
+ *   the resources go      when somebody has closed, and no user is left
+ *   the handle itself     when the resources are gone and its opener has closed or ended
+ *
+ * After fork the child has no users, and its one thread counts as the opener. What only the parent
+ * may use is closed in the child before any of its code runs: a child that somebody takes over
+ * finds nothing there by which to keep a wait of the parent from ending.
+ */
 #include "anonymous.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "ends.h"
 #include "self.h"
 #include "sys.h"
 
-/* What one thread has here: a channel while it holds an end, its unread messages while it does not. */
-struct side {
-    struct side *next;
-    uint64_t owner;           /* self_id */
-    unsigned end;             /* the one it has left */
-    struct channel *channel;  /* NULL: it has left */
-    struct channel_rest rest; /* what it had taken into memory before it left; for itself alone */
+/* A thread of this process that uses the handle. */
+struct user {
+    struct self_hook hook; /* first */
+    struct anonymous *handle;
+    struct user *next;
+    uintptr_t thread;
+    int end;                  /* the one it holds; -1: it has left */
+    struct channel *channel;  /* while it holds an end */
+    struct channel_rest rest; /* what it had taken into memory when it left; for itself alone */
 };
 
 struct anonymous {
+    struct self_hook opener_hook;    /* first */
+    struct self_fork_hook fork_hook; /* linked until the resources are gone */
     struct ends ends;
-    pthread_mutex_t lock;   /* taking and leaving ends; not on the way of messages */
-    uint32_t process;       /* whose the sides are: a child after fork has copies of its parent's */
+    void *owner;
+    pthread_mutex_t lock;   /* for all below; not on the way of messages */
+    uint32_t process;       /* whose the users are: a child after fork has copies of its parent's */
     pipc_options_t options; /* limits and flags for channels to come */
-    struct side *holder[2]; /* of each end, if that is a thread of this process */
-    struct side *left;      /* those who left something behind */
-    pipc_stats_t past;      /* of channels that are gone */
+    struct user *users;
+    struct channel *holder[2]; /* of each end, if that is a thread of this process */
+    pipc_stats_t past;         /* of channels that are gone */
+    uintptr_t opener;
+    bool opener_is_done, is_closed; /* by its opener; by anybody */
+    bool is_released;               /* the resources are gone */
 };
 
 /* A thread that is cancelled in between would take the lock with it. */
@@ -37,81 +58,127 @@ static int enter(struct anonymous *a)
     return cancellation;
 }
 
-static void quit(struct anonymous *a, int cancellation)
-{
-    pthread_mutex_unlock(&a->lock);
-    pthread_setcancelstate(cancellation, NULL);
-}
+/* ---- users ---- */
 
-/* ---- sides ---- */
-
-static void drop_side(struct side *side)
+static struct user **find_user(struct anonymous *a)
 {
-    if (side == NULL)
-        return;
-    if (side->channel != NULL)
-        channel_close(side->channel);
-    channel_drop_rest(&side->rest);
-    sys_free(side);
-}
-
-static struct side *take_out(struct side **at)
-{
-    struct side *side = *at;
-    *at = side->next;
-    return side;
-}
-
-static void drop_all(struct anonymous *a)
-{
-    for (unsigned e = 0; e < 2; e++) {
-        drop_side(a->holder[e]);
-        a->holder[e] = NULL;
-    }
-    while (a->left != NULL)
-        drop_side(take_out(&a->left));
-}
-
-static struct side **left_behind(struct anonymous *a)
-{
-    uint64_t me = self_id();
-    struct side **at = &a->left;
-    while (*at != NULL && (*at)->owner != me)
+    uintptr_t me = self_thread();
+    struct user **at = &a->users;
+    while (*at != NULL && (*at)->thread != me)
         at = &(*at)->next;
     return at;
 }
 
-/* The one that the caller left behind, or a new one. */
-static struct side *find_side(struct anonymous *a)
+/*
+ * Those who left keep what they had not read, and it counts against the limit of those who hold an
+ * end now.
+ */
+static void share_limit(struct anonymous *a)
 {
-    struct side **at = left_behind(a);
-    if (*at != NULL)
-        return take_out(at);
-    struct side *side = sys_alloc(sizeof *side);
-    if (side != NULL)
-        *side = (struct side){.owner = self_id()};
-    return side;
+    size_t kept = 0;
+    for (const struct user *user = a->users; user != NULL; user = user->next)
+        kept += channel_rest_cost(&user->rest);
+    for (unsigned e = 0; e < 2; e++)
+        if (a->holder[e] != NULL)
+            channel_lower_limit(a->holder[e], &a->options, kept);
 }
 
-static bool has_messages(const struct side *side)
+static void drop_channel(struct anonymous *a, struct user *user)
 {
-    return side->rest.unread.count > 0;
+    channel_add_stats(user->channel, &a->past);
+    a->past.messages_pending = a->past.bytes_pending = a->past.bytes_held = 0;
+    channel_close(user->channel);
+    user->channel = NULL;
+    a->holder[user->end] = NULL;
 }
 
-/* Messages wait for their owner. Of mere goodbyes the last one at each end is kept, or they would pile up. */
-static void keep_side(struct anonymous *a, struct side *side)
+/* The caller has forgotten the hook, or the thread is no more. */
+static void remove_user(struct anonymous *a, struct user **at)
 {
-    for (struct side **at = &a->left; *at != NULL;)
-        if (!has_messages(*at) && (*at)->end == side->end)
-            drop_side(take_out(at));
-        else
-            at = &(*at)->next;
-    if (!has_messages(side) && side->rest.bye == NULL) {
-        drop_side(side);
-        return;
+    struct user *user = *at;
+    *at = user->next;
+    if (user->channel != NULL) {
+        drop_channel(a, user);
+        ends_finish(&a->ends, (unsigned)user->end);
     }
-    side->next = a->left;
-    a->left = side;
+    channel_drop_rest(&user->rest);
+    sys_free(user);
+    share_limit(a);
+}
+
+/* ---- how long it lives ---- */
+
+static void free_shell(struct anonymous *a)
+{
+    pthread_mutex_destroy(&a->lock);
+    sys_free(a->owner);
+    sys_free(a);
+}
+
+/* Ends what `enter` began, and frees what nobody can use any more. */
+static void quit(struct anonymous *a, int cancellation)
+{
+    bool release = a->is_closed && a->users == NULL && !a->is_released;
+    a->is_released = a->is_released || release;
+    bool is_last = a->is_released && a->opener_is_done;
+    pthread_mutex_unlock(&a->lock);
+    if (release) {
+        self_unwatch_forks(&a->fork_hook);
+        ends_close(&a->ends);
+    }
+    if (is_last)
+        free_shell(a);
+    pthread_setcancelstate(cancellation, NULL);
+}
+
+static void user_ended(struct self_hook *hook)
+{
+    struct user *user = (struct user *)(void *)hook;
+    struct anonymous *a = user->handle;
+    int cancellation = enter(a);
+    struct user **at = &a->users;
+    while (*at != user)
+        at = &(*at)->next;
+    remove_user(a, at);
+    quit(a, cancellation);
+}
+
+static void opener_ended(struct self_hook *hook)
+{
+    struct anonymous *a = (struct anonymous *)(void *)hook;
+    int cancellation = enter(a);
+    a->opener_is_done = true;
+    quit(a, cancellation);
+}
+
+/* ---- fork ---- */
+
+static struct anonymous *of_fork_hook(struct self_fork_hook *hook)
+{
+    return (struct anonymous *)(void *)((char *)hook - offsetof(struct anonymous, fork_hook));
+}
+
+static void before_fork(struct self_fork_hook *hook)
+{
+    pthread_mutex_lock(&of_fork_hook(hook)->lock);
+}
+
+static void after_fork(struct self_fork_hook *hook)
+{
+    pthread_mutex_unlock(&of_fork_hook(hook)->lock);
+}
+
+/* The parent's users are freed at the first call: here it might cost too much. */
+static void in_child(struct self_fork_hook *hook)
+{
+    struct anonymous *a = of_fork_hook(hook);
+    pthread_mutex_init(&a->lock, NULL);
+    for (unsigned e = 0; e < 2; e++)
+        if (a->holder[e] != NULL)
+            transport_ring_disown(a->holder[e]->transport);
+    a->opener = self_thread();
+    a->opener_is_done = a->is_closed = false;
+    self_remember(&a->opener_hook); /* where it cannot be had, a shell may stay behind */
 }
 
 /* In a child, the parent's messages and positions are not ours, nor what it counted. */
@@ -120,10 +187,26 @@ static void notice_fork(struct anonymous *a)
     uint32_t here = self_process();
     if (a->process == here)
         return;
-    drop_all(a);
-    ends_disown(&a->ends);
+    while (a->users != NULL) {
+        struct user *user = a->users;
+        a->users = user->next;
+        if (user->channel != NULL)
+            channel_close(user->channel);
+        channel_drop_rest(&user->rest);
+        sys_free(user);
+    }
+    a->holder[0] = a->holder[1] = NULL;
+    if (!a->is_released)
+        ends_disown(&a->ends);
     a->past = (pipc_stats_t)PIPC_STATS_INIT;
     a->process = here;
+}
+
+static int enter_here(struct anonymous *a)
+{
+    int cancellation = enter(a);
+    notice_fork(a);
+    return cancellation;
 }
 
 /* ---- taking an end ---- */
@@ -131,37 +214,66 @@ static void notice_fork(struct anonymous *a)
 struct channel *anonymous_mine(const struct anonymous *a)
 {
     int end = ends_mine(&a->ends);
-    return end < 0 ? NULL : a->holder[end]->channel;
+    return end < 0 ? NULL : a->holder[end];
 }
 
-static struct channel *take_end(struct anonymous *a, struct side *side)
+/* The caller as a user: the one it is, or a new one. */
+static struct user *become_user(struct anonymous *a)
+{
+    struct user **at = find_user(a);
+    if (*at != NULL)
+        return *at;
+    struct user *user = sys_alloc(sizeof *user);
+    if (user == NULL)
+        return NULL;
+    *user = (struct user){
+        .hook = {.ended = user_ended}, .handle = a, .thread = self_thread(), .end = -1};
+    if (self_remember(&user->hook) != 0) {
+        sys_free(user);
+        return NULL;
+    }
+    *at = user;
+    return user;
+}
+
+static struct channel *new_channel(struct anonymous *a)
 {
     struct channel *channel = channel_open(&a->options);
+    if (channel == NULL || (channel->transport = transport_ring(&a->ends)) != NULL)
+        return channel;
+    channel_close(channel);
+    return NULL;
+}
+
+/* All that may be missing is had before the end is taken. */
+static struct channel *take_end(struct anonymous *a, struct user *user)
+{
+    struct channel *channel = new_channel(a);
     if (channel == NULL)
         return NULL;
-    int end = ends_claim(&a->ends);
-    if (end >= 0)
-        channel->transport = transport_ring(&a->ends, (unsigned)end);
-    if (channel->transport == NULL) {
-        if (end >= 0)
-            ends_free(&a->ends, (unsigned)end);
+    user->end = ends_claim(&a->ends);
+    if (user->end < 0) {
         channel_close(channel);
         return NULL;
     }
-    channel_adopt_rest(channel, &side->rest);
-    side->channel = channel;
-    a->holder[end] = side;
+    transport_ring_take(channel->transport, (unsigned)user->end);
+    channel_adopt_rest(channel, &user->rest);
+    user->channel = channel;
+    a->holder[user->end] = channel;
+    share_limit(a);
     return channel;
 }
 
+/* Who gets no end is no user, unless it was one before. */
 static struct channel *become_holder(struct anonymous *a)
 {
-    struct side *side = find_side(a);
-    if (side == NULL)
-        return NULL;
-    struct channel *channel = take_end(a, side);
-    if (channel == NULL)
-        keep_side(a, side);
+    bool is_new = *find_user(a) == NULL;
+    struct user *user = become_user(a);
+    struct channel *channel = user == NULL ? NULL : take_end(a, user);
+    if (channel == NULL && user != NULL && is_new) {
+        self_forget(&user->hook);
+        remove_user(a, find_user(a));
+    }
     return channel;
 }
 
@@ -170,10 +282,14 @@ struct channel *anonymous_channel(struct anonymous *a)
     struct channel *channel = anonymous_mine(a);
     if (channel != NULL)
         return channel;
-    int cancellation = enter(a);
-    notice_fork(a);
-    channel = become_holder(a);
+    int cancellation = enter_here(a);
+    if (a->is_released)
+        errno = EPIPE; /* both sides have closed it */
+    else
+        channel = become_holder(a);
+    int saved = errno;
     quit(a, cancellation);
+    errno = saved;
     return channel;
 }
 
@@ -182,43 +298,49 @@ const char *anonymous_bye_text(struct anonymous *a)
     const struct channel *channel = anonymous_mine(a);
     if (channel != NULL)
         return channel_bye_text(channel);
-    int cancellation = enter(a);
-    notice_fork(a);
-    const struct side *side = *left_behind(a);
-    const char *text = side == NULL ? NULL : channel_text_of(side->rest.bye);
+    int cancellation = enter_here(a);
+    const struct user *user = *find_user(a);
+    const char *text = user == NULL ? NULL : channel_text_of(user->rest.bye);
     quit(a, cancellation);
     return text;
 }
 
 /* ---- leaving it ---- */
 
-static void leave(struct anonymous *a, unsigned end)
+static void leave(struct anonymous *a, struct user *user)
 {
-    struct side *side = a->holder[end];
-    channel_add_stats(side->channel, &a->past);
-    a->past.messages_pending = a->past.bytes_pending = a->past.bytes_held = 0;
-    channel_give_rest(side->channel, &side->rest);
-    channel_close(side->channel);
-    side->channel = NULL;
-    side->end = end;
-    a->holder[end] = NULL;
-    keep_side(a, side);
+    unsigned end = (unsigned)user->end;
+    channel_give_rest(user->channel, &user->rest);
+    drop_channel(a, user);
+    user->end = -1;
     ends_free(&a->ends, end);
+    share_limit(a);
+}
+
+static size_t goodbye_size(const char *text)
+{
+    uint8_t header[FRAME_HEADER_MAX];
+    size_t size = FRAME_BYE_SIZE + (text == NULL ? 0 : strlen(text));
+    return frame_header(header, size, true) + size;
 }
 
 /* One try, that does not block: threads that want an end wait for the lock meanwhile. */
 static int try_to_leave(struct anonymous *a, struct channel *channel, const char *text)
 {
     const struct channel_wait not_at_all = {.ms = 0, .deadline = -1};
-    unsigned end = (unsigned)ends_mine(&a->ends);
     int cancellation = enter(a);
-    ends_begin_leaving(&a->ends, end);
+    struct user *user = *find_user(a);
+    unsigned end = (unsigned)user->end;
+    ends_begin_leaving(&a->ends, end,
+                       transport_ring_written(channel->transport) + goodbye_size(text));
     int result = channel_send_goodbye(channel, text, &not_at_all);
+    int saved = errno;
     if (result == 0)
-        leave(a, end);
+        leave(a, user);
     else
         ends_stay(&a->ends, end);
     quit(a, cancellation);
+    errno = saved;
     return result;
 }
 
@@ -243,60 +365,70 @@ int anonymous_disconnect(struct anonymous *a, struct channel *channel, const cha
 
 /* ---- the whole ---- */
 
-struct anonymous *anonymous_open(const pipc_options_t *options)
+static int start(struct anonymous *a)
+{
+    if (ends_open(&a->ends) != 0)
+        return -1;
+    if (self_watch_forks(&a->fork_hook) != 0) {
+        ends_close(&a->ends);
+        return -1;
+    }
+    if (self_remember(&a->opener_hook) == 0)
+        return 0;
+    self_unwatch_forks(&a->fork_hook);
+    ends_close(&a->ends);
+    return -1;
+}
+
+struct anonymous *anonymous_open(const pipc_options_t *options, void *owner)
 {
     struct anonymous *a = sys_alloc(sizeof *a);
     if (a == NULL)
         return NULL;
     memset(a, 0, sizeof *a);
-    if (ends_open(&a->ends) != 0) {
-        sys_free(a);
-        return NULL;
-    }
     pthread_mutex_init(&a->lock, NULL);
+    a->opener_hook.ended = opener_ended;
+    a->fork_hook =
+        (struct self_fork_hook){.before = before_fork, .after = after_fork, .in_child = in_child};
+    a->owner = owner;
     a->process = self_process();
+    a->opener = self_thread();
     a->options = (pipc_options_t)PIPC_OPTIONS_INIT;
     if (options != NULL)
         a->options = *options;
     a->options.flags &= ~PIPC_DUPLEX; /* a side is one thread */
-    return a;
-}
-
-static void release(struct anonymous *a)
-{
-    drop_all(a);
-    ends_close(&a->ends);
+    if (start(a) == 0)
+        return a;
     pthread_mutex_destroy(&a->lock);
     sys_free(a);
+    return NULL;
 }
 
-bool anonymous_close(struct anonymous *a)
+void anonymous_close(struct anonymous *a)
 {
-    int cancellation = enter(a);
-    notice_fork(a);
-    int end = ends_mine(&a->ends);
-    if (end >= 0) {
-        drop_side(a->holder[end]);
-        a->holder[end] = NULL;
-        ends_finish(&a->ends, (unsigned)end);
+    int cancellation = enter_here(a);
+    struct user **at = find_user(a);
+    if (*at != NULL) {
+        self_forget(&(*at)->hook);
+        remove_user(a, at);
     }
-    bool last = !ends_held_here(&a->ends);
+    if (a->opener == self_thread() && !a->opener_is_done) {
+        self_forget(&a->opener_hook);
+        a->opener_is_done = true;
+    }
+    a->is_closed = true;
     quit(a, cancellation);
-    if (last)
-        release(a);
-    return last;
 }
 
 void anonymous_add_stats(struct anonymous *a, pipc_stats_t *stats)
 {
-    int cancellation = enter(a);
-    notice_fork(a);
+    int cancellation = enter_here(a);
     stats->messages_read += a->past.messages_read;
     stats->bytes_read += a->past.bytes_read;
     stats->messages_written += a->past.messages_written;
     stats->bytes_written += a->past.bytes_written;
     for (unsigned e = 0; e < 2; e++)
         if (a->holder[e] != NULL)
-            channel_add_stats(a->holder[e]->channel, stats);
+            channel_add_stats(a->holder[e], stats);
     quit(a, cancellation);
 }

@@ -27,7 +27,7 @@ struct channel *channel_open(const pipc_options_t *options)
         return NULL;
     memset(c, 0, sizeof *c);
     c->max_message = limit_or_default(o->max_message);
-    c->max_pending = limit_or_default(o->max_pending);
+    atomic_init(&c->max_pending, limit_or_default(o->max_pending));
     c->interruptible = (o->flags & PIPC_INTERRUPTIBLE) != 0;
     c->duplex = (o->flags & PIPC_DUPLEX) != 0;
     c->read_ms = c->write_ms = -1;
@@ -50,6 +50,12 @@ void channel_close(struct channel *c)
     pthread_mutex_destroy(&c->settle_lock);
     sys_free(c);
     errno = saved;
+}
+
+void channel_lower_limit(struct channel *c, const pipc_options_t *options, size_t kept)
+{
+    size_t limit = limit_or_default(options->max_pending);
+    atomic_store_explicit(&c->max_pending, kept < limit ? limit - kept : 0, memory_order_relaxed);
 }
 
 /* ---- waiting ---- */

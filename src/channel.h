@@ -22,6 +22,10 @@
 #include "queue.h"
 #include "transport.h"
 
+/* The descriptor is silent about an end or error that reading calls have returned so often: who goes
+ * on polling has other business, and must not spin. */
+#define CHANNEL_REPORTS 8
+
 struct channel_inbound {
     struct queue queue;
     struct frame frame;      /* the message that is being taken in, when `begun` */
@@ -29,6 +33,7 @@ struct channel_inbound {
     bool begun;              /* its header is taken, its bytes come one by one */
     struct message *bye;     /* the last goodbye that was read */
     int error;               /* what reading is dead of, once the queue is empty; 0: alive */
+    unsigned reports;        /* how often a reading call has returned it */
 };
 
 struct channel_outbound {
@@ -46,7 +51,8 @@ struct channel_counts {
 
 struct channel {
     struct transport *transport;
-    size_t max_message, max_pending;
+    size_t max_message;
+    _Atomic size_t max_pending;
     bool interruptible, duplex;
     int read_ms, write_ms;
     struct channel_inbound in;   /* the reader's */
@@ -117,6 +123,9 @@ struct channel_rest {
 void channel_give_rest(struct channel *channel, struct channel_rest *rest);
 void channel_adopt_rest(struct channel *channel, struct channel_rest *rest);
 void channel_drop_rest(struct channel_rest *rest);
+size_t channel_rest_cost(const struct channel_rest *rest); /* as counted against max_pending */
+/* What others keep counts too. May be called beside the thread that uses the channel. */
+void channel_lower_limit(struct channel *channel, const pipc_options_t *options, size_t kept);
 const char *channel_text_of(const struct message *bye); /* NULL: NULL */
 
 /* ---- between the files of channel ---- */

@@ -197,7 +197,7 @@ int channel_take(struct channel *c, const struct frame *frame, struct message **
     }
     bye->kind = PIPC_BYE;
     bye->data[bye->size] = '\0';
-    if (c->transport->one_partner)
+    if (c->transport->ops->goodbye(c->transport))
         c->in.error = EPIPE; /* the end itself may be long in coming: others may hold copies */
     return 1;
 }
@@ -244,6 +244,11 @@ void channel_drop_rest(struct channel_rest *rest)
     queue_clear(&rest->unread);
     message_free(rest->bye);
     *rest = (struct channel_rest){0};
+}
+
+size_t channel_rest_cost(const struct channel_rest *rest)
+{
+    return rest->unread.bytes + rest->unread.count * QUEUE_COST;
 }
 
 static int take_one_in(struct channel *c, bool *is_full)
@@ -402,5 +407,7 @@ bool channel_has_seen_end(struct channel *c)
 
 bool channel_is_loud(struct channel *c)
 {
-    return c->in.queue.count > 0 || c->in.error != 0 || is_in_memory(c);
+    if (c->in.queue.count > 0)
+        return true;
+    return c->in.error != 0 ? c->in.reports < CHANNEL_REPORTS : is_in_memory(c);
 }

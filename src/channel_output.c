@@ -71,10 +71,17 @@ static bool is_passing(int error)
     return error == ENOMEM || error == ENOBUFS;
 }
 
+/* What the kernel says of a connection that it has given up, once, to whichever call comes first. */
+static bool is_reset(int error)
+{
+    return error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH ||
+           error == ENETUNREACH || error == ENETDOWN;
+}
+
 /* Writing is dead. */
 static int output_failed(struct channel *c)
 {
-    if (errno == ECONNRESET || errno == ETIMEDOUT) {
+    if (is_reset(errno)) {
         atomic_store(&c->reset_seen, true);
         errno = EPIPE;
     }

@@ -45,6 +45,13 @@ static int wait_to_read(struct channel *c, const struct channel_wait *wait, int 
                        : channel_wait_a_little(c, wait, TRANSPORT_IN);
 }
 
+static void note_report(struct channel *c)
+{
+    if (c->in.error != 0 && errno == c->in.error && c->in.queue.count == 0 &&
+        c->in.reports < CHANNEL_REPORTS)
+        c->in.reports++;
+}
+
 static int read_until(struct channel *c, try_read *try, void *argument)
 {
     struct channel_wait wait = channel_wait_start(c->read_ms);
@@ -54,6 +61,8 @@ static int read_until(struct channel *c, try_read *try, void *argument)
         await_first(c);
         there = try(c, argument);
     } while (there == 0 && wait_to_read(c, &wait, pushed) == 0);
+    if (there < 0)
+        note_report(c);
     channel_settle(c, TRANSPORT_IN);
     return there > 0 ? 0 : -1;
 }
@@ -323,11 +332,13 @@ ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max
     size_t got = hand_over(c, messages, max);
     if (got == 0 && c->in.queue.count > 0)
         error = errno; /* there was no memory for the text of a goodbye */
+    bool is_failure = got == 0 && max > 0 && error != 0;
+    if (is_failure) {
+        errno = error;
+        note_report(c);
+    }
     channel_settle(c, TRANSPORT_IN);
-    if (got > 0 || max == 0 || error == 0)
-        return (ssize_t)got;
-    errno = error;
-    return -1;
+    return is_failure ? -1 : (ssize_t)got;
 }
 
 ssize_t channel_pending(struct channel *c)

@@ -6,9 +6,11 @@
  * readable from now on.
  *
  *   wanted    state                                                     loud   event
- *   READ      a message, an end or an error is in memory                yes
+ *   READ      a message is in memory                                    yes
+ *             an end or an error of reading                             yes, until it has been
+ *                                                                       reported often enough
  *             else                                                             IN
- *   no READ   an end or an error of reading, nothing unread before it   yes
+ *   no READ   an end or an error of reading, nothing unread before it   likewise
  *             something is unread in memory                             no
  *             else                                                             IN_END
  *             writing has failed for good                               yes
@@ -88,7 +90,7 @@ static bool settle_for_ends(struct channel *c, unsigned side, unsigned over, uns
         *events |= TRANSPORT_OUT_END;
     bool has_failed =
         atomic_load(&c->out_failed) || ((over & TRANSPORT_OUT) != 0 && !atomic_load(&c->out_ended));
-    return (state & IN_OVER) != 0 || has_failed;
+    return (state & (IN_OVER | IN_READABLE)) == (IN_OVER | IN_READABLE) || has_failed;
 }
 
 static void settle(struct channel *c, unsigned side, unsigned over)
@@ -96,8 +98,10 @@ static void settle(struct channel *c, unsigned side, unsigned over)
     bool loud;
     unsigned events = output_events(c);
     if (wants(c, PIPC_WANT_READ)) {
-        loud = (atomic_load(&c->in_state) & IN_READABLE) != 0;
-        events |= TRANSPORT_IN;
+        unsigned state = atomic_load(&c->in_state);
+        loud = (state & IN_READABLE) != 0;
+        if ((state & IN_OVER) == 0)
+            events |= TRANSPORT_IN;
     } else {
         loud = settle_for_ends(c, side, over, &events);
     }

@@ -1,11 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state word of an end is a count of changes and a status. Each holder also keeps a lock on one
- * byte of the shared memory's file: the kernel drops it when the process dies or execs, fork does not hand it
- * on, and nobody can forge it. So an end is alive when its state says held and its lock is there. To
- * take an end: lock, then state; to leave it: state, then unlock. A state that says held without a
- * lock, and still says so afterwards, belongs to a dead process. Threads of one process share its
- * locks; their ends are watched by a hook that runs when the thread ends.
+ * The state word of an end is a status, a count of changes, and the name of the holder's process.
+ *
+ *   status    set by                          next
+ *   UNUSED    the opening of the pipe         HELD
+ *   HELD      who takes the end               SHUT, LEAVING, DEAD
+ *   SHUT      its holder                      DEAD
+ *   LEAVING   its holder, before its goodbye  HELD (the goodbye did not go), FREED
+ *   FREED     its holder, or a newcomer who   HELD
+ *             sees that the goodbye is out
+ *   DEAD      its holder, its thread's end,   none
+ *             or a peer that knows it dead
+ *
+ * Every change replaces what its author last saw or wrote; one that finds something else there
+ * leaves it. So a word that somebody has forged costs its own author the peer's attention, and
+ * decides nothing here: what a thread of this process holds stands in `local`.
+ *
+ * Each holder also has a token (sys_life), whose number is made of the end and the name. To take an
+ * end: token, then state; to leave it: state, then token. So a held end without its token is that
+ * of a process that died, or has become another program. A peer that wants its death unseen can
+ * arrange for somebody else to keep its token; therefore the token is one sign of two, and whoever
+ * watches the process itself (watch.c) believes that first.
+ *
+ * A name is a process id where it means the same for all: in the pid namespace of the process that
+ * opened the pipe. Elsewhere it is a number that hardly anybody else has.
  */
 #include "ends.h"
 
@@ -14,17 +32,25 @@
 
 #include "sys.h"
 
-#define STATUS_BITS   3u
-#define LONGEST_PAUSE 100000000 /* nanoseconds; all pauses before it make up half a second */
+#define STATUS_BITS 3u
+#define NAME_SHIFT  32u
 
-static unsigned load_state(const struct ends *ends, unsigned end)
+/* In a name. */
+#define NO_TOKEN  0x80000000u
+#define NO_PID    0x40000000u
+#define NAME_MASK 0x3fffffffu
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2,
+               "processes share 64-bit words, for which the locks of libatomic do not work");
+
+static _Atomic uint64_t *state_word(const struct ends *ends, unsigned end)
 {
-    return atomic_load(&ends->shared.page->end[end].state);
+    return &ends->shared.page->end[end].state;
 }
 
-enum ends_status ends_status_of(unsigned stamp)
+enum ends_status ends_status_of(uint64_t state)
 {
-    return (enum ends_status)(stamp & ((1u << STATUS_BITS) - 1));
+    return (enum ends_status)(state & ((1u << STATUS_BITS) - 1));
 }
 
 bool ends_is_held(enum ends_status status)
@@ -32,46 +58,39 @@ bool ends_is_held(enum ends_status status)
     return status == ENDS_HELD || status == ENDS_SHUT || status == ENDS_LEAVING;
 }
 
-static unsigned next_state(unsigned state, enum ends_status status)
+uint32_t ends_name_of(uint64_t state)
 {
-    return ((state >> STATUS_BITS) + 1) << STATUS_BITS | (unsigned)status;
+    return (uint32_t)(state >> NAME_SHIFT);
+}
+
+static uint64_t next_state(uint64_t state, enum ends_status status, uint32_t name)
+{
+    uint32_t count = ((uint32_t)state >> STATUS_BITS) + 1;
+    return (uint64_t)name << NAME_SHIFT | (uint32_t)(count << STATUS_BITS) | (uint32_t)status;
 }
 
 /*
- * Change the state from what was seen, and wake the partner so that it looks. Its wish is taken as for a
- * message, which tells it that its bell has been rung.
+ * Change the state from what was seen, and wake the peer so that it looks. Its wish is taken as for
+ * a message, which tells it that its doorbell has been rung.
  */
-static bool change_state(struct ends *ends, unsigned end, unsigned seen, enum ends_status status)
+static bool change_state(struct ends *ends, unsigned end, uint64_t seen, uint64_t next)
 {
-    if (!atomic_compare_exchange_strong(&ends->shared.page->end[end].state, &seen,
-                                        next_state(seen, status)))
+    if (!atomic_compare_exchange_strong(state_word(ends, end), &seen, next))
         return false;
     atomic_exchange(&ends->shared.page->end[1 - end].want, 0);
     sys_bell_ring(ends->shared.bell[1 - end]);
     return true;
 }
 
-static void leave(struct ends *ends, unsigned end, enum ends_status status)
-{
-    change_state(ends, end, load_state(ends, end), status);
-    sys_unlock(ends->shared.memory, (off_t)end);
-    atomic_store(&ends->local[end].holder, 0);
-}
-
-static void holder_ended(struct self_hook *hook)
-{
-    struct ends_local *local = (struct ends_local *)(void *)hook;
-    struct ends *ends = local->ends;
-    atomic_store(&local->ending, true);
-    leave(ends, (unsigned)(local - ends->local), ENDS_DEAD);
-}
-
 int ends_open(struct ends *ends)
 {
     if (shared_open(&ends->shared) != 0)
         return -1;
+    ends->space = sys_process_namespace();
+    ends->name = 0;
+    atomic_store(&ends->process, self_process());
     for (int e = 0; e < 2; e++)
-        ends->local[e] = (struct ends_local){.hook = {.ended = holder_ended}, .ends = ends};
+        ends->local[e] = (struct ends_local){0};
     return 0;
 }
 
@@ -80,57 +99,96 @@ void ends_close(struct ends *ends)
     shared_close(&ends->shared);
 }
 
-/*
- * The partner may see the death of a thread while that thread still works on its last words. What it
- * does then takes no lock, so whoever would free the memory under it waits for these few instructions.
- */
-static bool is_held_by_live_thread(const struct ends *ends, unsigned end)
+/* The tokens are not here: their mappings were not copied. */
+void ends_disown(struct ends *ends)
 {
-    const struct ends_local *local = &ends->local[end];
-    while (atomic_load(&local->holder) != 0) {
-        if (!atomic_load(&local->ending))
-            return atomic_load(&local->holder) >> 32 == self_process();
-        sys_pause(0);
+    for (int e = 0; e < 2; e++) {
+        atomic_store(&ends->local[e].holder, 0);
+        ends->local[e] = (struct ends_local){0};
     }
+    ends->name = 0;
+    atomic_store(&ends->process, self_process());
+}
+
+/* ---- taking an end ---- */
+
+/* What is not known counts as the same: then there is one namespace, or no /proc to tell. */
+static bool is_same_space(const struct ends *ends)
+{
+    uint64_t here = sys_process_namespace();
+    return here == ends->space || here == 0 || ends->space == 0;
+}
+
+static uint32_t own_name(struct ends *ends)
+{
+    if (ends->name == 0) {
+        uint64_t unlikely = (uint64_t)sys_now() * 0x9e3779b97f4a7c15u >> 34;
+        ends->name = is_same_space(ends) ? (uint32_t)sys_process()
+                                         : NO_PID | ((uint32_t)unlikely & NAME_MASK);
+    }
+    return ends->name;
+}
+
+static uint64_t token_number(unsigned end, uint32_t name)
+{
+    return (uint64_t)(name & ~NO_TOKEN) << 1 | end;
+}
+
+/* The last holder's goodbye is out, and nobody need wait until it comes to freeing the end. */
+static uint64_t help_to_leave(struct ends *ends, unsigned end, uint64_t state)
+{
+    const struct shared_page *page = ends->shared.page;
+    uint64_t freed = next_state(state, ENDS_FREED, 0);
+    if (atomic_load(&page->ring[end].head) != atomic_load(&page->end[end].until) ||
+        !change_state(ends, end, state, freed))
+        return state;
+    return freed;
+}
+
+static uint64_t look_for_room(struct ends *ends, unsigned end)
+{
+    uint64_t state = atomic_load(state_word(ends, end));
+    return ends_status_of(state) == ENDS_LEAVING ? help_to_leave(ends, end, state) : state;
+}
+
+static bool is_free(const struct ends *ends, unsigned end, uint64_t state)
+{
+    enum ends_status status = ends_status_of(state);
+    return atomic_load(&ends->local[end].holder) == 0 &&
+           (status == ENDS_UNUSED || status == ENDS_FREED);
+}
+
+/* First the holder: a thread beside us that sees the state must not take it for another process. */
+static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t name, void *token)
+{
+    struct ends_local *local = &ends->local[end];
+    local->state = next_state(seen, ENDS_HELD, name);
+    local->token = token;
+    local->former = self_thread();
+    atomic_store(&local->holder, self_thread());
+    if (change_state(ends, end, seen, local->state))
+        return true;
+    atomic_store(&local->holder, 0);
+    local->token = NULL;
     return false;
 }
 
-bool ends_held_here(const struct ends *ends)
-{
-    bool first = is_held_by_live_thread(ends, 0);
-    bool second = is_held_by_live_thread(ends, 1);
-    return first || second;
-}
-
-void ends_disown(struct ends *ends)
-{
-    for (int e = 0; e < 2; e++)
-        atomic_store(&ends->local[e].holder, 0);
-}
-
-/* ---- taking and leaving ---- */
-
+/* 0: it is taken; EBUSY: somebody has it, or was faster; or what is missing. */
 static int take(struct ends *ends, unsigned end)
 {
-    struct ends_local *local = &ends->local[end];
-    unsigned state = load_state(ends, end);
-    enum ends_status status = ends_status_of(state);
-    if ((status != ENDS_UNUSED && status != ENDS_FREED) ||
-        sys_lock(ends->shared.memory, (off_t)end) != 0)
-        return -1;
-    if (self_remember(&local->hook) == 0) {
-        /* First the holder: a partner thread that sees the state must not take it for a dead process. */
-        atomic_store(&local->ending, false);
-        atomic_store(&local->holder, self_id());
-        if (change_state(ends, end, state, ENDS_HELD)) {
-            local->former = self_id();
-            return (int)end;
-        }
-        atomic_store(&local->holder, 0);
-        self_forget(&local->hook);
-    }
-    sys_unlock(ends->shared.memory, (off_t)end);
-    return -1;
+    uint64_t state = look_for_room(ends, end);
+    uint32_t name = own_name(ends);
+    if (!is_free(ends, end, state))
+        return EBUSY;
+    void *token = sys_life_begin(&ends->shared.memory, token_number(end, name));
+    if (token == NULL && errno == EAGAIN)
+        return EBUSY;
+    if (token == NULL && errno != ENOSYS)
+        return errno;
+    if (enter_state(ends, end, state, token == NULL ? name | NO_TOKEN : name, token))
+        return 0;
+    sys_life_end(token);
+    return EBUSY;
 }
 
 /*
@@ -140,115 +198,114 @@ static int take(struct ends *ends, unsigned end)
 static int rank(const struct ends *ends, unsigned end)
 {
     const struct ends_local *local = &ends->local[end];
-    if (local->former == self_id())
+    if (local->former == self_thread())
         return 0;
-    if (ends_status_of(load_state(ends, end)) == ENDS_UNUSED)
+    if (ends_status_of(atomic_load(state_word(ends, end))) == ENDS_UNUSED)
         return 1;
     return local->former == 0 ? 2 : 3;
 }
 
-static int take_any(struct ends *ends)
+static bool holder_is_gone(struct ends *ends, unsigned end)
+{
+    uint64_t state = atomic_load(state_word(ends, end));
+    if (!ends_is_held(ends_status_of(state)) || atomic_load(&ends->local[end].holder) != 0)
+        return ends_status_of(state) == ENDS_DEAD;
+    if (!ends_peer_lost_token(ends, 1 - end, state))
+        return false;
+    ends_bury_peer(ends, 1 - end, state);
+    return true;
+}
+
+int ends_claim(struct ends *ends)
 {
     unsigned first = rank(ends, 1) < rank(ends, 0) ? 1 : 0;
-    int end = take(ends, first);
-    return end >= 0 ? end : take(ends, 1 - first);
-}
-
-/*
- * Has nobody got that end for good? Then somebody is in the middle of taking or leaving it, or has just
- * left it, since it was tried.
- */
-static bool is_in_transit(const struct ends *ends, unsigned end)
-{
-    enum ends_status status = ends_status_of(load_state(ends, end));
-    return status == ENDS_UNUSED || status == ENDS_LEAVING || status == ENDS_FREED;
-}
-
-static int refuse(struct ends *ends)
-{
     int error = EBUSY;
-    for (unsigned e = 0; e < 2; e++)
-        if (ends_partner_gone(ends, 1 - e))
+    for (unsigned i = 0; i < 2 && error == EBUSY; i++) {
+        unsigned end = i == 0 ? first : 1 - first;
+        error = take(ends, end);
+        if (error == 0)
+            return (int)end;
+    }
+    for (unsigned e = 0; e < 2 && error == EBUSY; e++)
+        if (holder_is_gone(ends, e))
             error = EPIPE;
     errno = error;
     return -1;
 }
 
-/*
- * Nobody rings for a newcomer, who has no end yet; so it looks again, soon and then less often. It
- * takes longer than a few instructions only if the other process is stopped in between.
- */
-int ends_claim(struct ends *ends)
+/* ---- changing and leaving it ---- */
+
+static void change_own(struct ends *ends, unsigned end, enum ends_status status)
 {
-    for (int64_t pause = 0; pause < LONGEST_PAUSE; pause += pause / 4 + 1000) {
-        errno = 0;
-        int end = take_any(ends);
-        if (end >= 0 || (errno != 0 && errno != EAGAIN))
-            return end; /* no lock or no memory to be had: not the pipe's fault */
-        if (!is_in_transit(ends, 0) && !is_in_transit(ends, 1))
-            break;
-        sys_pause(pause);
-    }
-    return refuse(ends);
+    struct ends_local *local = &ends->local[end];
+    uint64_t seen = local->state;
+    local->state = next_state(seen, status, ends_name_of(seen));
+    change_state(ends, end, seen, local->state);
 }
 
-void ends_begin_leaving(struct ends *ends, unsigned end)
+void ends_begin_leaving(struct ends *ends, unsigned end, uint64_t until)
 {
-    change_state(ends, end, load_state(ends, end), ENDS_LEAVING);
+    atomic_store(&ends->shared.page->end[end].until, until);
+    change_own(ends, end, ENDS_LEAVING);
 }
 
 void ends_stay(struct ends *ends, unsigned end)
 {
-    change_state(ends, end, load_state(ends, end), ENDS_HELD);
+    change_own(ends, end, ENDS_HELD);
 }
 
 void ends_shutdown(struct ends *ends, unsigned end)
 {
-    change_state(ends, end, load_state(ends, end), ENDS_SHUT);
+    if (ends_status_of(ends->local[end].state) != ENDS_SHUT)
+        change_own(ends, end, ENDS_SHUT);
+}
+
+static void leave(struct ends *ends, unsigned end, enum ends_status status)
+{
+    struct ends_local *local = &ends->local[end];
+    change_own(ends, end, status);
+    sys_life_end(local->token);
+    local->token = NULL;
+    atomic_store(&local->holder, 0);
 }
 
 void ends_free(struct ends *ends, unsigned end)
 {
-    self_forget(&ends->local[end].hook);
     leave(ends, end, ENDS_FREED);
 }
 
 void ends_finish(struct ends *ends, unsigned end)
 {
-    self_forget(&ends->local[end].hook);
     leave(ends, end, ENDS_DEAD);
 }
 
-/* ---- the partner ---- */
+/* ---- the peer ---- */
 
-unsigned ends_partner_stamp(const struct ends *ends, unsigned end)
+uint64_t ends_peer_state(const struct ends *ends, unsigned end)
 {
-    return load_state(ends, 1 - end);
+    return atomic_load(state_word(ends, 1 - end));
 }
 
-static bool is_held_here(const struct ends *ends, unsigned end)
+bool ends_peer_is_here(const struct ends *ends, unsigned end)
 {
-    return atomic_load(&ends->local[end].holder) != 0;
+    return atomic_load(&ends->local[1 - end].holder) != 0;
 }
 
-bool ends_partner_gone(struct ends *ends, unsigned end)
+bool ends_peer_lost_token(const struct ends *ends, unsigned end, uint64_t state)
 {
-    unsigned other = 1 - end;
-    unsigned state = load_state(ends, other);
-    enum ends_status status = ends_status_of(state);
-    if (!ends_is_held(status) || is_held_here(ends, other))
-        return status == ENDS_DEAD;
-    if (sys_lock_owner(ends->shared.memory, (off_t)other) != 0)
-        return false;
-    /* Held, not locked, and still the same: it died. Whoever sees it first writes it down for all. */
-    change_state(ends, other, state, ENDS_DEAD);
-    return ends_status_of(load_state(ends, other)) == ENDS_DEAD;
+    uint32_t name = ends_name_of(state);
+    return (name & NO_TOKEN) == 0 &&
+           sys_life_look(&ends->shared.memory, token_number(1 - end, name)) == SYS_LIFE_GONE &&
+           ends_peer_state(ends, end) == state;
 }
 
-pid_t ends_partner_process(const struct ends *ends, unsigned end)
+pid_t ends_peer_process(const struct ends *ends, uint64_t state)
 {
-    unsigned other = 1 - end;
-    if (!ends_is_held(ends_status_of(load_state(ends, other))) || is_held_here(ends, other))
-        return 0;
-    return sys_lock_owner(ends->shared.memory, (off_t)other);
+    uint32_t name = ends_name_of(state);
+    return (name & NO_PID) == 0 && is_same_space(ends) ? (pid_t)(name & NAME_MASK) : 0;
+}
+
+void ends_bury_peer(struct ends *ends, unsigned end, uint64_t state)
+{
+    change_state(ends, 1 - end, state, next_state(state, ENDS_DEAD, ends_name_of(state)));
 }

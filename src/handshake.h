@@ -14,7 +14,8 @@
 #include "sys_net.h"
 
 struct handshake {
-    struct handshake *next; /* for whoever keeps a list */
+    struct handshake *previous, *next; /* this and the next: for pending */
+    struct pending_group *group;
     int fd;
     int64_t deadline;
     bool connecting;
@@ -33,11 +34,16 @@ struct handshake *handshake_connect(const struct sys_address *address, const str
  */
 int handshake_step(struct handshake *handshake);
 
+/* The peer of an accepted connection has shown that it knows the key; something is still to be said. */
+bool handshake_has_shown_key(const struct handshake *handshake);
+
 /* What it waits for, until its deadline. */
 bool handshake_wants_out(const struct handshake *handshake);
 
 int handshake_release(
     struct handshake *handshake); /* the descriptor is the caller's, the rest is gone */
 void handshake_drop(struct handshake *handshake); /* hang up; NULL is nothing; keeps errno */
+void handshake_cut_off(
+    struct handshake *handshake); /* the same, and the kernel forgets it at once */
 
 #endif

@@ -24,8 +24,32 @@
 #define KNOWN_FLAGS (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5)
 #define PARTS_MAX   1024 /* as writev(2) */
 
+/*
+ * A program may contain the library twice, in a plug-in say. Who is asking, and what happens at fork
+ * and at the end of a thread, is known to the copy that made a handle; the rest any copy can do that
+ * has the same layout of everything.
+ */
+struct copy {
+    size_t layout;
+    struct channel *(*channel)(struct anonymous *anonymous);
+    struct channel *(*mine)(const struct anonymous *anonymous);
+    int (*disconnect)(struct anonymous *anonymous, struct channel *channel, const char *text);
+    void (*close)(struct anonymous *anonymous);
+    const char *(*bye_text)(struct anonymous *anonymous);
+    void (*add_stats)(struct anonymous *anonymous, pipc_stats_t *stats);
+};
+
+#define LAYOUT                                                             \
+    ((size_t)PIPC_VERSION_MAJOR << 24 | (size_t)PIPC_VERSION_MINOR << 20 | \
+     (size_t)PIPC_VERSION_PATCH << 16 | (sizeof(struct channel) ^ sizeof(struct transport_ops)))
+
+static const struct copy this_copy = {
+    LAYOUT,          anonymous_channel,  anonymous_mine,     anonymous_disconnect,
+    anonymous_close, anonymous_bye_text, anonymous_add_stats};
+
 /* One of the two: the symmetric handle finds a channel for each caller, the others have one. */
 struct pipc {
+    const struct copy *copy; /* first, in every version */
     struct anonymous *anonymous;
     struct channel *channel;
 };
@@ -43,10 +67,17 @@ static bool are_valid(const pipc_options_t *options)
             (options->key != NULL) == (options->key_size > 0));
 }
 
+static bool is_usable(const pipc_t *pipe)
+{
+    return pipe != NULL && (pipe->copy == &this_copy || pipe->copy->layout == LAYOUT);
+}
+
 static struct channel *channel_of(pipc_t *pipe)
 {
-    if (pipe != NULL)
-        return pipe->channel != NULL ? pipe->channel : anonymous_channel(pipe->anonymous);
+    if (is_usable(pipe))
+        return pipe->channel != NULL      ? pipe->channel
+               : pipe->copy == &this_copy ? anonymous_channel(pipe->anonymous)
+                                          : pipe->copy->channel(pipe->anonymous);
     errno = EINVAL;
     return NULL;
 }
@@ -54,7 +85,7 @@ static struct channel *channel_of(pipc_t *pipe)
 /* For calls that take no end. */
 static const struct channel *channel_if_any(const pipc_t *pipe)
 {
-    return pipe->anonymous == NULL ? pipe->channel : anonymous_mine(pipe->anonymous);
+    return pipe->anonymous == NULL ? pipe->channel : pipe->copy->mine(pipe->anonymous);
 }
 
 /* ---- opening and closing ---- */
@@ -67,7 +98,7 @@ static pipc_t *allocate(const pipc_options_t *options)
     }
     pipc_t *pipe = sys_alloc(sizeof *pipe);
     if (pipe != NULL)
-        *pipe = (pipc_t){NULL, NULL};
+        *pipe = (pipc_t){&this_copy, NULL, NULL};
     return pipe;
 }
 
@@ -76,7 +107,7 @@ pipc_t *pipc_open(const pipc_options_t *options)
     pipc_t *pipe = allocate(options);
     if (pipe == NULL)
         return NULL;
-    pipe->anonymous = anonymous_open(options);
+    pipe->anonymous = anonymous_open(options, pipe);
     if (pipe->anonymous != NULL)
         return pipe;
     sys_free(pipe);
@@ -221,16 +252,15 @@ int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options)
 
 void pipc_close(pipc_t *pipe)
 {
-    if (pipe == NULL)
+    if (!is_usable(pipe))
         return;
     int saved = errno;
-    if (pipe->anonymous != NULL && !anonymous_close(pipe->anonymous)) {
-        errno = saved;
-        return; /* another thread of this process holds an end */
-    }
-    if (pipe->channel != NULL)
+    if (pipe->anonymous != NULL) {
+        pipe->copy->close(pipe->anonymous);
+    } else {
         channel_close(pipe->channel);
-    sys_free(pipe);
+        sys_free(pipe);
+    }
     errno = saved;
 }
 
@@ -313,10 +343,10 @@ int pipc_skip(pipc_t *pipe)
 
 const char *pipc_bye_text(const pipc_t *pipe)
 {
-    if (pipe == NULL)
+    if (!is_usable(pipe))
         return NULL;
     return pipe->anonymous == NULL ? channel_bye_text(pipe->channel)
-                                   : anonymous_bye_text(pipe->anonymous);
+                                   : pipe->copy->bye_text(pipe->anonymous);
 }
 
 void pipc_msg_free(pipc_msg_t *message)
@@ -354,7 +384,7 @@ int pipc_disconnect(pipc_t *pipe, const char *text)
     if (channel == NULL)
         return -1;
     return pipe->anonymous == NULL ? channel_disconnect(channel, text)
-                                   : anonymous_disconnect(pipe->anonymous, channel, text);
+                                   : pipe->copy->disconnect(pipe->anonymous, channel, text);
 }
 
 int pipc_fd(pipc_t *pipe)
@@ -388,7 +418,7 @@ int pipc_set_timeout(pipc_t *pipe, int read_ms, int write_ms)
 int pipc_peer(pipc_t *pipe, char *buffer, size_t size)
 {
     char text[128];
-    if (pipe == NULL || buffer == NULL || size == 0)
+    if (!is_usable(pipe) || buffer == NULL || size == 0)
         return invalid();
     const struct channel *channel = channel_if_any(pipe);
     if (channel == NULL)
@@ -403,13 +433,13 @@ int pipc_peer(pipc_t *pipe, char *buffer, size_t size)
 
 int pipc_stats(const pipc_t *pipe, pipc_stats_t *stats)
 {
-    if (pipe == NULL || stats == NULL || stats->struct_size < sizeof *stats)
+    if (!is_usable(pipe) || stats == NULL || stats->struct_size < sizeof *stats)
         return invalid();
     size_t struct_size = stats->struct_size;
     *stats = (pipc_stats_t)PIPC_STATS_INIT;
     stats->struct_size = struct_size;
     if (pipe->anonymous != NULL)
-        anonymous_add_stats(pipe->anonymous, stats);
+        pipe->copy->add_stats(pipe->anonymous, stats);
     else
         channel_add_stats(pipe->channel, stats);
     return 0;

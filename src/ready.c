@@ -76,10 +76,11 @@ int ready_descriptor(struct ready *ready)
     ready->set = sys_set_open();
     if (ready->set < 0)
         return -1;
-    if (sys_bell_open(ready->bell) == 0 &&
-        sys_set_add(ready->set, ready->bell[0], sys_set_in) == 0 &&
-        watch(ready, READY_FOR_ALL, READY_NOT) == 0)
+    if (sys_bell_open(ready->bell) == 0 && sys_set_add_bell(ready->set, ready->bell) == 0 &&
+        watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
+        sys_set_quiet(ready->set, ready->bell);
         return ready->set;
+    }
     ready_close(ready);
     return -1;
 }
@@ -91,7 +92,7 @@ void ready_settle(struct ready *ready, const struct ready_state *state)
     if (loud && (state->edge || !ready->loud))
         sys_bell_ring(ready->bell);
     else if (!loud && ready->loud)
-        sys_bell_quiet(ready->bell);
+        sys_set_quiet(ready->set, ready->bell);
     ready->loud = loud;
 }
 

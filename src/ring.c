@@ -154,7 +154,7 @@ int ring_look_for_bytes(struct ring *r, bool amid)
 bool ring_is_there(struct ring *r, unsigned bits)
 {
     const struct shared_page *page = r->page;
-    if (ends_partner_stamp(r->ends, r->end) != r->watch.stamp)
+    if (ends_peer_state(r->ends, r->end) != r->seen)
         return true;
     if ((bits & WANT_BYTES) && atomic_load(&page->ring[1 - r->end].head) != r->in_head)
         return true;

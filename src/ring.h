@@ -32,7 +32,9 @@ struct ring {
     bool broken;                 /* the partner's positions made no sense */
     uint64_t found;              /* by the last look that found something */
     unsigned streak, patience;   /* see ring.c */
-    int64_t checked;             /* in sys_ticks, when the partner was last known to live */
+    uint64_t seen;               /* the peer's state at the last look, on which the caller relies */
+    int64_t checked;             /* in sys_ticks, when the peer was last known to live */
+    int64_t checked_wholly;      /* the same, by its process too */
     struct {
         int64_t ticks; /* when a writer last looked whether its partner lives */
         int64_t moved; /* and when it last saw it at another step */
@@ -40,8 +42,7 @@ struct ring {
     } look;
     unsigned spare; /* messages that may go without another */
 
-    int waits;      /* set of bell (edge) and watch, for `wait`; -1: poll them */
-    int descriptor; /* set of bell (level) and watch, for the program; -1: nobody asked */
+    struct watch_sets sets; /* of own doorbell and watch: for `wait`; for the program */
     struct watch watch;
     enum { BELL_UNKNOWN, BELL_QUIET, BELL_LOUD } bell; /* quiet: until somebody takes our wish */
     uint64_t settled_in, settled_out; /* positions when the descriptor was last settled */

@@ -1,100 +1,207 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Process ids come back in new processes, so processes count generations: a child finds its number
+ * wiped and takes the next one. Siblings may share a number, but what is compared was copied from
+ * an ancestor, and those have smaller ones. The wiping is done twice over: by the kernel, which
+ * also sees a fork that runs no handlers, and by a handler, since some emulators accept the request
+ * and do nothing.
+ *
+ * The hooks of a thread are a list that hangs on a thread-specific key. Destructors of such keys run
+ * in an order that nobody knows, in up to PTHREAD_DESTRUCTOR_ITERATIONS (four at least) rounds. Ours
+ * lets two rounds pass: a first call on a handle in the program's own destructor, in the first
+ * round, still leaves three. At the unloading of a library that contains us the key is deleted, or
+ * its destructor would be called where no code is any more.
+ */
 #include "self.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "sys.h"
 
-/*
- * Thread ids and addresses of thread-local variables come back in new threads, and process ids in
- * new processes. So threads count up, and processes count generations: a child finds its stamp
- * wiped and writes the next one. Siblings may share a number, but what is compared was copied from
- * an ancestor, and those have smaller ones.
- */
-static atomic_uint own_stamp; /* where no page can be wiped, a fork handler zeroes this */
-_Atomic(atomic_uint *) self_stamp = &own_stamp;
+#define ROUNDS 3
+
+static atomic_uint own_word; /* where no page can be wiped */
+_Atomic(atomic_uint *) self_process_word = &own_word;
 static atomic_uint generation;
-static atomic_uint threads;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool is_started;
 static pthread_key_t key;
-static int key_error;
+static bool has_key, has_handlers;
+static atomic_bool is_unloaded;
 
-_Thread_local struct self_thread self_thread;
+/* Locked in this order, with those of the hooks between the two. */
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static struct self_fork_hook *fork_hooks;
 
-static void wipe_own_stamp(void)
+static void set_hooks(struct self_hook *first);
+
+/* ---- fork ---- */
+
+static void before_fork(void)
 {
-    atomic_store(&own_stamp, 0);
+    pthread_mutex_lock(&start_lock);
+    pthread_mutex_lock(&list_lock);
+    for (struct self_fork_hook *hook = fork_hooks; hook != NULL; hook = hook->next)
+        hook->before(hook);
+    pthread_mutex_lock(&gate);
 }
 
-static void run_hooks(void *unused)
+static void after_fork(void)
 {
-    (void)unused;
-    struct self_thread *me = &self_thread;
-    if (me->id >> 32 != atomic_load(atomic_load(&self_stamp)))
+    pthread_mutex_unlock(&gate);
+    for (struct self_fork_hook *hook = fork_hooks; hook != NULL; hook = hook->next)
+        hook->after(hook);
+    pthread_mutex_unlock(&list_lock);
+    pthread_mutex_unlock(&start_lock);
+}
+
+static void in_child(void)
+{
+    pthread_mutex_init(&start_lock, NULL);
+    pthread_mutex_init(&list_lock, NULL);
+    pthread_mutex_init(&gate, NULL);
+    atomic_store(atomic_load(&self_process_word), 0);
+    if (has_key)
+        set_hooks(NULL); /* the parent's */
+    for (struct self_fork_hook *hook = fork_hooks; hook != NULL; hook = hook->next)
+        hook->in_child(hook);
+}
+
+int self_watch_forks(struct self_fork_hook *hook)
+{
+    self_process();
+    if (!atomic_load(&is_started)) {
+        errno = ENOMEM;
+        return -1;
+    }
+    pthread_mutex_lock(&list_lock);
+    hook->next = fork_hooks;
+    hook->at = &fork_hooks;
+    if (fork_hooks != NULL)
+        fork_hooks->at = &hook->next;
+    fork_hooks = hook;
+    pthread_mutex_unlock(&list_lock);
+    return 0;
+}
+
+void self_unwatch_forks(struct self_fork_hook *hook)
+{
+    pthread_mutex_lock(&list_lock);
+    *hook->at = hook->next;
+    if (hook->next != NULL)
+        hook->next->at = hook->at;
+    pthread_mutex_unlock(&list_lock);
+}
+
+void self_hold_forks(void)
+{
+    pthread_mutex_lock(&gate);
+}
+
+void self_release_forks(void)
+{
+    pthread_mutex_unlock(&gate);
+}
+
+/* ---- the end of a thread ---- */
+
+static void set_hooks(struct self_hook *first)
+{
+    pthread_setspecific(key, first);
+}
+
+static void run_hooks(void *value)
+{
+    struct self_hook *first = value;
+    if (!self_is_process(first->process))
         return; /* a child's copy: the hooks are the parent's */
-    while (me->hooks != NULL) {
-        struct self_hook *hook = me->hooks;
-        me->hooks = hook->next;
-        hook->ended(hook);
+    if (++first->rounds < ROUNDS) {
+        set_hooks(first);
+        return;
+    }
+    /* Each may forget others of this thread. */
+    set_hooks(first);
+    while ((first = pthread_getspecific(key)) != NULL) {
+        self_forget(first);
+        first->ended(first);
     }
 }
 
+/* What fails here for want of memory or keys is tried again the next time. */
 static void start(void)
 {
-    atomic_uint *page = sys_page_wiped_on_fork();
-    key_error = pthread_key_create(&key, run_hooks);
-    if (page != NULL)
-        atomic_store(&self_stamp, page);
-    else
-        pthread_atfork(NULL, NULL, wipe_own_stamp);
+    pthread_mutex_lock(&start_lock);
+    if (atomic_load(&self_process_word) == &own_word && atomic_load(&own_word) == 0) {
+        atomic_uint *page = sys_page_wiped_on_fork();
+        if (page != NULL)
+            atomic_store(&self_process_word, page);
+    }
+    has_key = has_key || pthread_key_create(&key, run_hooks) == 0;
+    has_handlers = has_handlers || pthread_atfork(before_fork, after_fork, in_child) == 0;
+    atomic_store(&is_started, has_key && has_handlers);
+    pthread_mutex_unlock(&start_lock);
 }
 
 uint32_t self_process(void)
 {
-    pthread_once(&once, start);
-    atomic_uint *page = atomic_load(&self_stamp);
-    unsigned now = atomic_load(page);
+    if (!atomic_load(&is_started))
+        start();
+    atomic_uint *word = atomic_load(&self_process_word);
+    unsigned now = atomic_load(word);
     if (now != 0) {
         atomic_store(&generation, now); /* for who forks before the thread that wrote it does so */
         return now;
     }
     unsigned next = atomic_load(&generation) + 1;
-    if (atomic_compare_exchange_strong(page, &now, next))
+    if (atomic_compare_exchange_strong(word, &now, next))
         now = next;
     atomic_store(&generation, now);
     return now;
 }
 
-uint64_t self_new_id(void)
-{
-    uint64_t process = self_process();
-    self_thread.id = process << 32 | (atomic_fetch_add(&threads, 1) + 1);
-    self_thread.hooks = NULL;
-    return self_thread.id;
-}
-
 int self_remember(struct self_hook *hook)
 {
-    self_id();
-    int failed = key_error != 0 ? key_error : pthread_setspecific(key, &self_thread);
-    if (failed != 0) {
-        errno = failed;
-        return -1;
+    hook->process = self_process();
+    hook->next = NULL;
+    hook->rounds = 0;
+    if (atomic_load(&is_unloaded))
+        return 0; /* the process is about to exit */
+    struct self_hook *first = atomic_load(&is_started) ? pthread_getspecific(key) : NULL;
+    if (first != NULL && first->process == hook->process) {
+        hook->next = first;
+        hook->rounds = first->rounds;
     }
-    hook->next = self_thread.hooks;
-    self_thread.hooks = hook;
-    return 0;
+    if (atomic_load(&is_started) && pthread_setspecific(key, hook) == 0)
+        return 0;
+    errno = ENOMEM;
+    return -1;
 }
 
 void self_forget(struct self_hook *hook)
 {
-    for (struct self_hook **at = &self_thread.hooks; *at != NULL; at = &(*at)->next)
-        if (*at == hook) {
-            *at = hook->next;
+    struct self_hook *first =
+        atomic_load(&is_unloaded) || !has_key ? NULL : pthread_getspecific(key);
+    if (first == hook) {
+        if (hook->next != NULL)
+            hook->next->rounds = hook->rounds;
+        set_hooks(hook->next);
+        return;
+    }
+    for (; first != NULL; first = first->next)
+        if (first->next == hook) {
+            first->next = hook->next;
             return;
         }
+}
+
+__attribute__((destructor)) static void unload(void)
+{
+    pthread_mutex_lock(&start_lock);
+    atomic_store(&is_unloaded, true);
+    if (has_key)
+        pthread_key_delete(key);
+    pthread_mutex_unlock(&start_lock);
 }

@@ -1,53 +1,84 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who am I: a number for the calling thread that no other thread of this process and none of its
- * ancestors across fork has or had; and hooks that run when a thread ends. Costs nanoseconds.
+ * Who is asking: a word for the calling thread, a number for this process, and hooks that run when
+ * a thread ends and when the process forks. Nothing here knows what the hooks are for.
  */
 #ifndef PIPC_SELF_H
 #define PIPC_SELF_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+/*
+ * Never 0, and never that of another thread that lives in this process. A later thread may have it
+ * again, so whoever keeps it has a hook that forgets it when the thread ends. Read from a register
+ * where that is known: no thread-local storage, for which a program that loads us may have no room.
+ */
+static inline uintptr_t self_thread(void)
+{
+#if defined __x86_64__ && !defined __ILP32__ && defined __GNUC__
+    uintptr_t pointer;
+    __asm__("mov %%fs:0, %0" : "=r"(pointer));
+    return pointer;
+#elif defined __aarch64__ && defined __GNUC__
+    uintptr_t pointer;
+    __asm__("mrs %0, tpidr_el0" : "=r"(pointer));
+    return pointer;
+#else
+    return (uintptr_t)pthread_self();
+#endif
+}
+
+/* Grows with each fork: no ancestor of this process has it. Never 0. */
+uint32_t self_process(void);
+
+/* Zero in a child after fork, until it asks for its number. */
+extern _Atomic(atomic_uint *) self_process_word;
+
+static inline bool self_is_process(uint32_t process)
+{
+    atomic_uint *word = atomic_load_explicit(&self_process_word, memory_order_acquire);
+    return atomic_load_explicit(word, memory_order_relaxed) == process;
+}
+
+/* ---- the end of a thread ---- */
 
 struct self_hook {
     struct self_hook *next;
     void (*ended)(struct self_hook *hook);
+    uint32_t process;
+    unsigned rounds; /* of the first in a thread's list: see self.c */
 };
 
 /*
- * Next to the thread pointer: a call for each access, otherwise. (musl lets no dlopen have such
- * variables.)
- */
-#ifdef __GLIBC__
-#define SELF_NEAR __attribute__((tls_model("initial-exec")))
-#else
-#define SELF_NEAR
-#endif
-
-extern SELF_NEAR _Thread_local struct self_thread {
-    uint64_t id; /* 0: none yet */
-    struct self_hook *hooks;
-} self_thread;
-/* Zero until this process has a number: see self.c. */
-extern _Atomic(atomic_uint *) self_stamp;
-
-uint64_t self_new_id(void);
-uint32_t self_process(void);
-
-/* Never 0. The upper half is the same for all threads of one process. */
-static inline uint64_t self_id(void)
-{
-    uint64_t id = self_thread.id;
-    unsigned stamp = atomic_load_explicit(atomic_load_explicit(&self_stamp, memory_order_acquire),
-                                          memory_order_relaxed);
-    return id != 0 && id >> 32 == stamp ? id : self_new_id();
-}
-
-/*
- * Call hook->ended when the calling thread ends; in a child after fork the hook is gone. The caller
- * owns the hook and forgets it, in the same thread, before freeing it. ENOMEM, EAGAIN.
+ * Call hook->ended when the calling thread ends. By then the program's own destructors of
+ * thread-specific data have had two rounds: they may still use the library. In a child after fork
+ * the hook is gone. The caller owns the hook and forgets it, in the same thread, before freeing it.
+ * ENOMEM: no memory, or no thread-specific key is left in this process.
  */
 int self_remember(struct self_hook *hook);
 void self_forget(struct self_hook *hook);
+
+/* ---- fork ---- */
+
+struct self_fork_hook {
+    struct self_fork_hook *next, **at;
+    void (*before)(struct self_fork_hook *hook);   /* in the process that forks */
+    void (*after)(struct self_fork_hook *hook);    /* there too */
+    void (*in_child)(struct self_fork_hook *hook); /* its only thread; `before` has been called */
+};
+
+/* The caller holds no lock that a hook takes. -1, ENOMEM. */
+int self_watch_forks(struct self_fork_hook *hook);
+void self_unwatch_forks(struct self_fork_hook *hook);
+
+/*
+ * Between these two no fork hook runs, so that a descriptor is made and noted in one. Taken last of
+ * all locks, and for a few system calls at most.
+ */
+void self_hold_forks(void);
+void self_release_forks(void);
 
 #endif

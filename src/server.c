@@ -7,14 +7,15 @@
 
 #include "digest.h"
 #include "handshake.h"
+#include "pending.h"
 #include "self.h"
 #include "sys.h"
 #include "sys_net.h"
 
 enum {
     ADDRESSES_MAX = 16,
-    GUESTS_MAX = 256, /* when one more comes, the one that has been at it for longest goes */
-    ACCEPTS_MAX = 64  /* in a row, before the handshakes have their turn */
+    ACCEPTS_MAX = 64,   /* in a row, before the handshakes have their turn */
+    TURNED_AWAY_MAX = 4 /* for one who comes, when descriptors or memory are short */
 };
 
 #define MILLISECOND ((int64_t)1000000)
@@ -26,13 +27,12 @@ struct server {
     int set, timer, listener;
     bool is_listening; /* the listener is in the set */
     bool interruptible;
-    uint32_t opener; /* the process that may hang up on guests */
+    uint32_t opener; /* the process that may hang up on pending handshakes */
     uint16_t port;
-    struct auth_key key;      /* its bytes are ours */
-    struct handshake *guests; /* the oldest first, which is the first to be too late */
-    int guest_count;
-    int64_t listen_at; /* when to go on accepting, unless it is listening */
-    int64_t timer_at;  /* what the timer is set to; negative: nothing */
+    struct auth_key key;    /* its bytes are ours */
+    struct pending pending; /* the oldest is the first to be too late */
+    int64_t listen_at;      /* when to go on accepting, unless it is listening */
+    int64_t timer_at;       /* what the timer is set to; negative: nothing */
 };
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -40,68 +40,85 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* ---- guests ---- */
-
-static struct handshake **find_guest(struct server *s, int fd)
-{
-    struct handshake **at = &s->guests;
-    while (*at != NULL && (*at)->fd != fd)
-        at = &(*at)->next;
-    return at;
-}
+/* ---- pending handshakes ---- */
 
 /* Out of the set before it is closed: a child that has a copy would keep it in there. */
-static struct handshake *take_guest(struct server *s, struct handshake **at)
+static void forget(struct server *s, struct handshake *h)
 {
-    struct handshake *guest = *at;
-    *at = guest->next;
-    s->guest_count--;
-    sys_set_remove(s->set, guest->fd);
-    return guest;
+    pending_remove(&s->pending, h);
+    sys_set_remove(s->set, h->fd);
 }
 
-static void turn_away(struct server *s, struct handshake **at)
+static void turn_away(struct server *s, struct handshake *h)
 {
-    handshake_drop(take_guest(s, at));
+    forget(s, h);
+    handshake_drop(h);
 }
 
-static void drop_late_guests(struct server *s)
+static void turn_away_late_ones(struct server *s)
 {
     int64_t now = sys_now();
-    while (s->guests != NULL && s->guests->deadline <= now)
-        turn_away(s, &s->guests);
+    while (s->pending.oldest != NULL && s->pending.oldest->deadline <= now)
+        turn_away(s, s->pending.oldest);
 }
 
-/* The descriptor of a guest that has shown the key; -1: not yet, or never. */
-static int step_guest(struct server *s, struct handshake **at)
+/* One that has not shown the key makes room for who comes. false: there is none. */
+static bool make_room(struct server *s)
 {
-    struct handshake *guest = *at;
-    int there = handshake_step(guest);
-    if (there > 0)
-        return handshake_release(take_guest(s, at));
-    uint32_t events = handshake_wants_out(guest) ? sys_set_out : sys_set_in;
-    if (there < 0 || sys_set_change(s->set, guest->fd, events) != 0)
-        turn_away(s, at);
+    struct handshake *h = pending_choose(&s->pending, true);
+    if (h == NULL)
+        return false;
+    forget(s, h);
+    handshake_cut_off(h);
+    return true;
+}
+
+/* The descriptor of a connection that has shown the key; -1: not yet, or never. */
+static int step_pending(struct server *s, struct handshake *h)
+{
+    int there = handshake_step(h);
+    if (there > 0) {
+        forget(s, h);
+        return handshake_release(h);
+    }
+    uint32_t events = handshake_wants_out(h) ? sys_set_out : sys_set_in;
+    if (there < 0 || sys_set_change(s->set, h->fd, events) != 0)
+        turn_away(s, h);
     return -1;
 }
 
-/* Its challenge goes out at once, which it can: the connection is new. */
-static int let_in(struct server *s, int fd)
+/* Where memory is short, also the kernel's, somebody else makes room once. */
+static struct handshake *begin_handshake(struct server *s, int fd)
 {
-    struct handshake *guest = handshake_accept(fd, &s->key);
-    if (guest == NULL || sys_set_add(s->set, fd, sys_set_in) != 0) {
-        if (guest != NULL)
-            handshake_drop(guest);
-        else
-            sys_hang_up(fd);
-        return -1;
+    struct handshake *h = handshake_accept(fd, &s->key);
+    if (h == NULL && make_room(s))
+        h = handshake_accept(fd, &s->key);
+    if (h == NULL) {
+        sys_hang_up(fd);
+        return NULL;
     }
-    if (s->guest_count == GUESTS_MAX)
-        turn_away(s, &s->guests);
-    struct handshake **last = find_guest(s, -1);
-    *last = guest;
-    s->guest_count++;
-    return step_guest(s, last);
+    if (sys_set_add(s->set, fd, sys_set_in) == 0 ||
+        (make_room(s) && sys_set_add(s->set, fd, sys_set_in) == 0))
+        return h;
+    handshake_drop(h);
+    return NULL;
+}
+
+/* Its challenge goes out at once, which it can: the connection is new. */
+static int let_in(struct server *s, int fd, const struct sys_address *from)
+{
+    struct handshake *h = begin_handshake(s, fd);
+    if (h == NULL)
+        return -1;
+    pending_add(&s->pending, h, from);
+    if (s->pending.count > PENDING_MAX) {
+        struct handshake *chosen = pending_choose(&s->pending, false);
+        forget(s, chosen);
+        handshake_cut_off(chosen);
+        if (chosen == h)
+            return -1;
+    }
+    return step_pending(s, h);
 }
 
 /* ---- accepting ---- */
@@ -123,7 +140,7 @@ static void resume_listening(struct server *s)
         s->listen_at = sys_now() + shortage_pause;
 }
 
-/* These concern one connection, which is gone. Whatever else is wrong may pass, and is no reason to spin. */
+/* These concern one connection, which is gone. Whatever else is wrong may pass. */
 static bool is_of_one(int error)
 {
     switch (error) {
@@ -143,36 +160,63 @@ static bool is_of_one(int error)
     }
 }
 
+/* Without descriptors accept(2) fails also when nobody is there. */
+static bool is_somebody_there(int listener)
+{
+    struct pollfd entry = {.fd = listener, .events = POLLIN};
+    return sys_poll(&entry, 1, sys_now()) != 0;
+}
+
+/* Whether to go on accepting after that failure. */
+static bool get_over(struct server *s, int listener, int error, int *turned_away)
+{
+    if (error == EAGAIN)
+        return false;
+    if (is_of_one(error))
+        return true;
+    if (!is_somebody_there(listener))
+        return false;
+    if (++*turned_away <= TURNED_AWAY_MAX && make_room(s))
+        return true;
+    pause_listening(s);
+    return false;
+}
+
 /* A connection that needs no handshake, or has done with it already; -1: none now. */
-static int accept_guests(struct server *s)
+static int accept_from(struct server *s, int listener)
 {
     struct sys_address from;
-    int met = -1;
-    for (int i = 0; i < ACCEPTS_MAX && met < 0 && s->is_listening; i++) {
-        int fd = sys_accept(s->listener, &from);
+    int turned_away = 0, failures = 0;
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        int fd = sys_accept(listener, &from);
+        int met = fd < 0 || s->key.bytes == NULL ? fd : let_in(s, fd, &from);
+        if (met >= 0)
+            return met;
         if (fd >= 0)
-            met = s->key.bytes == NULL ? fd : let_in(s, fd);
-        else if (errno == EAGAIN)
-            break;
-        else if (!is_of_one(errno) || i == ACCEPTS_MAX - 1)
-            pause_listening(s);
+            turned_away = 0;
+        else if (!get_over(s, listener, errno, &turned_away))
+            return -1;
+        else
+            failures++;
     }
-    return met;
+    if (failures == ACCEPTS_MAX)
+        pause_listening(s); /* whatever is wrong, it is no reason to spin */
+    return -1;
 }
 
 static int take_turn(struct server *s, int fd)
 {
     if (fd == s->listener)
-        return accept_guests(s);
-    struct handshake **at = find_guest(s, fd);
-    return *at == NULL ? -1 : step_guest(s, at); /* the timer is looked at in any case */
+        return accept_from(s, fd);
+    struct handshake *h = pending_find(&s->pending, fd);
+    return h == NULL ? -1 : step_pending(s, h); /* the timer is looked at in any case */
 }
 
 static int look_round(struct server *s)
 {
     int fds[SYS_TAKE_MAX];
     int met = -1;
-    drop_late_guests(s);
+    turn_away_late_ones(s);
     resume_listening(s);
     int count = sys_set_take(s->set, fds, SYS_TAKE_MAX);
     for (int i = 0; i < count && met < 0; i++)
@@ -183,7 +227,7 @@ static int look_round(struct server *s)
 /* When there is something to do that no descriptor tells of. */
 static int64_t next_time(const struct server *s)
 {
-    int64_t next = s->guests == NULL ? -1 : s->guests->deadline;
+    int64_t next = s->pending.oldest == NULL ? -1 : s->pending.oldest->deadline;
     return s->is_listening ? next : earlier(next, s->listen_at);
 }
 
@@ -216,7 +260,7 @@ int server_accept(struct server *s, int timeout_ms)
         settle(s);
     } while (met < 0 && wait_for(s, timeout_ms, deadline) == 0);
     if (met >= 0)
-        sys_tune(met);
+        sys_tcp_options(met);
     return met;
 }
 
@@ -300,17 +344,17 @@ struct server *server_open(const char *host, uint16_t port, bool interruptible,
     return NULL;
 }
 
-/* In a child it closes copies: the set and the guests go on in the process that opened the server. */
+/* In a child it closes copies: the set and the connections go on in the process that opened the server. */
 void server_close(struct server *s)
 {
     bool is_opener = s->opener == self_process();
-    while (s->guests != NULL) {
-        struct handshake *guest = s->guests;
-        s->guests = guest->next;
+    while (s->pending.oldest != NULL) {
+        struct handshake *h = s->pending.oldest;
+        pending_remove(&s->pending, h);
         if (is_opener)
-            handshake_drop(guest);
+            handshake_drop(h);
         else
-            sys_close(handshake_release(guest));
+            sys_close(handshake_release(h));
     }
     sys_close(s->set);
     sys_close(s->timer);

@@ -21,12 +21,14 @@ static int open_bells(struct shared *shared)
 
 static int open_memory(struct shared *shared)
 {
-    shared->memory = sys_memory_open(head_size() + 2 * SHARED_RING_SIZE);
-    if (shared->memory < 0)
+    int fd = sys_memory_open(head_size() + 2 * SHARED_RING_SIZE);
+    if (fd < 0)
         return -1;
-    uint8_t *memory = sys_memory_map(shared->memory, head_size(), SHARED_RING_SIZE, 2);
+    uint8_t *memory = NULL;
+    if (sys_life_open(&shared->memory, fd) == 0)
+        memory = sys_memory_map(fd, head_size(), SHARED_RING_SIZE, 2);
     if (memory == NULL) {
-        sys_close(shared->memory);
+        sys_close(fd);
         return -1;
     }
     shared->page = (struct shared_page *)(void *)memory;
@@ -42,7 +44,7 @@ int shared_open(struct shared *shared)
     if (open_bells(shared) == 0)
         return 0;
     sys_memory_unmap(shared->page, head_size(), SHARED_RING_SIZE, 2);
-    sys_close(shared->memory);
+    sys_close(shared->memory.fd);
     return -1;
 }
 
@@ -51,5 +53,5 @@ void shared_close(struct shared *shared)
     sys_bell_close(shared->bell[0]);
     sys_bell_close(shared->bell[1]);
     sys_memory_unmap(shared->page, head_size(), SHARED_RING_SIZE, 2);
-    sys_close(shared->memory);
+    sys_close(shared->memory.fd);
 }

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sys_life.h"
+
 /*
  * Bytes per direction, a power of two and a multiple of any page size. Below the second-level cache
  * of current processors, so that both copies of a message in transit stay there.
@@ -22,8 +24,9 @@
 
 struct shared_page {
     struct {
-        SHARED_APART atomic_uint state; /* see ends.c */
-        SHARED_APART atomic_uint want;  /* see ring.c */
+        SHARED_APART _Atomic uint64_t state; /* see ends.c */
+        _Atomic uint64_t until;              /* likewise */
+        SHARED_APART atomic_uint want;       /* see ring.c */
     } end[2];
     struct {
         SHARED_APART _Atomic uint64_t head;  /* bytes ever written; by the writer */
@@ -35,8 +38,8 @@ struct shared_page {
 struct shared {
     struct shared_page *page;
     uint8_t *data[2]; /* each twice in a row */
-    int memory;       /* the descriptor; its bytes 0 and 1 are the locks of the ends */
-    int bell[2][2];   /* bell[e] wakes the holder of end e */
+    struct sys_life_file memory;
+    int bell[2][2]; /* bell[e] wakes the holder of end e */
 };
 
 int shared_open(struct shared *shared);

@@ -16,12 +16,14 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sys_cancel.h"
+
+/* As many as a pipe holds by default: who keeps filling it is not waited for. */
+#define PIPE_READS 16
 
 const uint32_t sys_set_in = EPOLLIN, sys_set_out = EPOLLOUT, sys_set_edge = EPOLLET,
                sys_set_end = EPOLLRDHUP;
@@ -204,33 +206,58 @@ int sys_set_wait(int set, int64_t deadline)
                      : epoll_wait(set, events, 4, time); /* a wait */
 }
 
-/* ---- bells ---- */
+/* ---- doorbells ---- */
+
+static bool is_eventfd(const int bell[2])
+{
+    return bell[0] == bell[1];
+}
 
 int sys_bell_open(int bell[2])
 {
-    bell[0] = bell[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    bell[0] = bell[1] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     if (bell[0] >= 0)
         return 0;
     return errno == ENOSYS || errno == EPERM ? sys_pipe(bell) : -1;
 }
 
+/* Adding nothing to the counter wakes those who wait for it, and has always room. */
 void sys_bell_ring(const int bell[2])
 {
-    static const uint64_t one = 1; /* what an eventfd takes; a pipe takes any bytes */
+    static const uint64_t nothing = 0;
+    struct iovec byte = {(void *)(uintptr_t) "", 1};
     int saved = errno;
-    while (write_nocancel(bell[1], &one, sizeof one) < 0 && errno == EINTR)
-        continue;
+    if (!is_eventfd(bell))
+        sys_writev(bell[1], SYS_PIPE, &byte, 1);
+    else
+        while (write_nocancel(bell[1], &nothing, sizeof nothing) < 0 && errno == EINTR)
+            continue;
     errno = saved;
 }
 
-void sys_bell_quiet(const int bell[2])
+int sys_set_add_bell(int set, const int bell[2])
 {
-    unsigned char drop[512];
+    return sys_set_add(set, bell[0], is_eventfd(bell) ? EPOLLIN | EPOLLET : EPOLLIN);
+}
+
+void sys_bell_settle(const int bell[2])
+{
+    char drop[4096];
     int saved = errno;
-    ssize_t got;
-    do
-        got = read_nocancel(bell[0], drop, sizeof drop);
-    while (got == (ssize_t)sizeof drop || (got < 0 && errno == EINTR));
+    if (!is_eventfd(bell))
+        for (int i = 0; i < PIPE_READS && sys_read(bell[0], SYS_PIPE, drop, sizeof drop) > 0; i++)
+            continue;
+    errno = saved;
+}
+
+void sys_set_quiet(int set, const int bell[2])
+{
+    int saved = errno;
+    struct epoll_event events[4];
+    if (is_eventfd(bell))
+        epoll_wait_nocancel(set, events, 4, 0);
+    else
+        sys_bell_settle(bell);
     errno = saved;
 }
 
@@ -284,6 +311,13 @@ int sys_memory_open(size_t size)
     return fd;
 }
 
+/* After mlockall, more than may be locked is EAGAIN. */
+static void no_lockable_memory(void)
+{
+    if (errno == EAGAIN)
+        errno = ENOMEM;
+}
+
 static int map_at(uint8_t *where, size_t size, int fd, size_t offset)
 {
     void *got =
@@ -295,8 +329,10 @@ void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
 {
     size_t size = head + (size_t)rings * 2 * ring;
     uint8_t *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    if (memory == MAP_FAILED) {
+        no_lockable_memory();
         return NULL;
+    }
     int failed = map_at(memory, head, fd, 0);
     uint8_t *where = memory + head;
     for (int i = 0; i < rings && failed == 0; i++)
@@ -304,6 +340,7 @@ void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
             failed = map_at(where, ring, fd, head + (size_t)i * ring);
     if (failed != 0) {
         sys_memory_unmap(memory, head, ring, rings);
+        no_lockable_memory();
         return NULL;
     }
     return memory;
@@ -322,52 +359,7 @@ size_t sys_page(void)
     return size > 0 ? (size_t)size : 4096;
 }
 
-/* ---- who lives ---- */
-
-static int lock_call(int fd, int command, short type, off_t byte, pid_t *owner)
-{
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (fcntl_nocancel(fd, command, (intptr_t)&lock) != 0)
-        return -1;
-    if (owner != NULL)
-        *owner = lock.l_type == F_UNLCK ? 0 : lock.l_pid > 0 ? lock.l_pid : -1;
-    return 0;
-}
-
-int sys_lock(int fd, off_t byte)
-{
-    int result = lock_call(fd, F_SETLK, F_WRLCK, byte, NULL);
-    if (result != 0 && errno == EACCES)
-        errno = EAGAIN; /* POSIX allows either */
-    return result;
-}
-
-void sys_unlock(int fd, off_t byte)
-{
-    int saved = errno;
-    lock_call(fd, F_SETLK, F_UNLCK, byte, NULL);
-    errno = saved;
-}
-
-pid_t sys_lock_owner(int fd, off_t byte)
-{
-    pid_t owner = -1; /* when in doubt, it lives */
-    int saved = errno;
-    lock_call(fd, F_GETLK, F_WRLCK, byte, &owner);
-    errno = saved;
-    return owner;
-}
-
-int sys_process_open(pid_t pid)
-{
-#ifdef SYS_pidfd_open
-    return (int)syscall(SYS_pidfd_open, pid, 0);
-#else
-    (void)pid;
-    errno = ENOSYS;
-    return -1;
-#endif
-}
+/* ---- time that can be polled, and fork ---- */
 
 int sys_ticker_open(int64_t nanoseconds)
 {
@@ -380,6 +372,15 @@ int sys_ticker_open(int64_t nanoseconds)
         return -1;
     }
     return fd;
+}
+
+void sys_ticker_quiet(int ticker)
+{
+    uint64_t ticks;
+    int saved = errno;
+    while (read_nocancel(ticker, &ticks, sizeof ticks) < 0 && errno == EINTR)
+        continue;
+    errno = saved;
 }
 
 void *sys_page_wiped_on_fork(void)

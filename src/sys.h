@@ -113,12 +113,16 @@ int sys_set_wait(int set, int64_t deadline); /* as sys_poll */
 extern const uint32_t sys_set_in, sys_set_out, sys_set_edge, sys_set_end;
 
 /*
- * A bell wakes whoever polls bell[0], through bell[1]. It is an eventfd, then both are the same
- * descriptor, or else a pipe. Ringing never blocks, and a bell that is loud already stays so.
+ * A doorbell wakes those whose set has it: an eventfd, then both are the same descriptor, or a pipe.
+ * It is shared with whoever inherited it, so neither its flags nor what it holds decide anything
+ * here: ringing never blocks, and an eventfd is never read. The sets are told of each ring, and
+ * remember it until they are made quiet.
  */
 int sys_bell_open(int bell[2]);
 void sys_bell_ring(const int bell[2]);
-void sys_bell_quiet(const int bell[2]);
+int sys_set_add_bell(int set, const int bell[2]);
+void sys_set_quiet(int set, const int bell[2]); /* of all rings so far */
+void sys_bell_settle(const int bell[2]);        /* after a wait on a set that has it */
 void sys_bell_close(int bell[2]);
 
 /* Memory that processes share over fork, behind a descriptor; it cannot shrink under us. */
@@ -131,17 +135,8 @@ void *sys_memory_map(int fd, size_t head, size_t ring, int rings);
 void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings);
 size_t sys_page(void);
 
-/*
- * A lock on one byte of a file, that the process holds until it unlocks, dies or execs; fork does not
- * hand it on. Within one process it does not exclude. EAGAIN: somebody else holds it.
- */
-int sys_lock(int fd, off_t byte);
-void sys_unlock(int fd, off_t byte);
-/* The process that holds it; 0: no other process; -1: one that cannot be named from here. */
-pid_t sys_lock_owner(int fd, off_t byte);
-
-int sys_process_open(pid_t pid);          /* readable once the process is dead */
-int sys_ticker_open(int64_t nanoseconds); /* readable after each interval */
+int sys_ticker_open(int64_t nanoseconds); /* readable after each interval, until it is quiet */
+void sys_ticker_quiet(int ticker);
 
 /* A page that reads as zeros in a child after fork. NULL where the kernel has no such thing. */
 void *sys_page_wiped_on_fork(void);

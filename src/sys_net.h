@@ -46,10 +46,12 @@ int sys_far_address(int fd, struct sys_address *address);  /* ENOTCONN */
 int sys_far_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
 bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
-/* Send at once, and notice a host that has vanished, within about a minute. */
-void sys_tune(int fd);
+/* Send at once, and notice a host that has vanished, within about a minute; never give up a living one. */
+void sys_tcp_options(int fd);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
 void sys_hang_up(int fd);
+/* The same with a reset, after which the kernel keeps nothing: for those who come in thousands. */
+void sys_cut_off(int fd);
 
 int sys_random(void *bytes, size_t size);
 

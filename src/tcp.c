@@ -431,6 +431,6 @@ int tcp_open(const char *host, uint16_t port, int timeout_ms, bool interruptible
     leave(&m);
     if (met == NULL)
         return -1;
-    sys_tune(met->fd);
+    sys_tcp_options(met->fd);
     return handshake_release(met);
 }

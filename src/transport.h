@@ -26,7 +26,6 @@ struct transport {
     const struct transport_ops *ops;
     size_t window;     /* `peek` can show so many bytes at once */
     atomic_bool fills; /* it has `await`; cleared when the kernel changes its mind */
-    bool one_partner;  /* nobody comes after who said goodbye */
     size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
     size_t placed;     /* so many bytes can be written in place */
     bool drained;      /* a `peek` has read all there was; whoever wants to know clears it before */
@@ -47,6 +46,8 @@ struct transport_ops {
     ssize_t (*await)(struct transport *transport, const uint8_t **bytes);
     /* Take `size` of the bytes that `peek` showed. */
     void (*skip)(struct transport *transport, size_t size);
+    /* A goodbye has been taken from the stream. True: nobody comes after who said it. */
+    bool (*goodbye)(struct transport *transport);
     /* Take up to `size` (> 0) bytes; 0: the end. EAGAIN: nothing has arrived. */
     ssize_t (*read)(struct transport *transport, void *buffer, size_t size);
     /* Give away as much as goes; EAGAIN: nothing does. EPIPE: nobody will read it. */
@@ -88,7 +89,12 @@ struct transport *transport_fd(int read_fd, int write_fd);
 struct transport *transport_fd_own(int read_fd, int write_fd);
 
 struct ends;
-/* The caller's end of an anonymous pipe, which `ends` outlives. */
-struct transport *transport_ring(struct ends *ends, unsigned end);
+/* An end of an anonymous pipe, which `ends` outlives; first made, then given the end it is for. */
+struct transport *transport_ring(struct ends *ends);
+void transport_ring_take(struct transport *transport, unsigned end);
+/* How many bytes it has written so far. */
+uint64_t transport_ring_written(const struct transport *transport);
+/* In a child after fork, at once: give up the copies of what only the parent may use. */
+void transport_ring_disown(struct transport *transport);
 
 #endif

@@ -190,6 +190,12 @@ static void fd_skip(struct transport *transport, size_t size)
     give_up_large(t);
 }
 
+static bool fd_goodbye(struct transport *transport)
+{
+    (void)transport;
+    return true;
+}
+
 static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
@@ -375,6 +381,7 @@ static const struct transport_ops fd_ops = {
     .peek = fd_peek,
     .await = fd_await,
     .skip = fd_skip,
+    .goodbye = fd_goodbye,
     .read = fd_read,
     .writev = fd_writev,
     .shutdown = fd_shutdown,
@@ -417,11 +424,10 @@ static struct fd_transport *make(int read_fd, int write_fd)
     struct fd_transport *t = sys_alloc(sizeof *t);
     if (t == NULL)
         return NULL;
-    *t = (struct fd_transport){
-        .base = {.ops = &fd_ops, .window = WINDOW, .one_partner = true, .whole = 0},
-        .in = read_fd,
-        .out = write_fd,
-        .opener = self_process()};
+    *t = (struct fd_transport){.base = {.ops = &fd_ops, .window = WINDOW, .whole = 0},
+                               .in = read_fd,
+                               .out = write_fd,
+                               .opener = self_process()};
     ready_init(&t->ready, read_fd, write_fd);
     if (check_modes(t->in, t->out) == 0 && sys_kind(t->in, &t->in_kind) == 0 &&
         sys_kind(t->out, &t->out_kind) == 0)

@@ -18,11 +18,13 @@
  * thread; what they miss (exec, a foreign pid namespace) by its lock, at each tick of a wait, and
  * before a write. A look costs half a microsecond, so it is spared that long.
  */
-#define CHECK_INTERVAL 50000
-#define LINE           64
-#define AHEAD          256 /* bytes */
-#define AHEAD_MOST     1024
-#define SPARE          7 /* messages in a stream that go without a look */
+#define CHECK_INTERVAL  50000
+#define WHOLLY_INTERVAL 3000000 /* the same, where a peer may have handed its token on */
+#define BLIND_WAIT      5000000 /* nanoseconds */
+#define LINE            64
+#define AHEAD           256 /* bytes */
+#define AHEAD_MOST      1024
+#define SPARE           7 /* messages in a stream that go without a look */
 
 static struct ring *ring_of(struct transport *transport)
 {
@@ -34,27 +36,36 @@ static unsigned bits_of(unsigned events)
     return (events & TRANSPORT_IN ? WANT_BYTES : 0u) | (events & TRANSPORT_OUT ? WANT_ROOM : 0u);
 }
 
-/* ---- the partner ---- */
+/* ---- the peer ---- */
 
-static enum ends_status partner_status(const struct ring *r)
+static enum ends_status peer_status(struct ring *r)
 {
-    return ends_status_of(ends_partner_stamp(r->ends, r->end));
+    r->seen = ends_peer_state(r->ends, r->end);
+    return ends_status_of(r->seen);
 }
 
-static bool is_gone_now(struct ring *r, int64_t now)
+static bool is_gone_now(struct ring *r, int64_t now, bool drained)
 {
-    enum ends_status status = partner_status(r);
-    if (!ends_is_held(status))
-        return status == ENDS_DEAD;
-    if (now - r->checked < CHECK_INTERVAL && now >= r->checked)
+    bool is_held = ends_is_held(peer_status(r));
+    bool wholly = (uint64_t)(now - r->checked_wholly) >= WHOLLY_INTERVAL;
+    if (r->watch.is_dead || ends_status_of(r->seen) == ENDS_DEAD)
+        return true;
+    if ((!is_held && !drained) || (uint64_t)(now - r->checked) < CHECK_INTERVAL)
         return false;
     r->checked = now;
-    return ends_partner_gone(r->ends, r->end);
+    if (wholly) {
+        r->checked_wholly = now;
+        watch_peer(&r->watch, &r->sets);
+    }
+    return watch_is_dead(&r->watch, drained, wholly);
 }
 
-static bool is_partner_gone(struct ring *r)
+/* At once, and in every way: for who has nothing better to do. */
+static bool is_dead(struct ring *r)
 {
-    return is_gone_now(r, sys_ticks());
+    peer_status(r);
+    watch_peer(&r->watch, &r->sets);
+    return watch_is_dead(&r->watch, r->in_tail == r->in_head, true);
 }
 
 /*
@@ -66,11 +77,11 @@ static bool is_reader_gone(struct ring *r)
     bool is_awake = atomic_load_explicit(ring_want(r, 1 - r->end), memory_order_relaxed) == 0;
     if (is_awake && r->spare > 0) {
         r->spare--;
-        return partner_status(r) == ENDS_DEAD;
+        return r->watch.is_dead || peer_status(r) == ENDS_DEAD;
     }
     int64_t now = sys_ticks();
     r->spare = ring_look_at_reader(r, now) ? SPARE : 0;
-    return is_gone_now(r, now);
+    return is_gone_now(r, now, false);
 }
 
 /* ---- input ---- */
@@ -78,8 +89,9 @@ static bool is_reader_gone(struct ring *r)
 /* Will nothing more be written? The program's own peek at what is in memory asks the kernel nothing. */
 static bool is_input_over(struct ring *r, bool ask)
 {
-    enum ends_status status = partner_status(r);
-    return status == ENDS_SHUT || status == ENDS_DEAD || (ask && is_partner_gone(r));
+    enum ends_status status = peer_status(r);
+    return r->watch.is_dead || status == ENDS_SHUT || status == ENDS_DEAD ||
+           (ask && is_gone_now(r, sys_ticks(), r->in_tail == r->in_head));
 }
 
 /* A frame of more than a piece comes in pieces, but not in more of them than it has. */
@@ -127,6 +139,13 @@ static ssize_t ring_peek(struct transport *transport, size_t want, const uint8_t
 static void ring_skip(struct transport *transport, size_t size)
 {
     ring_take(ring_of(transport), size);
+}
+
+static bool ring_goodbye(struct transport *transport)
+{
+    struct ring *r = ring_of(transport);
+    watch_goodbye(&r->watch, &r->sets);
+    return false;
 }
 
 /* Called in the middle of a message. */
@@ -224,7 +243,7 @@ static int refusal(struct ring *r, size_t size, bool is_gone)
 {
     if (r->broken)
         return EPROTO;
-    if (is_gone || (size == 0 && ends_partner_gone(r->ends, r->end)))
+    if (is_gone || (size == 0 && is_dead(r)))
         return EPIPE;
     return size == 0 ? EAGAIN : 0;
 }
@@ -233,7 +252,7 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
 {
     struct ring *r = ring_of(transport);
     size_t size = find_room(r, total_size(parts, count));
-    int error = refusal(r, size, is_partner_gone(r));
+    int error = refusal(r, size, is_gone_now(r, sys_ticks(), false));
     if (error != 0) {
         errno = error;
         return -1;
@@ -276,20 +295,42 @@ static int ring_shutdown(struct transport *transport)
 
 /* ---- waiting ---- */
 
+/* Own doorbell and watch behind one descriptor, which no child has: see transport_ring_disown. */
+static int open_set(struct ring *r, int *set, int (*join)(struct watch *watch, int set))
+{
+    self_hold_forks();
+    *set = sys_set_open();
+    self_release_forks();
+    if (*set < 0)
+        return -1;
+    if (sys_set_add_bell(*set, ring_own_bell(r)) == 0 && join(&r->watch, *set) == 0)
+        return 0;
+    sys_close(*set);
+    *set = -1;
+    return -1;
+}
+
+static int64_t earlier_of(int64_t deadline, int64_t most)
+{
+    int64_t other = most < 0 ? -1 : sys_now() + most;
+    return deadline < 0 || (other >= 0 && other < deadline) ? other : deadline;
+}
+
+/* Without a descriptor to wait on, look again every now and then. */
+static int wait_without_set(struct ring *r, int64_t deadline)
+{
+    struct pollfd process = {.fd = r->watch.process, .events = POLLIN};
+    return sys_poll(&process, 1, earlier_of(deadline, BLIND_WAIT));
+}
+
 static int wait_once(struct ring *r, int64_t deadline)
 {
-    if (r->watch.remote && r->watch.ticker < 0) { /* none to be had */
-        int64_t tick = sys_now() + WATCH_TICK;
-        deadline = deadline < 0 || tick < deadline ? tick : deadline;
-    }
-    if (r->waits >= 0)
-        return sys_set_wait(r->waits, deadline);
-    struct pollfd fds[3] = {{.fd = ring_own_bell(r)[0], .events = POLLIN},
-                            {.fd = r->watch.process, .events = POLLIN},
-                            {.fd = r->watch.ticker, .events = POLLIN}};
-    int ready = sys_poll(fds, 3, deadline);
+    if (r->sets.waits < 0 && open_set(r, &r->sets.waits, watch_join_waits) != 0)
+        return wait_without_set(r, deadline);
+    watch_peer(&r->watch, &r->sets);
+    int ready = sys_set_wait(r->sets.waits, earlier_of(deadline, watch_longest_wait(&r->watch)));
     if (ready > 0)
-        sys_bell_quiet(ring_own_bell(r));
+        sys_bell_settle(ring_own_bell(r));
     return ready;
 }
 
@@ -299,8 +340,6 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
     unsigned bits = bits_of(events);
     int ready;
     r->bell = BELL_UNKNOWN;
-    if (watch_partner(&r->watch, r->waits, r->descriptor))
-        return 0; /* it may have shut down or died since the caller looked */
     for (;;) {
         if (ring_arm(r, bits))
             return 0;
@@ -313,7 +352,7 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
         }
         /* A tick, a death, or a ring for something that we have already seen. */
         watch_quiet(&r->watch);
-        if (ends_partner_gone(r->ends, r->end))
+        if (is_dead(r))
             break;
         if (deadline >= 0 && sys_now() >= deadline) {
             errno = ETIMEDOUT;
@@ -327,26 +366,12 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
 
 /* ---- the descriptor ---- */
 
-/* The watch joins when there is somebody to be watched. */
-static int open_set(const struct ring *r, uint32_t bell_events)
-{
-    int set = sys_set_open();
-    if (set < 0)
-        return -1;
-    if (sys_set_add(set, ring_own_bell(r)[0], bell_events) == 0)
-        return set;
-    sys_close(set);
-    return -1;
-}
-
 static int ring_descriptor(struct transport *transport)
 {
     struct ring *r = ring_of(transport);
-    if (r->descriptor < 0) {
-        r->descriptor = open_set(r, sys_set_in);
-        watch_descriptor(&r->watch, r->descriptor);
-    }
-    return r->descriptor;
+    if (r->sets.descriptor < 0)
+        open_set(r, &r->sets.descriptor, watch_join_descriptor);
+    return r->sets.descriptor;
 }
 
 /*
@@ -379,7 +404,7 @@ static void make_quiet(struct ring *r, unsigned bits)
     ring_disarm(r);
     if (r->watch.ticks)
         watch_quiet(&r->watch);
-    sys_bell_quiet(ring_own_bell(r));
+    sys_set_quiet(r->sets.descriptor, ring_own_bell(r));
     r->bell = BELL_QUIET;
     if (ring_arm(r, bits))
         make_loud(r, 0);
@@ -389,7 +414,8 @@ static void ring_settle(struct transport *transport, bool loud, unsigned events)
 {
     struct ring *r = ring_of(transport);
     unsigned bits = bits_of(events);
-    bool changed = watch_partner(&r->watch, r->waits, r->descriptor);
+    bool changed = ends_peer_state(r->ends, r->end) != r->seen;
+    watch_peer(&r->watch, &r->sets);
     if (events & TRANSPORT_EDGE)
         r->starved = true;
     if (loud || (changed && is_input_over(r, false))) /* since the caller looked */
@@ -402,9 +428,9 @@ static void ring_settle(struct transport *transport, bool loud, unsigned events)
 static unsigned ring_over(struct transport *transport)
 {
     struct ring *r = ring_of(transport);
-    if (is_partner_gone(r))
+    if (is_gone_now(r, sys_ticks(), r->in_tail == r->in_head))
         return TRANSPORT_IN | TRANSPORT_OUT;
-    return partner_status(r) == ENDS_SHUT ? TRANSPORT_IN : 0;
+    return ends_status_of(r->seen) == ENDS_SHUT ? TRANSPORT_IN : 0;
 }
 
 /* A side is one thread, which looks into the ring itself. */
@@ -419,28 +445,44 @@ static bool ring_unread(struct transport *transport)
 static void ring_peer(struct transport *transport, char *text, size_t size)
 {
     struct ring *r = ring_of(transport);
-    enum ends_status status = partner_status(r);
-    pid_t pid = ends_partner_process(r->ends, r->end);
-    if (!ends_is_held(status))
-        snprintf(text, size, status == ENDS_DEAD ? "gone" : "nobody yet");
+    uint64_t state = ends_peer_state(r->ends, r->end);
+    pid_t pid = ends_peer_process(r->ends, state);
+    if (r->watch.is_dead || ends_status_of(state) == ENDS_DEAD)
+        snprintf(text, size, "gone");
+    else if (!ends_is_held(ends_status_of(state)))
+        snprintf(text, size, "nobody yet");
+    else if (ends_peer_is_here(r->ends, r->end))
+        snprintf(text, size, "thread of this process");
     else if (pid > 0)
         snprintf(text, size, "process %ld", (long)pid);
     else
-        snprintf(text, size, pid == 0 ? "thread of this process" : "process of another namespace");
+        snprintf(text, size, "process of another namespace");
+}
+
+static void close_own(struct ring *r)
+{
+    sys_close(r->sets.waits);
+    sys_close(r->sets.descriptor);
+    r->sets = (struct watch_sets){-1, -1};
+    watch_close(&r->watch);
 }
 
 static void ring_close(struct transport *transport)
 {
     struct ring *r = ring_of(transport);
-    sys_close(r->waits);
-    sys_close(r->descriptor);
-    watch_close(&r->watch);
+    close_own(r);
     sys_free(r);
+}
+
+void transport_ring_disown(struct transport *transport)
+{
+    close_own(ring_of(transport));
 }
 
 static const struct transport_ops ring_ops = {
     .peek = ring_peek,
     .skip = ring_skip,
+    .goodbye = ring_goodbye,
     .read = ring_read,
     .writev = ring_writev,
     .place = ring_place,
@@ -455,18 +497,7 @@ static const struct transport_ops ring_ops = {
     .close = ring_close,
 };
 
-/* Positions go on from where the last holder of this end left them. */
-static void take_positions(struct ring *r)
-{
-    struct shared_page *page = r->page;
-    r->in_tail = atomic_load(&page->ring[1 - r->end].tail);
-    r->in_head = r->in_tail;
-    r->in_step = r->in_tail;
-    r->out_head = atomic_load(&page->ring[r->end].head);
-    r->out_tail = r->out_head - RING; /* unknown: looked at before the first write */
-}
-
-struct transport *transport_ring(struct ends *ends, unsigned end)
+struct transport *transport_ring(struct ends *ends)
 {
     struct ring *r = sys_alloc(sizeof *r);
     if (r == NULL)
@@ -474,15 +505,28 @@ struct transport *transport_ring(struct ends *ends, unsigned end)
     *r = (struct ring){.base = {.ops = &ring_ops, .window = SHORT, .whole = WHOLE, .placed = PIECE},
                        .ends = ends,
                        .page = ends->shared.page,
-                       .end = end,
-                       .in_data = ends->shared.data[1 - end],
-                       .out_data = ends->shared.data[end],
-                       .waits = -1,
-                       .descriptor = -1};
-    watch_init(&r->watch, ends, end);
-    take_positions(r);
-    /* One call to wait instead of two. A bell that is a pipe must be emptied, so there it is poll. */
-    if (ring_own_bell(r)[0] == ring_own_bell(r)[1])
-        r->waits = open_set(r, sys_set_in | sys_set_edge);
+                       .sets = {-1, -1}};
+    watch_init(&r->watch, ends, 0);
     return &r->base;
+}
+
+/* Positions go on from where the last holder of this end left them. */
+void transport_ring_take(struct transport *transport, unsigned end)
+{
+    struct ring *r = ring_of(transport);
+    struct shared_page *page = r->page;
+    r->end = end;
+    r->in_data = r->ends->shared.data[1 - end];
+    r->out_data = r->ends->shared.data[end];
+    r->in_tail = atomic_load(&page->ring[1 - end].tail);
+    r->in_head = r->in_tail;
+    r->in_step = r->in_tail;
+    r->out_head = atomic_load(&page->ring[end].head);
+    r->out_tail = r->out_head - RING; /* unknown: looked at before the first write */
+    watch_init(&r->watch, r->ends, end);
+}
+
+uint64_t transport_ring_written(const struct transport *transport)
+{
+    return ((const struct ring *)(const void *)transport)->out_head;
 }

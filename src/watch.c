@@ -1,108 +1,223 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What is watched, by what the peer's state says. "The pidfd" is of the process that was seen to
+ * hold the end last.
+ *
+ *   peer's state             pidfd            ticker
+ *   held in this process     none             off
+ *   held in another one      opened           on in waiting calls; in the program's descriptor too
+ *                                             as long as the pidfd is missing there
+ *   not held, after goodbye  dropped          off
+ *   not held, no goodbye     kept             as before: who frees an end without a word is dead
+ *                                             when its process is
+ *   dead                     dropped          off
+ *
+ * A descriptor, an entry of a set or memory may be missing at the moment when a peer comes. So the
+ * ticker joins a set when the set is made, where its want can be told; and what was missing is
+ * tried again.
+ */
 #include "watch.h"
 
 #include <errno.h>
 
 #include "sys.h"
+#include "sys_life.h"
+
+#define TICK  400000000 /* nanoseconds; a death is told within a second */
+#define RETRY 100000000
 
 void watch_init(struct watch *watch, struct ends *ends, unsigned end)
 {
     *watch = (struct watch){.ends = ends, .end = end, .process = -1, .ticker = -1};
 }
 
-/* Where a set has no room for it, the next call notices what it would have told. */
-static void add_to(int set, int fd)
-{
-    if (set >= 0 && fd >= 0)
-        sys_set_add(set, fd, sys_set_in);
-}
+/* ---- the ticker ---- */
 
-static void remove_from(int set, int fd)
+/* Where there are no such timers at all, it goes without. */
+static int need_ticker(struct watch *watch)
 {
-    if (set >= 0 && fd >= 0)
-        sys_set_remove(set, fd);
-}
-
-static void drop_process(struct watch *watch, int waits, int descriptor)
-{
-    remove_from(waits, watch->process);
-    remove_from(descriptor, watch->process);
-    sys_close(watch->process);
-    watch->process = -1;
-}
-
-/* A pidfd is of the right process only if the lock is still that process's afterwards. */
-static int open_process(const struct watch *watch, pid_t pid)
-{
-    int fd = pid > 0 ? sys_process_open(pid) : -1;
-    if (fd >= 0 && ends_partner_process(watch->ends, watch->end) == pid)
-        return fd;
-    sys_close(fd);
-    return -1;
-}
-
-/*
- * A timer in the set costs nothing while it runs; a time-out of each wait would. It stops until it
- * is read.
- */
-static void need_ticker(struct watch *watch, int waits)
-{
-    if (watch->ticker >= 0)
-        return;
-    watch->ticker = sys_ticker_open(WATCH_TICK);
-    add_to(waits, watch->ticker);
-}
-
-static void settle_ticks(struct watch *watch, int descriptor)
-{
-    bool wanted = watch->process < 0 && watch->ticker >= 0 && descriptor >= 0;
-    if (wanted == watch->ticks)
-        return;
-    watch->ticks = wanted;
-    if (wanted)
-        add_to(descriptor, watch->ticker);
-    else
-        remove_from(descriptor, watch->ticker);
-}
-
-bool watch_partner(struct watch *watch, int waits, int descriptor)
-{
-    unsigned stamp = ends_partner_stamp(watch->ends, watch->end);
-    if (stamp == watch->stamp)
-        return false;
-    int saved = errno;
-    drop_process(watch, waits, descriptor);
-    watch->stamp = stamp;
-    pid_t pid = ends_partner_process(watch->ends, watch->end);
-    watch->remote = pid != 0;
-    if (watch->remote) {
-        watch->process = open_process(watch, pid);
-        add_to(waits, watch->process);
-        add_to(descriptor, watch->process);
-        need_ticker(watch, waits);
-    } else {
-        /* If it has died meanwhile its stamp is another one now, and that is seen. */
-        ends_partner_gone(watch->ends, watch->end);
+    if (watch->ticker < 0) {
+        self_hold_forks();
+        watch->ticker = sys_ticker_open(TICK);
+        self_release_forks();
     }
-    settle_ticks(watch, descriptor);
-    errno = saved;
-    return true;
+    return watch->ticker >= 0 || errno == ENOSYS || errno == EPERM ? 0 : -1;
 }
 
-void watch_descriptor(struct watch *watch, int descriptor)
+static int join_ticker(struct watch *watch, int set, uint32_t events)
 {
-    add_to(descriptor, watch->process);
-    settle_ticks(watch, descriptor);
+    watch->look_at = 0;
+    if (need_ticker(watch) != 0)
+        return -1;
+    return watch->ticker < 0 ? 0 : sys_set_add(set, watch->ticker, events);
+}
+
+int watch_join_waits(struct watch *watch, int waits)
+{
+    return join_ticker(watch, waits, sys_set_in);
+}
+
+int watch_join_descriptor(struct watch *watch, int descriptor)
+{
+    return join_ticker(watch, descriptor, 0);
+}
+
+int64_t watch_longest_wait(const struct watch *watch)
+{
+    return watch->is_remote && watch->ticker < 0 ? TICK : -1;
 }
 
 void watch_quiet(struct watch *watch)
 {
     if (watch->ticker >= 0)
-        sys_bell_quiet((const int[2]){watch->ticker, watch->ticker});
+        sys_ticker_quiet(watch->ticker);
+}
+
+static void settle_ticks(struct watch *watch, int descriptor)
+{
+    bool wanted = watch->is_remote && !watch->is_polled;
+    if (descriptor < 0 || watch->ticker < 0 || wanted == watch->ticks)
+        return;
+    if (sys_set_change(descriptor, watch->ticker, wanted ? sys_set_in : 0) == 0)
+        watch->ticks = wanted;
+}
+
+/* ---- the process ---- */
+
+static void leave_set(int set, int fd, bool *is_there)
+{
+    if (*is_there)
+        sys_set_remove(set, fd);
+    *is_there = false;
+}
+
+static void drop_process(struct watch *watch, const struct watch_sets *sets)
+{
+    leave_set(sets->waits, watch->process, &watch->is_waited);
+    leave_set(sets->descriptor, watch->process, &watch->is_polled);
+    sys_close(watch->process);
+    watch->process = -1;
+}
+
+/* A pidfd is of the right process only if the end is still that process's afterwards. */
+static void open_process(struct watch *watch)
+{
+    pid_t pid = ends_peer_process(watch->ends, watch->state);
+    if (pid == 0)
+        return;
+    self_hold_forks();
+    watch->process = sys_process_open(pid);
+    self_release_forks();
+    watch->name = ends_name_of(watch->state);
+    if (watch->process >= 0 && ends_peer_lost_token(watch->ends, watch->end, watch->state)) {
+        sys_close(watch->process);
+        watch->process = -1;
+    }
+}
+
+static void join_set(int set, int fd, bool *is_there)
+{
+    if (!*is_there && set >= 0 && fd >= 0)
+        *is_there = sys_set_add(set, fd, sys_set_in) == 0;
+}
+
+/* What could not be had before is tried again, now and then. */
+static void complete(struct watch *watch, const struct watch_sets *sets)
+{
+    if (watch->is_remote && watch->process < 0)
+        open_process(watch);
+    join_set(sets->waits, watch->process, &watch->is_waited);
+    join_set(sets->descriptor, watch->process, &watch->is_polled);
+    settle_ticks(watch, sets->descriptor);
+}
+
+static bool is_complete(const struct watch *watch, const struct watch_sets *sets)
+{
+    if (!watch->is_remote && watch->process < 0)
+        return !watch->ticks;
+    return watch->process >= 0 && (sets->waits < 0 || watch->is_waited) &&
+           (sets->descriptor < 0 || watch->is_polled);
+}
+
+static void see_held(struct watch *watch, const struct watch_sets *sets)
+{
+    watch->is_remote = !ends_peer_is_here(watch->ends, watch->end);
+    if (!watch->is_remote || watch->name != ends_name_of(watch->state))
+        drop_process(watch, sets);
+}
+
+static void see(struct watch *watch, uint64_t state, const struct watch_sets *sets)
+{
+    bool was_held = ends_is_held(ends_status_of(watch->state));
+    watch->state = state;
+    watch->look_at = 0;
+    if (ends_is_held(ends_status_of(state))) {
+        if (!was_held)
+            watch->has_left = false;
+        see_held(watch, sets);
+    } else {
+        watch->is_remote = false;
+        if (watch->has_left || ends_status_of(state) == ENDS_DEAD)
+            drop_process(watch, sets);
+    }
+}
+
+bool watch_peer(struct watch *watch, const struct watch_sets *sets)
+{
+    uint64_t state = ends_peer_state(watch->ends, watch->end);
+    bool has_changed = state != watch->state;
+    if (!has_changed && is_complete(watch, sets))
+        return false;
+    int saved = errno;
+    if (has_changed)
+        see(watch, state, sets);
+    int64_t now = sys_now();
+    if (now >= watch->look_at) {
+        complete(watch, sets);
+        watch->look_at = now + RETRY;
+    }
+    errno = saved;
+    return has_changed;
+}
+
+void watch_goodbye(struct watch *watch, const struct watch_sets *sets)
+{
+    int saved = errno;
+    watch->has_left = true;
+    if (!ends_is_held(ends_status_of(watch->state)))
+        drop_process(watch, sets);
+    errno = saved;
+}
+
+/* ---- its death ---- */
+
+static bool has_process_died(const struct watch *watch, uint64_t state, bool is_held, bool drained)
+{
+    if (watch->process < 0)
+        return false;
+    bool is_holder = is_held ? watch->name == ends_name_of(state) : drained && !watch->has_left;
+    return is_holder && sys_process_is_dead(watch->process);
+}
+
+bool watch_is_dead(struct watch *watch, bool drained, bool wholly)
+{
+    if (watch->is_dead)
+        return true;
+    uint64_t state = ends_peer_state(watch->ends, watch->end);
+    bool is_held = ends_is_held(ends_status_of(state));
+    if (is_held && ends_peer_is_here(watch->ends, watch->end))
+        return false;
+    watch->is_dead = ends_status_of(state) == ENDS_DEAD ||
+                     (is_held && ends_peer_lost_token(watch->ends, watch->end, state)) ||
+                     (wholly && has_process_died(watch, state, is_held, drained));
+    if (watch->is_dead && ends_status_of(state) != ENDS_DEAD)
+        ends_bury_peer(watch->ends, watch->end, state);
+    return watch->is_dead;
 }
 
 void watch_close(struct watch *watch)
 {
     sys_close(watch->process);
     sys_close(watch->ticker);
+    watch->process = watch->ticker = -1;
 }

@@ -1,36 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Has the death of a partner in another process wake those who wait: puts its pidfd, or a timer that
- * makes them look, into their sets of descriptors. Knows nothing of bytes.
+ * Watches the process of a peer: has its death wake those who wait, and knows whether it has died.
+ * What it has once seen is final, whatever the shared words say later. Knows nothing of bytes.
  */
 #ifndef PIPC_WATCH_H
 #define PIPC_WATCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "ends.h"
-
-#define WATCH_TICK 400000000 /* nanoseconds; a death is told within a second */
 
 struct watch {
     struct ends *ends;
     unsigned end;
-    unsigned stamp; /* of the partner that this watches */
-    bool remote;    /* it lives in another process */
-    int process;    /* its pidfd; -1: none */
-    int ticker;     /* made for the first partner in another process; -1: none */
-    bool ticks;     /* the program's descriptor has the ticker, for want of a pidfd */
+    uint64_t state;  /* of the peer, when it was last looked at */
+    bool is_remote;  /* it holds its end in another process */
+    bool has_left;   /* it said goodbye, and nobody has come since */
+    bool is_dead;    /* for good */
+    int process;     /* its pidfd, as long as it may still die unseen; -1: none */
+    uint32_t name;   /* of that process */
+    int ticker;      /* makes those who wait look again; -1: none yet */
+    bool is_waited;  /* the set of a waiting call has `process` */
+    bool is_polled;  /* the program's descriptor has it */
+    bool ticks;      /* the program's descriptor listens to the ticker */
+    int64_t look_at; /* sys_now time: when to try again what could not be had */
+};
+
+/* The two sets that a death has to wake; -1: not there yet. */
+struct watch_sets {
+    int waits;      /* of a waiting call */
+    int descriptor; /* the program's */
 };
 
 void watch_init(struct watch *watch, struct ends *ends, unsigned end);
-/*
- * See who is the partner now. `waits` is the set of a waiting call, which is ticked too;
- * `descriptor` the program's, which only is without a pidfd; -1: there is none. Returns whether
- * the partner has changed.
- */
-bool watch_partner(struct watch *watch, int waits, int descriptor);
-/* The program's descriptor has just been made. */
-void watch_descriptor(struct watch *watch, int descriptor);
+/* For each set, once it is made. -1: EMFILE, ENFILE, ENOMEM, ENOSPC, and the set is of no use. */
+int watch_join_waits(struct watch *watch, int waits);
+int watch_join_descriptor(struct watch *watch, int descriptor);
+
+/* See who is the peer now. True: another one than before, or in another state. */
+bool watch_peer(struct watch *watch, const struct watch_sets *sets);
+/* A goodbye was taken from the stream. */
+void watch_goodbye(struct watch *watch, const struct watch_sets *sets);
+/* Has the peer died? `drained`: all that it wrote has been read. `wholly`: ask the kernel twice. */
+bool watch_is_dead(struct watch *watch, bool drained, bool wholly);
+
+/* A wait that no ticker ends has to end by itself after so many nanoseconds; -1: it need not. */
+int64_t watch_longest_wait(const struct watch *watch);
 void watch_quiet(struct watch *watch); /* until the next tick */
 void watch_close(struct watch *watch);
 

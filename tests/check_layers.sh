@@ -12,24 +12,26 @@ layers='
 sys_cancel:
 sys:            sys_cancel
 sys_io:         sys_cancel sys
+sys_life:       sys_cancel sys
 sys_net:        sys_cancel sys
 sys_file:       sys_cancel sys
 self:           sys
 digest:
 frame:
 auth:           frame digest
-handshake:      auth self sys_net sys
-tcp:            handshake auth sys_net sys
-server:         handshake auth digest self sys_net sys
+handshake:      auth digest sys_net sys
+pending:        handshake sys_net
+tcp:            pending handshake auth sys_net sys
+server:         pending handshake auth digest self sys_net sys
 queue:          sys api
 ready:          sys
-shared:         sys
-ends:           shared self sys
+shared:         sys_life sys
+ends:           shared self sys_life sys
 transport:
 transport_fd:   transport ready self sys_net sys
-watch:          ends shared self sys
+watch:          ends shared self sys_life sys
 ring:           transport watch ends shared self sys
-transport_ring: ring transport watch ends shared self sys
+transport_ring: ring transport watch ends shared self sys_life sys
 channel:        transport frame queue ready sys api
 channel_input:  channel transport frame queue ready sys api
 channel_output: channel transport frame queue ready sys api

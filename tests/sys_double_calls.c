@@ -81,11 +81,6 @@ unsigned long sys_double_other_clocks(void)
     return other_clocks;
 }
 
-size_t harness_mapped_bytes(void)
-{
-    return mapped;
-}
-
 /* --- Calls that only fail ------------------------------------------------------------------------------ */
 
 WRAP(void *, malloc, size_t size)
@@ -143,7 +138,6 @@ WRAP_INT(memfd_create, (const char *name, unsigned flags), (name, flags))
 WRAP_INT(ftruncate, (int fd, off_t size), (fd, size))
 WRAP_INT(shm_open, (const char *name, int flags, mode_t mode), (name, flags, mode))
 WRAP_INT(shm_unlink, (const char *name), (name))
-WRAP_INT(madvise, (void *memory, size_t size, int advice), (memory, size, advice))
 WRAP_INT(timerfd_create, (int clock, int flags), (clock, flags))
 WRAP_INT(timerfd_settime,
          (int fd, int flags, const struct itimerspec *spec, struct itimerspec *old),
@@ -274,10 +268,62 @@ WRAP(void *, mmap, void *where, size_t size, int protection, int flags, int fd, 
     return memory;
 }
 
+/* Mappings that a child of this process does not get; those of an ancestor are not here. */
+static struct {
+    _Atomic(void *) memory;
+    size_t size;
+    pid_t pid;
+} unforked[256];
+enum { UNFORKED = sizeof unforked / sizeof unforked[0] };
+
+static void keep_from_children(void *memory, size_t size)
+{
+    for (size_t i = 0; i < UNFORKED; i++) {
+        void *old = unforked[i].memory;
+        if ((old == NULL || unforked[i].pid != getpid()) &&
+            atomic_compare_exchange_strong(&unforked[i].memory, &old, memory)) {
+            unforked[i].size = size;
+            unforked[i].pid = getpid();
+            mapped -= size;
+            return;
+        }
+    }
+    abort();
+}
+
+static bool was_kept_from_children(void *memory)
+{
+    for (size_t i = 0; i < UNFORKED; i++) {
+        void *old = memory;
+        if (unforked[i].memory == memory && unforked[i].pid == getpid() &&
+            atomic_compare_exchange_strong(&unforked[i].memory, &old, NULL))
+            return true;
+    }
+    return false;
+}
+
+size_t harness_mapped_bytes(void)
+{
+    size_t here = mapped;
+    for (size_t i = 0; i < UNFORKED; i++)
+        if (unforked[i].memory != NULL && unforked[i].pid == getpid())
+            here += unforked[i].size;
+    return here;
+}
+
+WRAP(int, madvise, void *memory, size_t size, int advice)
+{
+    int result = DENIED(madvise) ? -1 : __real_madvise(memory, size, advice);
+    if (result == 0 && advice == MADV_DONTFORK)
+        keep_from_children(memory, size);
+    return result;
+}
+
 WRAP(int, munmap, void *memory, size_t size)
 {
+    bool is_kept = was_kept_from_children(memory);
     int result = DENIED(munmap) ? -1 : __real_munmap(memory, size);
-    if (result == 0)
+    if (result == 0 && !is_kept)
         mapped -= size;
     return result;
 }

@@ -39,7 +39,7 @@ static void expect_dead(pipc_t *pipe, int code)
         expect_no_reader(pipe, code);
         assert_int_equal(pipc_pending(pipe), 0);
         assert_int_equal(pipc_flush(pipe), 0);
-        assert_true(harness_readable(fd, 0));
+        assert_int_equal(pipc_fd(pipe), fd);
     }
 }
 

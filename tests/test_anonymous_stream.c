@@ -83,6 +83,7 @@ TEST(after_a_stream_few_messages_go_to_a_reader_that_execs)
     write_the_stream(pipe);
     assert_int_equal(read(until_exec[0], &byte, 1), 0);
     close(until_exec[0]);
+    sleeper_wait((struct sleeper){pid, pid}); /* in the other program: what it had is given back */
     set_timeouts(pipe, 0, 0);
     while (more <= UNSEEN && pipc_write(pipe, message, sizeof message) >= 0)
         more++;

@@ -260,6 +260,26 @@ TEST_OF_KIND(it_stays_readable_at_the_end)
     peers_close(&p);
 }
 
+/* It goes on writing after the other side has ended, in a loop that looks at the descriptor alone. */
+TEST_OF_KIND(a_loop_that_ignores_the_end_does_not_spin)
+{
+    struct peers p;
+    char byte;
+    int wakeups = 0;
+    open_polled(&p, kind);
+    peer_shutdown(&p.a);
+    assert_readable(&p.b);
+    while (wakeups < 100 && harness_readable(peer_fd(&p.b), 50)) {
+        assert_errno(peer_read(&p.b, &byte, 1), EPIPE);
+        wakeups++;
+    }
+    assert_in_range(wakeups, 4, 12);
+    send_text(&p.b, "still");
+    expect_text(&p.a, "still");
+    assert_false(harness_readable(peer_fd(&p.b), 0));
+    peers_close(&p);
+}
+
 TEST_OF_KIND(it_tells_of_a_half_close)
 {
     struct peers p;
@@ -339,6 +359,8 @@ HARNESS_MAIN("descriptor", OVER_KINDS(it_is_the_same_as_long_as_the_handle_is_he
              OVER_KINDS(it_asks_for_a_batch_that_went_only_in_part),
              OVER_KINDS(a_write_that_timed_out_leaves_the_same_wish),
              OVER_KINDS(it_is_quiet_when_only_writing_would_be_possible),
-             OVER_KINDS(it_stays_readable_at_the_end), OVER_KINDS(it_tells_of_a_half_close),
-             OVER_KINDS(it_tells_of_a_goodbye), OVER_KINDS(it_tells_of_a_message_that_was_cut_off),
+             OVER_KINDS(it_stays_readable_at_the_end),
+             OVER_KINDS(a_loop_that_ignores_the_end_does_not_spin),
+             OVER_KINDS(it_tells_of_a_half_close), OVER_KINDS(it_tells_of_a_goodbye),
+             OVER_KINDS(it_tells_of_a_message_that_was_cut_off),
              OVER_KINDS(it_tells_a_waiting_writer_that_the_other_side_has_gone))

@@ -108,7 +108,14 @@ static bool open_with(const struct kind *kind, int count)
         harness_limit(RLIMIT_NOFILE, before);
         return false;
     }
-    assert_int_equal(pipc_write(end[0], "x", 1), 1);
+    bool is_used = pipc_write(end[0], "x", 1) == 1;
+    if (!is_used) { /* the first use of an end takes one for a moment */
+        assert_true(kind->same_handle);
+        assert_int_equal(errno, EMFILE);
+        harness_limit(RLIMIT_NOFILE, before);
+        close_both(kind, end);
+        return false;
+    }
     int fd = pipc_fd(end[0]);
     if (fd < 0)
         assert_int_equal(errno, EMFILE);

@@ -305,8 +305,9 @@ static void settle_after_the_partner_went(bool dies)
     unsigned end = (unsigned)ends_claim(&partner.ends);
     assert_int_equal(pthread_create(&thread, NULL, come_and_go, &partner), 0);
     harness_gate_wait(&partner.here);
-    struct transport *transport = transport_ring(&partner.ends, end);
+    struct transport *transport = transport_ring(&partner.ends);
     assert_non_null(transport);
+    transport_ring_take(transport, end);
     int fd = transport->ops->descriptor(transport);
     transport->ops->settle(transport, false, TRANSPORT_IN);
     assert_false(harness_readable(fd, 0));

@@ -378,8 +378,9 @@ static void never_rest(pipc_t *pipe)
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
     say(pipe, "here");
     harness_gate_wait(&gate);
-    for (;;)
-        atomic_fetch_add(&page->end[1].state, 256); /* the status is in the lowest bits */
+    uint64_t state = atomic_load(&page->end[1].state) & ~(uint64_t)0xffffff00;
+    for (uint32_t count = 0;; count += 256) /* the status is below it, the holder's name above */
+        atomic_store(&page->end[1].state, state | count);
 }
 
 static void trickle(pipc_t *pipe)

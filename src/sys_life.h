@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of the seam that tells who lives, with the rules of sys.h. Nothing here knows what for.
+ *
+ * A token is a promise of the kernel: it goes when the process that took it dies or execs, and at
+ * no other time but when it is given back. The program cannot lose it by closing, duplicating or
+ * counting descriptors, and a child does not inherit it, however it was made. It is a lock on a
+ * private open file that only a mapping keeps open, and the mapping is not copied by fork.
+ */
+#ifndef PIPC_SYS_LIFE_H
+#define PIPC_SYS_LIFE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A file that those who watch each other share; its contents do not matter. */
+struct sys_life_file {
+    int fd;
+    uint64_t device, inode;
+};
+
+int sys_life_open(struct sys_life_file *file, int fd); /* fd stays the caller's */
+
+enum sys_life { SYS_LIFE_THERE, SYS_LIFE_GONE, SYS_LIFE_UNKNOWN };
+
+/*
+ * Take the token of that number, for as long as this process lives. NULL: EAGAIN (somebody has it),
+ * ENOSYS (no tokens here: no /proc, an old kernel, no permission), EMFILE, ENFILE, ENOMEM.
+ */
+void *sys_life_begin(const struct sys_life_file *file, uint64_t number);
+void sys_life_end(void *token); /* NULL is nothing; keeps errno */
+/* Has somebody that token? UNKNOWN where the program has closed the file's descriptor. */
+enum sys_life sys_life_look(const struct sys_life_file *file, uint64_t number);
+
+/* The calling process; and a number for the namespace of its id, 0: not known. */
+pid_t sys_process(void);
+uint64_t sys_process_namespace(void);
+/* Readable once that process is dead. */
+int sys_process_open(pid_t pid);
+bool sys_process_is_dead(int process);
+
+#endif

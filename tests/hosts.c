@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "hosts.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static int far_namespace = -1;
+
+bool hosts_do(const char *command)
+{
+    int status = system(command);
+    return status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void hosts_write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        harness_skip("this machine lets a test make no network of its own");
+    close(fd);
+}
+
+/* A namespace of users first, for who is not allowed to make one of networks. */
+static void leave_the_network(void)
+{
+    char map[64];
+    if (unshare(CLONE_NEWNET | CLONE_NEWNS) == 0)
+        return;
+    snprintf(map, sizeof map, "0 %u 1", (unsigned)geteuid());
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0)
+        harness_skip("this machine lets a test make no network of its own");
+    hosts_write_file("/proc/self/uid_map", map);
+}
+
+void hosts_make_loopback(void)
+{
+    leave_the_network();
+    if (!hosts_do("ip link set lo up 2>/dev/null"))
+        harness_skip("this machine has no `ip`");
+}
+
+struct cable {
+    struct harness_gate made, plugged;
+    int status;
+};
+
+static int hold_far_namespace(void *arg)
+{
+    struct cable *cable = arg;
+    if (unshare(CLONE_NEWNET) != 0)
+        return 1;
+    harness_gate_open(&cable->made);
+    harness_gate_wait(&cable->plugged);
+    return hosts_do("ip addr add " HOSTS_FAR "/24 dev far && ip addr add 10.77.0.3/24 dev far && "
+                    "ip addr add " HOSTS_FAR6
+                    "/64 dev far nodad && ip link set lo up && ip link set far up")
+               ? 0
+               : 2;
+}
+
+void hosts_make(void)
+{
+    struct cable cable;
+    char command[400], path[64];
+    leave_the_network();
+    harness_gate_init(&cable.made);
+    harness_gate_init(&cable.plugged);
+    pid_t pid = harness_fork(hold_far_namespace, &cable);
+    harness_gate_wait(&cable.made);
+    snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+    far_namespace = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(command, sizeof command,
+             "ip link add near type veth peer name far netns %d 2>/dev/null && "
+             "ip addr add " HOSTS_NEAR "/24 dev near && ip addr add " HOSTS_NEAR6
+             "/64 dev near nodad && ip link set lo up && ip link set near up",
+             (int)pid);
+    bool made = far_namespace >= 0 && hosts_do(command);
+    harness_gate_open(&cable.plugged);
+    if (harness_wait(pid) != 0 || !made)
+        harness_skip("this machine has no `ip` or no veth");
+    harness_gate_close(&cable.made);
+    harness_gate_close(&cable.plugged);
+}
+
+void hosts_forget(void)
+{
+    close(far_namespace);
+}
+
+void hosts_go_far(void)
+{
+    if (setns(far_namespace, CLONE_NEWNET) != 0)
+        fail_msg("setns: %s", strerror(errno));
+}
+
+static int do_far(void *command)
+{
+    hosts_go_far();
+    return hosts_do(command) ? 0 : 1;
+}
+
+void hosts_do_far(const char *command)
+{
+    assert_int_equal(harness_wait(harness_fork(do_far, (void *)(uintptr_t)command)), 0);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* A server with a key that runs short of descriptors or memory, while clients are silent: they make room. */
+#include <sys/resource.h>
+
+#include "net.h"
+#include "sys_double.h"
+
+static const pipc_options_t *with_key(void)
+{
+    static pipc_options_t options;
+    options = net_with_key("secret");
+    return &options;
+}
+
+static pipc_server_t *open_server(void)
+{
+    pipc_server_t *server = pipc_server_open(NULL, 0, with_key());
+    if (server == NULL)
+        fail_msg("pipc_server_open: %s", strerror(errno));
+    return server;
+}
+
+static void come_silently(pipc_server_t *server, int silent[], int count)
+{
+    for (int i = 0; i < count; i++) {
+        silent[i] = net_connect(pipc_server_port(server));
+        assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    }
+}
+
+static bool is_still_there(int fd)
+{
+    char bytes[100];
+    ssize_t n;
+    while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+        continue;
+    return n < 0 && errno == EAGAIN;
+}
+
+static int serve_one(void *arg)
+{
+    pipc_server_t *server = arg;
+    pipc_t *pipe = pipc_server_accept(server, 5000); /* half of what a silent one has */
+    assert_non_null(pipe);
+    assert_int_equal(pipc_write(pipe, "hello", 5), 5);
+    assert_int_equal(pipc_disconnect(pipe, NULL), 0);
+    pipc_close(pipe);
+    return 0;
+}
+
+/* In a process of its own, so that the clients have descriptors and the server has none. */
+static int serve_with_no_descriptors(void *arg)
+{
+    enum { SILENT = 10 };
+    pipc_server_t *server = arg;
+    int spare = dup(0);
+    close(spare);
+    harness_limit(RLIMIT_NOFILE, (rlim_t)spare + SILENT);
+    return serve_one(server);
+}
+
+TEST(silent_clients_that_hold_all_descriptors_hold_up_nobody)
+{
+    enum { SILENT = 30 };
+    if (harness_emulated())
+        harness_skip("valgrind has a limit of its own");
+    pipc_server_t *server = open_server();
+    int silent[SILENT];
+    char buffer[16];
+    for (int i = 0; i < SILENT; i++)
+        silent[i] = net_connect(pipc_server_port(server));
+    pid_t pid = harness_fork(serve_with_no_descriptors, server);
+    pipc_t *client = pipc_open_tcp("127.0.0.1", pipc_server_port(server), 10000, with_key());
+    assert_non_null(client);
+    assert_int_equal(pipc_read(client, buffer, sizeof buffer), 5);
+    pipc_close(client);
+    assert_int_equal(harness_wait(pid), 0);
+    for (int i = 0; i < SILENT; i++)
+        close(silent[i]);
+    pipc_server_close(server);
+}
+
+/* accept(2) reports the lack of a descriptor also when nobody is there to be accepted. */
+TEST(nobody_is_turned_away_for_nobody)
+{
+    if (harness_emulated())
+        harness_skip("valgrind has a limit of its own");
+    pipc_server_t *server = open_server();
+    int silent[2];
+    come_silently(server, silent, 1);
+    silent[1] = net_connect(pipc_server_port(server));
+    int spare = dup(0);
+    close(spare);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare + 1);
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    harness_limit(RLIMIT_NOFILE, before);
+    for (int i = 0; i < 2; i++) {
+        assert_true(is_still_there(silent[i]));
+        close(silent[i]);
+    }
+    pipc_server_close(server);
+}
+
+/* One makes room for who comes, and at once: nothing waits here. */
+static void expect_room_in_spite_of(enum sys_double_call call, int error)
+{
+    pipc_server_t *server = open_server();
+    int silent[3];
+    come_silently(server, silent, 3);
+    int last = net_connect(pipc_server_port(server));
+    sys_double_reset();
+    sys_double_fail(call, 1, 0, error);
+    sys_double_arm();
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    sys_double_disarm();
+    assert_true(sys_double_gave(error));
+    assert_false(is_still_there(silent[0]));
+    for (int i = 1; i < 3; i++)
+        assert_true(is_still_there(silent[i]));
+    assert_true(is_still_there(last));
+    for (int i = 0; i < 3; i++)
+        close(silent[i]);
+    close(last);
+    pipc_server_close(server);
+}
+
+TEST(where_anything_is_short_the_oldest_silent_client_makes_room)
+{
+    expect_room_in_spite_of(CALL_accept4, EMFILE);
+    expect_room_in_spite_of(CALL_accept4, ENFILE);
+    expect_room_in_spite_of(CALL_accept4, ENOBUFS);
+    expect_room_in_spite_of(CALL_accept4, ENOMEM);
+    expect_room_in_spite_of(CALL_malloc, ENOMEM);
+}
+
+HARNESS_MAIN("server, shortage", IT(silent_clients_that_hold_all_descriptors_hold_up_nobody),
+             IT(nobody_is_turned_away_for_nobody),
+             IT(where_anything_is_short_the_oldest_silent_client_makes_room))
