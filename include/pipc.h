@@ -2,9 +2,10 @@
 /*
  * pipc.h - libpipc, two-way message pipes. This header is the manual.
  *
- *   1 Overview          4 Limits            7 The descriptor      10 Errors
- *   2 Caveats           5 Kinds of pipe     8 Threads             11 The bytes
- *   3 Messages          6 Time-outs         9 Fork and exec       12 Reference
+ *   1 Overview          5 Kinds of pipe     9 Fork and exec      13 Reference
+ *   2 Caveats           6 Time-outs        10 Errors
+ *   3 Messages          7 The descriptor   11 The bytes
+ *   4 Limits            8 Threads          12 Kernels
  *
  *
  * 1 OVERVIEW
@@ -64,8 +65,8 @@
  *  - A handle is for one thread at a time; on pipc_open, one thread for each side.
  *  - After fork, whoever has an end of a pipc_open_pair closes its copy of the other end. Otherwise
  *    the end of the pipe is never seen, because this very process could still write to it.
- *  - pipc_open_fds makes its descriptors non-blocking. That belongs to the open file, so everybody
- *    who shares it (a shell and its terminal, say) sees it until pipc_close.
+ *  - pipc_open_fds makes FIFOs, terminals and other devices non-blocking. That belongs to the open
+ *    file, so everybody who shares it (a shell and its terminal, say) sees it until pipc_close.
  *  - Both sides should set the same max_message: what exceeds the reader's ends the connection.
  *  - There is no encryption, and authentication only by a key on TCP (5, Keys). Who holds the
  *    descriptors is trusted to read, not trusted to be correct: bad input is an error, never a crash.
@@ -398,12 +399,30 @@
  *      has died: remove `in`, `out` and NAME, and begin again.
  *   5. To give up, unlink `door`. ENOENT: somebody claims you at this moment, wait for him a little.
  *      Then remove `in`, `out` and NAME.
+ *
+ *
+ * 12 KERNELS
+ *
+ * Linux 3.17 or later, for getrandom(2); epoll and timerfd are needed too. The C library may be glibc
+ * or musl, the machine of 32 or 64 bits; it does not compile where 64-bit atomics need a lock. The
+ * following is used where it is, asked for at run time, and may as well be refused by a sandbox
+ * (seccomp) with ENOSYS, EPERM, EINVAL or EOPNOTSUPP:
+ *
+ *                          since Linux   otherwise
+ *   RWF_NOSIGNAL           6.18          SIGPIPE is blocked while a pipe or FIFO is written, and what
+ *                                        the write raised is taken back: some calls more
+ *   RWF_NOWAIT on pipes    6.4           pipes are polled before they are read, as FIFOs are; those of
+ *                                        pipc_open_fds also before each 4 KiB that are written
+ *   pidfd_open             5.3           a death is looked for several times a second instead
+ *   MADV_WIPEONFORK        4.14          fork is noticed by pthread_atfork alone
+ *   memfd_create           3.17          shm_open, and memory that is reserved from the start
+ *   eventfd                2.6.27        pipes, two descriptors for one
  */
 #ifndef PIPC_H
 #define PIPC_H
 
 /*
- * 12 REFERENCE
+ * 13 REFERENCE
  *
  * "Blocks" says how long a call may wait; all others return at once.
  */
@@ -528,10 +547,14 @@ PIPC_API int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options);
  *
  * When it succeeds the handle owns the descriptors: pipc_close closes them (one that serves both
  * directions once), and the program uses them no more. When it fails they are the program's as
- * before. Close-on-exec is left alone; O_NONBLOCK is set, and put back by pipc_close.
+ * before. Close-on-exec is left alone, and so is O_NONBLOCK of sockets, regular files and pipes. On
+ * FIFOs, terminals and devices (and on pipes before Linux 6.4) O_NONBLOCK is set, and put back by
+ * pipc_close in the process that opened the handle. Whoever else shares the open files may set and
+ * clear it at any time: that makes no call wait longer than its time-out.
  *
  * Returns a handle, for pipc_close. NULL: EBADF (not open), EINVAL (not open for reading or for
- * writing, a socket that is no stream, or options), ENOMEM, or what fcntl(2) says of them.
+ * writing, a socket that is no stream or that listens, or options), ENOMEM, or what fcntl(2) says of
+ * them.
  */
 PIPC_API pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options);
 

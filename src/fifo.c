@@ -160,7 +160,7 @@ static enum outcome commit(const struct claim *claim)
 {
     static const char byte = '!';
     struct iovec part = {(void *)(uintptr_t)&byte, 1};
-    if (sys_writev(claim->door, SYS_FIFO, &part, 1) == 1)
+    if (sys_writev(claim->door, SYS_OWN_FIFO, &part, 1) == 1)
         return MET;
     return errno == EPIPE || errno == EAGAIN ? AGAIN : FAILED;
 }

@@ -7,7 +7,7 @@
  * Cancellation points: sys_poll, sys_set_wait, sys_pause and sys_read_wait, when they wait. They
  * have taken nothing when they end so. Nothing else here is a cancellation point.
  *
- * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec.
+ * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec, and never 0, 1 or 2.
  */
 #ifndef PIPC_SYS_H
 #define PIPC_SYS_H
@@ -67,37 +67,50 @@ static inline void sys_fetch_to_write(const void *memory)
 void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
 
 /*
- * What lies behind a descriptor decides how it is written without SIGPIPE, and read without blocking. A pipe
- * without a name takes a flag for that with each call, a FIFO does not.
+ * What lies behind a descriptor decides how it is read and written without blocking and without
+ * SIGPIPE. Others may share the open file, and set or clear its O_NONBLOCK at any time, which makes
+ * no difference. OWN: libpipc has opened it with O_NONBLOCK, and nobody else has this open file, so
+ * that writing relies on it; reading does not. A pipe has no name, a FIFO has one.
  */
-enum sys_kind { SYS_PIPE, SYS_FIFO, SYS_SOCKET, SYS_FILE, SYS_OTHER };
+enum sys_kind { SYS_PIPE, SYS_FIFO, SYS_SOCKET, SYS_FILE, SYS_OTHER, SYS_OWN_PIPE, SYS_OWN_FIFO };
 
-int sys_kind(int fd, enum sys_kind *kind); /* EINVAL: a socket that is no stream */
-int sys_access_mode(int fd);               /* O_RDONLY, O_WRONLY or O_RDWR */
-int sys_pipe(int fd[2]);                   /* non-blocking */
-void sys_close(int fd);                    /* keeps errno; a negative fd is nothing */
-int sys_nonblock(int fd, bool on);         /* what it was before: 0 or 1 */
+int sys_kind(int fd, enum sys_kind *kind); /* EINVAL: a socket that is no stream, or listens */
+enum sys_kind sys_kind_if_own(enum sys_kind kind);
+/* Between a look and the read or write that follows somebody else may be faster: then this helps. */
+bool sys_needs_nonblock(enum sys_kind kind);
+/*
+ * What the seam has opened, moved above 2 if it is not: those belong to the program, also when it has
+ * closed them. EMFILE: there is no room, and it is closed. A negative fd is handed back.
+ */
+int sys_above_standard(int fd);
+/* Is there room for one more? For what must not be taken when it would be lost then. `fd`: any. */
+int sys_room_above_standard(int fd);
+int sys_access_mode(int fd);       /* O_RDONLY, O_WRONLY or O_RDWR */
+int sys_pipe(int fd[2]);           /* non-blocking */
+void sys_close(int fd);            /* keeps errno; a negative fd is nothing */
+int sys_nonblock(int fd, bool on); /* what it was before: 0 or 1 */
 int sys_shutdown_write(int fd);
 
 /*
- * read(2) and writev(2), resumed after EINTR. On pipes and sockets they do not block, even when somebody who
- * shares the descriptor has cleared O_NONBLOCK, where the kernel can be asked so. Writing raises no
- * SIGPIPE and takes none that was pending.
+ * read(2) and writev(2) that never block: EAGAIN. They go on after EINTR. Writing may take a part
+ * only; it raises neither SIGPIPE nor SIGXFSZ, and takes none that was pending.
  */
 ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size);
-/* On a descriptor without O_NONBLOCK: waits for the first byte. EINTR, EAGAIN: look again. */
+ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int count);
+/*
+ * Waits for the first byte. EINTR: look again. EAGAIN: somebody has set O_NONBLOCK, and it does not
+ * wait here any more.
+ */
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size);
 /*
- * Is reading, or writing, non-blocking without O_NONBLOCK? Pipes are asked once in the life of the
- * process.
+ * Room that a read has to offer. A pipe whose writer is in packet mode (O_DIRECT), which the reader
+ * cannot know, drops what a read does not take of a packet.
  */
-bool sys_reads_at_once(enum sys_kind kind);
-bool sys_writes_at_once(enum sys_kind kind);
+size_t sys_read_least(enum sys_kind kind);
 /* A pipe or a FIFO, by the device of its inode. */
 enum sys_kind sys_kind_of_fifo(dev_t device);
-ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int count);
 
-/* poll(2) until the deadline (sys_now time; negative: for ever). 0: time is up. EINTR is told. */
+/* poll(2) until the deadline (sys_now time; negative: for ever). 0: time is up. EINTR: a caught signal. */
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline);
 
 /* Has whoever writes to it ended, whether or not something is unread? Keeps errno. */
@@ -109,7 +122,9 @@ int sys_set_open(void);
 int sys_set_add(int set, int fd, uint32_t events);
 int sys_set_change(int set, int fd, uint32_t events);
 void sys_set_remove(int set, int fd);
-int sys_set_wait(int set, int64_t deadline); /* as sys_poll */
+int sys_set_wait(int set, int64_t deadline); /* as sys_poll; EINTR also after a stop (SIGSTOP) */
+/* The same, and EINTR is a signal that was caught, for a call more. */
+int sys_set_wait_for_signal(int set, int64_t deadline);
 extern const uint32_t sys_set_in, sys_set_out, sys_set_edge, sys_set_end;
 
 /*

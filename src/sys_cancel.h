@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sys_linux.h"
+
 static inline int nocancel_begin(void)
 {
     int before;

@@ -1,31 +1,143 @@
 /* SPDX-License-Identifier: MIT */
-/* The part of the seam that reads and writes: without blocking, without SIGPIPE. */
+/*
+ * The part of the seam that reads and writes: without blocking, without SIGPIPE.
+ *
+ * O_NONBLOCK belongs to the open file, which others may share and change at any time. So nothing
+ * here depends on it, but for streams that libpipc has opened itself. What does not block:
+ *
+ *   sockets       MSG_DONTWAIT, MSG_NOSIGNAL
+ *   pipes         RWF_NOWAIT (Linux 6.4), RWF_NOSIGNAL (6.18), and where they are missing as FIFOs
+ *   FIFOs         reading what poll saw; writing up to PIPE_BUF bytes after poll saw room, since there is
+ *                 a free page then
+ *   other files   the same, but a terminal may have room for a single byte; so that is all, unless
+ *                 O_NONBLOCK is set, which is what whoever opens them does
+ *   regular files read(2) and write(2)
+ */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sys.h"
 #include "sys_cancel.h"
+#include "sys_linux.h"
+#include "sys_signal.h"
 
-#ifndef RWF_NOSIGNAL
-#define RWF_NOSIGNAL 0x00000100 /* Linux 6.18; not in every libc's headers yet */
-#endif
+/* Parts of one write of a piece; more of them go with the next. */
+#define PIECE_PARTS 16
+
+/* ---- what the kernel takes ---- */
+
+enum { NO_NOWAIT_READ = 1, NO_NOWAIT_WRITE = 2, NO_NOSIGNAL = 4 };
+
+/* The device that pipes without a name live on (0: not known), and what is refused on them. */
+static _Atomic dev_t pipe_device;
+static atomic_uint refused;
+
+static bool is_known_to_refuse(unsigned what)
+{
+    return (atomic_load_explicit(&refused, memory_order_relaxed) & what) != 0;
+}
 
 /* The kernel, or a filter in front of it, does not know the call or the flag. */
 static bool is_refusal(int error)
 {
     return error == EOPNOTSUPP || error == ENOSYS || error == EPERM || error == EINVAL;
 }
+
+static ssize_t read_with(int fd, void *buffer, size_t size, int flags)
+{
+    struct iovec part = {buffer, size};
+    ssize_t got;
+    do
+        got = preadv2_nocancel(fd, &part, 1, -1, flags);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static ssize_t write_with(int fd, const struct iovec *parts, int count, int flags)
+{
+    ssize_t sent;
+    do
+        sent = pwritev2_nocancel(fd, parts, count, -1, flags);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+static unsigned ask_about(unsigned what, ssize_t result)
+{
+    return result < 0 && is_refusal(errno) ? what : 0;
+}
+
+/*
+ * Asked once in the life of the process, through a pipe of our own. What is refused later, to one
+ * descriptor or by a filter that was set up meanwhile, is not noted, and costs one call each time.
+ */
+static bool ask_kernel(void)
+{
+    static atomic_bool asked;
+    int fd[2];
+    char byte = 0;
+    struct iovec part = {&byte, 1};
+    struct stat status;
+    if (atomic_load(&asked))
+        return true;
+    if (sys_pipe(fd) != 0)
+        return false;
+    unsigned answer = ask_about(NO_NOSIGNAL, write_with(fd[1], &part, 1, RWF_NOSIGNAL));
+    answer |= ask_about(NO_NOWAIT_WRITE, write_with(fd[1], &part, 1, RWF_NOWAIT));
+    answer |= ask_about(NO_NOWAIT_READ, read_with(fd[0], &byte, 1, RWF_NOWAIT));
+    atomic_store(&refused, answer);
+    bool known = fstat_nocancel(fd[0], &status) == 0;
+    if (known)
+        atomic_store(&pipe_device, status.st_dev);
+    sys_close(fd[0]);
+    sys_close(fd[1]);
+    atomic_store(&asked, known);
+    return known;
+}
+
+enum sys_kind sys_kind_of_fifo(dev_t device)
+{
+    int saved = errno;
+    bool known = ask_kernel();
+    errno = saved;
+    return known && atomic_load(&pipe_device) == device ? SYS_PIPE : SYS_FIFO;
+}
+
+enum sys_kind sys_kind_if_own(enum sys_kind kind)
+{
+    return kind == SYS_PIPE ? SYS_OWN_PIPE : kind == SYS_FIFO ? SYS_OWN_FIFO : kind;
+}
+
+bool sys_needs_nonblock(enum sys_kind kind)
+{
+    return kind == SYS_FIFO || kind == SYS_OTHER ||
+           (kind == SYS_PIPE && is_known_to_refuse(NO_NOWAIT_READ | NO_NOWAIT_WRITE));
+}
+
+/* 0: now; -1: EAGAIN, or errno. */
+static int look(int fd, short event)
+{
+    struct pollfd there = {.fd = fd, .events = event};
+    int ready;
+    do
+        ready = poll_nocancel(&there, 1, 0); /* a signal ends it even so */
+    while (ready < 0 && errno == EINTR);
+    if (ready == 0)
+        errno = EAGAIN;
+    return ready > 0 ? 0 : -1;
+}
+
+/* ---- reading ---- */
 
 static ssize_t read_once(int fd, void *buffer, size_t size)
 {
@@ -36,39 +148,20 @@ static ssize_t read_once(int fd, void *buffer, size_t size)
     return got;
 }
 
-/* Set when the kernel refused; it is asked once. */
-static atomic_bool no_nowait_read, no_nosignal_write;
+/* Who alone reads it finds what poll saw. Before a FIFO's first writer nothing is there, rather than the end. */
+static ssize_t read_polled(int fd, void *buffer, size_t size)
+{
+    return look(fd, POLLIN) == 0 ? read_once(fd, buffer, size) : -1;
+}
 
 static ssize_t read_pipe(int fd, void *buffer, size_t size)
 {
-    if (!atomic_load_explicit(&no_nowait_read, memory_order_relaxed)) {
-        struct iovec part = {buffer, size};
-        ssize_t got;
-        do
-            got = preadv2_nocancel(fd, &part, 1, -1, RWF_NOWAIT);
-        while (got < 0 && errno == EINTR);
+    if (!is_known_to_refuse(NO_NOWAIT_READ)) {
+        ssize_t got = read_with(fd, buffer, size, RWF_NOWAIT);
         if (got >= 0 || !is_refusal(errno))
             return got;
-        if (sys_nonblock(fd, true) < 0)
-            return -1; /* it would block from now on: so it is asked again */
-        atomic_store_explicit(&no_nowait_read, true, memory_order_relaxed);
     }
-    return read_once(fd, buffer, size);
-}
-
-/* Who alone reads it finds what poll saw. Before the first writer nothing is there, rather than the end. */
-static ssize_t read_fifo(int fd, void *buffer, size_t size)
-{
-    struct pollfd there = {.fd = fd, .events = POLLIN};
-    int ready;
-    do
-        ready = poll_nocancel(&there, 1, 0); /* a signal ends it even so */
-    while (ready < 0 && errno == EINTR);
-    if (ready > 0)
-        return read_once(fd, buffer, size);
-    if (ready == 0)
-        errno = EAGAIN;
-    return -1;
+    return read_polled(fd, buffer, size);
 }
 
 static bool is_local_socket(int fd)
@@ -102,24 +195,28 @@ ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size)
 {
     switch (kind) {
     case SYS_PIPE:
+    case SYS_OWN_PIPE:
         return read_pipe(fd, buffer, size);
-    case SYS_FIFO:
-        return read_fifo(fd, buffer, size);
     case SYS_SOCKET:
         return read_socket(fd, buffer, size);
-    default:
+    case SYS_FILE:
         return read_once(fd, buffer, size);
+    default:
+        return read_polled(fd, buffer, size);
     }
 }
 
 static ssize_t poll_and_read(int fd, enum sys_kind kind, void *buffer, size_t size)
 {
     struct pollfd there = {.fd = fd, .events = POLLIN};
-    if (poll(&there, 1, -1) < 0) { /* a wait */
-        errno = EINTR;             /* whatever it is, it passes, and the descriptor is well */
-        return -1;
-    }
-    return kind == SYS_FIFO ? read_once(fd, buffer, size) : sys_read(fd, kind, buffer, size);
+    ssize_t got = poll(&there, 1, -1); /* a wait */
+    if (got >= 0)
+        got = kind == SYS_OWN_FIFO ? read_once(fd, buffer, size) : sys_read(fd, kind, buffer, size);
+    else
+        errno = EINTR; /* whatever it is, it passes, and the descriptor is well */
+    if (got < 0 && errno == EAGAIN)
+        errno = EINTR;
+    return got;
 }
 
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size)
@@ -130,6 +227,15 @@ ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size)
     return kind == SYS_SOCKET ? end_of_local(fd, got) : got;
 }
 
+size_t sys_read_least(enum sys_kind kind)
+{
+    if (kind == SYS_SOCKET || kind == SYS_FILE)
+        return 1;
+    return sys_page() > PIPE_BUF ? sys_page() : PIPE_BUF;
+}
+
+/* ---- writing ---- */
+
 static ssize_t write_once(int fd, const struct iovec *parts, int count)
 {
     ssize_t sent;
@@ -139,109 +245,87 @@ static ssize_t write_once(int fd, const struct iovec *parts, int count)
     return sent;
 }
 
-/*
- * The way for kernels that cannot be asked to hold SIGPIPE back: block it, write, and take the one
- * that this write made, unless one was pending before, which is the program's own.
- */
-static ssize_t write_masked(int fd, const struct iovec *parts, int count)
+/* The first `size` bytes of the parts, or fewer; returns how many parts they are. */
+static int cut(const struct iovec *parts, int count, size_t size, struct iovec piece[PIECE_PARTS])
 {
-    static const struct timespec no_time = {0, 0};
-    sigset_t pipe_only, before, pending;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    sigemptyset(&pending);
-    sigpending(&pending);
-    bool theirs = sigismember(&pending, SIGPIPE) == 1;
-    int failed = pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
-    if (failed != 0) {
-        errno = failed;
-        return -1;
-    }
-    ssize_t sent = write_once(fd, parts, count);
-    int saved = errno;
-    if (sent < 0 && saved == EPIPE && !theirs)
-        while (sigtimedwait_nocancel(&pipe_only, NULL, &no_time) < 0 && errno == EINTR)
+    int used = 0;
+    for (int i = 0; i < count && used < PIECE_PARTS && size > 0; i++) {
+        if (parts[i].iov_len == 0)
             continue;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = saved;
-    return sent;
-}
-
-static ssize_t write_with(int fd, const struct iovec *parts, int count, int flags)
-{
-    ssize_t sent;
-    do
-        sent = pwritev2_nocancel(fd, parts, count, -1, flags);
-    while (sent < 0 && errno == EINTR);
-    return sent;
-}
-
-static ssize_t write_pipe(int fd, const struct iovec *parts, int count)
-{
-    if (!atomic_load_explicit(&no_nosignal_write, memory_order_relaxed)) {
-        ssize_t sent = write_with(fd, parts, count, RWF_NOSIGNAL | RWF_NOWAIT);
-        if (sent >= 0 || !is_refusal(errno))
-            return sent;
-        if (sys_nonblock(fd, true) < 0)
-            return -1;
-        atomic_store_explicit(&no_nosignal_write, true, memory_order_relaxed);
+        piece[used] = parts[i];
+        if (piece[used].iov_len > size)
+            piece[used].iov_len = size;
+        size -= piece[used++].iov_len;
     }
-    return write_masked(fd, parts, count);
+    return used;
 }
 
-static ssize_t write_fifo(int fd, const struct iovec *parts, int count)
+static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
 {
-    if (!atomic_load_explicit(&no_nosignal_write, memory_order_relaxed)) {
+    struct sys_blocked blocked;
+    if (!is_known_to_refuse(NO_NOSIGNAL)) {
         ssize_t sent = write_with(fd, parts, count, RWF_NOSIGNAL);
         if (sent >= 0 || !is_refusal(errno))
             return sent;
     }
-    return write_masked(fd, parts, count);
+    if (sys_signal_block(&blocked, SIGPIPE) != 0)
+        return -1;
+    ssize_t sent = write_once(fd, parts, count);
+    sys_signal_restore(&blocked, sent < 0 && errno == EPIPE);
+    return sent;
 }
 
-/* The device that pipes without a name live on; 0: not known. */
-static _Atomic dev_t pipe_device;
-
-/* One byte through a pipe of our own tells what the kernel takes. False: not known, no descriptors. */
-static bool ask_kernel(void)
+static ssize_t write_polled(int fd, const struct iovec *parts, int count, size_t size)
 {
-    static atomic_bool asked;
-    int fd[2];
-    char byte = 0;
-    struct iovec part = {&byte, 1};
-    struct stat status;
-    if (atomic_load(&asked))
-        return true;
-    if (sys_pipe(fd) != 0)
-        return false;
-    write_pipe(fd[1], &part, 1);
-    read_pipe(fd[0], &byte, 1);
-    bool known = fstat_nocancel(fd[0], &status) == 0;
-    if (known)
-        atomic_store(&pipe_device, status.st_dev);
-    sys_close(fd[0]);
-    sys_close(fd[1]);
-    atomic_store(&asked, known);
-    return known;
+    struct iovec piece[PIECE_PARTS];
+    if (look(fd, POLLOUT) != 0)
+        return -1;
+    return write_quietly(fd, piece, cut(parts, count, size, piece));
 }
 
-enum sys_kind sys_kind_of_fifo(dev_t device)
+static ssize_t write_other(int fd, const struct iovec *parts, int count)
 {
-    int saved = errno;
-    bool known = ask_kernel();
-    errno = saved;
-    return known && atomic_load(&pipe_device) == device ? SYS_PIPE : SYS_FIFO;
+    int flags = fcntl_nocancel(fd, F_GETFL, 0);
+    bool is_nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0;
+    return write_polled(fd, parts, count, is_nonblocking ? SIZE_MAX : 1);
 }
 
-bool sys_reads_at_once(enum sys_kind kind)
+static ssize_t write_nowait_masked(int fd, const struct iovec *parts, int count)
 {
-    bool asks = kind == SYS_SOCKET || kind == SYS_FIFO;
-    return asks || (kind == SYS_PIPE && !atomic_load(&no_nowait_read));
+    struct sys_blocked blocked;
+    if (sys_signal_block(&blocked, SIGPIPE) != 0)
+        return -1;
+    ssize_t sent = write_with(fd, parts, count, RWF_NOWAIT);
+    sys_signal_restore(&blocked, sent < 0 && errno == EPIPE);
+    return sent;
 }
 
-bool sys_writes_at_once(enum sys_kind kind)
+static ssize_t write_pipe(int fd, enum sys_kind kind, const struct iovec *parts, int count)
 {
-    return kind == SYS_SOCKET || (kind == SYS_PIPE && !atomic_load(&no_nosignal_write));
+    ssize_t sent;
+    if (!is_known_to_refuse(NO_NOSIGNAL | NO_NOWAIT_WRITE)) {
+        sent = write_with(fd, parts, count, RWF_NOSIGNAL | RWF_NOWAIT);
+        if (sent >= 0 || !is_refusal(errno))
+            return sent;
+    }
+    if (!is_known_to_refuse(NO_NOWAIT_WRITE)) {
+        sent = write_nowait_masked(fd, parts, count);
+        if (sent >= 0 || !is_refusal(errno))
+            return sent;
+    }
+    return kind == SYS_OWN_PIPE ? write_quietly(fd, parts, count)
+                                : write_polled(fd, parts, count, PIPE_BUF);
+}
+
+/* Beyond the limit on the size of files there is EFBIG, and the kernel would send SIGXFSZ. */
+static ssize_t write_file(int fd, const struct iovec *parts, int count)
+{
+    struct sys_blocked blocked;
+    if (sys_signal_block(&blocked, SIGXFSZ) != 0)
+        return -1;
+    ssize_t sent = write_once(fd, parts, count);
+    sys_signal_restore(&blocked, sent < 0 && errno == EFBIG);
+    return sent;
 }
 
 /* One part goes by send, which has less to look at: a tenth of a microsecond. */
@@ -269,12 +353,17 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
         count = IOV_MAX; /* the rest goes with the next call */
     switch (kind) {
     case SYS_PIPE:
-        return write_pipe(fd, parts, count);
+    case SYS_OWN_PIPE:
+        return write_pipe(fd, kind, parts, count);
     case SYS_FIFO:
-        return write_fifo(fd, parts, count);
+        return write_polled(fd, parts, count, PIPE_BUF);
+    case SYS_OWN_FIFO:
+        return write_quietly(fd, parts, count);
     case SYS_SOCKET:
         return write_socket(fd, parts, count);
+    case SYS_FILE:
+        return write_file(fd, parts, count);
     default:
-        return write_once(fd, parts, count);
+        return write_other(fd, parts, count);
     }
 }

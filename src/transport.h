@@ -25,7 +25,7 @@ enum { TRANSPORT_IN_END = 4, TRANSPORT_OUT_END = 8, TRANSPORT_EDGE = 16 };
 struct transport {
     const struct transport_ops *ops;
     size_t window;     /* `peek` can show so many bytes at once */
-    atomic_bool fills; /* it has `await`; cleared when the kernel changes its mind */
+    atomic_bool fills; /* it has `await`; cleared when that does not wait any more */
     size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
     size_t placed;     /* so many bytes can be written in place */
     bool drained;      /* a `peek` has read all there was; whoever wants to know clears it before */

@@ -44,10 +44,10 @@ struct fd_transport {
     struct transport base;
     int in, out;
     enum sys_kind in_kind, out_kind;
-    int in_was_nonblocking, out_was_nonblocking;
+    bool in_was_blocking, out_was_blocking; /* and got O_NONBLOCK from us */
     bool own; /* libpipc's: a short read has emptied it, but for a foreign writer's packets */
-    bool out_blocks; /* has no O_NONBLOCK, as `in` has none where `fills` */
     uint32_t opener; /* the process that gives the descriptors their flags back */
+    size_t least;    /* room that each read has to offer */
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
     bool flows; /* the last read brought much: the next wants a large buffer */
@@ -63,31 +63,6 @@ static struct fd_transport *fd_of(struct transport *transport)
     return (struct fd_transport *)transport;
 }
 
-/*
- * A filter may come to refuse, later, what the kernel took when this was opened (seccomp, set up after
- * the start). Then O_NONBLOCK it is; and where that is refused as well, an error rather than a call
- * that blocks.
- */
-static int keep_input_nonblocking(struct fd_transport *t)
-{
-    if (!t->base.fills || sys_reads_at_once(t->in_kind))
-        return 0;
-    if (sys_nonblock(t->in, true) < 0)
-        return -1;
-    t->base.fills = false;
-    return 0;
-}
-
-static int keep_output_nonblocking(struct fd_transport *t)
-{
-    if (!t->out_blocks || sys_writes_at_once(t->out_kind))
-        return 0;
-    if (sys_nonblock(t->out, true) < 0)
-        return -1;
-    t->out_blocks = false;
-    return 0;
-}
-
 /* ---- input ---- */
 
 static int grow(struct fd_transport *t, size_t capacity)
@@ -100,19 +75,35 @@ static int grow(struct fd_transport *t, size_t capacity)
     return 0;
 }
 
-/* Room for `want` bytes from `begin` on, and more where much comes. */
+/* While little comes. */
+static size_t small_size(const struct fd_transport *t)
+{
+    return t->least > SMALL_BUFFER_SIZE ? t->least : SMALL_BUFFER_SIZE;
+}
+
+/* With the bytes of a message that is not whole yet, room for a read behind them. */
+static size_t large_size(const struct fd_transport *t)
+{
+    return t->least > BUFFER_SIZE - WINDOW ? t->least + WINDOW : BUFFER_SIZE;
+}
+
+/* Room for `want` bytes from `begin` on, and for a read; and more where much comes. */
 static int make_room(struct fd_transport *t, size_t want)
 {
     if (t->begin == t->end)
         t->begin = t->end = 0;
-    if (want <= t->capacity - t->begin && !t->flows)
+    size_t needed = t->end - t->begin + t->least;
+    if (needed < want)
+        needed = want;
+    if (needed <= t->capacity - t->begin && !t->flows)
         return 0; /* the usual case */
-    if (t->capacity < BUFFER_SIZE && (t->flows || want > t->capacity)) {
-        size_t capacity = t->flows || want > SMALL_BUFFER_SIZE ? BUFFER_SIZE : SMALL_BUFFER_SIZE;
+    size_t large = large_size(t);
+    if (t->capacity < large && (t->flows || needed > t->capacity)) {
+        size_t capacity = t->flows || needed > small_size(t) ? large : small_size(t);
         if (grow(t, capacity) != 0)
             return -1;
     }
-    if (t->begin + want > t->capacity) {
+    if (t->begin + needed > t->capacity) {
         memmove(t->buffer, t->buffer + t->begin, t->end - t->begin);
         t->end -= t->begin;
         t->begin = 0;
@@ -129,7 +120,7 @@ static void note_read(struct fd_transport *t, size_t got)
 /* A large buffer goes back to the heap when it is empty and nothing is known to follow. */
 static void give_up_large(struct fd_transport *t)
 {
-    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= SMALL_BUFFER_SIZE)
+    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= small_size(t))
         return;
     sys_free(t->buffer);
     t->buffer = NULL;
@@ -145,15 +136,20 @@ static int ebb(struct fd_transport *t, int error)
     return error == EAGAIN ? 0 : -1;
 }
 
+/* What a waiting read met. A lack of memory passes: it is told once. */
+static int still_failed(struct fd_transport *t)
+{
+    errno = t->failed;
+    if (errno == ENOMEM || errno == ENOBUFS)
+        t->failed = 0;
+    return errno != 0 ? -1 : 0;
+}
+
 static int fill(struct fd_transport *t, size_t want)
 {
-    if (keep_input_nonblocking(t) != 0)
-        return -1;
     while (t->end - t->begin < want && !t->at_end) {
-        if (t->failed != 0) {
-            errno = t->failed;
-            return -1;
-        }
+        if (t->failed != 0)
+            return still_failed(t);
         if (make_room(t, want) != 0)
             return -1;
         size_t room = t->capacity - t->end;
@@ -196,25 +192,38 @@ static bool fd_goodbye(struct transport *transport)
     return true;
 }
 
+static ssize_t take_ahead(struct fd_transport *t, void *buffer, size_t size)
+{
+    size_t ahead = t->end - t->begin;
+    size_t take = size < ahead ? size : ahead;
+    memcpy(buffer, t->buffer + t->begin, take);
+    t->begin += take;
+    give_up_large(t);
+    return (ssize_t)take;
+}
+
+/* Where there is not enough room for a read: what does not fit stays for the next. */
+static ssize_t read_by_way_of_buffer(struct fd_transport *t, void *buffer, size_t size)
+{
+    if (fill(t, 1) != 0)
+        return -1;
+    if (t->begin < t->end)
+        return take_ahead(t, buffer, size);
+    errno = EAGAIN;
+    return t->at_end ? 0 : -1;
+}
+
 static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
-    size_t ahead = t->end - t->begin;
-    if (ahead > 0) {
-        size_t take = size < ahead ? size : ahead;
-        memcpy(buffer, t->buffer + t->begin, take);
-        t->begin += take;
-        give_up_large(t);
-        return (ssize_t)take;
-    }
+    if (t->begin < t->end)
+        return take_ahead(t, buffer, size);
     if (t->at_end)
         return 0;
-    if (t->failed != 0) {
-        errno = t->failed;
-        return -1;
-    }
-    if (keep_input_nonblocking(t) != 0)
-        return -1;
+    if (size < t->least)
+        return read_by_way_of_buffer(t, buffer, size);
+    if (t->failed != 0)
+        return still_failed(t);
     ssize_t got = sys_read(t->in, t->in_kind, buffer, size);
     t->at_end = got == 0;
     t->full = false;
@@ -230,16 +239,14 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         errno = EPIPE;
         return -1;
     }
-    if (keep_output_nonblocking(t) != 0)
-        return -1;
     atomic_store_explicit(&t->pace.wrote, true, memory_order_relaxed);
     return sys_writev(t->out, t->out_kind, parts, count);
 }
 
-static void give_back(struct fd_transport *t, int fd, int was_nonblocking)
+static void give_back(struct fd_transport *t, int fd, bool was_blocking)
 {
     int saved = errno;
-    if (fd >= 0 && was_nonblocking == 0 && self_process() == t->opener)
+    if (fd >= 0 && was_blocking && self_process() == t->opener)
         sys_nonblock(fd, false);
     errno = saved;
 }
@@ -252,7 +259,7 @@ static int fd_shutdown(struct transport *transport)
     if (t->out == t->in)
         return 0; /* a terminal or a file has no half to close */
     ready_forget_out(&t->ready);
-    give_back(t, t->out, t->out_was_nonblocking);
+    give_back(t, t->out, t->out_was_blocking);
     sys_close(t->out);
     t->out = -1;
     return 0;
@@ -283,14 +290,19 @@ static void note_pace(struct pace *pace, size_t got)
     }
 }
 
-/* One blocking read is all that an unlimited wait for input costs. */
+/*
+ * One blocking read is all that an unlimited wait for input costs. EAGAIN: somebody has set O_NONBLOCK;
+ * from now on it is poll that waits.
+ */
 static void fill_and_wait(struct fd_transport *t)
 {
     if (t->failed != 0 || t->at_end || make_room(t, 1) != 0)
         return; /* there is nothing to wait for, and another read would hide it */
     give_head_start(&t->pace);
     ssize_t got = sys_read_wait(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
-    if (got < 0 && errno != EINTR && errno != EAGAIN)
+    if (got < 0 && errno == EAGAIN)
+        t->base.fills = false;
+    else if (got < 0 && errno != EINTR)
         t->failed = errno;
     t->at_end = got == 0;
     t->full = true;
@@ -367,9 +379,9 @@ static void fd_close(struct transport *transport)
 {
     struct fd_transport *t = fd_of(transport);
     ready_close(&t->ready);
-    give_back(t, t->in, t->in_was_nonblocking);
+    give_back(t, t->in, t->in_was_blocking);
     if (t->out != t->in) {
-        give_back(t, t->out, t->out_was_nonblocking);
+        give_back(t, t->out, t->out_was_blocking);
         sys_close(t->out);
     }
     sys_close(t->in);
@@ -407,15 +419,21 @@ static int check_modes(int in, int out)
     return 0;
 }
 
-static int set_nonblock(struct fd_transport *t, bool in, bool out)
+/* On what needs it; *was_blocking says whether it is to be given back. */
+static int need_nonblock(int fd, enum sys_kind kind, bool *was_blocking)
 {
-    t->in_was_nonblocking = sys_nonblock(t->in, in);
-    if (t->in_was_nonblocking < 0)
+    int was = sys_needs_nonblock(kind) ? sys_nonblock(fd, true) : 1;
+    *was_blocking = was == 0;
+    return was < 0 ? -1 : 0;
+}
+
+static int set_nonblock(struct fd_transport *t)
+{
+    if (need_nonblock(t->in, t->in_kind, &t->in_was_blocking) != 0)
         return -1;
-    t->out_was_nonblocking = t->out == t->in ? 1 : sys_nonblock(t->out, out);
-    if (t->out_was_nonblocking >= 0)
+    if (t->out == t->in || need_nonblock(t->out, t->out_kind, &t->out_was_blocking) == 0)
         return 0;
-    give_back(t, t->in, t->in_was_nonblocking);
+    give_back(t, t->in, t->in_was_blocking);
     return -1;
 }
 
@@ -430,8 +448,10 @@ static struct fd_transport *make(int read_fd, int write_fd)
                                .opener = self_process()};
     ready_init(&t->ready, read_fd, write_fd);
     if (check_modes(t->in, t->out) == 0 && sys_kind(t->in, &t->in_kind) == 0 &&
-        sys_kind(t->out, &t->out_kind) == 0)
+        sys_kind(t->out, &t->out_kind) == 0) {
+        t->least = sys_read_least(t->in_kind);
         return t;
+    }
     sys_free(t);
     return NULL;
 }
@@ -441,24 +461,23 @@ struct transport *transport_fd(int read_fd, int write_fd)
     struct fd_transport *t = make(read_fd, write_fd);
     if (t == NULL)
         return NULL;
-    if (set_nonblock(t, true, true) == 0)
+    if (set_nonblock(t) == 0) {
+        t->base.fills = !sys_needs_nonblock(t->in_kind) && t->in_kind != SYS_FILE;
         return &t->base;
+    }
     sys_free(t);
     return NULL;
 }
 
+/* Writing keeps the O_NONBLOCK that these were opened with; a socket needs none. */
 struct transport *transport_fd_own(int read_fd, int write_fd)
 {
     struct fd_transport *t = make(read_fd, write_fd);
     if (t == NULL)
         return NULL;
     t->own = true;
-    t->base.fills = sys_reads_at_once(t->in_kind);
-    t->out_blocks = sys_writes_at_once(t->out_kind);
-    if (set_nonblock(t, !t->base.fills, !t->out_blocks) != 0) {
-        sys_free(t);
-        return NULL;
-    }
-    t->in_was_nonblocking = t->out_was_nonblocking = 1; /* nothing to give back */
+    t->in_kind = sys_kind_if_own(t->in_kind);
+    t->out_kind = sys_kind_if_own(t->out_kind);
+    t->base.fills = sys_nonblock(t->in, false) >= 0;
     return &t->base;
 }

@@ -9,9 +9,11 @@ cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 # file (without .c and .h): the files it may include; its own header goes without saying.
 # `api` is pipc.h.
 layers='
-sys_cancel:
-sys:            sys_cancel
-sys_io:         sys_cancel sys
+sys_linux:
+sys_cancel:     sys_linux
+sys_signal:     sys_cancel
+sys:            sys_signal sys_cancel
+sys_io:         sys_linux sys_signal sys_cancel sys
 sys_life:       sys_cancel sys
 sys_net:        sys_cancel sys
 sys_file:       sys_cancel sys

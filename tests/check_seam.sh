@@ -24,7 +24,8 @@ sys: __fxstat|sysconf|getpid|pthread_setcancelstate
 sys_cancel: pthread_setcancelstate|gnu_get_libc_version|__libc_single_threaded
 sys_life: __fxstat(at)?|getpid|pthread_setcancelstate
 sys_file: __fxstat(at)?|__xmknodat|geteuid|getpid|pthread_setcancelstate
-sys_io: __fxstat|sig(add|empty|fill|is)[a-z]*|pthread_setcancelstate
+sys_io: __fxstat|pthread_setcancelstate
+sys_signal: sig(add|empty|fill|is)[a-z]*|pthread_setcancelstate
 sys_net: (hton|ntoh)[sl]|pthread_setcancelstate
 '
 

@@ -20,7 +20,7 @@
 /* A page that the library keeps as long as the process, to notice fork. */
 #define PER_PROCESS_MAPPING ((size_t)sysconf(_SC_PAGESIZE))
 
-enum { FD_LIMIT = 4096, REASON_SIZE = 512, SKIP_STATUS = 77 };
+enum { FD_LIMIT = 4096, REASON_SIZE = 512 };
 
 /* --- Descriptors and heap, before and after ------------------------------------------------------ */
 
@@ -164,7 +164,7 @@ _Noreturn void harness_skip(const char *reason)
 {
     snprintf(report->reason, sizeof report->reason, "%s", reason);
     report->skipped = 1;
-    exit(SKIP_STATUS);
+    exit(HARNESS_SKIP_STATUS);
 }
 
 /* cmocka aborts where an assertion fails, in any thread; a crash is left to the kernel. */
@@ -246,7 +246,7 @@ static enum harness_verdict judge(const struct report *result, int status, bool 
     else if (WIFSIGNALED(status))
         why = WTERMSIG(status) == SIGABRT ? "an assertion failed, or it aborted"
                                           : strsignal(WTERMSIG(status));
-    else if (result->skipped && WEXITSTATUS(status) == SKIP_STATUS)
+    else if (result->skipped && WEXITSTATUS(status) == HARNESS_SKIP_STATUS)
         why = result->reason;
     else if (!result->done)
         why = "exited before its end";

@@ -79,7 +79,8 @@ int harness_run(int argc, char **argv, const char *suite, const struct harness_t
 
 /* --- Inside a test ------------------------------------------------------------------------- */
 
-/* Ends the test as skipped (from the test's own process only); the reason is printed. */
+/* Ends the test as skipped (from the test's own process; a child of it exits so); the reason is printed. */
+#define HARNESS_SKIP_STATUS 77
 _Noreturn void harness_skip(const char *reason);
 
 /* The call returns -1 with this errno; the constructor returns NULL with it. */

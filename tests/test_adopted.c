@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static bool is_nonblocking(int fd)
@@ -44,6 +45,23 @@ static void check_refusal(int read_fd, int write_fd, const pipc_options_t *optio
         assert_false(is_nonblocking(write_fd));
 }
 
+/* They take connections, and no bytes. */
+static void check_listening_sockets(void)
+{
+    static const int families[] = {AF_INET, AF_INET6, AF_UNIX};
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        int listener = socket(families[i], SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr unnamed = {.sa_family = AF_UNIX};
+        if (listener < 0)
+            continue; /* no IPv6 here */
+        if (families[i] == AF_UNIX)
+            assert_int_equal(bind(listener, &unnamed, sizeof unnamed.sa_family), 0);
+        assert_int_equal(listen(listener, 1), 0);
+        check_refusal(listener, listener, NULL, EINVAL);
+        close(listener);
+    }
+}
+
 TEST(descriptors_stay_the_callers_when_the_handle_is_not_made)
 {
     int fd[2], datagrams[2];
@@ -56,6 +74,7 @@ TEST(descriptors_stay_the_callers_when_the_handle_is_not_made)
     check_refusal(fd[1], fd[1], NULL, EINVAL); /* nobody can read there */
     check_refusal(fd[0], fd[0], NULL, EINVAL); /* nor write there */
     check_refusal(datagrams[0], datagrams[0], NULL, EINVAL);
+    check_listening_sockets();
     options.flags = 0x80000000u;
     check_refusal(fd[0], fd[1], &options, EINVAL);
     options = (pipc_options_t)PIPC_OPTIONS_INIT;
@@ -111,16 +130,36 @@ TEST(no_descriptor_is_made_before_one_is_asked_for)
 
 /* --- Flags -------------------------------------------------------------------------------------------------- */
 
-static void check_that_flags_come_back(bool in_was, bool out_was, bool shut_down)
+/* A pipe on a kernel before 6.4, or behind a filter, needs the flag as a FIFO does. */
+static bool takes_nowait(int fd)
 {
-    int fd[2];
-    assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+    char byte;
+    struct iovec part = {&byte, 1};
+    return preadv2(fd, &part, 1, -1, RWF_NOWAIT) >= 0 || errno == EAGAIN;
+}
+
+/* The two sides of a FIFO, which has lost its name. */
+static void open_fifo(int fd[2])
+{
+    char directory[] = "/tmp/pipc-test-XXXXXX", name[64];
+    assert_non_null(mkdtemp(directory));
+    snprintf(name, sizeof name, "%s/fifo", directory);
+    assert_int_equal(mkfifo(name, 0600), 0);
+    fd[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    fd[1] = open(name, O_WRONLY | O_CLOEXEC);
+    unlink(name);
+    rmdir(directory);
+}
+
+static void check_flags(const int fd[2], bool in_was, bool out_was, bool shut_down, bool left_alone)
+{
     int in = duplicate(fd[0]), out = duplicate(fd[1]);
     set_nonblocking(in, in_was);
     set_nonblocking(out, out_was);
     pipc_t *pipe = pipc_open_fds(fd[0], fd[1], NULL);
     assert_non_null(pipe);
-    assert_true(is_nonblocking(in) && is_nonblocking(out));
+    assert_int_equal(is_nonblocking(in), !left_alone || in_was);
+    assert_int_equal(is_nonblocking(out), !left_alone || out_was);
     if (shut_down)
         assert_int_equal(pipc_shutdown(pipe), 0);
     pipc_close(pipe);
@@ -130,14 +169,25 @@ static void check_that_flags_come_back(bool in_was, bool out_was, bool shut_down
     close(out);
 }
 
-TEST(O_NONBLOCK_is_set_while_the_handle_lives_and_put_back_by_close)
+TEST(O_NONBLOCK_of_a_pipe_is_left_alone)
 {
-    for (int i = 0; i < 8; i++)
-        check_that_flags_come_back(i & 1, i & 2, i & 4);
+    for (int i = 0; i < 8; i++) {
+        int fd[2];
+        assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+        check_flags(fd, i & 1, i & 2, i & 4, takes_nowait(fd[0]));
+    }
 }
 
-/* Two numbers, one open file: the flag that the first got must not be taken for the second's own. */
-TEST(O_NONBLOCK_comes_back_when_both_descriptors_are_one_file)
+TEST(O_NONBLOCK_of_a_FIFO_is_set_while_the_handle_lives_and_put_back_by_close)
+{
+    for (int i = 0; i < 8; i++) {
+        int fd[2];
+        open_fifo(fd);
+        check_flags(fd, i & 1, i & 2, i & 4, false);
+    }
+}
+
+TEST(O_NONBLOCK_of_a_socket_is_left_alone)
 {
     for (int was = 0; was < 2; was++) {
         int fd[2];
@@ -146,12 +196,33 @@ TEST(O_NONBLOCK_comes_back_when_both_descriptors_are_one_file)
         set_nonblocking(watched, was);
         pipc_t *pipe = pipc_open_fds(fd[0], write_fd, NULL);
         assert_non_null(pipe);
-        assert_true(is_nonblocking(watched));
+        assert_int_equal(is_nonblocking(watched), was);
         pipc_close(pipe);
         assert_int_equal(is_nonblocking(watched), was);
         close(watched);
         close(fd[1]);
     }
+}
+
+/* Two numbers, one open file: the flag that the first got must not be taken for the second's own. */
+TEST(O_NONBLOCK_of_a_terminal_comes_back_when_both_descriptors_are_one_file)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        harness_skip("no pseudo-terminals here");
+    for (int was = 0; was < 2; was++) {
+        int fd = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        int write_fd = duplicate(fd), watched = duplicate(fd);
+        set_nonblocking(watched, was);
+        pipc_t *pipe = pipc_open_fds(fd, write_fd, NULL);
+        assert_non_null(pipe);
+        assert_true(is_nonblocking(watched));
+        pipc_close(pipe);
+        assert_int_equal(is_nonblocking(watched), was);
+        close(watched);
+    }
+    close(master);
 }
 
 static int close_in_child(void *pipe)
@@ -163,13 +234,13 @@ static int close_in_child(void *pipe)
 TEST(a_child_that_closes_leaves_the_flags_to_its_parent)
 {
     int fd[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
-    pipc_t *pipe = pipc_open_fds(fd[0], fd[0], NULL);
+    open_fifo(fd);
+    set_nonblocking(fd[0], false);
+    pipc_t *pipe = pipc_open_fds(fd[0], fd[1], NULL);
     assert_non_null(pipe);
     assert_int_equal(harness_wait(harness_fork(close_in_child, pipe)), 0);
-    assert_true(is_nonblocking(fd[0]));
+    assert_true(is_nonblocking(fd[0]) && is_nonblocking(fd[1]));
     pipc_close(pipe);
-    close(fd[1]);
 }
 
 TEST(close_on_exec_is_left_alone)
@@ -365,8 +436,9 @@ TEST(a_deadline_holds_although_bytes_keep_coming)
 
 HARNESS_MAIN("adopted", IT(descriptors_stay_the_callers_when_the_handle_is_not_made),
              IT(each_descriptor_is_closed_once), IT(no_descriptor_is_made_before_one_is_asked_for),
-             IT(O_NONBLOCK_is_set_while_the_handle_lives_and_put_back_by_close),
-             IT(O_NONBLOCK_comes_back_when_both_descriptors_are_one_file),
+             IT(O_NONBLOCK_of_a_pipe_is_left_alone), IT(O_NONBLOCK_of_a_socket_is_left_alone),
+             IT(O_NONBLOCK_of_a_FIFO_is_set_while_the_handle_lives_and_put_back_by_close),
+             IT(O_NONBLOCK_of_a_terminal_comes_back_when_both_descriptors_are_one_file),
              IT(a_child_that_closes_leaves_the_flags_to_its_parent),
              IT(close_on_exec_is_left_alone), IT(messages_are_written_to_a_file_and_read_from_it),
              IT(a_file_that_ends_inside_a_message_is_ECONNRESET),

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls of Linux that the headers of some C libraries lack: preadv2 and pwritev2 (musl has them from
+ * 1.2.5 on) and their flags. A kernel without them says ENOSYS or EOPNOTSUPP.
+ *
+ * Private to src/sys*.c, which define _GNU_SOURCE before they include anything.
+ */
+#ifndef PIPC_SYS_LINUX_H
+#define PIPC_SYS_LINUX_H
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100 /* Linux 6.18 */
+#endif
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x00000008
+
+/* The position is -1, the stream's own, whose two halves are the same on every machine. */
+static inline ssize_t sys_linux_vector(long number, int fd, const struct iovec *parts, int count,
+                                       int flags)
+{
+    return syscall(number, (long)fd, parts, (long)count, -1L, -1L, (long)flags);
+}
+#define preadv2(fd, parts, count, position, flags) \
+    sys_linux_vector(SYS_preadv2, fd, parts, count, flags)
+#define pwritev2(fd, parts, count, position, flags) \
+    sys_linux_vector(SYS_pwritev2, fd, parts, count, flags)
+#endif
+
+#endif
