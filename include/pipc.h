@@ -305,7 +305,8 @@
  * are mixed up, and so is the descriptor, which they share: don't. The child of a program with
  * threads may use the library at once. A child of vfork must not.
  *
- * No descriptor that the library makes survives exec. Those given to pipc_open_fds keep the
+ * No descriptor that the library makes survives exec, and none is 0, 1 or 2, also where the program
+ * has closed those. Those given to pipc_open_fds keep the
  * close-on-exec flag that they have.
  *
  *
@@ -343,7 +344,7 @@
  * write(2) say of them. Besides, each call that takes an end of a pipc_open handle can fail with
  * EBUSY, EPIPE (no end will come free), ENOMEM, EMFILE or ENFILE, and has then taken none.
  *
- * SIGPIPE never reaches the program; one of its own that was pending stays pending.
+ * SIGPIPE never reaches the program, nor does SIGXFSZ; one of its own that was pending stays so.
  *
  *
  * 11 THE BYTES
@@ -522,7 +523,8 @@ typedef struct {
  * options   NULL or what differs from the defaults; PIPC_DUPLEX is ignored
  *
  * Returns a handle, to be given to pipc_close in each process that has it. NULL: EINVAL (options),
- * ENOMEM, EMFILE, ENFILE.
+ * ENOMEM, EMFILE, ENFILE, EFBIG (the limit on the size of files, RLIMIT_FSIZE, is below the 1 MiB that
+ * the shared memory may take).
  */
 PIPC_API pipc_t *pipc_open(const pipc_options_t *options);
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "sys_cancel.h"
+#include "sys_signal.h"
 
 /* As many as a pipe holds by default: who keeps filling it is not waited for. */
 #define PIPE_READS 16
@@ -69,13 +70,39 @@ void sys_pause(int64_t nanoseconds)
 
 /* ---- descriptors ---- */
 
+int sys_above_standard(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int moved = fcntl_nocancel(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (moved < 0 && errno == EINVAL)
+        errno = EMFILE; /* the limit on descriptors is as low as that */
+    sys_close(fd);
+    return moved;
+}
+
+int sys_room_above_standard(int fd)
+{
+    int standard = 0;
+    while (standard <= STDERR_FILENO && fcntl_nocancel(standard, F_GETFD, 0) >= 0)
+        standard++;
+    if (standard > STDERR_FILENO)
+        return 0; /* the usual case: what is opened next lies above */
+    int probe = fcntl_nocancel(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (probe < 0 && errno == EINVAL)
+        errno = EMFILE;
+    sys_close(probe);
+    return probe < 0 ? -1 : 0;
+}
+
 static int socket_kind(int fd, enum sys_kind *kind)
 {
-    int type = 0;
+    int type = 0, listens = 0;
     socklen_t size = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0)
         return -1;
-    if (type != SOCK_STREAM) {
+    if (type != SOCK_STREAM || listens != 0) {
         errno = EINVAL;
         return -1;
     }
@@ -97,7 +124,7 @@ int sys_kind(int fd, enum sys_kind *kind)
     if (S_ISFIFO(status.st_mode))
         *kind = sys_kind_of_fifo(status.st_dev);
     else
-        *kind = S_ISREG(status.st_mode) ? SYS_FILE : SYS_OTHER;
+        *kind = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ? SYS_FILE : SYS_OTHER;
     return 0;
 }
 
@@ -109,7 +136,16 @@ int sys_access_mode(int fd)
 
 int sys_pipe(int fd[2])
 {
-    return pipe2(fd, O_CLOEXEC | O_NONBLOCK);
+    if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
+        return -1;
+    fd[0] = sys_above_standard(fd[0]);
+    if (fd[0] >= 0)
+        fd[1] = sys_above_standard(fd[1]);
+    if (fd[0] >= 0 && fd[1] >= 0)
+        return 0;
+    sys_close(fd[0]);
+    sys_close(fd[1]);
+    return -1;
 }
 
 void sys_close(int fd)
@@ -175,7 +211,7 @@ bool sys_has_unread(int fd)
 
 int sys_set_open(void)
 {
-    return epoll_create1(EPOLL_CLOEXEC);
+    return sys_above_standard(epoll_create1(EPOLL_CLOEXEC));
 }
 
 int sys_set_add(int set, int fd, uint32_t events)
@@ -206,6 +242,14 @@ int sys_set_wait(int set, int64_t deadline)
                      : epoll_wait(set, events, 4, time); /* a wait */
 }
 
+/* After SIGSTOP and SIGCONT, with nothing caught, the kernel goes on with poll, but not with epoll_wait. */
+int sys_set_wait_for_signal(int set, int64_t deadline)
+{
+    struct pollfd entry = {.fd = set, .events = POLLIN};
+    int ready = sys_poll(&entry, 1, deadline);
+    return ready > 0 ? sys_set_wait(set, 0) : ready;
+}
+
 /* ---- doorbells ---- */
 
 static bool is_eventfd(const int bell[2])
@@ -215,7 +259,7 @@ static bool is_eventfd(const int bell[2])
 
 int sys_bell_open(int bell[2])
 {
-    bell[0] = bell[1] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    bell[0] = bell[1] = sys_above_standard(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
     if (bell[0] >= 0)
         return 0;
     return errno == ENOSYS || errno == EPERM ? sys_pipe(bell) : -1;
@@ -271,7 +315,24 @@ void sys_bell_close(int bell[2])
 
 /* ---- shared memory ---- */
 
-static int memory_by_name(size_t size)
+/*
+ * The size may be beyond the limit on the size of files: EFBIG, and the kernel would send SIGXFSZ. On a file
+ * system that is full it is better told now than by SIGBUS later.
+ */
+static int give_size(int fd, size_t size, bool is_on_disk)
+{
+    struct sys_blocked blocked;
+    if (sys_signal_block(&blocked, SIGXFSZ) != 0)
+        return -1;
+    int failed =
+        is_on_disk ? posix_fallocate_nocancel(fd, 0, (off_t)size) : ftruncate(fd, (off_t)size);
+    if (is_on_disk)
+        errno = failed;
+    sys_signal_restore(&blocked, failed != 0 && errno == EFBIG);
+    return failed == 0 ? 0 : -1;
+}
+
+static int memory_by_name(void)
 {
     static atomic_uint serial;
     char name[64];
@@ -281,25 +342,19 @@ static int memory_by_name(size_t size)
                  (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
         fd = shm_open_nocancel(name, O_RDWR | O_CREAT | O_EXCL, 0600);
     } while (fd < 0 && errno == EEXIST);
-    if (fd < 0)
-        return -1;
-    shm_unlink(name);
-    /* The file system may be full: better told now than by SIGBUS later. */
-    int failed = posix_fallocate_nocancel(fd, 0, (off_t)size);
-    if (failed != 0) {
-        sys_close(fd);
-        errno = failed;
-        return -1;
-    }
+    if (fd >= 0)
+        shm_unlink(name);
     return fd;
 }
 
 int sys_memory_open(size_t size)
 {
     int fd = memfd_create("pipc", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    bool is_named = fd < 0 && (errno == ENOSYS || errno == EPERM);
+    fd = sys_above_standard(is_named ? memory_by_name() : fd);
     if (fd < 0)
-        return errno == ENOSYS || errno == EPERM ? memory_by_name(size) : -1;
-    if (ftruncate(fd, (off_t)size) != 0) {
+        return -1;
+    if (give_size(fd, size, is_named) != 0) {
         sys_close(fd);
         return -1;
     }
@@ -307,32 +362,32 @@ int sys_memory_open(size_t size)
      * Whoever else has the descriptor must not be able to take pages away; where sealing is refused
      * it still works.
      */
-    fcntl_nocancel(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    if (!is_named)
+        fcntl_nocancel(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     return fd;
 }
 
 /* After mlockall, more than may be locked is EAGAIN. */
-static void no_lockable_memory(void)
+static void *map(void *where, size_t size, int protection, int flags, int fd, size_t offset)
 {
-    if (errno == EAGAIN)
+    void *memory = mmap(where, size, protection, flags, fd, (off_t)offset);
+    if (memory == MAP_FAILED && errno == EAGAIN)
         errno = ENOMEM;
+    return memory == MAP_FAILED ? NULL : memory;
 }
 
 static int map_at(uint8_t *where, size_t size, int fd, size_t offset)
 {
-    void *got =
-        mmap(where, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
-    return got == MAP_FAILED ? -1 : 0;
+    void *got = map(where, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
+    return got == NULL ? -1 : 0;
 }
 
 void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
 {
     size_t size = head + (size_t)rings * 2 * ring;
-    uint8_t *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        no_lockable_memory();
+    uint8_t *memory = map(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == NULL)
         return NULL;
-    }
     int failed = map_at(memory, head, fd, 0);
     uint8_t *where = memory + head;
     for (int i = 0; i < rings && failed == 0; i++)
@@ -340,7 +395,6 @@ void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
             failed = map_at(where, ring, fd, head + (size_t)i * ring);
     if (failed != 0) {
         sys_memory_unmap(memory, head, ring, rings);
-        no_lockable_memory();
         return NULL;
     }
     return memory;
@@ -366,7 +420,7 @@ int sys_ticker_open(int64_t nanoseconds)
     struct timespec interval = {.tv_sec = (time_t)(nanoseconds / 1000000000),
                                 .tv_nsec = (long)(nanoseconds % 1000000000)};
     struct itimerspec periodic = {.it_interval = interval, .it_value = interval};
-    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    int fd = sys_above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     if (fd >= 0 && timerfd_settime(fd, 0, &periodic, NULL) != 0) {
         sys_close(fd);
         return -1;
@@ -386,8 +440,8 @@ void sys_ticker_quiet(int ticker)
 void *sys_page_wiped_on_fork(void)
 {
     size_t size = sys_page();
-    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
+    void *page = map(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == NULL)
         return NULL;
 #ifdef MADV_WIPEONFORK
     if (madvise(page, size, MADV_WIPEONFORK) == 0)

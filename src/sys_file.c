@@ -54,7 +54,7 @@ static int open_at(int directory, const char *name, int flags)
     do
         fd = openat_nocancel(directory, name, flags | O_NOFOLLOW | O_CLOEXEC);
     while (fd < 0 && errno == EINTR);
-    return fd;
+    return sys_above_standard(fd);
 }
 
 int sys_file_open_directory(int directory, const char *name)

@@ -44,7 +44,7 @@ static int open_own(const struct sys_life_file *file)
         return -1;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
-    int fd = openat_nocancel(AT_FDCWD, path, O_RDWR | O_CLOEXEC);
+    int fd = sys_above_standard(openat_nocancel(AT_FDCWD, path, O_RDWR | O_CLOEXEC));
     if (fd >= 0 && !is_same(file, fd)) {
         sys_close(fd);
         errno = ENOSYS;
@@ -147,7 +147,7 @@ uint64_t sys_process_namespace(void)
 int sys_process_open(pid_t pid)
 {
 #ifdef SYS_pidfd_open
-    return (int)syscall(SYS_pidfd_open, pid, 0);
+    return sys_above_standard((int)syscall(SYS_pidfd_open, pid, 0));
 #else
     (void)pid;
     errno = ENOSYS;

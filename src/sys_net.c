@@ -168,7 +168,8 @@ enum { BACKLOG = 4096 };
 
 static int open_socket(enum sys_family family, int type)
 {
-    return socket(family == SYS_IPV4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int domain = family == SYS_IPV4 ? AF_INET : AF_INET6;
+    return sys_above_standard(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 static void set_option(int fd, int level, int name, int value)
@@ -267,10 +268,13 @@ int sys_accept(int listener, struct sys_address *from)
     union address kernel;
     socklen_t size = sizeof kernel;
     memset(&kernel, 0, sizeof kernel);
+    if (sys_room_above_standard(listener) != 0)
+        return -1;
     int fd;
     do
         fd = accept4_nocancel(listener, &kernel.any, &size, SOCK_CLOEXEC);
     while (fd < 0 && errno == EINTR);
+    fd = sys_above_standard(fd);
     if (fd >= 0)
         from_kernel(&kernel, from);
     return fd;
@@ -352,7 +356,7 @@ int sys_random(void *bytes, size_t size)
 
 int sys_timer_open(void)
 {
-    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return sys_above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 }
 
 void sys_timer_set(int timer, int64_t when)

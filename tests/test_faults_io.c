@@ -285,6 +285,46 @@ TEST_OF_KIND(an_interruptible_wait_ends_with_eintr)
         pipc_close(end[1]);
 }
 
+/* --- A kernel without memory for a moment ----------------------------------------------------------------------- */
+
+static const enum sys_double_call waiting_calls[] = {CALL_read,  CALL_recv, CALL_preadv2,
+                                                     CALL_readv, CALL_poll, CALL_epoll_wait};
+
+/* The next read brings what this one did not. */
+static void lack_once(const struct kind *kind, enum sys_double_call call, int error, int timeout_ms)
+{
+    pipc_t *end[2];
+    char byte;
+    kind->open(end, NULL);
+    assert_int_equal(pipc_set_timeout(end[1], timeout_ms, -1), 0);
+    for (char i = 0; i < 3; i++) {
+        assert_int_equal(pipc_write(end[0], &i, 1), 1);
+        sys_double_reset();
+        sys_double_fail(call, 1, 0, error);
+        sys_double_arm();
+        ssize_t n = pipc_read(end[1], &byte, 1);
+        if (n < 0) {
+            assert_int_equal(errno, error);
+            n = pipc_read(end[1], &byte, 1);
+        }
+        sys_double_disarm();
+        assert_int_equal(n, 1);
+        assert_int_equal(byte, i);
+    }
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
+TEST_OF_KIND(a_read_without_kernel_memory_is_not_the_end)
+{
+    static const int errors[] = {ENOMEM, ENOBUFS};
+    for (size_t i = 0; i < sizeof waiting_calls / sizeof waiting_calls[0]; i++)
+        for (size_t e = 0; e < 2; e++) {
+            lack_once(kind, waiting_calls[i], errors[e], -1);
+            lack_once(kind, waiting_calls[i], errors[e], 10000);
+        }
+}
+
 HARNESS_MAIN("faults in reads, writes and waits",
              EACH_SCENARIO(short_reads_and_writes_lose_nothing, 20000),
              EACH_SCENARIO(nothing_there_after_poll_said_so_loses_nothing, 20000),
@@ -297,4 +337,5 @@ HARNESS_MAIN("faults in reads, writes and waits",
              IT(a_deadline_holds_while_a_message_without_end_streams_in),
              EACH_SIDES(signals_at_1_khz_disturb_nothing),
              EACH_SIDES(interrupted_waits_keep_the_rest_of_their_deadline),
-             EACH_SIDES(an_interruptible_wait_ends_with_eintr))
+             EACH_SIDES(an_interruptible_wait_ends_with_eintr),
+             EACH(a_read_without_kernel_memory_is_not_the_end))
