@@ -13,9 +13,19 @@
 
 #define SIZE(text) (sizeof(text) - 1)
 
+enum { ACCEPTED = 'a', CONNECTED = 'c' }; /* the roles */
+
 /* A challenge of the old kind, for MD5, has so many bytes after its name; new ones have more. */
 #define MD5_RANDOM 20
-#define OWN_SIZE   (SIZE(SHA256) + AUTH_RANDOM)
+
+/*
+ * Goes before what is tagged. It does not begin as a challenge's bytes do, so that no response to
+ * anything can serve as a tag, and no tag as a response.
+ */
+#define LABEL "libpipc challenge"
+
+_Static_assert(sizeof(struct auth_challenge) == 8 + 1 + 16 + 16 + 16 + 32, "no gaps on the wire");
+_Static_assert(SIZE(CHALLENGE) + sizeof(struct auth_challenge) <= AUTH_FRAME_MAX, "a frame");
 
 /* ---- output ---- */
 
@@ -33,18 +43,24 @@ static void put_frame(struct auth *auth, const void *data, size_t size)
     put(auth, data, size);
 }
 
-/* The bytes after CHALLENGE, all of which are authenticated. */
-static void own_challenge(const struct auth *auth, uint8_t bytes[OWN_SIZE])
+/* ---- our challenge ---- */
+
+static void make_tag(const struct auth_key *key, const struct auth_challenge *challenge,
+                     uint8_t tag[DIGEST_SHA256_SIZE])
 {
-    memcpy(bytes, SHA256, SIZE(SHA256));
-    memcpy(bytes + SIZE(SHA256), auth->random, AUTH_RANDOM);
+    enum { TAGGED = offsetof(struct auth_challenge, tag) };
+    uint8_t bytes[SIZE(LABEL) + TAGGED];
+    memcpy(bytes, LABEL, SIZE(LABEL));
+    memcpy(bytes + SIZE(LABEL), challenge, TAGGED);
+    digest_hmac(DIGEST_SHA256, key->bytes, key->size, bytes, sizeof bytes, tag);
 }
 
 static void challenge(struct auth *auth)
 {
-    uint8_t payload[SIZE(CHALLENGE) + OWN_SIZE];
+    uint8_t payload[SIZE(CHALLENGE) + sizeof auth->own];
+    make_tag(auth->key, &auth->own, auth->own.tag);
     memcpy(payload, CHALLENGE, SIZE(CHALLENGE));
-    own_challenge(auth, payload + SIZE(CHALLENGE));
+    memcpy(payload + SIZE(CHALLENGE), &auth->own, sizeof auth->own);
     put_frame(auth, payload, sizeof payload);
     auth->state = AUTH_AWAITS_RESPONSE;
 }
@@ -68,12 +84,39 @@ static void respond(struct auth *auth, enum digest_kind kind, const uint8_t *mes
     auth->state = AUTH_AWAITS_VERDICT;
 }
 
-/* Whoever sends our own challenge back wants us to answer it for him. */
-static bool is_own(const struct auth *auth, const uint8_t *message, size_t size)
+/* Whether it is libpipc's, made by somebody who knows the key. */
+static bool is_tagged(const struct auth *auth, const struct auth_challenge *theirs)
 {
-    uint8_t own[OWN_SIZE];
-    own_challenge(auth, own);
-    return size == OWN_SIZE && memcmp(message, own, size) == 0;
+    uint8_t expected[DIGEST_SHA256_SIZE];
+    make_tag(auth->key, theirs, expected);
+    bool equal = digest_equal(theirs->tag, expected, sizeof expected);
+    digest_wipe(expected, sizeof expected);
+    return equal;
+}
+
+/* Whether it was made for this connection, as far as this side can tell: see auth.h. */
+static bool is_for_us(const struct auth *auth, const struct auth_challenge *theirs)
+{
+    bool is_other_role = theirs->role == (auth->accepting ? CONNECTED : ACCEPTED);
+    bool is_other_process = memcmp(theirs->mark, auth->own.mark, AUTH_MARK) != 0;
+    bool has_answered_us = memcmp(theirs->answered, auth->own.nonce, AUTH_NONCE) == 0;
+    return is_other_role && is_other_process && (has_answered_us || !auth->accepting);
+}
+
+/* Whether a challenge for SHA-256 may be answered. Of libpipc's, ours will say that it was. */
+static bool may_answer(struct auth *auth, const uint8_t *message, size_t size)
+{
+    struct auth_challenge theirs;
+    if (size != sizeof theirs)
+        return true;
+    memcpy(&theirs, message, sizeof theirs);
+    if (!is_tagged(auth, &theirs))
+        return true;
+    if (!is_for_us(auth, &theirs))
+        return false;
+    if (!auth->accepting)
+        memcpy(auth->own.answered, theirs.nonce, AUTH_NONCE);
+    return true;
 }
 
 static void take_challenge(struct auth *auth, const uint8_t *payload, size_t size)
@@ -87,7 +130,7 @@ static void take_challenge(struct auth *auth, const uint8_t *payload, size_t siz
     if (size == MD5_RANDOM && auth->key->md5)
         respond(auth, DIGEST_MD5, message, size);
     else if (size > MD5_RANDOM && memcmp(message, SHA256, SIZE(SHA256)) == 0 &&
-             !is_own(auth, message, size))
+             may_answer(auth, message, size))
         respond(auth, DIGEST_SHA256, message, size);
     else
         refuse(auth);
@@ -97,9 +140,8 @@ static void take_challenge(struct auth *auth, const uint8_t *payload, size_t siz
 
 static bool is_mac(const struct auth *auth, enum digest_kind kind, const uint8_t *mac)
 {
-    uint8_t own[OWN_SIZE], expected[DIGEST_SIZE_MAX];
-    own_challenge(auth, own);
-    digest_hmac(kind, auth->key->bytes, auth->key->size, own, sizeof own, expected);
+    uint8_t expected[DIGEST_SIZE_MAX];
+    digest_hmac(kind, auth->key->bytes, auth->key->size, &auth->own, sizeof auth->own, expected);
     bool equal = digest_equal(mac, expected, digest_size(kind));
     digest_wipe(expected, sizeof expected);
     return equal;
@@ -139,13 +181,16 @@ static void take_verdict(struct auth *auth, const uint8_t *payload, size_t size)
 /* ---- the machine ---- */
 
 void auth_start(struct auth *auth, bool accepting, const struct auth_key *key,
-                const uint8_t random[AUTH_RANDOM])
+                const uint8_t nonce[AUTH_NONCE], const uint8_t mark[AUTH_MARK])
 {
     memset(auth, 0, sizeof *auth);
     auth->key = key;
     auth->accepting = accepting;
     auth->state = AUTH_AWAITS_CHALLENGE;
-    memcpy(auth->random, random, AUTH_RANDOM);
+    memcpy(auth->own.digest, SHA256, SIZE(SHA256));
+    auth->own.role = accepting ? ACCEPTED : CONNECTED;
+    memcpy(auth->own.nonce, nonce, AUTH_NONCE);
+    memcpy(auth->own.mark, mark, AUTH_MARK);
     if (accepting)
         challenge(auth);
 }

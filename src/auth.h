@@ -6,6 +6,15 @@
  *
  * Each step is a frame. The accepting side sends a challenge, gets the response and sends its
  * verdict; then the connecting side does the same.
+ *
+ * A response says nothing of its sender. So what is bound to a connection is the challenge, all of
+ * which the response authenticates: an attacker without the key can only have it answered by a peer
+ * that takes it for its own connection. A peer that knows libpipc's challenge by its tag answers it
+ * only
+ *   - from the other role: of two sides that accept, or that connect, none answers the other;
+ *   - from another process: one that accepts and connects does not answer itself;
+ *   - as the accepting side, to the connection that has answered its own challenge.
+ * What has no valid tag is another make's, and says nothing of this: it is answered.
  */
 #ifndef PIPC_AUTH_H
 #define PIPC_AUTH_H
@@ -14,7 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AUTH_RANDOM    40  /* random bytes of a challenge */
+#define AUTH_NONCE     16
+#define AUTH_MARK      16
 #define AUTH_FRAME_MAX 256 /* longer frames are refused */
 
 struct auth_key {
@@ -31,19 +41,30 @@ enum auth_state {
     AUTH_REFUSED /* the same */
 };
 
+/* What follows "#CHALLENGE#" in a challenge of libpipc's. To other makes these are random bytes. */
+struct auth_challenge {
+    uint8_t digest[8];            /* "{sha256}" */
+    uint8_t role;                 /* which side asks: 'a' accepted the connection, 'c' connected */
+    uint8_t nonce[AUTH_NONCE];    /* random, for this connection */
+    uint8_t mark[AUTH_MARK];      /* random, for this process */
+    uint8_t answered[AUTH_NONCE]; /* 'c': the nonce of the challenge that it answered, or zeros */
+    uint8_t tag[32];              /* HMAC-SHA-256 under the key of a label and all bytes above */
+};
+
 struct auth {
     const struct auth_key *key; /* the caller's, as long as the handshake lasts */
     enum auth_state state;
     bool accepting;
-    uint8_t random[AUTH_RANDOM];
+    struct auth_challenge own;
     uint8_t in[4 + AUTH_FRAME_MAX];
     uint8_t out[4 + AUTH_FRAME_MAX];
     size_t in_size;            /* bytes of the frame that is coming */
     size_t out_begin, out_end; /* what is still to be sent */
 };
 
+/* The nonce is new for each connection; the mark is this process's, and no other has it. */
 void auth_start(struct auth *auth, bool accepting, const struct auth_key *key,
-                const uint8_t random[AUTH_RANDOM]);
+                const uint8_t nonce[AUTH_NONCE], const uint8_t mark[AUTH_MARK]);
 
 /* What is to be sent now; 0: nothing. auth_sent tells how many of these bytes have gone. */
 size_t auth_output(const struct auth *auth, const uint8_t **bytes);

@@ -2,8 +2,10 @@
 #include "handshake.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 
-#include "digest.h"
+#include "self.h"
 #include "sys.h"
 
 /* Ample for an exchange of six short frames across the world, short enough that the silent do not pile up. */
@@ -11,15 +13,38 @@
 /* A connect that is not answered; the kernel repeats its question after 1 s. */
 #define CONNECT_NS ((int64_t)3 * 1000000000)
 
+/*
+ * The mark of this process: all its threads see the same, and a child after fork another. Each
+ * part stands beside the number of the process that chose it: a child finds its parent's outdated.
+ * Of threads that choose at the same time, the first decides: `mark` comes as 16 random bytes, and
+ * leaves as what was decided.
+ */
+static void agree_on_mark(uint8_t mark[AUTH_MARK])
+{
+    enum { PARTS = AUTH_MARK / sizeof(uint32_t) };
+    static _Atomic uint64_t agreed[PARTS]; /* upper half: the process; lower half: of the mark */
+    uint32_t parts[PARTS];
+    uint64_t process = (uint64_t)self_process() << 32;
+    memcpy(parts, mark, sizeof parts);
+    for (int i = 0; i < PARTS; i++) {
+        uint64_t part = atomic_load(&agreed[i]);
+        while (part >> 32 != process >> 32)
+            if (atomic_compare_exchange_weak(&agreed[i], &part, process | parts[i]))
+                part = process | parts[i];
+        parts[i] = (uint32_t)part;
+    }
+    memcpy(mark, parts, sizeof parts);
+}
+
 static int start_auth(struct handshake *h, bool accepting)
 {
-    uint8_t bytes[AUTH_RANDOM];
+    uint8_t random[AUTH_NONCE + AUTH_MARK], *mark = random + AUTH_NONCE;
     if (h->key.bytes == NULL)
         return 0;
-    if (sys_random(bytes, sizeof bytes) != 0)
+    if (sys_random(random, sizeof random) != 0)
         return -1;
-    auth_start(&h->auth, accepting, &h->key, bytes);
-    digest_wipe(bytes, sizeof bytes);
+    agree_on_mark(mark);
+    auth_start(&h->auth, accepting, &h->key, random, mark);
     return 0;
 }
 

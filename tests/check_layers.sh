@@ -21,7 +21,7 @@ self:           sys
 digest:
 frame:
 auth:           frame digest
-handshake:      auth digest sys_net sys
+handshake:      auth self sys_net sys
 pending:        handshake sys_net
 tcp:            pending handshake auth sys_net sys
 server:         pending handshake auth digest self sys_net sys

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -117,6 +118,23 @@ static inline void net_expect_end(int fd)
     assert_true(recv(fd, &byte, 1, 0) <= 0);
 }
 
+static inline bool net_pass_on(int from, int to)
+{
+    char bytes[256];
+    ssize_t size = recv(from, bytes, sizeof bytes, 0);
+    return size > 0 && send(to, bytes, (size_t)size, MSG_NOSIGNAL) == size;
+}
+
+/* All that comes from either goes to the other, until one of them ends. */
+static inline void net_carry(int a, int b)
+{
+    struct pollfd fds[2] = {{.fd = a, .events = POLLIN}, {.fd = b, .events = POLLIN}};
+    bool goes_on = true;
+    while (goes_on && poll(fds, 2, -1) > 0)
+        goes_on = (fds[0].revents == 0 || net_pass_on(a, b)) &&
+                  (fds[1].revents == 0 || net_pass_on(b, a));
+}
+
 static inline int net_option(int fd, int level, int name)
 {
     int value = -1;
@@ -191,17 +209,54 @@ static inline pipc_t *net_finish_call(struct net_call *call)
     return call->pipe;
 }
 
+static inline void net_say(pipc_t *pipe, const char *text)
+{
+    assert_int_equal(pipc_write(pipe, text, strlen(text)), strlen(text));
+}
+
+static inline void net_expect(pipc_t *pipe, const char *text)
+{
+    char got[8];
+    assert_int_equal(pipc_read(pipe, got, sizeof got), strlen(text));
+    assert_memory_equal(got, text, strlen(text));
+}
+
 static inline void net_expect_talk(pipc_t *a, pipc_t *b)
 {
-    char text[8];
     assert_non_null(a);
     assert_non_null(b);
-    assert_int_equal(pipc_write(a, "ping", 4), 4);
-    assert_int_equal(pipc_read(b, text, sizeof text), 4);
-    assert_memory_equal(text, "ping", 4);
-    assert_int_equal(pipc_write(b, "pong", 4), 4);
-    assert_int_equal(pipc_read(a, text, sizeof text), 4);
-    assert_memory_equal(text, "pong", 4);
+    net_say(a, "ping");
+    net_expect(b, "ping");
+    net_say(b, "pong");
+    net_expect(a, "pong");
+}
+
+/* --- A meeting whose other side is a process: with a key, nobody meets himself --- */
+
+static inline int net_be_called(void *arg)
+{
+    struct net_call *call = arg;
+    net_run_call(call);
+    if (call->pipe == NULL)
+        return call->error;
+    net_expect(call->pipe, "ping");
+    net_say(call->pipe, "pong");
+    pipc_close(call->pipe);
+    return 0;
+}
+
+/* Its exit status: the errno of the call, or 0 after net_expect_process at the other end. */
+static inline pid_t net_fork_call(struct net_call *call)
+{
+    return harness_fork(net_be_called, call);
+}
+
+static inline void net_expect_process(pipc_t *pipe, pid_t pid)
+{
+    assert_non_null(pipe);
+    net_say(pipe, "ping");
+    net_expect(pipe, "pong");
+    assert_int_equal(harness_wait(pid), 0);
 }
 
 /* For the table of kinds: both ends called pipc_open_tcp, or one of them is a server's. */

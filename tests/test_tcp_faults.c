@@ -158,12 +158,10 @@ static void expect_that_two_meet(uint16_t port)
 {
     const pipc_options_t *options = the_key();
     struct net_call call = {"127.0.0.1", port, LONG_MS, options, NULL, 0, 0};
-    net_start_call(&call);
+    pid_t far = net_fork_call(&call);
     pipc_t *near = pipc_open_tcp("127.0.0.1", port, LONG_MS, options);
-    pipc_t *far = net_finish_call(&call);
-    net_expect_talk(near, far);
+    net_expect_process(near, far);
     pipc_close(near);
-    pipc_close(far);
 }
 
 /* Whether it died, alone on its way to the wait and in it, or with a partner who then is killed as well. */

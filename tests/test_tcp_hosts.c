@@ -212,6 +212,82 @@ TEST(only_the_named_host_is_let_in)
     hosts_forget();
 }
 
+/* An attacker at the host that the victim names, who does not know the key. */
+struct mirror {
+    bool is_near;
+    struct harness_gate listens;
+};
+
+static int socket_at(const char *host, uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    assert_true(fd >= 0);
+    inet_pton(AF_INET, host, &address.sin_addr);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* From that host: connected to the victim, who may take a second before it listens. */
+static int connect_from(const char *host, const char *victim)
+{
+    struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons(20000)};
+    inet_pton(AF_INET, victim, &there.sin_addr);
+    for (;;) {
+        int fd = socket_at(host, 0);
+        if (connect(fd, (struct sockaddr *)&there, sizeof there) == 0)
+            return fd;
+        assert_int_equal(errno, ECONNREFUSED);
+        close(fd);
+        sched_yield();
+    }
+}
+
+static int be_mirror(void *arg)
+{
+    struct mirror *mirror = arg;
+    const char *here = mirror->is_near ? HOSTS_NEAR : HOSTS_FAR,
+               *victim = mirror->is_near ? HOSTS_FAR : HOSTS_NEAR;
+    if (!mirror->is_near)
+        hosts_go_far();
+    int listener = socket_at(here, 20000);
+    assert_int_equal(listen(listener, 1), 0);
+    harness_gate_open(&mirror->listens);
+    int in = accept4(listener, NULL, NULL, SOCK_CLOEXEC), out = connect_from(here, victim);
+    assert_true(in >= 0);
+    net_carry(in, out);
+    return 0;
+}
+
+static int look_into_mirror(void *arg)
+{
+    struct mirror *mirror = arg;
+    pipc_options_t options = net_with_key("secret");
+    if (mirror->is_near)
+        hosts_go_far();
+    harness_gate_wait(&mirror->listens);
+    assert_null_errno(
+        pipc_open_tcp(mirror->is_near ? HOSTS_NEAR : HOSTS_FAR, 20000, LONG_MS, &options), EACCES);
+    return 0;
+}
+
+TEST(who_sends_a_host_its_own_handshake_is_not_let_in)
+{
+    struct mirror mirror;
+    hosts_make();
+    for (int i = 0; i < 2; i++) {
+        mirror.is_near = i == 1;
+        harness_gate_init(&mirror.listens);
+        pid_t attacker = harness_fork(be_mirror, &mirror);
+        pid_t victim = harness_fork(look_into_mirror, &mirror);
+        assert_int_equal(harness_wait(victim), 0);
+        assert_int_equal(harness_wait(attacker), 0);
+        harness_gate_close(&mirror.listens);
+    }
+    hosts_forget();
+}
+
 /* --- The link --------------------------------------------------------------------------------------------------- */
 
 struct echo {
@@ -300,6 +376,7 @@ HARNESS_MAIN("tcp, hosts", IT(two_hosts_that_start_at_once_meet), IT(two_hosts_m
              IT(two_hosts_meet_with_a_key), IT(hosts_of_several_addresses_meet_by_name),
              IT(of_several_addresses_of_this_host_all_or_none_are_listened_on),
              IT(either_host_may_come_first), IT(only_the_named_host_is_let_in),
+             IT(who_sends_a_host_its_own_handshake_is_not_let_in),
              IT(a_link_that_goes_down_and_heals_loses_nothing),
              IT(who_waits_while_the_network_is_down_meets_when_it_is_up),
              IT(a_connection_to_oneself_is_no_meeting))
