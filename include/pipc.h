@@ -215,16 +215,31 @@
  * stranger away and waits on. A side with a key and one without do not meet: the one with the key
  * refuses, or its time runs out, while the one without may see a challenge as its first message.
  *
- *   - What it gives: nobody who does not know the key, and merely connects or is connected to, gets or
- *     sends a message. Take a key of 32 random bytes; a guessable one can be guessed from what goes
- *     over the wire.
- *   - What it does not give: secrecy, or protection from whoever can change what is on its way. He
- *     can let two honest sides do the handshake through him, and then read and write in their place.
+ *   - What it gives, where all who know the key use libpipc: an attacker who does not know it gets
+ *     and sends no message. He may connect to any of them, have any of them connect to him, and
+ *     give to each what another one said, at any time, again, or changed. Take a key of 32 random
+ *     bytes; a guessable one can be guessed from what goes over the wire.
+ *   - What it does not give: secrecy, or protection from an attacker between two sides that talk to
+ *     each other, because he can change what is on its way, or because one of them connects to him.
+ *     He can pass their handshake on, unchanged, from one to the other, and then read and write in
+ *     the place of either. Nothing else is open to him.
  *   - For that, lay the pipe through a tunnel that encrypts, and let the server listen on loopback:
  *     ssh -N -L 7000:127.0.0.1:7000 host, and pipc_open_tcp("127.0.0.1", 7000, ...) at this end. Or
  *     start the other program there, and speak over its standard input and output: fork and exec
  *     "ssh host program" on two pipe(2), pipc_open_fds on their other ends here, and
  *     pipc_open_fds(0, 1, NULL) in the program (examples/port_program.c).
+ *   - Use a key of its own for each pair of programs. If others have the same key, a side that
+ *     connects to an attacker opens for him any of them that accepts: he passes the handshake on to
+ *     it.
+ *   - With a key a process does not meet itself, also not from another thread: EACCES for the side
+ *     that connects. This is how it knows its own handshake when an attacker sends it back. A child
+ *     after fork is another process.
+ *   - Other programs, such as Python's multiprocessing, do not say in their challenges which side
+ *     and which process asks, and answer whatever they are asked. libpipc has to answer theirs. So
+ *     if such a program has the key, an attacker to whom any side with this key connects can be let
+ *     in by that program, and by libpipc with its answers. Two programs with a key of their own are
+ *     safe from this, but for the attacker between them. If a Python program both listens and
+ *     connects, it needs one key for each, or its own answers open it.
  *   - PIPC_KEY_MD5 also accepts HMAC-MD5, for Python's multiprocessing up to 3.11, which knows nothing
  *     else. Without it MD5 is refused.
  *
@@ -332,7 +347,8 @@
  *                it does not look for the next message.
  *   EBUSY        pipc_open: both ends are held by others. As before.
  *   EACCES       pipc_open_fifo: the directory, or what stands at the name, is somebody else's, or is
- *                not what it should be. pipc_open_tcp: the key was wrong. Not opened.
+ *                not what it should be. pipc_open_tcp: the key was wrong, or with a key the other
+ *                side is this process (5). Not opened.
  *   ENOENT       TCP: the host has no address. Not opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a time-out below -1; options
  *                that make no sense. As before.
@@ -366,11 +382,25 @@
  * side that accepted the connection sends a challenge, gets the response, and sends its verdict;
  * then the side that connected does the same.
  *
- *   challenge          "#CHALLENGE#{sha256}" and 40 random bytes
+ *   challenge          "#CHALLENGE#{sha256}", and 13 to 237 bytes that nobody can guess. libpipc's
+ *                      has 81, see below
  *   response           "{sha256}" and HMAC-SHA-256, under the key, of all that follows "#CHALLENGE#"
  *   verdict            "#WELCOME#" or "#FAILURE#"
  *   with PIPC_KEY_MD5  the other side's challenge may be "#CHALLENGE#" and 20 bytes, to which the
  *                      response is the bare HMAC-MD5; and so may be its response to ours
+ *
+ * What follows "{sha256}" in a challenge of libpipc's says for which connection it is:
+ *
+ *   1 byte     role: 'a' if this side accepted the connection, 'c' if it connected
+ *   16 bytes   nonce: random, for this connection
+ *   16 bytes   mark: random, for this process; a child after fork has another
+ *   16 bytes   answered, in role 'c': the nonce of the challenge that this side has answered, if
+ *              that was libpipc's; else, and in role 'a', zeros
+ *   32 bytes   tag: HMAC-SHA-256, under the key, of "libpipc challenge", "{sha256}" and the above
+ *
+ * A side that gets a challenge with a right tag refuses it if the role is its own, or the mark is,
+ * or, when this side accepted, if `answered` is not the nonce of its own challenge. A challenge
+ * without a right tag is that of another program, and is answered.
  *
  * How two meet at NAME, for programs that do it without the library. Work in the directory of the
  * names; it and all directories in it have mode 0700, all FIFOs 0600, whatever the umask. Somebody
@@ -587,8 +617,8 @@ PIPC_API pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_opt
  * options      NULL for the defaults; with a key both sides must have the same (5)
  *
  * Returns a handle, for pipc_close. NULL: EAGAIN (time-out 0) or ETIMEDOUT (nobody came), EACCES
- * (the key was wrong), ENOENT (the host has no address), EINTR (PIPC_INTERRUPTIBLE), EINVAL,
- * ENOMEM, EMFILE, ENFILE. Blocks up to timeout_ms.
+ * (the key was wrong, or with a key the other side is this process), ENOENT (the host has no
+ * address), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM, EMFILE, ENFILE. Blocks up to timeout_ms.
  */
 PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                                const pipc_options_t *options);
