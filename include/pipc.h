@@ -307,9 +307,26 @@
  *
  * Two handles never share a lock, so different handles are independent. One handle is for one
  * thread at a time; a pipc_open handle for one thread a side, both at once if they like. With
- * PIPC_DUPLEX one thread may call the reading functions (and pipc_pending) while another calls the
- * writing ones (and pipc_flush, pipc_shutdown, pipc_disconnect); a write that waits then takes
- * nothing in, since the reader does. pipc_open ignores PIPC_DUPLEX: its sides are single threads.
+ * PIPC_DUPLEX one thread may call the reading functions while another calls the writing ones; a write
+ * that waits, and pipc_flush, then take nothing in, since the reader does. pipc_open ignores
+ * PIPC_DUPLEX: its sides are single threads.
+ *
+ * Who may make a call on one handle while another thread makes one ("nobody": it must be the only call;
+ * "each side": the two threads that hold the ends, each for its end):
+ *
+ *   call                                       pipc_open   other kinds   with PIPC_DUPLEX
+ *   pipc_read, _read_msg, _read_pending,       each side   nobody        one thread that reads
+ *     _peek, _skip, _pending, _bye_text
+ *   pipc_write, _writev, _write_batch,         each side   nobody        one thread that writes
+ *     _flush, _shutdown, _disconnect
+ *   pipc_fd, _want                             each side   nobody        everybody
+ *   pipc_set_timeout                           each side   nobody        everybody; for calls that
+ *                                                                        begin later
+ *   pipc_stats, _peer                          everybody   everybody     everybody
+ *   pipc_close                                 see there   nobody        nobody
+ *
+ * pipc_msg_free, pipc_version and the constructors are for everybody, at any time. A server is for one
+ * thread at a time, but for pipc_server_port, which everybody may call.
  *
  *
  * 9 FORK AND EXEC

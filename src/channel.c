@@ -68,6 +68,17 @@ struct channel_wait channel_wait_start(int ms)
     return wait;
 }
 
+static int wait_in_transport(struct channel *c, unsigned events, int64_t deadline)
+{
+    if (!c->duplex || (events & TRANSPORT_OUT) == 0)
+        return c->transport->ops->wait(c->transport, events, deadline);
+    if (!channel_begin_wait(c))
+        return 0;
+    int result = c->transport->ops->wait(c->transport, events, deadline);
+    channel_end_wait(c);
+    return result;
+}
+
 int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned events)
 {
     if (wait->ms == 0) {
@@ -79,7 +90,7 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
         errno = ETIMEDOUT;
         return -1;
     }
-    if (c->transport->ops->wait(c->transport, events, wait->deadline) == 0)
+    if (wait_in_transport(c, events, wait->deadline) == 0)
         return 0;
     return errno == EINTR && !c->interruptible ? 0 : -1;
 }
@@ -98,8 +109,8 @@ int channel_wait_a_little(struct channel *c, const struct channel_wait *wait, un
 
 void channel_set_timeout(struct channel *c, int read_ms, int write_ms)
 {
-    c->read_ms = read_ms;
-    c->write_ms = write_ms;
+    atomic_store(&c->read_ms, read_ms);
+    atomic_store(&c->write_ms, write_ms);
 }
 
 void channel_add_stats(const struct channel *c, pipc_stats_t *stats)

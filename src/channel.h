@@ -39,8 +39,9 @@ struct channel_inbound {
 struct channel_outbound {
     uint8_t *held; /* accepted bytes that are not in the kernel yet, from `begin` to `end` */
     size_t begin, end, capacity;
-    bool closing; /* no more messages; shut down once nothing is held */
-    int error;    /* what writing is dead of; 0: alive */
+    bool closing;     /* no more messages; shut down once nothing is held, and nobody waits */
+    unsigned waiting; /* threads that wait for room */
+    int error;        /* what writing is dead of; 0: alive */
 };
 
 struct channel_counts {
@@ -54,7 +55,7 @@ struct channel {
     size_t max_message;
     _Atomic size_t max_pending;
     bool interruptible, duplex;
-    int read_ms, write_ms;
+    atomic_int read_ms, write_ms;
     struct channel_inbound in;   /* the reader's */
     struct channel_outbound out; /* the writer's; with duplex under `out_lock` */
     struct channel_counts counts;
@@ -166,6 +167,12 @@ int channel_take_in(struct channel *channel, size_t enough);
 bool channel_is_loud(struct channel *channel);
 /* The end of the stream has been seen, perhaps behind something unread. */
 bool channel_has_seen_end(struct channel *channel);
+/*
+ * Around a wait for room: what it waits on is not closed meanwhile. False: writing is dead, and there is
+ * nothing to wait for.
+ */
+bool channel_begin_wait(struct channel *channel);
+void channel_end_wait(struct channel *channel);
 /* Move held output on, without waiting. 1: nothing is held; 0: something is; -1: writing is dead. */
 int channel_push(struct channel *channel);
 

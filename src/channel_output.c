@@ -112,7 +112,7 @@ static int push(struct channel *c)
         if (held_size(c) == 0)
             drop_held(c);
     }
-    if (c->out.closing && c->out.error == 0) {
+    if (c->out.closing && c->out.error == 0 && c->out.waiting == 0) {
         channel_end_transport_output(c);
         c->out.error = EPIPE;
     }
@@ -132,6 +132,31 @@ int channel_push(struct channel *c)
     errno = saved;
     unlock_out(c);
     return result;
+}
+
+/*
+ * With duplex each of the two threads may wait for room, and the other one may push out the last of what is
+ * held. What is waited on is closed by the one who waits, then: its number may be somebody else's afterwards.
+ */
+bool channel_begin_wait(struct channel *c)
+{
+    lock_out(c);
+    bool is_alive = c->out.error == 0;
+    if (is_alive)
+        c->out.waiting++;
+    unlock_out(c);
+    return is_alive;
+}
+
+void channel_end_wait(struct channel *c)
+{
+    int saved = errno;
+    lock_out(c);
+    c->out.waiting--;
+    if (c->out.closing)
+        push(c);
+    unlock_out(c);
+    errno = saved;
 }
 
 /* ---- one message, or a group of them, on its way ---- */
@@ -204,9 +229,10 @@ int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
 }
 
 /* Can the call end while a message is half gone? */
-static bool may_hold(const struct channel *c, const struct channel_outgoing *o)
+static bool may_hold(const struct channel *c, const struct channel_outgoing *o,
+                     const struct channel_wait *wait)
 {
-    return (c->write_ms >= 0 || c->interruptible) && o->size > c->transport->whole;
+    return (wait->ms >= 0 || c->interruptible) && o->size > c->transport->whole;
 }
 
 static int reserve_for(struct channel *c, size_t largest)
@@ -221,7 +247,7 @@ static int reserve_for(struct channel *c, size_t largest)
 int channel_send(struct channel *c, struct channel_outgoing *o, size_t largest,
                  const struct channel_wait *wait)
 {
-    if (may_hold(c, o) && reserve_for(c, largest) != 0)
+    if (may_hold(c, o, wait) && reserve_for(c, largest) != 0)
         return -1;
     for (;;) {
         lock_out(c);

@@ -58,7 +58,7 @@ struct transport_ops {
      */
     uint8_t *(*place)(struct transport *transport, size_t size);
     void (*publish)(struct transport *transport, size_t size);
-    /* No more bytes from here: the other side finds the end after the last one. */
+    /* No more bytes from here: the other side finds the end after the last one. Nobody waits for room. */
     int (*shutdown)(struct transport *transport);
     /* Wait until one of `events` may have come, or the deadline (negative: for ever): ETIMEDOUT, EINTR. */
     int (*wait)(struct transport *transport, unsigned events, int64_t deadline);

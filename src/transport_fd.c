@@ -42,7 +42,8 @@ struct pace {
 
 struct fd_transport {
     struct transport base;
-    int in, out;
+    int in, out;   /* out: -1 once it is closed */
+    int writes_to; /* its number, as a name */
     enum sys_kind in_kind, out_kind;
     bool in_was_blocking, out_was_blocking; /* and got O_NONBLOCK from us */
     bool own; /* libpipc's: a short read has emptied it, but for a foreign writer's packets */
@@ -369,10 +370,10 @@ static void fd_peer(struct transport *transport, char *text, size_t size)
     struct fd_transport *t = fd_of(transport);
     if (t->in_kind == SYS_SOCKET && sys_far_address_text(t->in, text, size) == 0)
         return;
-    if (t->in == t->out)
+    if (t->in == t->writes_to)
         snprintf(text, size, "descriptor %d", t->in);
     else
-        snprintf(text, size, "descriptors %d and %d", t->in, t->out);
+        snprintf(text, size, "descriptors %d and %d", t->in, t->writes_to);
 }
 
 static void fd_close(struct transport *transport)
@@ -445,6 +446,7 @@ static struct fd_transport *make(int read_fd, int write_fd)
     *t = (struct fd_transport){.base = {.ops = &fd_ops, .window = WINDOW, .whole = 0},
                                .in = read_fd,
                                .out = write_fd,
+                               .writes_to = write_fd,
                                .opener = self_process()};
     ready_init(&t->ready, read_fd, write_fd);
     if (check_modes(t->in, t->out) == 0 && sys_kind(t->in, &t->in_kind) == 0 &&

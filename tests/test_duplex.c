@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PIPC_DUPLEX: every call that one thread may make while another makes one of the other side's, at once,
+ * on every kind of descriptor, with output held, messages unread and the descriptor asked for. The thread
+ * sanitizer is the judge; without it nothing may hang or crash.
+ */
+#include "kinds.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* --- A terminal, one more kind -------------------------------------------------------------------------------- */
+
+static void make_raw(int fd)
+{
+    struct termios mode;
+    assert_int_equal(tcgetattr(fd, &mode), 0);
+    cfmakeraw(&mode);
+    assert_int_equal(tcsetattr(fd, TCSANOW, &mode), 0);
+}
+
+static void open_terminal(pipc_t *end[2], const pipc_options_t *options)
+{
+    char name[64];
+    int near = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(near >= 0);
+    assert_int_equal(grantpt(near), 0);
+    assert_int_equal(unlockpt(near), 0);
+    assert_int_equal(ptsname_r(near, name, sizeof name), 0);
+    int far = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(far >= 0);
+    make_raw(far);
+    end[0] = harness_adopt(near, near, options);
+    end[1] = harness_adopt(far, far, options);
+}
+
+static const struct kind terminal[] = {{"terminal", open_terminal, false, false},
+                                       {NULL, NULL, false, false}};
+
+/* --- The calls --------------------------------------------------------------------------------------------------- */
+
+enum { LARGE = 1 << 20, SMALL = 100 };
+
+static const char large[LARGE];
+
+static void call_read(pipc_t *pipe)
+{
+    char buffer[SMALL];
+    pipc_read(pipe, buffer, sizeof buffer);
+}
+
+static void call_read_msg(pipc_t *pipe)
+{
+    pipc_msg_t message;
+    if (pipc_read_msg(pipe, &message) == 0)
+        pipc_msg_free(&message);
+}
+
+static void call_read_pending(pipc_t *pipe)
+{
+    pipc_msg_t messages[4];
+    for (ssize_t got = pipc_read_pending(pipe, messages, 4); got > 0; got--)
+        pipc_msg_free(&messages[got - 1]);
+}
+
+static void call_peek(pipc_t *pipe)
+{
+    pipc_msg_t view;
+    if (pipc_peek(pipe, &view) == 0 && view.size > 0)
+        assert_int_equal(((const char *)view.data)[view.size - 1], 0);
+}
+
+static void call_skip(pipc_t *pipe)
+{
+    pipc_skip(pipe);
+}
+
+static void call_pending(pipc_t *pipe)
+{
+    assert_true(pipc_pending(pipe) >= 0);
+}
+
+static void call_bye_text(pipc_t *pipe)
+{
+    assert_null(pipc_bye_text(pipe));
+}
+
+static void call_write(pipc_t *pipe)
+{
+    pipc_write(pipe, large, SMALL);
+}
+
+static void call_write_large(pipc_t *pipe)
+{
+    pipc_write(pipe, large, LARGE);
+}
+
+static void call_writev(pipc_t *pipe)
+{
+    struct iovec parts[2] = {{(void *)(uintptr_t)large, SMALL}, {(void *)(uintptr_t)large, 1}};
+    pipc_writev(pipe, parts, 2);
+}
+
+static void call_write_batch(pipc_t *pipe)
+{
+    struct iovec batch[3] = {{(void *)(uintptr_t)large, SMALL},
+                             {(void *)(uintptr_t)large, 0},
+                             {(void *)(uintptr_t)large, SMALL}};
+    pipc_write_batch(pipe, batch, 3);
+}
+
+static void call_flush(pipc_t *pipe)
+{
+    pipc_flush(pipe);
+}
+
+static void call_shutdown(pipc_t *pipe)
+{
+    assert_int_equal(pipc_shutdown(pipe), 0);
+}
+
+static void call_disconnect(pipc_t *pipe)
+{
+    pipc_disconnect(pipe, "bye");
+}
+
+static void call_fd(pipc_t *pipe)
+{
+    assert_true(pipc_fd(pipe) >= 0);
+}
+
+static void call_want(pipc_t *pipe)
+{
+    for (unsigned events = 0; events < 4; events++)
+        assert_int_equal(pipc_want(pipe, events), 0);
+}
+
+static void call_set_timeout(pipc_t *pipe)
+{
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    assert_int_equal(pipc_set_timeout(pipe, 1, 1), 0);
+}
+
+static void call_stats(pipc_t *pipe)
+{
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    assert_int_equal(pipc_stats(pipe, &stats), 0);
+}
+
+static void call_peer(pipc_t *pipe)
+{
+    char text[128];
+    assert_int_equal(pipc_peer(pipe, text, sizeof text), 0);
+}
+
+typedef void call_fn(pipc_t *pipe);
+
+#define CALLS_OF_BOTH call_fd, call_want, call_set_timeout, call_stats, call_peer
+
+static call_fn *const reading[] = {call_read, call_read_msg, call_read_pending, call_peek,
+                                   call_skip, call_pending,  call_bye_text,     CALLS_OF_BOTH};
+static call_fn *const writing[] = {call_write, call_write_large, call_writev,     call_write_batch,
+                                   call_flush, call_shutdown,    call_disconnect, CALLS_OF_BOTH};
+
+enum {
+    READING = sizeof reading / sizeof reading[0],
+    WRITING = sizeof writing / sizeof writing[0],
+    REPEATS = 4
+};
+
+/* --- Two of them at once ------------------------------------------------------------------------------------------ */
+
+struct pair {
+    pipc_t *end[2]; /* the first is the one that two threads use */
+    pthread_barrier_t start;
+    call_fn *reads, *writes;
+    atomic_int busy; /* threads at work on the first end */
+};
+
+static void *read_at_once(void *arg)
+{
+    struct pair *pair = arg;
+    pthread_barrier_wait(&pair->start);
+    for (int i = 0; i < REPEATS; i++)
+        pair->reads(pair->end[0]);
+    pair->busy--;
+    return NULL;
+}
+
+static void *write_at_once(void *arg)
+{
+    struct pair *pair = arg;
+    pthread_barrier_wait(&pair->start);
+    for (int i = 0; i < REPEATS; i++)
+        pair->writes(pair->end[0]);
+    pair->busy--;
+    return NULL;
+}
+
+/* Reads what comes, so that held output moves, and sends something now and then. */
+static void *be_the_other_side(void *arg)
+{
+    struct pair *pair = arg;
+    pthread_barrier_wait(&pair->start);
+    while (pair->busy > 0) {
+        call_read_pending(pair->end[1]);
+        pipc_write(pair->end[1], large, 10);
+    }
+    pipc_shutdown(pair->end[1]);
+    return NULL;
+}
+
+static void run_pair(const struct kind *kind, call_fn *reads, call_fn *writes, bool polled)
+{
+    static void *(*const roles[])(void *) = {read_at_once, write_at_once, be_the_other_side};
+    struct pair pair = {.reads = reads, .writes = writes, .busy = 2};
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pthread_t threads[3];
+    options.flags = PIPC_DUPLEX;
+    kind->open(pair.end, &options);
+    assert_int_equal(pthread_barrier_init(&pair.start, NULL, 3), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pipc_set_timeout(pair.end[i], 0, 0), 0);
+    if (polled)
+        call_fd(pair.end[0]);
+    assert_int_equal(pipc_write(pair.end[0], large, LARGE), LARGE);
+    assert_int_equal(pipc_write(pair.end[1], large, SMALL), SMALL);
+    assert_int_equal(pipc_write(pair.end[1], large, 1), 1);
+    assert_int_equal(pipc_set_timeout(pair.end[0], 1, 1), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, roles[i], &pair), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    pthread_barrier_destroy(&pair.start);
+    pipc_close(pair.end[0]);
+    pipc_close(pair.end[1]);
+}
+
+TEST_OF_KIND(every_call_that_reads_goes_beside_every_call_that_writes)
+{
+    for (size_t r = 0; r < READING; r++)
+        for (size_t w = 0; w < WRITING; w++)
+            run_pair(kind, reading[r], writing[w], (r + w) % 2 == 0);
+}
+
+/* --- An end while somebody waits ---------------------------------------------------------------------------------- */
+
+static void *read_to_the_end(void *pipe)
+{
+    while (pipc_skip(pipe) == 0)
+        continue;
+    assert_int_equal(errno, EPIPE);
+    return NULL;
+}
+
+/*
+ * The reader waits for input and, since output is held, for room as well. The writer ends its output meanwhile;
+ * the end has to arrive, and the descriptor must not be closed under the reader's wait.
+ */
+TEST_OF_KIND(an_end_arrives_while_the_reader_waits_for_room)
+{
+    for (int round = 0; round < 20; round++) {
+        pipc_t *end[2];
+        pipc_options_t options = PIPC_OPTIONS_INIT;
+        pthread_t reader;
+        options.flags = PIPC_DUPLEX;
+        kind->open(end, &options);
+        if (round % 2 == 0)
+            call_fd(end[0]);
+        assert_int_equal(pipc_set_timeout(end[0], -1, 0), 0);
+        assert_int_equal(pipc_write(end[0], large, LARGE), LARGE);
+        assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, end[0]), 0);
+        assert_int_equal(pipc_shutdown(end[0]), 0);
+        pipc_flush(end[0]);
+        read_to_the_end(end[1]);
+        assert_int_equal(pipc_shutdown(end[1]), 0);
+        assert_int_equal(pthread_join(reader, NULL), 0);
+        pipc_close(end[0]);
+        pipc_close(end[1]);
+    }
+}
+
+static void *flush_to_the_end(void *pipe)
+{
+    assert_true(pipc_flush(pipe) >= 0);
+    return NULL;
+}
+
+/* The other way round: the reader pushes out the last of it while the writer waits for room. */
+TEST_OF_KIND(a_flush_ends_when_the_reader_pushed_the_last_out)
+{
+    for (int round = 0; round < 20; round++) {
+        pipc_t *end[2];
+        pipc_options_t options = PIPC_OPTIONS_INIT;
+        pthread_t writer, reader;
+        options.flags = PIPC_DUPLEX;
+        kind->open(end, &options);
+        assert_int_equal(pipc_set_timeout(end[0], -1, 0), 0);
+        assert_int_equal(pipc_write(end[0], large, LARGE), LARGE);
+        assert_int_equal(pipc_shutdown(end[0]), 0);
+        assert_int_equal(pipc_set_timeout(end[0], -1, -1), 0);
+        assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, end[0]), 0);
+        assert_int_equal(pthread_create(&writer, NULL, flush_to_the_end, end[0]), 0);
+        read_to_the_end(end[1]);
+        assert_int_equal(pthread_join(writer, NULL), 0);
+        assert_int_equal(pipc_shutdown(end[1]), 0);
+        assert_int_equal(pthread_join(reader, NULL), 0);
+        pipc_close(end[0]);
+        pipc_close(end[1]);
+    }
+}
+
+#define SLOWLY(name, kinds) EACH_OF(name, kinds, 3 * HARNESS_TIMEOUT_MS)
+
+HARNESS_MAIN("duplex",
+             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, two_handle_kinds),
+             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, terminal),
+             OVER_TWO_HANDLE_KINDS(an_end_arrives_while_the_reader_waits_for_room),
+             OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_pushed_the_last_out))
