@@ -3,7 +3,8 @@
  * Who uses a handle, and how long it lives.
  *
  *   a thread              becomes a user by its first call, and is one until it closes or ends
- *   a user                holds an end, or has left it with a goodbye and may come back
+ *   a user                holds an end, or has left it with a goodbye and may come back, or has
+ *                         got none and may try again
  *   the resources go      when somebody has closed, and no user is left
  *   the handle itself     when the resources are gone and its opener has closed or ended
  *
@@ -264,17 +265,11 @@ static struct channel *take_end(struct anonymous *a, struct user *user)
     return channel;
 }
 
-/* Who gets no end is no user, unless it was one before. */
+/* Who gets no end is a user too: it may try again. */
 static struct channel *become_holder(struct anonymous *a)
 {
-    bool is_new = *find_user(a) == NULL;
     struct user *user = become_user(a);
-    struct channel *channel = user == NULL ? NULL : take_end(a, user);
-    if (channel == NULL && user != NULL && is_new) {
-        self_forget(&user->hook);
-        remove_user(a, find_user(a));
-    }
-    return channel;
+    return user == NULL ? NULL : take_end(a, user);
 }
 
 struct channel *anonymous_channel(struct anonymous *a)

@@ -183,8 +183,8 @@ static int take(struct ends *ends, unsigned end)
     void *token = sys_life_begin(&ends->shared.memory, token_number(end, name));
     if (token == NULL && errno == EAGAIN)
         return EBUSY;
-    if (token == NULL && errno != ENOSYS)
-        return errno;
+    if (token == NULL && (errno != ENOSYS || (name & NO_PID) != 0))
+        return errno == ENOSYS ? EPERM : errno; /* nothing could prove that it lives */
     if (enter_state(ends, end, state, token == NULL ? name | NO_TOKEN : name, token))
         return 0;
     sys_life_end(token);
@@ -210,7 +210,8 @@ static bool holder_is_gone(struct ends *ends, unsigned end)
     uint64_t state = atomic_load(state_word(ends, end));
     if (!ends_is_held(ends_status_of(state)) || atomic_load(&ends->local[end].holder) != 0)
         return ends_status_of(state) == ENDS_DEAD;
-    if (!ends_peer_lost_token(ends, 1 - end, state))
+    enum ends_proof proof = ends_peer_proof(ends, 1 - end, state);
+    if (proof != ENDS_LOST_TOKEN && proof != ENDS_FORGED)
         return false;
     ends_bury_peer(ends, 1 - end, state);
     return true;
@@ -291,12 +292,17 @@ bool ends_peer_is_here(const struct ends *ends, unsigned end)
     return atomic_load(&ends->local[1 - end].holder) != 0;
 }
 
-bool ends_peer_lost_token(const struct ends *ends, unsigned end, uint64_t state)
+enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t state)
 {
     uint32_t name = ends_name_of(state);
-    return (name & NO_TOKEN) == 0 &&
-           sys_life_look(&ends->shared.memory, token_number(1 - end, name)) == SYS_LIFE_GONE &&
-           ends_peer_state(ends, end) == state;
+    if ((name & NO_TOKEN) != 0)
+        return (name & NO_PID) != 0 ? ENDS_FORGED : ENDS_HAS_NAME;
+    enum sys_life life = sys_life_look(&ends->shared.memory, token_number(1 - end, name));
+    if (life == SYS_LIFE_THERE)
+        return ENDS_HAS_TOKEN;
+    /* A state that has changed meanwhile speaks of somebody else. */
+    bool is_lost = life == SYS_LIFE_GONE && ends_peer_state(ends, end) == state;
+    return is_lost ? ENDS_LOST_TOKEN : ENDS_HAS_NAME;
 }
 
 pid_t ends_peer_process(const struct ends *ends, uint64_t state)

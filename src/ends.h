@@ -78,8 +78,12 @@ uint32_t ends_name_of(uint64_t state); /* the same for all ends that one process
 bool ends_is_held(enum ends_status status);
 /* It is a thread of this process, and lives. */
 bool ends_peer_is_here(const struct ends *ends, unsigned end);
-/* Has the holder that `state` speaks of lost its token? False where it never had one. */
-bool ends_peer_lost_token(const struct ends *ends, unsigned end, uint64_t state);
+/*
+ * What the holder that `state` speaks of has to show for itself: its token, which it has or has lost; or
+ * nothing but its process id, where it could have none. A state that names neither is forged.
+ */
+enum ends_proof { ENDS_HAS_TOKEN, ENDS_LOST_TOKEN, ENDS_HAS_NAME, ENDS_FORGED };
+enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t state);
 /* Its process id; 0: one that cannot be named from here. */
 pid_t ends_peer_process(const struct ends *ends, uint64_t state);
 /* Write down for all that it has died; `state` is the one that was found dead. */

@@ -78,7 +78,7 @@ int ready_descriptor(struct ready *ready)
         return -1;
     if (sys_bell_open(ready->bell) == 0 && sys_set_add_bell(ready->set, ready->bell) == 0 &&
         watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
-        sys_set_quiet(ready->set, ready->bell);
+        sys_set_quiet(ready->set, ready->bell, -1);
         return ready->set;
     }
     ready_close(ready);
@@ -92,7 +92,7 @@ void ready_settle(struct ready *ready, const struct ready_state *state)
     if (loud && (state->edge || !ready->loud))
         sys_bell_ring(ready->bell);
     else if (!loud && ready->loud)
-        sys_set_quiet(ready->set, ready->bell);
+        sys_set_quiet(ready->set, ready->bell, -1);
     ready->loud = loud;
 }
 

@@ -294,15 +294,17 @@ void sys_bell_settle(const int bell[2])
     errno = saved;
 }
 
-void sys_set_quiet(int set, const int bell[2])
+bool sys_set_quiet(int set, const int bell[2], int other)
 {
     int saved = errno;
     struct epoll_event events[4];
-    if (is_eventfd(bell))
-        epoll_wait_nocancel(set, events, 4, 0);
-    else
-        sys_bell_settle(bell);
+    sys_bell_settle(bell);
+    int count = epoll_wait_nocancel(set, events, 4, 0);
+    bool is_other = false;
+    for (int i = 0; i < count; i++)
+        is_other = is_other || events[i].data.fd == other;
     errno = saved;
+    return is_other;
 }
 
 void sys_bell_close(int bell[2])

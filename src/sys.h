@@ -136,7 +136,8 @@ extern const uint32_t sys_set_in, sys_set_out, sys_set_edge, sys_set_end;
 int sys_bell_open(int bell[2]);
 void sys_bell_ring(const int bell[2]);
 int sys_set_add_bell(int set, const int bell[2]);
-void sys_set_quiet(int set, const int bell[2]); /* of all rings so far */
+/* Forget all rings so far. Returns whether another member of the set is readable. */
+bool sys_set_quiet(int set, const int bell[2], int other);
 void sys_bell_settle(const int bell[2]);        /* after a wait on a set that has it */
 void sys_bell_close(int bell[2]);
 

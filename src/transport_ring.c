@@ -50,7 +50,10 @@ static bool is_gone_now(struct ring *r, int64_t now, bool drained)
     bool wholly = (uint64_t)(now - r->checked_wholly) >= WHOLLY_INTERVAL;
     if (r->watch.is_dead || ends_status_of(r->seen) == ENDS_DEAD)
         return true;
-    if ((!is_held && !drained) || (uint64_t)(now - r->checked) < CHECK_INTERVAL)
+    if (!is_held && !drained)
+        return false;
+    wholly = wholly || r->watch.has_ended;
+    if (!wholly && (uint64_t)(now - r->checked) < CHECK_INTERVAL)
         return false;
     r->checked = now;
     if (wholly) {
@@ -404,9 +407,11 @@ static void make_quiet(struct ring *r, unsigned bits)
     ring_disarm(r);
     if (r->watch.ticks)
         watch_quiet(&r->watch);
-    sys_set_quiet(r->sets.descriptor, ring_own_bell(r));
+    bool has_ended = sys_set_quiet(r->sets.descriptor, ring_own_bell(r), r->watch.process);
+    if (has_ended)
+        watch_process_ended(&r->watch, &r->sets);
     r->bell = BELL_QUIET;
-    if (ring_arm(r, bits))
+    if (ring_arm(r, bits) || (has_ended && is_dead(r)))
         make_loud(r, 0);
 }
 

@@ -12,6 +12,9 @@
  *                                             when its process is
  *   dead                     dropped          off
  *
+ * Another process that holds the end takes the place of the one that was watched if that one said
+ * goodbye, or if the new one has a token: a name alone can be forged.
+ *
  * A descriptor, an entry of a set or memory may be missing at the moment when a peer comes. So the
  * ticker joins a set when the set is made, where its want can be told; and what was missing is
  * tried again.
@@ -75,7 +78,7 @@ void watch_quiet(struct watch *watch)
 
 static void settle_ticks(struct watch *watch, int descriptor)
 {
-    bool wanted = watch->is_remote && !watch->is_polled;
+    bool wanted = watch->is_remote && !watch->is_polled && !watch->has_ended && !watch->is_dead;
     if (descriptor < 0 || watch->ticker < 0 || wanted == watch->ticks)
         return;
     if (sys_set_change(descriptor, watch->ticker, wanted ? sys_set_in : 0) == 0)
@@ -97,6 +100,18 @@ static void drop_process(struct watch *watch, const struct watch_sets *sets)
     leave_set(sets->descriptor, watch->process, &watch->is_polled);
     sys_close(watch->process);
     watch->process = -1;
+    watch->has_ended = false;
+}
+
+void watch_process_ended(struct watch *watch, const struct watch_sets *sets)
+{
+    drop_process(watch, sets);
+    watch->has_ended = true;
+}
+
+static enum ends_proof watch_proof(const struct watch *watch, uint64_t state)
+{
+    return ends_peer_proof(watch->ends, watch->end, state);
 }
 
 /* A pidfd is of the right process only if the end is still that process's afterwards. */
@@ -109,7 +124,9 @@ static void open_process(struct watch *watch)
     watch->process = sys_process_open(pid);
     self_release_forks();
     watch->name = ends_name_of(watch->state);
-    if (watch->process >= 0 && ends_peer_lost_token(watch->ends, watch->end, watch->state)) {
+    if (watch->process < 0 && errno == ESRCH)
+        watch->is_dead = watch_proof(watch, watch->state) == ENDS_HAS_NAME;
+    if (watch->process >= 0 && watch_proof(watch, watch->state) == ENDS_LOST_TOKEN) {
         sys_close(watch->process);
         watch->process = -1;
     }
@@ -124,8 +141,10 @@ static void join_set(int set, int fd, bool *is_there)
 /* What could not be had before is tried again, now and then. */
 static void complete(struct watch *watch, const struct watch_sets *sets)
 {
-    if (watch->is_remote && watch->process < 0)
+    if (watch->is_remote && watch->process < 0 && !watch->has_ended)
         open_process(watch);
+    if (watch->is_dead)
+        drop_process(watch, sets);
     join_set(sets->waits, watch->process, &watch->is_waited);
     join_set(sets->descriptor, watch->process, &watch->is_polled);
     settle_ticks(watch, sets->descriptor);
@@ -133,6 +152,8 @@ static void complete(struct watch *watch, const struct watch_sets *sets)
 
 static bool is_complete(const struct watch *watch, const struct watch_sets *sets)
 {
+    if (watch->is_dead || watch->has_ended)
+        return !watch->ticks;
     if (!watch->is_remote && watch->process < 0)
         return !watch->ticks;
     return watch->process >= 0 && (sets->waits < 0 || watch->is_waited) &&
@@ -142,7 +163,9 @@ static bool is_complete(const struct watch *watch, const struct watch_sets *sets
 static void see_held(struct watch *watch, const struct watch_sets *sets)
 {
     watch->is_remote = !ends_peer_is_here(watch->ends, watch->end);
-    if (!watch->is_remote || watch->name != ends_name_of(watch->state))
+    bool is_same = watch->name == ends_name_of(watch->state);
+    bool is_credible = watch->has_left || watch_proof(watch, watch->state) == ENDS_HAS_TOKEN;
+    if (!watch->is_remote || (!is_same && is_credible))
         drop_process(watch, sets);
 }
 
@@ -152,9 +175,9 @@ static void see(struct watch *watch, uint64_t state, const struct watch_sets *se
     watch->state = state;
     watch->look_at = 0;
     if (ends_is_held(ends_status_of(state))) {
+        see_held(watch, sets);
         if (!was_held)
             watch->has_left = false;
-        see_held(watch, sets);
     } else {
         watch->is_remote = false;
         if (watch->has_left || ends_status_of(state) == ENDS_DEAD)
@@ -171,6 +194,8 @@ bool watch_peer(struct watch *watch, const struct watch_sets *sets)
     int saved = errno;
     if (has_changed)
         see(watch, state, sets);
+    if (watch->is_dead)
+        drop_process(watch, sets);
     int64_t now = sys_now();
     if (now >= watch->look_at) {
         complete(watch, sets);
@@ -191,12 +216,20 @@ void watch_goodbye(struct watch *watch, const struct watch_sets *sets)
 
 /* ---- its death ---- */
 
+/* One that freed its end without a word, or wrote another's name there, counts as its holder. */
 static bool has_process_died(const struct watch *watch, uint64_t state, bool is_held, bool drained)
 {
-    if (watch->process < 0)
+    if (watch->process < 0 && !watch->has_ended)
         return false;
-    bool is_holder = is_held ? watch->name == ends_name_of(state) : drained && !watch->has_left;
-    return is_holder && sys_process_is_dead(watch->process);
+    bool is_holder = is_held ? watch->name == ends_name_of(state) || watch->state == state
+                             : drained && !watch->has_left;
+    return is_holder && (watch->has_ended || sys_process_is_dead(watch->process));
+}
+
+static bool has_lost_proof(const struct watch *watch, uint64_t state)
+{
+    enum ends_proof proof = watch_proof(watch, state);
+    return proof == ENDS_LOST_TOKEN || proof == ENDS_FORGED;
 }
 
 bool watch_is_dead(struct watch *watch, bool drained, bool wholly)
@@ -208,7 +241,7 @@ bool watch_is_dead(struct watch *watch, bool drained, bool wholly)
     if (is_held && ends_peer_is_here(watch->ends, watch->end))
         return false;
     watch->is_dead = ends_status_of(state) == ENDS_DEAD ||
-                     (is_held && ends_peer_lost_token(watch->ends, watch->end, state)) ||
+                     (is_held && has_lost_proof(watch, state)) ||
                      (wholly && has_process_died(watch, state, is_held, drained));
     if (watch->is_dead && ends_status_of(state) != ENDS_DEAD)
         ends_bury_peer(watch->ends, watch->end, state);

@@ -20,6 +20,7 @@ struct watch {
     bool is_dead;    /* for good */
     int process;     /* its pidfd, as long as it may still die unseen; -1: none */
     uint32_t name;   /* of that process */
+    bool has_ended;  /* it has, and its pidfd has nothing more to tell */
     int ticker;      /* makes those who wait look again; -1: none yet */
     bool is_waited;  /* the set of a waiting call has `process` */
     bool is_polled;  /* the program's descriptor has it */
@@ -42,6 +43,8 @@ int watch_join_descriptor(struct watch *watch, int descriptor);
 bool watch_peer(struct watch *watch, const struct watch_sets *sets);
 /* A goodbye was taken from the stream. */
 void watch_goodbye(struct watch *watch, const struct watch_sets *sets);
+/* The descriptor's set has told that `process` is dead. */
+void watch_process_ended(struct watch *watch, const struct watch_sets *sets);
 /* Has the peer died? `drained`: all that it wrote has been read. `wholly`: ask the kernel twice. */
 bool watch_is_dead(struct watch *watch, bool drained, bool wholly);
 

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Living peers are never taken for dead, whatever their programs do with descriptors, and dead ones
+ * always are, also where something was missing when they came: a descriptor, an entry of a set.
+ */
+#include "anonymous.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "sys_double.h"
+
+enum { FD_MAX = 256, LONGER_THAN_A_TICK_MS = 900 };
+
+static struct harness_gate gate[2];
+
+static void gates_init(void)
+{
+    harness_gate_init(&gate[0]);
+    harness_gate_init(&gate[1]);
+}
+
+static void gates_close(void)
+{
+    harness_gate_close(&gate[0]);
+    harness_gate_close(&gate[1]);
+}
+
+/* --- The living ------------------------------------------------------------------------------ */
+
+/* The usual way to count what is open. */
+static void count_descriptors(void)
+{
+    for (int fd = 0; fd < FD_MAX; fd++) {
+        int copy = dup(fd);
+        if (copy >= 0)
+            close(copy);
+    }
+}
+
+static void count_and_answer(pipc_t *pipe)
+{
+    set_timeouts(pipe, -1, -1);
+    count_descriptors();
+    say(pipe, "counted");
+    harness_gate_wait(&gate[0]);
+    say(pipe, "alive");
+}
+
+TEST_OF_KIND(a_peer_that_counts_its_descriptors_lives)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    char byte;
+    gates_init();
+    set_timeouts(pipe, -1, -1);
+    side_start(&far, kind, pipe, count_and_answer);
+    hear(pipe, "counted");
+    count_descriptors();
+    set_timeouts(pipe, LONGER_THAN_A_TICK_MS, -1);
+    assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
+    say(pipe, "you are alive");
+    harness_gate_open(&gate[0]);
+    set_timeouts(pipe, -1, -1);
+    hear(pipe, "alive");
+    side_end(&far);
+    hear_the_end(pipe, EPIPE);
+    pipc_close(pipe);
+    gates_close();
+}
+
+static void close_all_and_stay(pipc_t *pipe)
+{
+    say(pipe, "here");
+    for (int fd = 3; fd < FD_MAX; fd++)
+        close(fd);
+    for (;;)
+        pause();
+}
+
+/* As daemons do. It can use the pipe no more, but it holds its end, and lives. */
+TEST(a_peer_that_closes_all_descriptors_is_not_dead_before_it_dies)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    char byte;
+    side_start(&far, &sides_kinds[1], pipe, close_all_and_stay);
+    hear(pipe, "here");
+    set_timeouts(pipe, LONGER_THAN_A_TICK_MS, -1);
+    assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
+    say(pipe, "x");
+    kill(far.pid, SIGKILL);
+    assert_int_equal(harness_wait(far.pid), -SIGKILL);
+    set_timeouts(pipe, SIDES_LONG_MS, -1);
+    hear_the_end(pipe, EPIPE);
+    pipc_close(pipe);
+}
+
+/* --- The dead -------------------------------------------------------------------------------- */
+
+static void say_when_told_and_end_when_told(pipc_t *pipe)
+{
+    harness_gate_wait(&gate[0]);
+    say(pipe, "here");
+    harness_gate_wait(&gate[1]);
+}
+
+static void expect_death_by_polling(pipc_t *pipe, int fd, struct side *far)
+{
+    char byte;
+    harness_gate_open(&gate[1]);
+    side_end(far);
+    int64_t begin = harness_now_ms();
+    do
+        assert_true(harness_readable(fd, SIDES_NOTICE_MS));
+    while (pipc_read(pipe, &byte, 1) < 0 && errno == EAGAIN);
+    assert_int_equal(errno, EPIPE);
+    assert_true(harness_now_ms() - begin <= 2 * SIDES_NOTICE_MS);
+}
+
+/* Armed: the first time that it asks who has come. */
+static void hear_it_by_polling(pipc_t *pipe, int fd, bool armed)
+{
+    char text[4];
+    ssize_t n;
+    harness_gate_open(&gate[0]);
+    do {
+        assert_true(harness_readable(fd, SIDES_LONG_MS));
+        if (armed)
+            sys_double_arm();
+        n = pipc_read(pipe, text, sizeof text);
+        sys_double_disarm();
+    } while (n < 0 && errno == EAGAIN); /* that somebody has come is an event as well */
+    assert_int_equal(n, 4);
+}
+
+TEST(poll_notices_a_death_though_no_descriptor_was_free_when_the_peer_came)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    set_timeouts(pipe, 0, 0);
+    int fd = pipc_fd(pipe);
+    side_start(&far, &sides_kinds[1], pipe, say_when_told_and_end_when_told);
+    int next = dup(0);
+    close(next);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)next);
+    hear_it_by_polling(pipe, fd, false);
+    expect_death_by_polling(pipe, fd, &far);
+    harness_limit(RLIMIT_NOFILE, before);
+    pipc_close(pipe);
+    gates_close();
+}
+
+/* The kernel bounds how many entries all sets of a user have. */
+TEST(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    set_timeouts(pipe, 0, 0);
+    int fd = pipc_fd(pipe);
+    side_start(&far, &sides_kinds[1], pipe, say_when_told_and_end_when_told);
+    sys_double_reset();
+    sys_double_fail(CALL_epoll_ctl, 1, 0, ENOSPC);
+    hear_it_by_polling(pipe, fd, true);
+    assert_int_equal(sys_double_failures(CALL_epoll_ctl), 1);
+    expect_death_by_polling(pipe, fd, &far);
+    pipc_close(pipe);
+    gates_close();
+}
+
+TEST(a_read_notices_a_death_though_no_descriptor_is_free)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    set_timeouts(pipe, SIDES_LONG_MS, 0);
+    side_start(&far, &sides_kinds[1], pipe, say_when_told_and_end_when_told);
+    int next = dup(0);
+    close(next);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)next);
+    harness_gate_open(&gate[0]);
+    hear(pipe, "here");
+    harness_gate_open(&gate[1]);
+    hear_the_end(pipe, EPIPE);
+    harness_limit(RLIMIT_NOFILE, before);
+    side_end(&far);
+    pipc_close(pipe);
+    gates_close();
+}
+
+/* --- Who is asking --------------------------------------------------------------------------- */
+
+/* As some emulators do: the request succeeds, and nothing is wiped. */
+static bool accept_wiping_and_do_nothing(void)
+{
+    enum { WIPE_ON_FORK = 18 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIPE_ON_FORK, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void answer(pipc_t *pipe)
+{
+    hear(pipe, "question");
+    say(pipe, "answer");
+}
+
+static int ask_a_child(void *unused)
+{
+    (void)unused;
+    struct side far;
+    if (!accept_wiping_and_do_nothing())
+        return 77;
+    pipc_t *pipe = open_anonymous();
+    set_timeouts(pipe, SIDES_LONG_MS, SIDES_LONG_MS); /* has its end before the child is there */
+    side_start(&far, &sides_kinds[1], pipe, answer);
+    say(pipe, "question");
+    hear(pipe, "answer");
+    side_end(&far);
+    pipc_close(pipe);
+    return 0;
+}
+
+TEST(a_child_is_somebody_else_also_where_pages_are_not_wiped_on_fork)
+{
+    int status = harness_wait(harness_fork(ask_a_child, NULL));
+    if (status == 77)
+        harness_skip("no system call filters here");
+    assert_int_equal(status, 0);
+}
+
+/* A fork that runs no handlers: there the kernel's wiping serves. */
+static int answer_after_a_bare_fork(pipc_t *pipe)
+{
+    answer(pipe);
+    return 0;
+}
+
+TEST(a_child_of_a_bare_system_call_is_somebody_else)
+{
+    pipc_t *pipe = open_anonymous();
+    set_timeouts(pipe, -1, -1);
+    long pid = syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(answer_after_a_bare_fork(pipe));
+    say(pipe, "question");
+    hear(pipe, "answer");
+    assert_int_equal(harness_wait((pid_t)pid), 0);
+    hear_the_end(pipe, EPIPE);
+    pipc_close(pipe);
+}
+
+HARNESS_MAIN("anonymous life", EACH_SIDE(a_peer_that_counts_its_descriptors_lives),
+             IT(a_peer_that_closes_all_descriptors_is_not_dead_before_it_dies),
+             IT(poll_notices_a_death_though_no_descriptor_was_free_when_the_peer_came),
+             IT(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came),
+             IT(a_read_notices_a_death_though_no_descriptor_is_free),
+             IT(a_child_is_somebody_else_also_where_pages_are_not_wiped_on_fork),
+             IT(a_child_of_a_bare_system_call_is_somebody_else))
