@@ -130,6 +130,18 @@
  *     well). So who reads less may not wait for it.
  *   - Death and pipc_close are final: no successor can come in. A newcomer gets EPIPE then, if no
  *     end is free.
+ *   - Nobody is taken for dead who lives, whatever the program does with its descriptors: counting
+ *     them with dup and close, or closing all of them, does not end a hold on an end.
+ *   - What a thread had taken in when it left stays with it until it comes back, closes, or ends.
+ *     Until then it counts against max_pending of the handle.
+ *   - A child, or a bystander, that was taken over can send anything, keep messages from coming, pretend
+ *     to be dead, or stay silent. It cannot make a call wait longer than its timeout, keep a
+ *     survivor busy once it has died, hide its death from a peer that had waited for it before,
+ *     or reach the memory of another process. A pipc_fd that was asked for before a fork made without the
+ *     C library's fork(3) is shared with that child, and so is what that one does to it.
+ *   - It needs a thread-specific key of the process, and /proc to know by more than the process id
+ *     who lives: without /proc a holder that execs is not noticed, and a process in another pid
+ *     namespace takes no end (EPERM).
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to say who is who. Each
  * side closes the other's handle after fork. Ends are not taken or freed; any thread may use either
@@ -337,6 +349,15 @@
  * are mixed up, and so is the descriptor, which they share: don't. The child of a program with
  * threads may use the library at once. A child of vfork must not.
  *
+ * At fork the library closes in the child what only the parent has use for: on pipc_open, all but
+ * the shared memory and its two doorbells. So the number that pipc_fd gave the parent means
+ * nothing in the child.
+ *
+ * A program may contain the library more than once, in plug-ins say. A handle can be used through
+ * each copy of the same version as long as the one that made it is loaded; other versions fail with
+ * EINVAL. Give back all handles before a plug-in that contains the library is unloaded; threads
+ * that have used it may go on, and end at any time.
+ *
  * No descriptor that the library makes survives exec, and none is 0, 1 or 2, also where the program
  * has closed those. Those given to pipc_open_fds keep the
  * close-on-exec flag that they have.
@@ -375,7 +396,8 @@
  * In the reference, "the usual errors" of reading and writing are EAGAIN, ETIMEDOUT, EINTR, EPIPE,
  * ECONNRESET, EPROTO, EINVAL and ENOMEM, and on adopted descriptors whatever else read(2) or
  * write(2) say of them. Besides, each call that takes an end of a pipc_open handle can fail with
- * EBUSY, EPIPE (no end will come free), ENOMEM, EMFILE or ENFILE, and has then taken none.
+ * EBUSY, EPIPE (no end will come free), ENOMEM, EMFILE, ENFILE or EPERM (5), and has then taken
+ * none.
  *
  * SIGPIPE never reaches the program, nor does SIGXFSZ; one of its own that was pending stays so.
  *
@@ -545,7 +567,8 @@ typedef struct {
     }
 
 /*
- * Counts since the handle was opened, in this process; a goodbye is not counted as read or written.
+ * Counts since the handle was opened, in this process, of sides that have closed or ended too; a
+ * goodbye is not counted as read or written.
  * Start from PIPC_STATS_INIT.
  */
 typedef struct {
@@ -647,10 +670,19 @@ PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
  * memory, still reaches the other side; what the handle still held (6) does not, and a message of
  * which a part had gone is torn there (ECONNRESET). The other side sees an end (EPIPE), no goodbye.
  *
- * Nobody may use the handle in this process afterwards. On pipc_open, with both sides in one
- * process, each side closes, in any order or at once, and the last one frees; close only when the
- * partner has made its first call. A close by a thread that holds no end does nothing while another
- * thread of the process holds one, and frees at once when none does.
+ * Nobody may use the handle in this process afterwards, but on pipc_open other threads may, and each
+ * closes for itself, in any order or at once:
+ *   - Each thread of this process that has made a call on the handle (any but pipc_close, pipc_stats,
+ *     pipc_peer and pipc_bye_text) uses it until it closes it, or ends. Having said goodbye, or
+ *     having been refused with EBUSY, changes nothing.
+ *   - The handle is freed when somebody has closed it and no thread uses it any more: by the last
+ *     close, or by the end of the last user if it was closed before. The end of a thread alone frees
+ *     nothing.
+ *   - The thread that opened it may close it once in any case, also when it never used it and
+ *     everybody else has closed. If it does not, some hundred bytes stay until it ends.
+ *   - A thread that is to use it makes its first call before anybody closes, and no thread closes
+ *     that has neither opened the handle nor used it, unless it is the last one that knows of it.
+ *   - After fork, only the child's own thread counts there, as the one that opened it.
  */
 PIPC_API void pipc_close(pipc_t *pipe);
 
@@ -748,9 +780,9 @@ PIPC_API int pipc_skip(pipc_t *pipe);
 /*
  * pipc_bye_text - the text of the last goodbye that was read on this handle.
  *
- * Takes no end of a pipc_open handle. Returns a string that belongs to the handle, valid until the
- * next goodbye is read, or, after the caller's own pipc_disconnect, until the next one leaves that
- * end, or the handle is closed; "" for a goodbye without text. NULL, with errno unchanged, when none
+ * Takes no end of a pipc_open handle. Returns a string that belongs to the handle (on pipc_open to the
+ * calling thread's use of it), valid until the next goodbye is read or the handle is closed there,
+ * also after the caller's own pipc_disconnect; "" for a goodbye without text. NULL, with errno unchanged, when none
  * was read, or pipe is NULL.
  */
 PIPC_API const char *pipc_bye_text(const pipc_t *pipe);
