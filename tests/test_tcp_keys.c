@@ -26,14 +26,34 @@ static pipc_server_t *open_server(void)
 
 /* --- Processes -------------------------------------------------------------------------------- */
 
+struct late {
+    struct harness_gate gate;
+    struct net_call call;
+};
+
+static int be_called_late(void *arg)
+{
+    struct late *late = arg;
+    harness_gate_wait(&late->gate);
+    return net_be_called(&late->call);
+}
+
+/* Who connects is told at once; who waits goes on waiting, and meets somebody else. */
 TEST(a_process_does_not_meet_itself_with_a_key)
 {
     struct net_port port = net_reserve();
-    struct net_call call = call_of(port.number, SHORT_MS);
+    struct net_call call = call_of(port.number, LONG_MS);
+    struct late late = {.call = call};
+    harness_gate_init(&late.gate);
+    pid_t other = harness_fork(be_called_late, &late);
     net_start_call(&call);
     net_await_listener(port.number);
     assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, LONG_MS, &with_key), EACCES);
-    assert_null_errno(net_finish_call(&call), ETIMEDOUT);
+    harness_gate_open(&late.gate);
+    pipc_t *pipe = net_finish_call(&call);
+    net_expect_process(pipe, other);
+    pipc_close(pipe);
+    harness_gate_close(&late.gate);
     close(port.fd);
 }
 
