@@ -138,8 +138,14 @@ int channel_wait_a_little(struct channel *channel, const struct channel_wait *wa
                           unsigned events);
 /*
  * At the end of each call: the descriptor tells the truth. `side` is the caller's, TRANSPORT_IN or
- * _OUT, and matters with duplex only. Keeps errno. */
-void channel_settle(struct channel *channel, unsigned side);
+ * _OUT, and matters with duplex only. Keeps errno. Most programs that are in a hurry do not poll.
+ */
+void channel_settle_polled(struct channel *channel, unsigned side);
+static inline void channel_settle(struct channel *channel, unsigned side)
+{
+    if (atomic_load_explicit(&channel->polled, memory_order_relaxed) || channel->duplex)
+        channel_settle_polled(channel, side);
+}
 
 /*
  * The next message of the transport. These return 1: there; 0: not yet; -1: errno, which is also

@@ -122,10 +122,8 @@ static void unlock_settle(struct channel *c)
         pthread_mutex_unlock(&c->settle_lock);
 }
 
-void channel_settle(struct channel *c, unsigned side)
+void channel_settle_polled(struct channel *c, unsigned side)
 {
-    if (!is_polled(c) && !c->duplex)
-        return;
     int saved = errno;
     bool reads = wants(c, PIPC_WANT_READ) || !is_polled(c);
     unsigned over = reads ? 0 : c->transport->ops->over(c->transport);

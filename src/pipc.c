@@ -72,14 +72,19 @@ static bool is_usable(const pipc_t *pipe)
     return pipe != NULL && (pipe->copy == &this_copy || pipe->copy->layout == LAYOUT);
 }
 
-static struct channel *channel_of(pipc_t *pipe)
+static struct channel *channel_of_other_copy(pipc_t *pipe)
 {
     if (is_usable(pipe))
-        return pipe->channel != NULL      ? pipe->channel
-               : pipe->copy == &this_copy ? anonymous_channel(pipe->anonymous)
-                                          : pipe->copy->channel(pipe->anonymous);
+        return pipe->channel != NULL ? pipe->channel : pipe->copy->channel(pipe->anonymous);
     errno = EINVAL;
     return NULL;
+}
+
+static inline struct channel *channel_of(pipc_t *pipe)
+{
+    if (pipe == NULL || pipe->copy != &this_copy)
+        return channel_of_other_copy(pipe);
+    return pipe->channel != NULL ? pipe->channel : anonymous_channel(pipe->anonymous);
 }
 
 /* For calls that take no end. */

@@ -11,14 +11,6 @@
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
 
-/* From glibc 2.32 on. */
-extern char __libc_single_threaded __attribute__((weak));
-
-static bool is_alone(void)
-{
-    return &__libc_single_threaded != NULL && __libc_single_threaded != 0;
-}
-
 static bool is_library_safe(void)
 {
     const char *version = gnu_get_libc_version();
@@ -30,11 +22,6 @@ static bool is_library_safe(void)
     return minor >= 41;
 }
 #else
-static bool is_alone(void)
-{
-    return false;
-}
-
 static bool is_library_safe(void)
 {
     return true; /* musl */
@@ -50,5 +37,5 @@ static bool is_cancellable(void)
 
 bool sys_can_wait_in_read(void)
 {
-    return is_alone() || is_library_safe() || !is_cancellable();
+    return sys_is_alone() || is_library_safe() || !is_cancellable();
 }
