@@ -13,7 +13,7 @@ cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 # and what compilers and their sanitizers put in.
 pure='mem[a-z]+|bcmp|str(n?len|n?cmp|chr|rchr|n?cpy|spn|cspn|str|error_r|error)|v?snprintf|abs
 pthread_mutex_(init|destroy|lock|trylock|unlock)
-__errno_location|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__stack_chk_.*
+__errno_location|__libc_single_threaded|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__stack_chk_.*
 __(asan|ubsan|tsan|sanitizer|gcov|llvm|profile)_.*|__atomic_.*|_?_?aeabi_.*'
 
 # More, by file. (__fxstat is fstat in glibc before 2.33, whose failures the tests cannot inject.)
