@@ -173,7 +173,7 @@ static void after_fork(struct self_fork_hook *hook)
 static void in_child(struct self_fork_hook *hook)
 {
     struct anonymous *a = of_fork_hook(hook);
-    pthread_mutex_init(&a->lock, NULL);
+    pthread_mutex_unlock(&a->lock); /* it was locked by the thread that is here now */
     for (unsigned e = 0; e < 2; e++)
         if (a->holder[e] != NULL)
             transport_ring_disown(a->holder[e]->transport);

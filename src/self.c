@@ -60,9 +60,9 @@ static void after_fork(void)
 
 static void in_child(void)
 {
-    pthread_mutex_init(&start_lock, NULL);
-    pthread_mutex_init(&list_lock, NULL);
-    pthread_mutex_init(&gate, NULL);
+    pthread_mutex_unlock(&gate);
+    pthread_mutex_unlock(&list_lock);
+    pthread_mutex_unlock(&start_lock);
     atomic_store(atomic_load(&self_process_word), 0);
     if (has_key)
         set_hooks(NULL); /* the parent's */
