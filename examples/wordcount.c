@@ -2,34 +2,31 @@
 /*
  * Counts the words of a text in another process. The parent sends each line as a message to a forked
  * worker, through one handle that both use; the worker counts, and sends each word with its count
- * back. A word is a run of the letters A to Z, in either case: what these commands say as well:
- *
- *     LC_ALL=C tr -cs A-Za-z '\n' <FILE | tr A-Z a-z | sort | uniq -c
+ * back. A word is a run of the letters A to Z, in either case.
  *
  *     cc wordcount.c $(pkg-config --cflags --libs libpipc)
- *     ./a.out [--table] [FILE]      FILE: README.md if left out
+ *     ./a.out [FILE]      FILE: README.md if left out
  */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pipc.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+enum { start_ms = 10000 };
 
 struct word {
     uint64_t count;
-    size_t size;
-    struct word *next; /* in the same bucket */
     char text[];
 };
 
-struct words { /* what came back */
-    struct word **list;
-    size_t count;
-};
+static pipc_t *pipe_; /* the parent has one end, the worker the other */
+static void *words;   /* in the worker: a tree, see tsearch(3) */
 
 static void check(int ok, const char *what)
 {
@@ -39,205 +36,113 @@ static void check(int ok, const char *what)
     }
 }
 
-static struct word *new_word(const char *text, size_t size, uint64_t count)
+static int by_text(const void *a, const void *b)
 {
-    struct word *word = malloc(sizeof *word + size);
-    check(word != NULL, "malloc");
-    *word = (struct word){count, size, NULL};
-    memcpy(word->text, text, size);
-    return word;
+    return strcmp(((const struct word *)a)->text, ((const struct word *)b)->text);
 }
 
-/* ---- The worker ---- */
-
-enum { buckets = 1 << 16 };
-
-static void count_word(struct word **table, const char *text, size_t size)
+static void count_word(const char *text, size_t size)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 16777619u;
-    struct word **place = &table[hash % buckets];
-    while (*place != NULL && ((*place)->size != size || memcmp((*place)->text, text, size) != 0))
-        place = &(*place)->next;
-    if (*place == NULL)
-        *place = new_word(text, size, 0);
+    struct word *word = calloc(1, sizeof *word + size + 1), **place;
+    check(word != NULL, "worker: calloc");
+    memcpy(word->text, text, size);
+    check((place = tsearch(word, &words, by_text)) != NULL, "worker: tsearch");
+    if (*place != word) /* it is known already */
+        free(word);
     (*place)->count++;
 }
 
-static int is_letter(char c)
+static void count_line(char *line, size_t size)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
-static void count_line(struct word **table, char *line, size_t size)
-{
-    size_t start = 0;
-    for (size_t i = 0; i <= size; i++) {
-        if (i < size && is_letter(line[i])) {
-            line[i] |= 0x20; /* lower case, in ASCII */
+    for (size_t i = 0, start = 0; i <= size; i++) {
+        if (i < size && isalpha((unsigned char)line[i])) {
+            line[i] = (char)tolower((unsigned char)line[i]);
             continue;
         }
         if (i > start)
-            count_word(table, line + start, i - start);
+            count_word(line + start, i - start);
         start = i + 1;
     }
 }
 
-static void send_table(pipc_t *pipe, struct word **table)
+static void send_word(const void *node, VISIT visit, int depth)
 {
-    for (size_t i = 0; i < buckets; i++)
-        while (table[i] != NULL) {
-            struct word *word = table[i];
-            struct iovec parts[2] = {{&word->count, sizeof word->count}, {word->text, word->size}};
-            check(pipc_writev(pipe, parts, 2) != -1, "worker: pipc_writev");
-            table[i] = word->next;
-            free(word);
-        }
+    struct word *word = *(struct word *const *)node;
+    struct iovec parts[] = {{&word->count, sizeof word->count}, {word->text, strlen(word->text)}};
+    (void)depth;
+    if (visit == postorder || visit == leaf) /* the order of the alphabet */
+        check(pipc_writev(pipe_, parts, 2) != -1, "worker: pipc_writev");
 }
 
-static void work(pipc_t *pipe)
+static void work(void)
 {
-    struct word **table = calloc(buckets, sizeof *table);
-    check(table != NULL, "worker: calloc");
     pipc_msg_t line;
-    while (pipc_read_msg(pipe, &line) == 0) {
-        count_line(table, line.data, line.size);
+    check(pipc_write(pipe_, NULL, 0) == 0, "worker: pipc_write"); /* says that we are here */
+    while (pipc_read_msg(pipe_, &line) == 0) {
+        count_line(line.data, line.size);
         pipc_msg_free(&line);
     }
     check(errno == EPIPE, "worker: pipc_read_msg"); /* the parent has shut down writing */
-    send_table(pipe, table);
-    free(table);
-    check(pipc_disconnect(pipe, "that is the table") == 0, "worker: pipc_disconnect");
+    twalk(words, send_word);
+    check(pipc_disconnect(pipe_, "those are all") == 0, "worker: pipc_disconnect");
 }
 
-/* ---- The parent ---- */
-
-static uint64_t send_lines(pipc_t *pipe, FILE *text)
+static uint64_t send_lines(FILE *text)
 {
     char *line = NULL;
     size_t capacity = 0;
     uint64_t lines = 0;
-    ssize_t size;
-    for (; (size = getline(&line, &capacity, text)) != -1; lines++) {
+    for (ssize_t size; (size = getline(&line, &capacity, text)) != -1; lines++) {
         if (line[size - 1] == '\n')
             size--; /* an empty line is an empty message */
-        check(pipc_write(pipe, line, (size_t)size) == size, "pipc_write");
+        check(pipc_write(pipe_, line, (size_t)size) == size, "pipc_write");
     }
     check(feof(text), "getline");
-    check(pipc_shutdown(pipe) == 0, "pipc_shutdown");
+    check(pipc_shutdown(pipe_) == 0, "pipc_shutdown");
     free(line);
     return lines;
 }
 
-static void add_word(struct words *words, const pipc_msg_t *message)
+static uint64_t print_words(void)
 {
-    uint64_t count;
-    if ((words->count & (words->count - 1)) == 0) { /* full at 0, 1, 2, 4, ... */
-        size_t room = words->count == 0 ? 1 : 2 * words->count;
-        words->list = realloc(words->list, room * sizeof(struct word *));
-        check(words->list != NULL, "realloc");
+    pipc_msg_t word;
+    for (uint64_t different = 0, count;; different++) {
+        check(pipc_read_msg(pipe_, &word) == 0, "pipc_read_msg"); /* EPIPE: the worker has died */
+        if (word.kind == PIPC_BYE)
+            return pipc_msg_free(&word), different;
+        memcpy(&count, word.data, sizeof count);
+        printf("%7" PRIu64 " %.*s\n", count, (int)(word.size - sizeof count),
+               (char *)word.data + sizeof count);
+        pipc_msg_free(&word);
     }
-    memcpy(&count, message->data, sizeof count);
-    words->list[words->count++] =
-        new_word((const char *)message->data + sizeof count, message->size - sizeof count, count);
-}
-
-static struct words receive_table(pipc_t *pipe)
-{
-    struct words words = {NULL, 0};
-    pipc_msg_t message;
-    int goodbye = 0;
-    while (!goodbye) { /* a worker that died says none: then EPIPE ends the program */
-        check(pipc_read_msg(pipe, &message) == 0, "pipc_read_msg");
-        goodbye = message.kind == PIPC_BYE;
-        if (!goodbye)
-            add_word(&words, &message);
-        pipc_msg_free(&message);
-    }
-    return words;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    const struct word *x = *(struct word *const *)a, *y = *(struct word *const *)b;
-    int order = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);
-    return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
-}
-
-static int by_count(const void *a, const void *b)
-{
-    const struct word *x = *(struct word *const *)a, *y = *(struct word *const *)b;
-    return x->count != y->count ? (x->count < y->count) - (x->count > y->count) : by_text(a, b);
-}
-
-static void print_words(struct words words, size_t limit, int (*order)(const void *, const void *))
-{
-    if (words.count > 0)
-        qsort(words.list, words.count, sizeof *words.list, order);
-    for (size_t i = 0; i < words.count && i < limit; i++)
-        printf("%7" PRIu64 " %.*s\n", words.list[i]->count, (int)words.list[i]->size,
-               words.list[i]->text);
-}
-
-static void free_words(struct words words)
-{
-    for (size_t i = 0; i < words.count; i++)
-        free(words.list[i]);
-    free(words.list);
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-    check(clock_gettime(CLOCK_MONOTONIC, &now) == 0, "clock_gettime");
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static void report(const char *name, uint64_t lines, struct words words, double time)
-{
-    uint64_t messages = lines + words.count + 1;
-    printf("%s: %" PRIu64 " lines sent to a worker process, each as one message.\n", name, lines);
-    printf("It sent back %zu different words with their counts, and a goodbye.\n", words.count);
-    printf("%" PRIu64 " messages in %.1f ms: %.0f messages per second.\n", messages, 1e3 * time,
-           (double)messages / time);
-    printf("The most frequent words:\n");
-    print_words(words, 10, by_count);
 }
 
 int main(int argc, char **argv)
 {
-    int table = argc > 1 && strcmp(argv[1], "--table") == 0;
-    const char *name = argc > 1 + table ? argv[1 + table] : "README.md";
-    if (argc > 2 + table)
-        return fprintf(stderr, "usage: %s [--table] [FILE]\n", argv[0]), 2;
+    const char *name = argc > 1 ? argv[1] : "README.md";
+    int status;
+    if (argc > 2)
+        return fprintf(stderr, "usage: %s [FILE]\n", argv[0]), 2;
     FILE *text = fopen(name, "r");
     check(text != NULL, name);
-
-    pipc_t *pipe = pipc_open(NULL);
-    check(pipe != NULL, "pipc_open");
-    /* The first call takes an end. Made before the fork, it lets the worker notice if we die early. */
-    check(pipc_set_timeout(pipe, -1, -1) == 0, "pipc_set_timeout");
-    double start = seconds();
+    check((pipe_ = pipc_open(NULL)) != NULL, "pipc_open");
+    /* Our first call, before the fork: should we die, the worker learns it. */
+    check(pipc_set_timeout(pipe_, start_ms, -1) == 0, "pipc_set_timeout");
     pid_t worker = fork();
     check(worker != -1, "fork");
     if (worker == 0) {
-        work(pipe);
-        pipc_close(pipe);
+        work();
+        pipc_close(pipe_);
         _exit(0); /* exit() might move the position in the file that the parent reads */
     }
-    uint64_t lines = send_lines(pipe, text);
-    struct words words = receive_table(pipe);
-    double time = seconds() - start;
-    pipc_close(pipe);
-    int status;
+    /* The worker's first call. Should it die before, nobody learns it: so wait, but not for ever. */
+    check(pipc_read(pipe_, NULL, 0) == 0, "the worker does not start");
+    check(pipc_set_timeout(pipe_, -1, -1) == 0, "pipc_set_timeout");
+    uint64_t lines = send_lines(text), different = print_words();
+    fprintf(stderr, "%" PRIu64 " lines went to a worker, %" PRIu64 " different words came back\n",
+            lines, different);
+    pipc_close(pipe_);
     check(waitpid(worker, &status, 0) == worker && status == 0, "worker");
-
-    if (table)
-        print_words(words, SIZE_MAX, by_text);
-    else
-        report(name, lines, words, time);
-    free_words(words);
-    fclose(text);
+    check(fclose(text) == 0 && fflush(stdout) == 0, "fflush");
     return 0;
 }
