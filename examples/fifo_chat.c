@@ -8,9 +8,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { text_size = 4096 };
 static void check(int ok, const char *what)
 {
     if (!ok) {
@@ -22,30 +22,34 @@ static void check(int ok, const char *what)
 /* Sends what was typed. Returns 0 when nothing more will be. */
 static int forward(pipc_t *pipe)
 {
-    char text[text_size];
+    char text[4096];
     ssize_t size = read(STDIN_FILENO, text, sizeof text);
     check(size >= 0, "read");
     if (size == 0)
-        check(pipc_disconnect(pipe, "the other has left") == 0 || errno == EPIPE,
-              "pipc_disconnect");
-    else if (pipc_write(pipe, text, (size_t)size) == -1)
-        check(errno == EPIPE, "pipc_write"); /* reading tells why */
-    return size > 0;
+        size = pipc_disconnect(pipe, "the other has left");
+    else
+        size = pipc_write(pipe, text, (size_t)size);
+    return size > 0; /* when writing failed, reading says why */
 }
 
 /* Shows what has come. Returns 0 when nothing more will. */
 static int show(pipc_t *pipe)
 {
-    char text[text_size];
-    ssize_t size;
-    while ((size = pipc_read(pipe, text, sizeof text)) >= 0)
-        check(fwrite(text, 1, (size_t)size, stdout) == (size_t)size, "fwrite");
-    int why = errno;
-    check(fflush(stdout) == 0, "fflush");
-    if (why == EAGAIN)
-        return 1;
-    check((errno = why) == ESHUTDOWN || why == EPIPE || why == ECONNRESET, "pipc_read");
-    fprintf(stderr, "-- %s\n", why == ESHUTDOWN ? pipc_bye_text(pipe) : "the other is gone");
+    pipc_msg_t message;
+    int bye = 0;
+    while (!bye && pipc_read_msg(pipe, &message) == 0) {
+        const char *text = message.data;
+        bye = message.kind == PIPC_BYE; /* its data is "BYE" and the text */
+        if (bye)
+            fprintf(stderr, "-- %.*s\n", (int)message.size - 3, text + 3);
+        else
+            check(fwrite(text, 1, message.size, stdout) == message.size && fflush(stdout) == 0,
+                  "fwrite");
+        pipc_msg_free(&message);
+    }
+    if (bye || errno == EAGAIN)
+        return !bye;
+    fprintf(stderr, "-- the other is gone: %s\n", strerror(errno));
     return 0;
 }
 

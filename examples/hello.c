@@ -10,7 +10,9 @@ int main(void)
     char text[64];
     ssize_t size;
     pipc_t *pipe = pipc_open(NULL);
-    pid_t child = pipe == NULL ? -1 : fork();
+    if (pipe == NULL || pipc_set_timeout(pipe, 5000, -1) == -1)
+        return 1;
+    pid_t child = fork();
     if (child == -1)
         return 1;
     if (child == 0) {

@@ -13,10 +13,15 @@ import sys
 import threading
 from multiprocessing.connection import Client, Listener
 
+LIMIT = 1 << 26  # bytes in a message, as libpipc has it by default
+
 
 def send_lines(connection):
     for line in sys.stdin.buffer:
-        connection.send_bytes(line.rstrip(b"\n"))
+        try:
+            connection.send_bytes(line.rstrip(b"\n"))
+        except OSError:
+            return  # receiving says why
 
 
 def main(how, *rest):
@@ -32,10 +37,13 @@ def main(how, *rest):
     threading.Thread(target=send_lines, args=(connection,), daemon=True).start()
     try:
         while True:
-            sys.stdout.buffer.write(connection.recv_bytes() + b"\n")
+            sys.stdout.buffer.write(connection.recv_bytes(LIMIT) + b"\n")
             sys.stdout.buffer.flush()
     except EOFError:
         os._exit(0)  # whatever may still be typed
+    except OSError as error:  # it was killed, or speaks something else
+        print(error, file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ static int answer(pipc_t *pipe)
 {
     pipc_msg_t message;
     while (pipc_read_msg(pipe, &message) == 0) {
+        ssize_t sent = 0;
         unsigned char *text = message.data;
         for (size_t i = 0; i < message.size; i++)
             text[i] = (unsigned char)toupper(text[i]);
-        ssize_t sent = pipc_write(pipe, text, message.size);
+        if (message.kind == PIPC_DATA) /* a goodbye needs no answer: the end comes next */
+            sent = pipc_write(pipe, text, message.size);
         pipc_msg_free(&message);
         if (sent == -1)
             return -1;

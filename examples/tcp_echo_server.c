@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sends every message back to whoever sent it: one thread, one poll loop, many clients.
+ * Sends every message back to whoever sent it: one thread, one epoll loop, many clients.
  *
  *     cc tcp_echo_server.c $(pkg-config --cflags --libs libpipc)
  *     ./a.out PORT [KEY [md5]]      PORT 0: any that is free; md5: also for Python 3.11 and older
  */
 #include <errno.h>
 #include <pipc.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
-static pipc_t **clients;
-static struct pollfd *items; /* the server's, then the clients' in their order */
-static nfds_t count;         /* of items */
+enum { events_at_once = 64, messages_at_once = 64 };
+
+struct client {
+    pipc_t *pipe;
+    int answered; /* the next message, which has not been taken yet */
+};
+
+static int set; /* the server's descriptor and the clients' */
 
 static void check(int ok, const char *what)
 {
@@ -24,44 +29,62 @@ static void check(int ok, const char *what)
     }
 }
 
-static void add_client(pipc_t *client)
+static int watch(int fd, void *data)
 {
-    clients = realloc(clients, (count + 1) * sizeof(pipc_t *));
-    items = realloc(items, (count + 1) * sizeof *items);
-    check(clients != NULL && items != NULL, "realloc");
-    check(pipc_set_timeout(client, 0, 0) == 0, "pipc_set_timeout");
-    clients[count] = client;
-    items[count] = (struct pollfd){pipc_fd(client), POLLIN, 0};
-    check(items[count].fd != -1, "pipc_fd");
-    count++;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = data};
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
 }
 
-static void accept_clients(pipc_server_t *server)
+/* One at a time: the descriptor stays readable when more are there. */
+static void accept_client(pipc_server_t *server)
 {
-    pipc_t *client;
-    while ((client = pipc_server_accept(server, 0)) != NULL)
-        add_client(client);
-    check(errno == EAGAIN, "pipc_server_accept");
+    pipc_t *pipe = pipc_server_accept(server, 0);
+    if (pipe == NULL)
+        return; /* it has gone, or has no key, or no descriptor is free: then it waits for one */
+    struct client *client = calloc(1, sizeof *client);
+    int fd = pipc_fd(pipe);
+    if (client == NULL || fd == -1 || pipc_set_timeout(pipe, 0, 0) == -1 ||
+        watch(fd, client) == -1) {
+        perror("a client is turned away"); /* the others stay */
+        free(client);
+        pipc_close(pipe);
+        return;
+    }
+    client->pipe = pipe;
 }
 
-static void drop_client(nfds_t i)
+static void drop_client(struct client *client)
 {
-    pipc_close(clients[i]);
-    count--;
-    clients[i] = clients[count];
-    items[i] = items[count];
+    epoll_ctl(set, EPOLL_CTL_DEL, pipc_fd(client->pipe), NULL); /* while it is open */
+    pipc_close(client->pipe);
+    free(client);
 }
 
-/* Returns 0 as long as the client stays. A message that cannot go back yet stays where it is. */
-static int serve(pipc_t *client)
+static int holds_output(pipc_t *pipe)
+{
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    check(pipc_stats(pipe, &stats) == 0, "pipc_stats");
+    return stats.bytes_held > 0;
+}
+
+/* Sends messages back, and says what to wait for next. Returns -1 when the client has gone. */
+static int serve(struct client *client)
 {
     pipc_msg_t message;
-    while (pipc_peek(client, &message) == 0 && message.kind == PIPC_DATA) {
-        if (pipc_write(client, message.data, message.size) == -1)
-            return errno == EAGAIN ? 0 : -1;
-        check(pipc_skip(client) == 0, "pipc_skip");
+    for (int i = 0; i < messages_at_once; i++) { /* then the others have their turn */
+        if (pipc_peek(client->pipe, &message) == -1)
+            return errno == EAGAIN ? pipc_want(client->pipe, PIPC_WANT_READ) : -1;
+        if (message.kind == PIPC_BYE)
+            return -1;
+        if (!client->answered && pipc_write(client->pipe, message.data, message.size) == -1)
+            return errno == EAGAIN ? pipc_want(client->pipe, PIPC_WANT_WRITE) : -1;
+        client->answered = 1;
+        if (holds_output(client->pipe)) /* the message stays until all of its answer has left */
+            return pipc_want(client->pipe, PIPC_WANT_WRITE);
+        check(pipc_skip(client->pipe) == 0, "pipc_skip");
+        client->answered = 0;
     }
-    return errno == EAGAIN ? 0 : -1;
+    return pipc_want(client->pipe, PIPC_WANT_READ);
 }
 
 int main(int argc, char **argv)
@@ -74,18 +97,17 @@ int main(int argc, char **argv)
     options.flags = argc > 3 ? PIPC_KEY_MD5 : 0;
     pipc_server_t *server = pipc_server_open(NULL, (uint16_t)atoi(argv[1]), &options);
     check(server != NULL, "pipc_server_open");
-    printf("%d\n", pipc_server_port(server));
-    check(fflush(stdout) == 0, "fflush");
-
-    items = malloc(sizeof *items);
-    check(items != NULL, "malloc");
-    items[count++] = (struct pollfd){pipc_server_fd(server), POLLIN, 0};
+    check((set = epoll_create1(EPOLL_CLOEXEC)) != -1, "epoll_create1");
+    check(watch(pipc_server_fd(server), NULL) == 0, "epoll_ctl");
+    check(printf("%d\n", pipc_server_port(server)) > 0 && fflush(stdout) == 0, "printf");
     for (;;) {
-        check(poll(items, count, -1) > 0, "poll");
-        for (nfds_t i = count; --i > 0;) /* backwards, since the last takes the place of who goes */
-            if (items[i].revents != 0 && serve(clients[i]) != 0)
-                drop_client(i);
-        if (items[0].revents != 0)
-            accept_clients(server);
+        struct epoll_event events[events_at_once];
+        int count = epoll_wait(set, events, events_at_once, -1);
+        check(count != -1 || errno == EINTR, "epoll_wait");
+        for (int i = 0; i < count; i++)
+            if (events[i].data.ptr == NULL)
+                accept_client(server);
+            else if (serve(events[i].data.ptr) == -1)
+                drop_client(events[i].data.ptr);
     }
 }

@@ -24,16 +24,20 @@ static void check(int ok, const char *what)
     }
 }
 
-/* Prints what came, a message a line. Returns 0 after the last. */
+/* Prints what came, a message a line. Returns 0 when nothing more will. */
 static int print_messages(pipc_t *pipe)
 {
     pipc_msg_t message;
     while (pipc_read_msg(pipe, &message) == 0) {
-        check(fwrite(message.data, 1, message.size, stdout) == message.size, "fwrite");
-        check(putchar('\n') == '\n' && fflush(stdout) == 0, "putchar");
+        if (message.kind == PIPC_DATA) { /* after a goodbye comes the end */
+            check(fwrite(message.data, 1, message.size, stdout) == message.size, "fwrite");
+            check(putchar('\n') == '\n' && fflush(stdout) == 0, "putchar");
+        }
         pipc_msg_free(&message);
     }
     check(errno == EAGAIN || errno == EPIPE, "pipc_read_msg");
+    if (errno == EPIPE)
+        fprintf(stderr, "-- the other has ended\n");
     return errno == EAGAIN;
 }
 

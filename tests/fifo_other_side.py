@@ -142,4 +142,5 @@ def main():
         writer.write(struct.pack("!i", len(answer)) + answer)
 
 
-main()
+if __name__ == "__main__":
+    main()

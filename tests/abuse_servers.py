@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""The examples that serve many: see abuse.py."""
+import contextlib
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+from abuse import *
+
+@test
+def the_echo_server_forgets_those_who_leave():
+    with echo_server() as server:
+        server.must_be_idle()
+        before = server.descriptors()
+        for leave in GOODBYE, GOODBYE[:9], frame(b"x")[:3], b"":
+            connection = connect(server.port)
+            must_echo(connection)
+            connection.sendall(leave)
+            connection.shutdown(socket.SHUT_WR)
+            must_close(connection)
+        for last_words in b"", frame(b"x"), frame(b"x" * 1000)[:500]:
+            connection = connect(server.port)
+            must_echo(connection)
+            connection.sendall(last_words)
+            reset(connection)
+        stays = connect(server.port)
+        must_echo(stays)
+        stays.sendall(GOODBYE)
+        must_close(stays)
+        wait_until(lambda: server.descriptors() == before, "all descriptors back")
+        server.must_be_idle()
+
+
+@test
+def the_echo_server_survives_garbage():
+    with echo_server() as server:
+        before = server.descriptors()
+        honest = connect(server.port)
+        must_echo(honest)
+        silent = []
+        for garbage in GARBAGE:
+            connection = connect(server.port)
+            connection.sendall(garbage)
+            silent.append(connection)
+            connection = connect(server.port)
+            connection.sendall(garbage)
+            connection.shutdown(socket.SHUT_WR)
+            must_close(connection)
+            must_echo(honest)
+        server.must_be_idle()
+        for connection in silent + [honest]:
+            connection.close()
+        wait_until(lambda: server.descriptors() == before, "all descriptors back")
+
+
+@test
+def the_echo_server_survives_killed_clients():
+    with echo_server() as server:
+        before = server.descriptors()
+        for round in range(20):
+            with Program("tcp_pair", "127.0.0.1", server.port) as client:
+                client.type(b"a line to come back\n" * 3000)
+                if round % 2 == 0:
+                    wait_until(client.printed, "an answer")
+        wait_until(lambda: server.descriptors() == before, "all descriptors back")
+        must_echo(connect(server.port))
+        server.must_be_idle()
+
+
+@test
+def the_echo_server_is_idle_while_clients_do_not_read():
+    with echo_server() as server:
+        lazy = [connect(server.port) for _ in range(3)]
+        sent = [fill(lazy[0], b"x" * 2900), fill(lazy[1], b"large" * 300000),
+                fill(lazy[2], b"small")]
+        server.must_be_idle()
+        must_echo(connect(server.port))
+        for connection, bytes_sent in zip(lazy, sent):
+            rest = len(bytes_sent) % (4 + struct.unpack("!i", bytes_sent[:4])[0])
+            whole = bytes_sent[:len(bytes_sent) - rest]
+            assert receive(connection, len(whole)) == whole
+        server.must_be_idle()
+
+
+@test
+def the_echo_server_answers_those_who_have_ended_and_read_late():
+    with echo_server() as server:
+        before = server.descriptors()
+        lazy = []
+        for ending in b"", GOODBYE:
+            for size, count in (10, 1000), (3000, 100), (3000000, 1), (20000000, 1):
+                connection = connect(server.port)
+                messages = frame(b"y" * size) * count
+                connection.sendall(messages + ending)
+                connection.shutdown(socket.SHUT_WR)
+                lazy.append((connection, messages))
+        server.must_be_idle()
+        for connection, messages in lazy:
+            assert receive(connection, len(messages)) == messages
+            assert connection.recv(1) == b""
+            connection.close()
+        wait_until(lambda: server.descriptors() == before, "all descriptors back")
+
+
+@test
+def the_echo_server_goes_on_when_descriptors_run_out():
+    for limit in 20, 21, 22, 23, 24, 25, 40:
+        with echo_server(descriptors=limit) as server:
+            before = server.descriptors()
+            first = connect(server.port)
+            must_echo(first)
+            crowd = [connect(server.port) for _ in range(40)]
+            for connection in crowd:
+                with contextlib.suppress(OSError):
+                    connection.sendall(frame(b"hello"))
+            server.must_be_idle()
+            must_echo(first)
+            for connection in crowd:
+                connection.close()
+            wait_until(lambda: server.descriptors() <= before + 3, "descriptors back")
+            must_echo(connect(server.port))
+
+
+@test
+def the_echo_server_with_a_key_survives_strangers():
+    with echo_server("secret", descriptors=30) as server:
+        crowd = []
+        for garbage in GARBAGE * 3:
+            connection = connect(server.port)
+            with contextlib.suppress(OSError):
+                connection.sendall(garbage)
+            crowd.append(connection)
+        with Program("tcp_pair", "127.0.0.1", server.port, "secret") as client:
+            client.type(b"hello\n")
+            client.end_input()
+            client.must_end(0)
+            assert client.printed() == b"hello\n"
+        server.must_be_idle()
+
+
+# ---- The task farm ----
+
+def sums(files):
+    return subprocess.run(["cksum", *files], stdout=subprocess.PIPE, check=True).stdout
+
+
+@contextlib.contextmanager
+def farm(workers, files, **more):
+    with Program("task_farm", "serve", 0, workers, *files, **more) as server:
+        def port():
+            found = re.search(rb"^port (\d+)\n", server.complained(), re.MULTILINE)
+            return found and int(found[1])
+        wait_until(lambda: port() or server.has_ended(), "the port")
+        server.port = port()
+        yield server
+
+
+def must_finish(server, files, **more):
+    with Program("task_farm", "work", "127.0.0.1", server.port, **more) as worker:
+        server.must_end(0)
+        assert server.printed() == sums(files)
+        worker.must_end(0)
+
+
+@test
+def the_farm_survives_garbage_and_goodbyes():
+    files = make_files()
+    with farm(0, files) as server:
+        before = server.descriptors()
+        here = frame(b"")
+        for text in GARBAGE + [GOODBYE, here, here * 2, frame(b"1 2"), here + frame(b"x" * 100),
+                               here + GOODBYE, here + frame(b"\x1b[2J")]:
+            connection = connect(server.port)
+            connection.sendall(text)
+            connection.shutdown(socket.SHUT_WR)
+            must_close(connection)
+        for text in GARBAGE + [b"", frame(b"")]:
+            connection = connect(server.port)
+            connection.sendall(text)
+            reset(connection)
+        wait_until(lambda: server.descriptors() == before, "all descriptors back")
+        server.must_be_idle()
+        must_finish(server, files)
+
+
+@test
+def the_farm_survives_killed_workers():
+    files = make_files()
+    for patience in 0, 0.001, 0.003, 0.01:
+        with farm(3, files) as server:
+            for pid in server.children():
+                time.sleep(patience)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with Program("task_farm", "work", "127.0.0.1", server.port) as worker:
+                server.must_end(0)
+                assert server.printed() == sums(files)
+                worker.must_end()
+
+
+@test
+def workers_of_a_killed_farm_end():
+    with farm(3, make_files()) as server:
+        with Program("task_farm", "work", "127.0.0.1", server.port) as worker:
+            os.kill(server.pid, signal.SIGKILL)
+            worker.must_end()
+        wait_until(server.group_is_empty, "its workers end")
+
+
+@test
+def a_worker_survives_what_is_no_server():
+    for text in GARBAGE + [GOODBYE, b""]:
+        listener, port = listen()
+        with Program("task_farm", "work", "127.0.0.1", port) as worker:
+            connection = accept(listener)
+            connection.sendall(text)
+            connection.shutdown(socket.SHUT_WR)
+            worker.must_end()
+            connection.close()
+        listener.close()
+
+
+@test
+def the_farm_goes_on_when_descriptors_run_out():
+    files = make_files()
+    for limit in 14, 15, 16, 17, 18, 25:
+        with farm(0, files, descriptors=limit) as server:
+            before = server.descriptors()
+            crowd = [connect(server.port) for _ in range(20)]
+            for connection in crowd:
+                with contextlib.suppress(OSError):
+                    connection.sendall(frame(b""))
+            server.must_be_idle()
+            for connection in crowd:
+                connection.close()
+            wait_until(lambda: server.descriptors() <= before + 1, "descriptors back")
+            must_finish(server, files)
+
+
+@test
+def the_farm_is_open_to_the_world_only_with_a_key():
+    def listens_at(server):
+        lines = []
+        for family in "tcp", "tcp6":
+            with open("/proc/net/" + family) as table:
+                lines += [line.split()[1:4] for line in table]
+        places = [place.split(":") for place, _, state in lines if state == "0A"]  # listening
+        return {address for address, port in places if port == "%04X" % server.port}
+    files = make_files()
+    with farm(0, files) as server:
+        assert listens_at(server) <= {"0100007F", "00000000000000000000000001000000"}
+    key = {"TASK_FARM_KEY": "secret"}
+    with farm(0, files, environment=key) as server:
+        assert listens_at(server) & {"00000000", "0" * 32}
+        with Program("task_farm", "work", "127.0.0.1", server.port,
+                     environment={"TASK_FARM_KEY": "Secret"}) as other:
+            other.must_end(1)
+        must_finish(server, files, environment=key)
+
+
+run_tests()
