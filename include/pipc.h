@@ -103,6 +103,10 @@
  * queued. When the queue is full the handle stops taking in; then the transport fills, and then the
  * other side's writes wait or fail with EAGAIN or ETIMEDOUT. Nothing is ever dropped to make room.
  *
+ * One call that does not wait takes in at most 16 MiB, counted as for max_pending, so that it ends also
+ * when the other side writes as fast as it reads. The rest is for the next call, and the descriptor stays
+ * readable (7). A message larger than that is taken in by several calls; all but the last find nothing.
+ *
  * Two sides that write at each other at once do not deadlock: a write that waits takes in what
  * arrives, up to max_pending. Beyond that both wait, as on any full pipe. pipc_flush and
  * pipc_pending take in up to max_pending as well.
@@ -755,7 +759,8 @@ PIPC_API int pipc_read_msg(pipc_t *pipe, pipc_msg_t *message);
  * messages, max   an array, and how many it takes. Each one filled in is to be given to
  *                 pipc_msg_free; the others are unchanged
  *
- * Returns how many were taken, 0 to max; 0 when nothing is there now. -1, and none was taken: as
+ * Returns how many were taken, 0 to max; 0 when nothing is there now. Less than max may be less than
+ * there is (4). -1, and none was taken: as
  * pipc_read_msg when there is an end or an error to be told. What ends a shorter count, the next
  * call tells.
  */
@@ -802,7 +807,8 @@ PIPC_API void pipc_msg_free(pipc_msg_t *message);
 
 /*
  * pipc_pending - take in what has arrived, and count the messages that can be read now, goodbyes
- * included. Never blocks.
+ * included. Never blocks. Where one call does not take in all of it (4), those are counted that it took in,
+ * and those that lie whole in its reach behind them; the next call takes in more.
  *
  * Returns the number; 0 also when the other side is gone, which only reading tells. -1: EINVAL
  * (pipe is NULL), or no end could be taken (10).

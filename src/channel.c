@@ -90,6 +90,8 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
         errno = ETIMEDOUT;
         return -1;
     }
+    if ((events & TRANSPORT_IN) != 0 && c->in.stopped)
+        return 0; /* there is more than was taken in */
     if (wait_in_transport(c, events, wait->deadline) == 0)
         return 0;
     return errno == EINTR && !c->interruptible ? 0 : -1;

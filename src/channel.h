@@ -26,12 +26,16 @@
  * on polling has other business, and must not spin. */
 #define CHANNEL_REPORTS 8
 
+#define CHANNEL_TAKE_IN_MAX ((size_t)16 * 1024 * 1024)
+
 struct channel_inbound {
     struct queue queue;
     struct frame frame;      /* the message that is being taken in, when `begun` */
     struct message *partial; /* its bytes so far */
     bool begun;              /* its header is taken, its bytes come one by one */
     struct message *bye;     /* the last goodbye that was read */
+    size_t allowance;        /* bytes that the call may still take in, a message's cost with them */
+    bool stopped;            /* it ran out: more may be there, and a call is worth making */
     int error;               /* what reading is dead of, once the queue is empty; 0: alive */
     unsigned reports;        /* how often a reading call has returned it */
 };
@@ -62,9 +66,9 @@ struct channel {
     pthread_mutex_t out_lock, settle_lock; /* used with duplex only */
     atomic_bool polled;                    /* somebody asked for the descriptor */
     atomic_uint wanted;                    /* PIPC_WANT_READ, _WRITE */
-    atomic_bool news;       /* more is wanted than before: a new edge tells what is there */
-    atomic_uint in_state;   /* see channel_ready.c */
-    atomic_bool out_wish;   /* a write was refused and wants to be repeated */
+    atomic_bool news;                      /* what is there raises an edge again */
+    atomic_uint in_state;                  /* see channel_ready.c */
+    atomic_bool out_wish;                  /* a write was refused and wants to be repeated */
     atomic_bool out_failed; /* out.error is there, and the program did not ask for it */
     atomic_bool out_ended;  /* it is there, since the program did */
     atomic_bool reset_seen; /* by a write: reading ends with it */
@@ -159,16 +163,23 @@ int channel_take(struct channel *channel, const struct frame *frame, struct mess
 /* Up to `size` more bytes of one that has begun; *got grows by what came. */
 int channel_take_piece(struct channel *channel, uint8_t *to, size_t size, size_t *got);
 int channel_die(struct channel *channel, int error);
+/*
+ * Before what follows is taken in: at most CHANNEL_TAKE_IN_MAX of it, so that a call which does not wait ends
+ * also when the other side writes as fast as it reads.
+ */
+void channel_begin_input(struct channel *channel);
 
 void channel_enqueue(struct channel *channel, struct message *message);
 struct message *channel_dequeue(struct channel *channel);
 /* Whoever takes from the queue itself says so when it is through. */
 void channel_note_queue(struct channel *channel);
 /*
- * Take in what has arrived, up to max_pending, until `enough` messages wait. 1: that was all, and more
+ * Take in what has arrived, up to max_pending and what one call may take, until `enough` messages wait. 1: that was all, and more
  * may be taken when it comes; 0: it stopped before, or reading is dead; -1: it lacked memory.
  */
 int channel_take_in(struct channel *channel, size_t enough);
+/* Messages that can be read now, after channel_take_in: in the queue, and behind it when that was stopped. */
+size_t channel_count_unread(struct channel *channel);
 /* Is there a message in memory, a long one's next piece, or how it ended? */
 bool channel_is_loud(struct channel *channel);
 /* The end of the stream has been seen, perhaps behind something unread. */

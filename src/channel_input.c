@@ -63,6 +63,27 @@ static int input_failed(struct channel *c)
     }
 }
 
+/* ---- how much one call takes in ---- */
+
+void channel_begin_input(struct channel *c)
+{
+    c->in.allowance = CHANNEL_TAKE_IN_MAX;
+    c->in.stopped = false;
+}
+
+static void spend(struct channel *c, size_t cost)
+{
+    c->in.allowance -= cost < c->in.allowance ? cost : c->in.allowance;
+}
+
+static bool is_allowed(struct channel *c, const struct frame *frame)
+{
+    if (c->in.begun || frame->size + QUEUE_COST <= c->in.allowance)
+        return true; /* one that has begun stops by itself */
+    c->in.stopped = true;
+    return false;
+}
+
 /* Know the header of the next message. A long one begins: its header is taken. */
 int channel_next(struct channel *c, struct frame *frame)
 {
@@ -130,6 +151,7 @@ static int take_short(struct channel *c, const struct frame *frame, struct messa
     memcpy(message->data, payload, frame->size);
     message->size = frame->size;
     c->transport->ops->skip(c->transport, frame->header + frame->size);
+    spend(c, frame->size + QUEUE_COST);
     *taken = message;
     return 1;
 }
@@ -171,12 +193,19 @@ static int take_long(struct channel *c, struct message **taken)
         if (grow_partial(c) != 0)
             return -1;
         struct message *partial = c->in.partial;
-        size_t room = partial->capacity < goal ? partial->capacity : goal;
-        int there = channel_take_piece(c, partial->data + partial->size, room - partial->size,
-                                       &partial->size);
+        size_t before = partial->size;
+        size_t room = (partial->capacity < goal ? partial->capacity : goal) - before;
+        if (room > c->in.allowance)
+            room = c->in.allowance;
+        c->in.stopped = room == 0;
+        if (c->in.stopped)
+            return 0;
+        int there = channel_take_piece(c, partial->data + before, room, &partial->size);
         if (there <= 0)
             return there;
+        spend(c, partial->size - before);
     }
+    spend(c, QUEUE_COST);
     if (c->in.frame.bye && grow_partial(c) != 0)
         return -1;
     *taken = c->in.partial;
@@ -259,6 +288,8 @@ static int take_one_in(struct channel *c, bool *is_full)
     *is_full = there > 0 && !queue_has_room(&c->in.queue, frame.size, c->max_pending);
     if (there <= 0 || *is_full)
         return there;
+    if (!is_allowed(c, &frame))
+        return 0;
     there = channel_take(c, &frame, &message);
     if (there > 0)
         channel_enqueue(c, message);
@@ -274,7 +305,8 @@ static int take_one_in(struct channel *c, bool *is_full)
 struct group {
     const uint8_t *bytes;
     size_t there;
-    size_t cost; /* of the block */
+    size_t cost;      /* of the block */
+    size_t allowance; /* left for more */
     size_t count;
     uint16_t size[BLOCK_SIZE /
                   sizeof(struct message)]; /* of each; looked up once, since they may change */
@@ -286,12 +318,14 @@ static bool add_to_group(const struct channel *c, struct group *group, struct qu
     if (frame_parse(group->bytes, group->there, c->max_message, &frame) != FRAME_WHOLE ||
         frame.bye || frame.size > SHARING_MAX || frame.size > group->there - frame.header ||
         group->cost + block_cost(frame.size) > BLOCK_SIZE ||
+        frame.size + QUEUE_COST > group->allowance ||
         !queue_has_room(queue, frame.size, c->max_pending))
         return false;
     group->size[group->count++] = (uint16_t)frame.size;
     group->bytes += frame.header + frame.size;
     group->there -= frame.header + frame.size;
     group->cost += block_cost(frame.size);
+    group->allowance -= frame.size + QUEUE_COST;
     queue->count++;
     queue->bytes += frame.size;
     return true;
@@ -315,6 +349,7 @@ static void take_group(struct channel *c, const uint8_t *bytes, const struct gro
     }
     queue_append(&c->in.queue, block->first, last, group->count, size);
     c->transport->ops->skip(c->transport, (size_t)(from - bytes));
+    c->in.allowance = group->allowance;
     channel_note_queue(c);
 }
 
@@ -332,6 +367,7 @@ static bool take_many_in(struct channel *c, size_t enough)
     group.bytes = bytes;
     group.there = (size_t)there;
     group.cost = 0;
+    group.allowance = c->in.allowance;
     group.count = 0;
     while (queue.count < enough && add_to_group(c, &group, &queue))
         continue;
@@ -375,18 +411,43 @@ int channel_take_in(struct channel *c, size_t enough)
     int there = 1;
     int saved = errno;
     c->transport->drained = false;
+    channel_begin_input(c);
     while (c->in.error == 0 && there > 0 && !is_full && c->in.queue.count < enough)
         there = take_some_in(c, enough, &is_full);
     if (c->in.error == 0 && there < 0)
         return -1;
     errno = saved;
-    return c->in.error == 0 && there == 0 && !is_full;
+    return c->in.error == 0 && there == 0 && !is_full && !c->in.stopped;
+}
+
+/* Whole ones that lie in the transport's memory; how the next one ends is not looked at. */
+static size_t count_in_sight(struct channel *c)
+{
+    const uint8_t *bytes = NULL;
+    bool end;
+    struct frame frame;
+    size_t count = 0;
+    ssize_t there = c->in.begun ? 0 : c->transport->ops->peek(c->transport, 0, &bytes, &end);
+    size_t left = there > 0 ? (size_t)there : 0;
+    while (left > 0 && frame_parse(bytes, left, c->max_message, &frame) == FRAME_WHOLE &&
+           frame.size <= left - frame.header) {
+        bytes += frame.header + frame.size;
+        left -= frame.header + frame.size;
+        count++;
+    }
+    return count;
+}
+
+size_t channel_count_unread(struct channel *c)
+{
+    return c->in.queue.count + (c->in.stopped && c->in.error == 0 ? count_in_sight(c) : 0);
 }
 
 int channel_complete(struct channel *c, const struct channel_wait *wait)
 {
     struct message *message;
     while (c->in.begun && c->in.error == 0) {
+        channel_begin_input(c);
         int there = channel_take(c, &c->in.frame, &message);
         if (there > 0)
             channel_enqueue(c, message);
@@ -409,5 +470,5 @@ bool channel_is_loud(struct channel *c)
 {
     if (c->in.queue.count > 0)
         return true;
-    return c->in.error != 0 ? c->in.reports < CHANNEL_REPORTS : is_in_memory(c);
+    return c->in.error != 0 ? c->in.reports < CHANNEL_REPORTS : c->in.stopped || is_in_memory(c);
 }

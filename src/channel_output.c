@@ -225,7 +225,8 @@ int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
         return 0; /* what came says that writing is dead too, as the next try finds */
     if (taken < 0)
         return channel_wait_a_little(c, wait, TRANSPORT_OUT);
-    return channel_wait(c, wait, taken > 0 ? TRANSPORT_IN | TRANSPORT_OUT : TRANSPORT_OUT);
+    bool more = taken > 0 || c->in.stopped;
+    return channel_wait(c, wait, more ? TRANSPORT_IN | TRANSPORT_OUT : TRANSPORT_OUT);
 }
 
 /* Can the call end while a message is half gone? */

@@ -59,6 +59,7 @@ static int read_until(struct channel *c, try_read *try, void *argument)
     do {
         pushed = channel_push(c);
         await_first(c);
+        channel_begin_input(c);
         there = try(c, argument);
     } while (there == 0 && wait_to_read(c, &wait, pushed) == 0);
     if (there < 0)
@@ -348,7 +349,7 @@ ssize_t channel_pending(struct channel *c)
     channel_take_in(c, SIZE_MAX);
     errno = saved;
     channel_settle(c, TRANSPORT_IN);
-    return (ssize_t)c->in.queue.count;
+    return (ssize_t)channel_count_unread(c);
 }
 
 const char *channel_text_of(const struct message *bye)

@@ -6,7 +6,8 @@
  * readable from now on.
  *
  *   wanted    state                                                     loud   event
- *   READ      a message is in memory                                    yes
+ *   READ      a message is in memory, or the call stopped before it had
+ *             taken in all that was there                               yes
  *             an end or an error of reading                             yes, until it has been
  *                                                                       reported often enough
  *             else                                                             IN
@@ -51,7 +52,7 @@ static bool may_be_over(struct channel *c, unsigned over)
 /* For the reading side, and without the lock: what is taken in may end writing too. */
 static void note_input(struct channel *c, bool reads, unsigned over)
 {
-    if (!reads && may_be_over(c, over))
+    if (!reads && !c->in.stopped && may_be_over(c, over))
         channel_take_in(c, 1);
     unsigned state = channel_is_loud(c) ? IN_READABLE : 0;
     if (c->in.queue.count > 0)
@@ -59,6 +60,8 @@ static void note_input(struct channel *c, bool reads, unsigned over)
     else if (c->in.error != 0)
         state |= IN_OVER;
     atomic_store(&c->in_state, state);
+    if (c->in.stopped)
+        atomic_store(&c->news, true); /* no edge need come from what is there already */
 }
 
 /* The hang-up of what the writing side cannot look into. */

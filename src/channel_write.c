@@ -297,9 +297,11 @@ ssize_t channel_flush(struct channel *c)
     int saved = errno;
     if (!c->duplex)
         channel_take_in(c, SIZE_MAX);
+    size_t unread =
+        c->duplex ? (size_t)atomic_load(&c->counts.messages_pending) : channel_count_unread(c);
     errno = saved;
     channel_end_output(c);
-    return result == 0 ? (ssize_t)atomic_load(&c->counts.messages_pending) : -1;
+    return result == 0 ? (ssize_t)unread : -1;
 }
 
 int channel_shutdown(struct channel *c)
