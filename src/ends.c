@@ -103,8 +103,11 @@ void ends_close(struct ends *ends)
 void ends_disown(struct ends *ends)
 {
     for (int e = 0; e < 2; e++) {
-        atomic_store(&ends->local[e].holder, 0);
-        ends->local[e] = (struct ends_local){0};
+        struct ends_local *local = &ends->local[e];
+        atomic_store(&local->holder, 0); /* a thread beside us may look */
+        local->former = 0;
+        local->state = 0;
+        local->token = NULL;
     }
     ends->name = 0;
     atomic_store(&ends->process, self_process());
