@@ -83,6 +83,9 @@ int harness_run(int argc, char **argv, const char *suite, const struct harness_t
 #define HARNESS_SKIP_STATUS 77
 _Noreturn void harness_skip(const char *reason);
 
+/* For tests that cancel threads in calls that wait. */
+void harness_skip_if_cancelling_confuses(void);
+
 /* The call returns -1 with this errno; the constructor returns NULL with it. */
 #define assert_errno(call, code) harness_assert_errno((call), (code), #call, __FILE__, __LINE__)
 #define assert_null_errno(call, code) \

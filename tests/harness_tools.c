@@ -23,6 +23,12 @@
 #define SANITIZED 0
 #endif
 
+#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#else
+#define THREAD_SANITIZED 0
+#endif
+
 /* --- The clock, the random numbers, the patterns ------------------------------------------------ */
 
 /* Past sys_double, which moves the library's clock. */
@@ -38,6 +44,12 @@ int64_t harness_now_us(void)
 int64_t harness_now_ms(void)
 {
     return harness_now_us() / 1000;
+}
+
+void harness_skip_if_cancelling_confuses(void)
+{
+    if (THREAD_SANITIZED)
+        harness_skip("the thread sanitizer sees no locks of a thread cancelled in a blocked call");
 }
 
 bool harness_sanitized(void)
