@@ -47,6 +47,7 @@ struct anonymous {
     pipc_stats_t past;         /* of channels that are gone */
     uintptr_t opener;
     bool opener_is_done, is_closed; /* by its opener; by anybody */
+    bool is_over;                   /* nobody can use it any more */
     bool is_released;               /* the resources are gone */
 };
 
@@ -116,17 +117,24 @@ static void free_shell(struct anonymous *a)
     sys_free(a);
 }
 
+static void release(struct anonymous *a)
+{
+    self_unwatch_forks(&a->fork_hook);
+    ends_close(&a->ends);
+}
+
 /* Ends what `enter` began, and frees what nobody can use any more. */
 static void quit(struct anonymous *a, int cancellation)
 {
-    bool release = a->is_closed && a->users == NULL && !a->is_released;
-    a->is_released = a->is_released || release;
+    if (a->is_closed && a->users == NULL && !a->is_over) {
+        a->is_over = true;
+        pthread_mutex_unlock(&a->lock);
+        release(a); /* fork hooks take the lock after another */
+        pthread_mutex_lock(&a->lock);
+        a->is_released = true;
+    }
     bool is_last = a->is_released && a->opener_is_done;
     pthread_mutex_unlock(&a->lock);
-    if (release) {
-        self_unwatch_forks(&a->fork_hook);
-        ends_close(&a->ends);
-    }
     if (is_last)
         free_shell(a);
     pthread_setcancelstate(cancellation, NULL);
@@ -197,7 +205,7 @@ static void notice_fork(struct anonymous *a)
         sys_free(user);
     }
     a->holder[0] = a->holder[1] = NULL;
-    if (!a->is_released)
+    if (!a->is_over)
         ends_disown(&a->ends);
     a->past = (pipc_stats_t)PIPC_STATS_INIT;
     a->process = here;
@@ -278,7 +286,7 @@ struct channel *anonymous_channel(struct anonymous *a)
     if (channel != NULL)
         return channel;
     int cancellation = enter_here(a);
-    if (a->is_released)
+    if (a->is_over)
         errno = EPIPE; /* both sides have closed it */
     else
         channel = become_holder(a);
