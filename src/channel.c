@@ -68,14 +68,37 @@ struct channel_wait channel_wait_start(int ms)
     return wait;
 }
 
-static int wait_in_transport(struct channel *c, unsigned events, int64_t deadline)
+struct cancellation {
+    struct channel *channel;
+    const struct channel_wait *wait;
+    bool counts; /* among those who wait for room */
+};
+
+static void put_in_order(void *context)
 {
-    if (!c->duplex || (events & TRANSPORT_OUT) == 0)
-        return c->transport->ops->wait(c->transport, events, deadline);
-    if (!channel_begin_wait(c))
+    const struct cancellation *at = context;
+    int saved = errno;
+    errno = ECANCELED;
+    if (at->counts)
+        channel_end_wait(at->channel);
+    if (at->wait->cancelled != NULL)
+        at->wait->cancelled(at->channel, at->wait->context);
+    else
+        channel_end_output(at->channel);
+    errno = saved;
+}
+
+static int wait_in_transport(struct channel *c, const struct channel_wait *wait, unsigned events)
+{
+    struct cancellation at = {c, wait, c->duplex && (events & TRANSPORT_OUT) != 0};
+    int result;
+    if (at.counts && !channel_begin_wait(c))
         return 0;
-    int result = c->transport->ops->wait(c->transport, events, deadline);
-    channel_end_wait(c);
+    pthread_cleanup_push(put_in_order, &at);
+    result = c->transport->ops->wait(c->transport, events, wait->deadline);
+    pthread_cleanup_pop(0);
+    if (at.counts)
+        channel_end_wait(c);
     return result;
 }
 
@@ -92,7 +115,7 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
     }
     if ((events & TRANSPORT_IN) != 0 && c->in.stopped)
         return 0; /* there is more than was taken in */
-    if (wait_in_transport(c, events, wait->deadline) == 0)
+    if (wait_in_transport(c, wait, events) == 0)
         return 0;
     return errno == EINTR && !c->interruptible ? 0 : -1;
 }
@@ -102,6 +125,8 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
 int channel_wait_a_little(struct channel *c, const struct channel_wait *wait, unsigned events)
 {
     struct channel_wait soon = channel_wait_start(RETRY_MS);
+    soon.cancelled = wait->cancelled;
+    soon.context = wait->context;
     if (wait->ms == 0 || (wait->deadline >= 0 && wait->deadline < soon.deadline))
         return channel_wait(c, wait, events);
     return channel_wait(c, &soon, events) == 0 || errno == ETIMEDOUT ? 0 : -1;

@@ -101,10 +101,16 @@ void channel_want(struct channel *channel, unsigned events); /* PIPC_WANT_READ, 
 void channel_set_timeout(struct channel *channel, int read_ms, int write_ms);
 void channel_add_stats(const struct channel *channel, pipc_stats_t *stats);
 
-/* A wait that a call may make: how long, and until when. */
+/*
+ * A wait that a call may make: how long, and until when. It is a cancellation point. When the thread
+ * is cancelled in it, `cancelled` puts the channel in order, as the call would do at its end; NULL:
+ * that is channel_end_output. No lock is held in a wait.
+ */
 struct channel_wait {
     int ms;
     int64_t deadline;
+    void (*cancelled)(struct channel *channel, void *context);
+    void *context;
 };
 struct channel_wait channel_wait_start(int ms);
 

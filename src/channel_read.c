@@ -52,9 +52,42 @@ static void note_report(struct channel *c)
         c->in.reports++;
 }
 
-static int read_until(struct channel *c, try_read *try, void *argument)
+struct target {
+    uint8_t *buffer;
+    size_t size;
+    size_t got;
+};
+
+/* The call ends in the middle of a long message: what is in the caller's buffer is kept. */
+static void keep_pieces(struct channel *c, const struct target *target)
+{
+    int saved = errno;
+    if (target->got == 0 || !c->in.begun)
+        return;
+    struct message *partial = message_new(target->got);
+    if (partial == NULL) {
+        channel_die(c, ENOMEM);
+        return;
+    }
+    memcpy(partial->data, target->buffer, target->got);
+    partial->size = target->got;
+    c->in.partial = partial;
+    errno = saved;
+}
+
+static void read_cancelled(struct channel *c, void *target)
+{
+    if (target != NULL)
+        keep_pieces(c, target);
+    channel_settle(c, TRANSPORT_IN);
+}
+
+/* `target`: where pieces of a message may have gone when the wait is cancelled; NULL: nowhere. */
+static int read_until(struct channel *c, try_read *try, void *argument, struct target *target)
 {
     struct channel_wait wait = channel_wait_start(c->read_ms);
+    wait.cancelled = read_cancelled;
+    wait.context = target;
     int there, pushed;
     do {
         pushed = channel_push(c);
@@ -91,12 +124,6 @@ static int try_fetch(struct channel *c, void *unused)
         channel_enqueue(c, message);
     return there;
 }
-
-struct target {
-    uint8_t *buffer;
-    size_t size;
-    size_t got;
-};
 
 static int say_goodbye_came(struct channel *c, struct message *bye)
 {
@@ -187,21 +214,6 @@ static int try_read_into(struct channel *c, void *argument)
     return c->in.begun ? read_long(c, target) : read_short(c, &frame, target);
 }
 
-/* The kernel had no memory in the middle of a long message: what is in the caller's buffer is kept. */
-static void keep_pieces(struct channel *c, const struct target *target)
-{
-    int saved = errno;
-    struct message *partial = message_new(target->got);
-    if (partial == NULL) {
-        channel_die(c, ENOMEM);
-        return;
-    }
-    memcpy(partial->data, target->buffer, target->got);
-    partial->size = target->got;
-    c->in.partial = partial;
-    errno = saved;
-}
-
 /*
  * What is there, at the cost of no system call, or of one that reads, after a wait that nothing
  * limits. It needs no errno: what goes wrong here goes wrong again on the long way.
@@ -239,9 +251,8 @@ static bool is_at_hand(struct channel *c, struct target *target)
 ssize_t channel_read(struct channel *c, void *buffer, size_t size)
 {
     struct target target = {buffer, size, 0};
-    if (!is_at_hand(c, &target) && read_until(c, try_read_into, &target) != 0) {
-        if (target.got > 0 && c->in.begun)
-            keep_pieces(c, &target);
+    if (!is_at_hand(c, &target) && read_until(c, try_read_into, &target, &target) != 0) {
+        keep_pieces(c, &target);
         return -1;
     }
     count_read(c, 1, target.got);
@@ -292,7 +303,7 @@ static int try_read_message(struct channel *c, void *argument)
 
 int channel_read_message(struct channel *c, pipc_msg_t *message)
 {
-    return read_until(c, try_read_message, message);
+    return read_until(c, try_read_message, message, NULL);
 }
 
 static int try_peek(struct channel *c, void *argument)
@@ -308,7 +319,7 @@ static int try_peek(struct channel *c, void *argument)
 
 int channel_peek(struct channel *c, pipc_msg_t *view)
 {
-    return read_until(c, try_peek, view);
+    return read_until(c, try_peek, view, NULL);
 }
 
 static int try_skip(struct channel *c, void *unused)
@@ -323,7 +334,7 @@ static int try_skip(struct channel *c, void *unused)
 
 int channel_skip(struct channel *c)
 {
-    return read_until(c, try_skip, NULL);
+    return read_until(c, try_skip, NULL, NULL);
 }
 
 ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max)

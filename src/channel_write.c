@@ -21,20 +21,50 @@ struct group {
     size_t size;
 };
 
+static void count_written(struct channel *c, size_t messages, size_t bytes)
+{
+    channel_count(&c->counts.messages_written, messages);
+    channel_count(&c->counts.bytes_written, bytes);
+}
+
+/* A frame on its way, with what has to be known when the call is cancelled. */
+struct frame_out {
+    struct channel_outgoing outgoing;
+    struct iovec *memory; /* of the parts; NULL: the caller's */
+    size_t size;          /* of the message */
+    bool bye;
+};
+
+/* 0: accepted. -1: nothing of it has gone. */
+static int stop_frame(struct channel *c, const struct channel_outgoing *o)
+{
+    return channel_stop(c, o->left < o->size ? o : NULL);
+}
+
+static void frame_cancelled(struct channel *c, void *context)
+{
+    struct frame_out *frame = context;
+    if (stop_frame(c, &frame->outgoing) == 0) {
+        if (frame->bye)
+            channel_close_output(c);
+        else
+            count_written(c, 1, frame->size);
+    }
+    sys_free(frame->memory);
+    channel_end_output(c);
+}
+
 /* parts[0] is free for the header. */
-static int send_frame(struct channel *c, struct iovec *parts, int count, bool bye,
+static int send_frame(struct channel *c, struct frame_out *frame, struct iovec *parts, int count,
                       const struct channel_wait *wait)
 {
     uint8_t header[FRAME_HEADER_MAX];
-    size_t size = 0;
-    for (int i = 1; i < count; i++)
-        size += parts[i].iov_len;
-    parts[0] = (struct iovec){header, frame_header(header, size, bye)};
-    size += parts[0].iov_len;
-    struct channel_outgoing o = {.parts = parts, .count = count, .size = size, .left = size};
-    if (channel_send(c, &o, size, wait) == 0)
-        return 0;
-    return channel_stop(c, o.left < o.size ? &o : NULL);
+    struct channel_wait until = {wait->ms, wait->deadline, frame_cancelled, frame};
+    struct channel_outgoing *o = &frame->outgoing;
+    parts[0] = (struct iovec){header, frame_header(header, frame->size, frame->bye)};
+    size_t size = parts[0].iov_len + frame->size;
+    *o = (struct channel_outgoing){.parts = parts, .count = count, .size = size, .left = size};
+    return channel_send(c, o, size, &until) == 0 ? 0 : stop_frame(c, o);
 }
 
 static ssize_t sum_of(const struct iovec *parts, int count)
@@ -50,27 +80,21 @@ static ssize_t sum_of(const struct iovec *parts, int count)
     return (ssize_t)size;
 }
 
-static int write_parts(struct channel *c, const struct iovec *parts, int count,
+static int write_parts(struct channel *c, const struct iovec *parts, int count, size_t size,
                        const struct channel_wait *wait)
 {
     struct iovec local[LOCAL_PARTS], *all = local;
+    struct frame_out frame = {.size = size};
     if (count >= LOCAL_PARTS) {
-        all = sys_alloc(((size_t)count + 1) * sizeof *all);
+        all = frame.memory = sys_alloc(((size_t)count + 1) * sizeof *all);
         if (all == NULL)
             return -1;
     }
     if (count > 0)
         memcpy(all + 1, parts, (size_t)count * sizeof *all);
-    int result = send_frame(c, all, count + 1, false, wait);
-    if (all != local)
-        sys_free(all);
+    int result = send_frame(c, &frame, all, count + 1, wait);
+    sys_free(frame.memory);
     return result;
-}
-
-static void count_written(struct channel *c, size_t messages, size_t bytes)
-{
-    channel_count(&c->counts.messages_written, messages);
-    channel_count(&c->counts.bytes_written, bytes);
 }
 
 static ssize_t write_one(struct channel *c, const struct iovec *parts, int count,
@@ -78,7 +102,7 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
 {
     ssize_t size = sum_of(parts, count);
     if (size < 0 || channel_check_alive(c, (size_t)size) != 0 ||
-        write_parts(c, parts, count, wait) != 0)
+        write_parts(c, parts, count, (size_t)size, wait) != 0)
         return -1;
     count_written(c, 1, (size_t)size);
     return size;
@@ -121,6 +145,18 @@ static int send_placed(struct channel *c, const struct iovec *message)
     return 1;
 }
 
+/* The rest of a message that has begun to go. */
+static int send_rest(struct channel *c, struct iovec *rest, size_t whole, size_t message_size)
+{
+    struct frame_out frame = {.outgoing = {rest, 1, whole, rest->iov_len}, .size = message_size};
+    struct channel_wait for_ever = channel_wait_start(-1);
+    for_ever.cancelled = frame_cancelled;
+    for_ever.context = &frame;
+    if (channel_send(c, &frame.outgoing, 0, &for_ever) == 0)
+        return 1;
+    return channel_stop(c, &frame.outgoing) == 0 ? 1 : -1;
+}
+
 static int send_simple(struct channel *c, const struct iovec *message)
 {
     uint8_t frame[FRAME_HEADER_MAX + SIMPLE_MAX];
@@ -134,10 +170,8 @@ static int send_simple(struct channel *c, const struct iovec *message)
         return channel_write_failed(c);
     if ((size_t)sent == size)
         return 1;
-    struct channel_wait for_ever = channel_wait_start(-1);
     struct iovec rest = {frame + sent, size - (size_t)sent};
-    struct channel_outgoing o = {&rest, 1, size, rest.iov_len};
-    return channel_send(c, &o, 0, &for_ever) == 0 || channel_stop(c, &o) == 0 ? 1 : -1;
+    return send_rest(c, &rest, size, message->iov_len);
 }
 
 static ssize_t write_long_way(struct channel *c, const struct iovec *parts, int count)
@@ -229,19 +263,39 @@ static size_t stop_group(struct channel *c, struct group *group, size_t left,
     return channel_stop(c, &rest) == 0 ? n : n - 1;
 }
 
+/* A group on its way, as struct frame_out. */
+struct group_out {
+    struct channel_outgoing outgoing;
+    struct group *group;
+    const struct iovec *messages;
+};
+
+static size_t end_group(struct channel *c, const struct group_out *out)
+{
+    size_t went = stop_group(c, out->group, out->outgoing.left, out->messages);
+    count_group(c, out->messages, went);
+    return went;
+}
+
+static void group_cancelled(struct channel *c, void *out)
+{
+    end_group(c, out);
+    channel_end_output(c);
+}
+
 /* Returns how many messages went; fewer than `count`: errno says why. */
 static size_t write_group(struct channel *c, struct group *group, const struct iovec *messages,
                           size_t count, const struct channel_wait *wait)
 {
     struct iovec part = {group->bytes, group->size};
-    struct channel_outgoing o = {&part, 1, group->size, group->size};
+    struct group_out out = {{&part, 1, group->size, group->size}, group, messages};
+    struct channel_wait until = {wait->ms, wait->deadline, group_cancelled, &out};
     if (channel_check_alive(c, 0) != 0)
         return 0;
-    size_t went = channel_send(c, &o, GROUPED_MAX + FRAME_HEADER_MAX, wait) == 0
-                      ? count
-                      : stop_group(c, group, o.left, messages);
-    count_group(c, messages, went);
-    return went;
+    if (channel_send(c, &out.outgoing, GROUPED_MAX + FRAME_HEADER_MAX, &until) != 0)
+        return end_group(c, &out);
+    count_group(c, messages, count);
+    return count;
 }
 
 /*
@@ -317,7 +371,8 @@ static int send_bye(struct channel *c, const char *text, size_t size,
 {
     struct iovec parts[3] = {
         {NULL, 0}, {(void *)(uintptr_t)FRAME_BYE, FRAME_BYE_SIZE}, {(void *)(uintptr_t)text, size}};
-    return send_frame(c, parts, 3, true, wait);
+    struct frame_out frame = {.size = FRAME_BYE_SIZE + size, .bye = true};
+    return send_frame(c, &frame, parts, 3, wait);
 }
 
 static size_t size_of_text(const char *text)

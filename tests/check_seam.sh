@@ -17,8 +17,11 @@ __errno_location|__libc_single_threaded|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__s
 __(asan|ubsan|tsan|sanitizer|gcov|llvm|profile)_.*|__atomic_.*|_?_?aeabi_.*'
 
 # More, by file. (__fxstat is fstat in glibc before 2.33, whose failures the tests cannot inject.)
-own='
+# `cleanup` is what pthread_cleanup_push and _pop are made of.
+cleanup='__pthread_(un)?register_cancel|__pthread_unwind_next|_*(sig)?setjmp|_pthread_cleanup_(push|pop)'
+own="
 anonymous: pthread_setcancelstate
+channel: $cleanup
 self: pthread_[a-z_]+|__register_atfork
 sys: __fxstat|sysconf|getpid|pthread_setcancelstate
 sys_cancel: pthread_setcancelstate|gnu_get_libc_version|__libc_single_threaded
@@ -27,7 +30,7 @@ sys_file: __fxstat(at)?|__xmknodat|geteuid|getpid|pthread_setcancelstate
 sys_io: __fxstat|pthread_setcancelstate
 sys_signal: sig(add|empty|fill|is)[a-z]*|pthread_setcancelstate
 sys_net: (hton|ntoh)[sl]|pthread_setcancelstate
-'
+"
 
 # What POSIX or a C library makes a cancellation point, or may make one. The seam calls it through sys_cancel.h;
 # a line that says "a wait" does not, and those are the cancellation points of the library.
