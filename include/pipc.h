@@ -281,7 +281,8 @@
  * held goes out before anything newer. pipc_stats tells how much is held; pipc_flush waits for it.
  *
  * Signals do not end a wait: it goes on with what is left of its time. With PIPC_INTERRUPTIBLE a
- * caught signal ends it with EINTR, if nothing had been done by then. The clock is the monotonic one.
+ * caught signal ends it with EINTR, if nothing had been done by then; being stopped and continued,
+ * without a handler, does not. The clock is the monotonic one.
  *
  *
  * 7 THE DESCRIPTOR

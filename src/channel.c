@@ -115,6 +115,8 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
     }
     if ((events & TRANSPORT_IN) != 0 && c->in.stopped)
         return 0; /* there is more than was taken in */
+    if (c->interruptible)
+        events |= TRANSPORT_CAUGHT;
     if (wait_in_transport(c, wait, events) == 0)
         return 0;
     return errno == EINTR && !c->interruptible ? 0 : -1;

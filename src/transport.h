@@ -21,6 +21,8 @@
 enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2 };
 /* What `settle` is given besides: the end of a direction alone; and a new edge for what is readable now. */
 enum { TRANSPORT_IN_END = 4, TRANSPORT_OUT_END = 8, TRANSPORT_EDGE = 16 };
+/* What `wait` is given besides: EINTR has to be a signal that was caught, and not a stop (SIGSTOP). */
+enum { TRANSPORT_CAUGHT = 32 };
 
 struct transport {
     const struct transport_ops *ops;
