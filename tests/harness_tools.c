@@ -158,6 +158,15 @@ void harness_assert_errno(intmax_t result, int code, const char *call, const cha
     _fail(file, line);
 }
 
+void harness_assert_in_range(intmax_t value, intmax_t least, intmax_t most, const char *what,
+                             const char *file, int line)
+{
+    if (value >= least && value <= most)
+        return;
+    print_error("%s is %jd, not in %jd to %jd\n", what, value, least, most);
+    _fail(file, line);
+}
+
 bool harness_readable(int fd, int timeout_ms)
 {
     struct pollfd entry = {fd, POLLIN, 0};

@@ -405,8 +405,8 @@ TEST(all_that_has_arrived_is_counted_when_reads_bring_it_bit_by_bit)
 static void *trickle(void *arg)
 {
     int fd = *(int *)arg;
-    static const char bytes[16] = "\3\377\377\377............";
-    while (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+    static const char bytes[] = "\3\377\377\377............";
+    while (send(fd, bytes, sizeof bytes - 1, MSG_NOSIGNAL) > 0)
         continue;
     return NULL;
 }

@@ -34,7 +34,7 @@ TEST_OF_KIND(a_writev_over_max_message_sends_nothing)
 {
     struct peers p;
     pipc_options_t options = PIPC_OPTIONS_INIT;
-    char data[8] = "12345678";
+    char data[] = "12345678";
     const struct iovec parts[] = {{data, 8}, {data, 3}};
     options.max_message = 10;
     peers_open(&p, kind, &options);
