@@ -496,7 +496,7 @@ static int waited(int ready, int timeout)
 {
     if (!sys_double_armed())
         return ready;
-    if (ready > 0 && shape.dry)
+    if (ready > 0 && shape.dry && timeout != 0) /* a look is what it is: nobody else reads */
         dried_up = polls++ % 2 == 0;
     if (!shape.virtual_time)
         return ready;
