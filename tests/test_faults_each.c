@@ -4,6 +4,8 @@
  * have, alone and in pairs, through the whole script of scenario.h, which holds what must hold.
  */
 #include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "harness.h"
 #include "scenario.h"
@@ -16,6 +18,18 @@ static void describe(const struct kind *kind, unsigned long nth, unsigned long m
     snprintf(name, sizeof name, "%s: armed call %lu fails %s, error %u", kind->name, nth,
              more > 0 ? "for good" : "once", which);
     scenario_name(name);
+}
+
+/*
+ * Where there is no eventfd a doorbell is a pipe, with one byte at most. The kernel refuses that only
+ * when it has no page left; the double cannot know it from the pipes of messages.
+ */
+static void skip_doorbells_of_pipes(const struct kind *kind)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    if (fd < 0 && kind->same_handle)
+        harness_skip("skipped: without eventfd, doorbells are pipes");
+    close(fd);
 }
 
 /* Under slow tools a sample of the cases, another one with each seed. */
@@ -81,12 +95,14 @@ TEST_OF_KIND(without_faults_the_script_is_complete)
 
 TEST_OF_KIND(any_call_may_fail_once)
 {
+    skip_doorbells_of_pipes(kind);
     sweep(kind, scenario_run, 0);
     assert_works(kind);
 }
 
 TEST_OF_KIND(any_call_may_fail_for_good)
 {
+    skip_doorbells_of_pipes(kind);
     sweep(kind, scenario_run, SYS_DOUBLE_FOR_GOOD);
     assert_works(kind);
 }
@@ -135,6 +151,7 @@ TEST_OF_KIND(an_opening_that_fails_twice_leaves_nothing)
 
 TEST_OF_KIND(any_two_calls_may_fail)
 {
+    skip_doorbells_of_pipes(kind);
     size_t calls = calls_of(kind, scenario_run);
     for (int i = 0; i < 400 / harness_scale() + 1; i++) {
         unsigned long first = 1 + harness_random_below(calls);
