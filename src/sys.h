@@ -138,7 +138,7 @@ void sys_bell_ring(const int bell[2]);
 int sys_set_add_bell(int set, const int bell[2]);
 /* Forget all rings so far. Returns whether another member of the set is readable. */
 bool sys_set_quiet(int set, const int bell[2], int other);
-void sys_bell_settle(const int bell[2]);        /* after a wait on a set that has it */
+void sys_bell_settle(const int bell[2]); /* after a wait on a set that has it */
 void sys_bell_close(int bell[2]);
 
 /* Memory that processes share over fork, behind a descriptor; it cannot shrink under us. */
