@@ -48,6 +48,7 @@ install_tree()
     readelf -d "$libdir/libpipc.so" >"$work/dynamic"
     grep -q 'SONAME.*\[libpipc\.so\.0\]' "$work/dynamic" || fail "the soname is not libpipc.so.0"
     grep -q NODELETE "$work/dynamic" || fail "the shared library can be unloaded"
+    ! grep -q STATIC_TLS "$work/dynamic" || fail "the shared library takes static thread-local storage"
     check_archive
 }
 
@@ -127,6 +128,7 @@ plugin) # that contains the library exports nothing of it, and takes nothing of 
     hide_shared
     pkgconfig "$CC -std=c99 -shared -fPIC -Wl,-z,defs" --static c
     nm -DP "$work/consumer" | grep '^pipc_' >&2 && fail "the library's symbols are seen in the plug-in"
+    ! readelf -d "$work/consumer" | grep -q STATIC_TLS || fail "the plug-in takes static thread-local storage"
     nm -DP --defined-only "$work/consumer" | grep -q '^main ' || fail "the plug-in's own symbols are not seen"
     ;;
 pkgconfig_cxx)
