@@ -13,7 +13,8 @@
 #include "sys_net.h"
 
 enum {
-    ADDRESSES_MAX = 16,
+    ADDRESSES_MAX = 18, /* of one name, with loopback's two */
+    PORTS_MAX = 100,    /* tried, until one is free at each address */
     ACCEPTS_MAX = 64,   /* in a row, before the handshakes have their turn */
     TURNED_AWAY_MAX = 4 /* for one who comes, when descriptors or memory are short */
 };
@@ -24,8 +25,10 @@ enum {
 static const int64_t shortage_pause = 50 * MILLISECOND;
 
 struct server {
-    int set, timer, listener;
-    bool is_listening; /* the listener is in the set */
+    int set, timer;
+    int listeners[ADDRESSES_MAX];
+    int listener_count;
+    bool is_listening; /* the set tells of the listeners */
     bool interruptible;
     uint32_t opener; /* the process that may hang up on pending handshakes */
     uint16_t port;
@@ -125,8 +128,8 @@ static int let_in(struct server *s, int fd, const struct sys_address *from)
 
 static void pause_listening(struct server *s)
 {
-    if (s->is_listening)
-        sys_set_remove(s->set, s->listener);
+    for (int i = 0; i < s->listener_count; i++)
+        sys_set_change(s->set, s->listeners[i], 0);
     s->is_listening = false;
     s->listen_at = sys_now() + shortage_pause;
 }
@@ -135,7 +138,10 @@ static void resume_listening(struct server *s)
 {
     if (s->is_listening || sys_now() < s->listen_at)
         return;
-    s->is_listening = sys_set_add(s->set, s->listener, sys_set_in) == 0;
+    s->is_listening = true;
+    for (int i = 0; i < s->listener_count; i++)
+        if (sys_set_change(s->set, s->listeners[i], sys_set_in) != 0)
+            s->is_listening = false;
     if (!s->is_listening)
         s->listen_at = sys_now() + shortage_pause;
 }
@@ -160,13 +166,6 @@ static bool is_of_one(int error)
     }
 }
 
-/* Without descriptors accept(2) fails also when nobody is there. */
-static bool is_somebody_there(int listener)
-{
-    struct pollfd entry = {.fd = listener, .events = POLLIN};
-    return sys_poll(&entry, 1, sys_now()) != 0;
-}
-
 /* Whether to go on accepting after that failure. */
 static bool get_over(struct server *s, int listener, int error, int *turned_away)
 {
@@ -174,7 +173,7 @@ static bool get_over(struct server *s, int listener, int error, int *turned_away
         return false;
     if (is_of_one(error))
         return true;
-    if (!is_somebody_there(listener))
+    if (!sys_is_somebody_waiting(listener))
         return false;
     if (++*turned_away <= TURNED_AWAY_MAX && make_room(s))
         return true;
@@ -206,8 +205,9 @@ static int accept_from(struct server *s, int listener)
 
 static int take_turn(struct server *s, int fd)
 {
-    if (fd == s->listener)
-        return accept_from(s, fd);
+    for (int i = 0; i < s->listener_count; i++)
+        if (fd == s->listeners[i])
+            return accept_from(s, fd);
     struct handshake *h = pending_find(&s->pending, fd);
     return h == NULL ? -1 : step_pending(s, h); /* the timer is looked at in any case */
 }
@@ -276,29 +276,75 @@ uint16_t server_port(const struct server *s)
 
 /* ---- opening and closing ---- */
 
-static int listen_at_first(const struct sys_address *addresses, int count)
+static void stop_listening(struct server *s)
 {
-    int fd = -1;
-    errno = ENOENT;
-    for (int i = 0; i < count && fd < 0; i++) {
-        fd = sys_listen(&addresses[i]);
+    while (s->listener_count > 0)
+        sys_close(s->listeners[--s->listener_count]);
+}
+
+/* At those of the addresses that this machine has, all at one port. */
+static int listen_at(struct server *s, const struct sys_address *addresses, int count)
+{
+    int error = EADDRNOTAVAIL;
+    for (int i = 0; i < count; i++) {
+        struct sys_address own = addresses[i];
+        own.port = s->port;
+        int fd = sys_listen(&own);
         if (fd < 0 && errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT)
-            break; /* this is the address that was meant */
+            return -1;
+        if (fd < 0) {
+            error = errno;
+            continue;
+        }
+        s->listeners[s->listener_count++] = fd;
+        if (sys_own_address(fd, &own) != 0)
+            return -1;
+        s->port = own.port;
     }
-    return fd;
+    errno = error;
+    return s->listener_count > 0 ? 0 : -1;
+}
+
+/* Groups of hosts and the like are no addresses of this machine. Keeps those that may be. */
+static int keep_own(struct sys_address *addresses, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++)
+        if (addresses[i].family == SYS_ANY || sys_is_unspecified(&addresses[i]) ||
+            sys_is_host(&addresses[i]))
+            addresses[kept++] = addresses[i];
+    return kept;
+}
+
+/* A name for loopback means it in both families, whichever the resolver knows it by. */
+static int resolve(const char *host, struct sys_address addresses[ADDRESSES_MAX])
+{
+    int count = sys_resolve(host, addresses, ADDRESSES_MAX - 2);
+    bool is_loopback = false;
+    if (count < 0)
+        return -1;
+    for (int i = 0; i < count && host != NULL; i++)
+        is_loopback = is_loopback || sys_is_loopback(&addresses[i]);
+    count = keep_own(addresses, count);
+    return is_loopback && !sys_is_numeric(host) ? sys_add_loopback(addresses, count, ADDRESSES_MAX)
+                                                : count;
 }
 
 static int listen_on(struct server *s, const char *host, uint16_t port)
 {
-    struct sys_address addresses[ADDRESSES_MAX], own;
-    int count = sys_resolve(host, addresses, ADDRESSES_MAX);
-    for (int i = 0; i < count; i++)
-        addresses[i].port = port;
-    s->listener = count < 0 ? -1 : listen_at_first(addresses, count);
-    if (s->listener < 0 || sys_own_address(s->listener, &own) != 0)
+    struct sys_address addresses[ADDRESSES_MAX];
+    int count = resolve(host, addresses);
+    if (count < 0)
         return -1;
-    s->port = own.port;
-    return 0;
+    for (int tries = 0; tries < PORTS_MAX; tries++) {
+        s->port = port;
+        if (listen_at(s, addresses, count) == 0)
+            return 0;
+        stop_listening(s);
+        if (port != 0 || errno != EADDRINUSE)
+            break;
+    }
+    return -1;
 }
 
 static int copy_key(struct server *s, const struct auth_key *key)
@@ -319,9 +365,11 @@ static int open_set(struct server *s)
     if (s->set < 0)
         return -1;
     s->timer = sys_timer_open();
-    if (s->timer < 0 || sys_set_add(s->set, s->timer, sys_set_in) != 0 ||
-        sys_set_add(s->set, s->listener, sys_set_in) != 0)
+    if (s->timer < 0 || sys_set_add(s->set, s->timer, sys_set_in) != 0)
         return -1;
+    for (int i = 0; i < s->listener_count; i++)
+        if (sys_set_add(s->set, s->listeners[i], sys_set_in) != 0)
+            return -1;
     s->is_listening = true;
     return 0;
 }
@@ -334,7 +382,6 @@ struct server *server_open(const char *host, uint16_t port, bool interruptible,
         return NULL;
     *s = (struct server){.set = -1,
                          .timer = -1,
-                         .listener = -1,
                          .interruptible = interruptible,
                          .opener = self_process(),
                          .timer_at = -1};
@@ -358,7 +405,7 @@ void server_close(struct server *s)
     }
     sys_close(s->set);
     sys_close(s->timer);
-    sys_close(s->listener);
+    stop_listening(s);
     if (s->key.bytes != NULL) {
         void *bytes = (void *)(uintptr_t)s->key.bytes;
         digest_wipe(bytes, s->key.size);

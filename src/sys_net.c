@@ -93,6 +93,59 @@ bool sys_same_host(const struct sys_address *a, const struct sys_address *b)
            (a->scope == 0 || b->scope == 0 || a->scope == b->scope);
 }
 
+bool sys_is_unspecified(const struct sys_address *address)
+{
+    static const uint8_t zeros[16];
+    return memcmp(address->bytes, zeros, address->family == SYS_IPV4 ? 4 : 16) == 0;
+}
+
+static void set_option(int fd, int level, int name, int value)
+{
+    int saved = errno;
+    setsockopt(fd, level, name, &value, sizeof value); /* without it the connection works as well */
+    errno = saved;
+}
+
+static int open_socket(enum sys_family family, int type)
+{
+    int domain = family == SYS_IPV4 ? AF_INET : AF_INET6;
+    return sys_above_standard(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+/* A datagram socket that connects only looks for the way, and sends nothing. */
+static int find_way(int fd, const struct sys_address *to)
+{
+    union address kernel;
+    struct sys_address there = *to;
+    there.port = 9; /* any */
+    socklen_t size = to_kernel(&there, &kernel);
+    return connect_nocancel(fd, &kernel.any, size);
+}
+
+/* The address of all hosts of a network: there is a way to it only for who says that he means that. */
+static bool is_broadcast(const struct sys_address *address)
+{
+    if (sys_is_loopback(address))
+        return memcmp(address->bytes + 1, "\377\377\377", 3) == 0;
+    int fd = open_socket(address->family, SOCK_DGRAM);
+    bool is_one = fd >= 0 && find_way(fd, address) != 0 && errno == EACCES;
+    if (is_one) {
+        set_option(fd, SOL_SOCKET, SO_BROADCAST, 1);
+        is_one = find_way(fd, address) == 0;
+    }
+    sys_close(fd);
+    return is_one;
+}
+
+bool sys_is_host(const struct sys_address *address)
+{
+    const uint8_t *bytes = address->bytes;
+    if (address->family == SYS_IPV6)
+        return !sys_is_unspecified(address) && bytes[0] != 0xff;
+    return bytes[0] != 0 && (bytes[0] & 0xf0) != 0xe0 &&
+           memcmp(bytes, "\377\377\377\377", 4) != 0 && !is_broadcast(address);
+}
+
 /* ---- names ---- */
 
 /* A resolver that has no descriptor to read its files with says that there is no such host. */
@@ -119,20 +172,52 @@ static int resolver_error(int error)
     }
 }
 
+/* Returns how many there are then: none is there twice. */
+static int add_address(struct sys_address *addresses, int count, int max,
+                       const struct sys_address *address)
+{
+    for (int i = 0; i < count; i++)
+        if (sys_same_host(&addresses[i], address))
+            return count;
+    if (count == max)
+        return count;
+    addresses[count] = *address;
+    return count + 1;
+}
+
+int sys_add_loopback(struct sys_address *addresses, int count, int max)
+{
+    static const struct sys_address v4 = {.family = SYS_IPV4, .bytes = {127, 0, 0, 1}};
+    static const struct sys_address v6 = {.family = SYS_IPV6, .bytes = {[15] = 1}};
+    count = add_address(addresses, count, max, &v4);
+    return add_address(addresses, count, max, &v6);
+}
+
 static int list_addresses(const struct addrinfo *list, struct sys_address *addresses, int max)
 {
     int count = 0;
     for (; list != NULL && count < max; list = list->ai_next) {
         union address one;
+        struct sys_address address;
         if ((list->ai_family != AF_INET && list->ai_family != AF_INET6) ||
             list->ai_addrlen > sizeof one)
             continue;
         memset(&one, 0, sizeof one);
         memcpy(&one, list->ai_addr, list->ai_addrlen);
-        from_kernel(&one, &addresses[count]);
-        count++;
+        from_kernel(&one, &address);
+        count = add_address(addresses, count, max, &address);
     }
     return count;
+}
+
+bool sys_is_numeric(const char *host)
+{
+    static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *list = NULL;
+    if (getaddrinfo_nocancel(host, NULL, &hints, &list) != 0)
+        return false;
+    freeaddrinfo(list);
+    return true;
 }
 
 int sys_resolve(const char *host, struct sys_address *addresses, int max)
@@ -143,11 +228,8 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
         addresses[0] = (struct sys_address){.family = SYS_ANY};
         return 1;
     }
-    if (host == NULL) {
-        addresses[0] = (struct sys_address){.family = SYS_IPV4, .bytes = {127, 0, 0, 1}};
-        addresses[1] = (struct sys_address){.family = SYS_IPV6, .bytes = {[15] = 1}};
-        return 2;
-    }
+    if (host == NULL)
+        return sys_add_loopback(addresses, 0, max);
     int error = getaddrinfo_nocancel(host, NULL, &hints, &list);
     if (error != 0) {
         errno = resolver_error(error);
@@ -165,19 +247,6 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
 
 /* How many may wait to be accepted. Some C libraries' SOMAXCONN is 128; net.core.somaxconn cuts it down. */
 enum { BACKLOG = 4096 };
-
-static int open_socket(enum sys_family family, int type)
-{
-    int domain = family == SYS_IPV4 ? AF_INET : AF_INET6;
-    return sys_above_standard(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-}
-
-static void set_option(int fd, int level, int name, int value)
-{
-    int saved = errno;
-    setsockopt(fd, level, name, &value, sizeof value); /* without it the connection works as well */
-    errno = saved;
-}
 
 int sys_own_address(int fd, struct sys_address *address)
 {
@@ -224,14 +293,10 @@ int sys_far_address_text(int fd, char *text, size_t size)
 
 int sys_source(const struct sys_address *to, struct sys_address *source)
 {
-    union address kernel;
-    struct sys_address there = *to;
-    there.port = 9; /* any: a datagram socket that connects only looks for the way */
-    socklen_t size = to_kernel(&there, &kernel);
     int fd = open_socket(to->family, SOCK_DGRAM);
     if (fd < 0)
         return -1;
-    int result = connect_nocancel(fd, &kernel.any, size);
+    int result = find_way(fd, to);
     if (result == 0)
         result = sys_own_address(fd, source);
     sys_close(fd);
@@ -278,6 +343,12 @@ int sys_accept(int listener, struct sys_address *from)
     if (fd >= 0)
         from_kernel(&kernel, from);
     return fd;
+}
+
+bool sys_is_somebody_waiting(int listener)
+{
+    struct pollfd entry = {.fd = listener, .events = POLLIN};
+    return poll_nocancel(&entry, 1, 0) != 0;
 }
 
 int sys_connect(const struct sys_address *address)

@@ -28,15 +28,23 @@ struct sys_address {
  * cannot tell now. Blocks as long as the resolver takes.
  */
 int sys_resolve(const char *host, struct sys_address *addresses, int max);
+bool sys_is_numeric(const char *host); /* an address, and not a name */
 bool sys_is_loopback(const struct sys_address *address);
+/* Appends 127.0.0.1 and ::1 unless they are there; returns how many there are then. */
+int sys_add_loopback(struct sys_address *addresses, int count, int max);
+/* 0.0.0.0 or ::, which means all addresses of this machine to who listens, and nothing to who connects. */
+bool sys_is_unspecified(const struct sys_address *address);
+/* One host can have it: it is not unspecified, for many (multicast) or for all (broadcast). */
+bool sys_is_host(const struct sys_address *address);
 
 /* The address that this machine would use to reach `to`; sends nothing. ENETUNREACH and the like. */
 int sys_source(const struct sys_address *to, struct sys_address *source);
 
 /* SYS_ANY listens on all addresses of both families. EADDRINUSE, EADDRNOTAVAIL. */
 int sys_listen(const struct sys_address *address);
-/* EAGAIN: nobody is waiting. */
+/* EAGAIN: nobody is waiting. A lack of descriptors is reported also then. */
 int sys_accept(int listener, struct sys_address *from);
+bool sys_is_somebody_waiting(int listener);
 /* Begins to connect. */
 int sys_connect(const struct sys_address *address);
 /* 0: connected; EINPROGRESS: not yet. */
