@@ -72,8 +72,8 @@
  *  - Both sides should set the same max_message: what exceeds the reader's ends the connection.
  *  - There is no encryption, and authentication only by a key on TCP (5, Keys). Who holds the
  *    descriptors is trusted to read, not trusted to be correct: bad input is an error, never a crash.
- *  - pipc_open_tcp that waits for a server on its own host has the server's port meanwhile. There,
- *    start the server first.
+ *  - pipc_open_tcp that waits for a server on its own host has the server's port meanwhile, and
+ *    meets the next client in its place. Clients of a server set PIPC_CONNECT_ONLY.
  *  - A pipe over TCP that is closed with messages unread, or while the other side is sending, is
  *    reset by the kernel, and what was on its way to the other side may be lost. To end in order,
  *    both sides: pipc_shutdown, read until EPIPE, pipc_close.
@@ -192,8 +192,15 @@
  * same port; whichever comes first listens and the other connects, also when both come at once.
  *
  *   - Where the host's name has several addresses, each is tried; IPv4 and IPv6. Only the named host
- *     is let in: others are turned away, and the wait goes on. Where the other's host is loopback it
- *     listens on loopback alone, else on all interfaces.
+ *     is let in: others are turned away, and the wait goes on. It listens on all interfaces, but
+ *     for this very host on loopback and the named addresses alone. 0.0.0.0, ::, multicast and
+ *     broadcast addresses are no host's: EINVAL.
+ *   - All names of this host mean the same place: 127.0.0.1, ::1, localhost, its own name, the
+ *     addresses of its interfaces. Two on one host meet, whatever each calls it: who waits listens
+ *     on both families of loopback besides, and who connects tries the named addresses first, then
+ *     both of loopback. So whoever listens there already, in either family, is taken for the peer.
+ *     If that may be somebody else, take a key: with one, a stranger at an address that was not
+ *     named does no harm.
  *   - Exactly one connection comes about, without a byte exchanged for it. On one host, who gets the
  *     port listens. Between two, the one with the higher address tries to connect once, and then
  *     listens and leaves connecting to the lower, except for a try each second in case the lower
@@ -203,28 +210,32 @@
  *   - When one side's time runs out, or it dies, in the moment when the other succeeds, the other's
  *     first read says so.
  *   - A port is for one pair at a time on each host. A server can be the other side: connecting
- *     to one is the same call.
+ *     to one is the same call, with PIPC_CONNECT_ONLY. Without that flag a client of a server that
+ *     is down would wait in its place, have its port, and meet the next client.
+ *   - With PIPC_CONNECT_ONLY it never listens. It tries again until the time is up, and then fails
+ *     with the reason of the last attempt: see the reference.
  *   - The time-out covers waiting, connecting, handshake, and a network or a resolver that is down
  *     for a while, but not what getaddrinfo(3) takes to answer.
  *
  * pipc_server_open: any number of clients on one port; each accepted client is a handle like any
  * other. For who calls pipc_server_accept see there.
  *
- *   - With a key, at most 256 handshakes go on at a time, each for at most 10 s. When one more client
- *     comes, or when descriptors or memory are short, one is turned away at once: first one of those
- *     who come from the address that has most of them (an IPv6 network of 64 bits counts as one
- *     address); among them, one that has not shown the key; among them, the oldest.
+ *   - With a key, at most 256 handshakes go on at a time, each for at most 10 s. When one more
+ *     client comes, or when descriptors or memory are short, one is turned away at once: first one
+ *     of those who come from the address that has most of them (an IPv6 network of 64 bits counts
+ *     as one address); among them, one that has not shown the key; among them, the oldest. For a
+ *     lack of descriptors or memory nobody goes who has shown the key.
  *   - So a flood of silent connections from one address pushes out itself, and clients of other
  *     addresses come in as usual. A client that shares the address of an attacker (a NAT, the same
  *     host) shares its fate. Against many addresses at once, only a firewall helps.
  *   - Without a key every connection is handed out, and what to do with the silent ones is the
  *     program's decision.
  *
- * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed in about
- * a minute. On an idle connection: after 30 s of silence it is probed every 10 s, 3 times. When
- * something was sent or waits to be sent: the kernel repeats it at most 5 s apart, 15 times
- * (net.ipv4.tcp_retries2). Before Linux 6.15 the latter takes longer, about 15 minutes: there a program
- * that must know earlier asks the peer for an answer and sets a time-out. Then reading says
+ * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed in
+ * about a minute. On an idle connection: after 30 s of silence it is probed every 10 s, 3 times.
+ * When something was sent or waits to be sent: the kernel repeats it at most 5 s apart, 15 times
+ * (net.ipv4.tcp_retries2). Before Linux 6.15 the latter takes longer, about 15 minutes: there a
+ * program that must know earlier asks the peer for an answer and sets a time-out. Then reading says
  * ECONNRESET. A link that heals earlier loses nothing. A peer that lives and reads nothing is never
  * given up, however long that takes: writes wait, or end by their time-out.
  *
@@ -395,6 +406,9 @@
  *                not what it should be. pipc_open_tcp: the key was wrong, or with a key the other
  *                side is this process (5). Not opened.
  *   ENOENT       TCP: the host has no address. Not opened.
+ *   ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
+ *                pipc_open_tcp with PIPC_CONNECT_ONLY: why nobody could be connected to. Not
+ *                opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a time-out below -1; options
  *                that make no sense. As before.
  *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO and others: what POSIX says of them. As before, or
@@ -549,6 +563,7 @@ typedef struct {
 #define PIPC_INTERRUPTIBLE 0x1u /* a caught signal ends a wait with EINTR */
 #define PIPC_DUPLEX        0x2u /* one thread reads while another writes, see 8; not on pipc_open */
 #define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 5 */
+#define PIPC_CONNECT_ONLY  0x8u /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
 
 /* What pipc_want is told. */
 #define PIPC_WANT_READ  0x1u /* messages, goodbyes, ends and errors that can be read */
@@ -565,7 +580,7 @@ typedef struct {
     const void *key;       /* TCP: the secret that both sides must know; NULL: none. See 5 */
     size_t key_size;       /* bytes; 0 only when key is NULL */
     const char *directory; /* pipc_open_fifo: where names live; NULL: /tmp/pipc-UID. See 5 */
-    unsigned flags;        /* PIPC_INTERRUPTIBLE, PIPC_DUPLEX, PIPC_KEY_MD5 */
+    unsigned flags;        /* PIPC_INTERRUPTIBLE and so on, see above */
 } pipc_options_t;
 
 #define PIPC_OPTIONS_INIT                              \
@@ -657,15 +672,24 @@ PIPC_API pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_opt
 /*
  * pipc_open_tcp - meet another program over TCP, on another host or on this one (5).
  *
- * host         the other host's name or address. Only it is let in
+ * host         the other host's name or address; any of this host's for another program here (5).
+ *              Only that host is let in
  * port         the same on both sides, not 0
  * timeout_ms   for all of it, also while the network or the resolver is down: -1 without limit, 0
  *              not at all, else milliseconds. The resolver itself may take longer
- * options      NULL for the defaults; with a key both sides must have the same (5)
+ * options      NULL for the defaults; with a key both sides must have the same (5); with
+ *              PIPC_CONNECT_ONLY it never listens, as a client of a server should not
  *
  * Returns a handle, for pipc_close. NULL: EAGAIN (time-out 0) or ETIMEDOUT (nobody came), EACCES
  * (the key was wrong, or with a key the other side is this process), ENOENT (the host has no
- * address), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM, EMFILE, ENFILE. Blocks up to timeout_ms.
+ * address), EINTR (PIPC_INTERRUPTIBLE), EINVAL (also an address of no single host), ENOMEM, EMFILE,
+ * ENFILE. Blocks up to timeout_ms.
+ *
+ * With PIPC_CONNECT_ONLY and time-out 0: ECONNREFUSED when it is refused at once, else EAGAIN. With
+ * another time-out, instead of ETIMEDOUT, why the last attempt failed, at the last address where
+ * the name has several: ECONNREFUSED (nobody listens), EHOSTUNREACH, ENETUNREACH (no way there),
+ * ECONNRESET (turned away, during the handshake), ETIMEDOUT (no answer), or what else connect(2)
+ * says.
  */
 PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                                const pipc_options_t *options);
@@ -904,15 +928,17 @@ PIPC_API int pipc_stats(const pipc_t *pipe, pipc_stats_t *stats);
 /*
  * pipc_server_open - wait for TCP connections.
  *
- * host      the address or name of an interface of this machine to listen on; NULL: loopback, so
- *           that nobody from outside comes in; "*": all of them, IPv4 and IPv6
- * port      0: one that is free, which pipc_server_port tells
+ * host      where to listen. NULL: loopback, 127.0.0.1 and ::1, so that nobody from outside comes
+ *           in. A name: all of its addresses that this machine has, and both of loopback if it is a
+ *           name for loopback, as localhost. An address: that one; "0.0.0.0": all of IPv4; "::":
+ *           all of IPv6. "*": all of both. A family that this machine lacks is left out
+ * port      the same at all of these addresses. 0: one that is free, which pipc_server_port tells
  * options   for the handles to come, too; with a key (which is copied) each client must have it
  *
  * Returns a server, for pipc_server_close; it belongs to this process, and one thread uses it at a
- * time. NULL: EADDRINUSE, EACCES (a port under 1,024), EADDRNOTAVAIL (not an address of this
- * machine), ENOENT (the host has no address), EAGAIN (the resolver cannot tell now), EINVAL,
- * ENOMEM, EMFILE, ENFILE.
+ * time. NULL: EADDRINUSE (at one of the addresses at least), EACCES (a port under 1,024),
+ * EADDRNOTAVAIL (not an address of this machine), ENOENT (the host has no address), EAGAIN (the
+ * resolver cannot tell now), EINVAL, ENOMEM, EMFILE, ENFILE.
  */
 PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
                                          const pipc_options_t *options);

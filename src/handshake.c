@@ -10,8 +10,8 @@
 
 /* Ample for an exchange of six short frames across the world, short enough that the silent do not pile up. */
 #define HANDSHAKE_NS ((int64_t)10 * 1000000000)
-/* A connect that is not answered; the kernel repeats its question after 1 s. */
-#define CONNECT_NS ((int64_t)3 * 1000000000)
+/* A connect that is not answered; the kernel knows after 3 s that no host is there. */
+#define CONNECT_NS ((int64_t)4 * 1000000000)
 
 /*
  * The mark of this process: all its threads see the same, and a child after fork another. Each

@@ -34,7 +34,7 @@ struct handshake *handshake_connect(const struct sys_address *address, const str
  */
 int handshake_step(struct handshake *handshake);
 
-/* The peer of an accepted connection has shown that it knows the key; something is still to be said. */
+/* The peer of an accepted connection has shown that it knows the key; the rest is to come. */
 bool handshake_has_shown_key(const struct handshake *handshake);
 
 /* What it waits for, until its deadline. */

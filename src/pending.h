@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pending handshakes: connections that came and have not shown the key yet, the oldest first. Says
- * which of them is turned away when there are too many: one of those who have most, so that a flood from
- * one address pushes out itself and nobody else. Does not wait for them and closes none.
+ * The pending handshakes: connections that came and have not shown the key yet, the oldest first.
+ * Says which of them is turned away when there are too many: one of those who have most, so that a
+ * flood from one address pushes out itself and nobody else. Does not wait for them and closes none.
  */
 #ifndef PIPC_PENDING_H
 #define PIPC_PENDING_H
@@ -15,7 +15,7 @@
 
 enum { PENDING_MAX = 256 };
 
-/* Those from one IPv4 address, or from one IPv6 network of 64 bits: a host can have all of its addresses. */
+/* Those from one IPv4 address, or one IPv6 network of 64 bits, all of which a host can have. */
 struct pending_group {
     enum sys_family family;
     uint8_t network[8];
@@ -34,8 +34,8 @@ void pending_remove(struct pending *pending, struct handshake *handshake);
 struct handshake *pending_find(const struct pending *pending, int fd); /* NULL: none */
 
 /*
- * The one to turn away: of the largest group; within it, one that has not shown the key before one that
- * has; then the oldest. `silent`: only one that has not shown the key. NULL: there is none.
+ * The one to turn away: of the largest group; within it, one that has not shown the key before one
+ * that has; then the oldest. `silent`: only one that has not shown the key. NULL: there is none.
  */
 struct handshake *pending_choose(const struct pending *pending, bool silent);
 

@@ -200,17 +200,36 @@ static pipc_t *open_socket(int fd, const pipc_options_t *options)
     return pipe;
 }
 
+/* Only pipc_open_tcp knows that flag. A struct that is too small stays so, and is refused. */
+static pipc_options_t without_connect_only(const pipc_options_t *options, bool *connect_only)
+{
+    pipc_options_t rest = PIPC_OPTIONS_INIT;
+    if (options != NULL && options->struct_size < sizeof rest)
+        rest.struct_size = options->struct_size;
+    else if (options != NULL)
+        rest = *options;
+    *connect_only = (rest.flags & PIPC_CONNECT_ONLY) != 0;
+    rest.flags &= ~PIPC_CONNECT_ONLY;
+    return rest;
+}
+
 pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                       const pipc_options_t *options)
 {
+    bool connect_only;
+    pipc_options_t rest = without_connect_only(options, &connect_only);
     if (host == NULL || strcmp(host, "*") == 0 || port == 0 || timeout_ms < -1 ||
-        !are_valid(options)) {
+        !are_valid(&rest)) {
         errno = EINVAL;
         return NULL;
     }
-    struct auth_key key = key_of(options);
-    int fd = tcp_open(host, port, timeout_ms, is_interruptible(options), &key);
-    return open_socket(fd, options);
+    struct tcp_request request = {.host = host,
+                                  .port = port,
+                                  .timeout_ms = timeout_ms,
+                                  .interruptible = is_interruptible(&rest),
+                                  .connect_only = connect_only,
+                                  .key = key_of(&rest)};
+    return open_socket(tcp_open(&request), &rest);
 }
 
 static void close_pipe(const int fd[2])

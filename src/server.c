@@ -391,7 +391,7 @@ struct server *server_open(const char *host, uint16_t port, bool interruptible,
     return NULL;
 }
 
-/* In a child it closes copies: the set and the connections go on in the process that opened the server. */
+/* In a child it closes copies: all goes on in the process that opened the server. */
 void server_close(struct server *s)
 {
     bool is_opener = s->opener == self_process();

@@ -18,10 +18,10 @@
 #include "sys_cancel.h"
 
 /*
- * A host that vanished is noticed after 30 s of silence and 3 probes 10 s apart; or, while something waits to
- * be sent or acknowledged, when the kernel has repeated it 15 times (net.ipv4.tcp_retries2) without an
- * answer, at most 5 s apart: a minute as well. TCP_USER_TIMEOUT would not do: it also counts the time
- * for which a living peer has no room.
+ * A host that vanished is noticed after 30 s of silence and 3 probes 10 s apart; or, while
+ * something waits to be sent or acknowledged, when the kernel has repeated it 15 times
+ * (net.ipv4.tcp_retries2) without an answer, at most 5 s apart: a minute as well. TCP_USER_TIMEOUT
+ * would not do: it also counts the time for which a living peer has no room.
  */
 enum { KEEP_IDLE_S = 30, KEEP_INTERVAL_S = 10, KEEP_PROBES = 3, REPEAT_MS = 5000 };
 
@@ -122,7 +122,7 @@ static int find_way(int fd, const struct sys_address *to)
     return connect_nocancel(fd, &kernel.any, size);
 }
 
-/* The address of all hosts of a network: there is a way to it only for who says that he means that. */
+/* The address of all hosts of a network: there is a way to it only for who asks for that. */
 static bool is_broadcast(const struct sys_address *address)
 {
     if (sys_is_loopback(address))
@@ -245,7 +245,7 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
 
 /* ---- sockets ---- */
 
-/* How many may wait to be accepted. Some C libraries' SOMAXCONN is 128; net.core.somaxconn cuts it down. */
+/* How many may wait to be accepted: more than SOMAXCONN in some C libraries. */
 enum { BACKLOG = 4096 };
 
 int sys_own_address(int fd, struct sys_address *address)

@@ -32,7 +32,7 @@ bool sys_is_numeric(const char *host); /* an address, and not a name */
 bool sys_is_loopback(const struct sys_address *address);
 /* Appends 127.0.0.1 and ::1 unless they are there; returns how many there are then. */
 int sys_add_loopback(struct sys_address *addresses, int count, int max);
-/* 0.0.0.0 or ::, which means all addresses of this machine to who listens, and nothing to who connects. */
+/* 0.0.0.0 or ::, which means all addresses of this machine, to who listens. */
 bool sys_is_unspecified(const struct sys_address *address);
 /* One host can have it: it is not unspecified, for many (multicast) or for all (broadcast). */
 bool sys_is_host(const struct sys_address *address);
@@ -54,7 +54,7 @@ int sys_far_address(int fd, struct sys_address *address);  /* ENOTCONN */
 int sys_far_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
 bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
-/* Send at once, and notice a host that has vanished, within about a minute; never give up a living one. */
+/* Send at once, and notice in about a minute that a host has vanished; never give up a living one. */
 void sys_tcp_options(int fd);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
 void sys_hang_up(int fd);

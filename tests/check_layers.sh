@@ -23,7 +23,8 @@ frame:
 auth:           frame digest
 handshake:      auth self sys_net sys
 pending:        handshake sys_net
-tcp:            pending handshake auth sys_net sys
+tcp_where:      sys_net
+tcp:            tcp_where pending handshake auth sys_net sys
 server:         pending handshake auth digest self sys_net sys
 queue:          sys api
 ready:          sys

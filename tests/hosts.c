@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,11 +39,27 @@ static void leave_the_network(void)
     hosts_write_file("/proc/self/uid_map", map);
 }
 
-void hosts_make_loopback(void)
+void hosts_make_alone(void)
 {
     leave_the_network();
-    if (!hosts_do("ip link set lo up 2>/dev/null"))
-        harness_skip("this machine has no `ip`");
+    if (!hosts_do("ip link set lo up && ip link add near type veth peer name far 2>/dev/null && "
+                  "ip link set far up && ip link set near up && ip addr add " HOSTS_NEAR
+                  "/24 dev near && ip addr add " HOSTS_NEAR6 "/64 dev near nodad"))
+        harness_skip("this machine has no `ip` or no veth");
+}
+
+void hosts_name(const char *text)
+{
+    char path[] = "/tmp/pipc-test-hosts-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    bool mounted = mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
+                   mount(path, "/etc/hosts", "none", MS_BIND, NULL) == 0;
+    unlink(path);
+    if (!mounted)
+        harness_skip("this machine lets a test mount nothing");
 }
 
 struct cable {

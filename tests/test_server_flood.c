@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A flood of silent connections from one address, and honest clients of other addresses who are far away:
- * their packets take 25 ms each way. Three hosts: this process has the server, the far one floods it, and
- * the clients sit behind a relay that holds each packet back for a while (two tun devices).
+ * A flood of silent connections from one address, and honest clients of other addresses who are far
+ * away: their packets take 25 ms each way. Three hosts: this process has the server, the far one
+ * floods it, and the clients sit behind a relay that holds each packet back for a while (two tun
+ * devices).
  */
 #define _GNU_SOURCE
 #include <linux/if.h>
@@ -29,7 +30,7 @@ static pipc_options_t with_key(void)
     return net_with_key("32 random bytes that nobody knows");
 }
 
-/* --- The long way ------------------------------------------------------------------------------------------- */
+/* --- The long way ----------------------------------------------------------------------------- */
 
 struct packet {
     int64_t due_us;
@@ -109,7 +110,7 @@ static int be_the_way(void *arg)
     return 1;
 }
 
-/* --- Clients ------------------------------------------------------------------------------------------------ */
+/* --- Clients ---------------------------------------------------------------------------------- */
 
 /* In memory that all processes share. */
 struct shared {
@@ -178,7 +179,7 @@ static int64_t serve_clients(pipc_server_t *server, struct client *client, const
     return longest;
 }
 
-/* --- The flood ---------------------------------------------------------------------------------------------- */
+/* --- The flood -------------------------------------------------------------------------------- */
 
 struct flood {
     struct shared *shared;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A server with a key that runs short of descriptors or memory, while clients are silent: they make room. */
+/* A server with a key that runs short of descriptors or memory: silent clients make room. */
 #include <sys/resource.h>
 
 #include "net.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A host that vanishes is noticed; a living one that reads nothing is not given up. How long that takes is
- * the kernel's affair, by options of the socket: they are looked at each time, and measured only when
- * PIPC_TEST_SLOW is set, for that takes minutes.
+ * A host that vanishes is noticed; a living one that reads nothing is not given up. How long that
+ * takes is the kernel's affair, by options of the socket: they are looked at each time, and
+ * measured only when PIPC_TEST_SLOW is set, for that takes minutes.
  */
 #include <limits.h>
 
@@ -16,7 +16,7 @@
 
 enum { LONG_MS = 15000, SOON_MS = 40000, LATE_MS = 100000 };
 
-/* --- What the kernel is asked ------------------------------------------------------------------------------- */
+/* --- What the kernel is asked ----------------------------------------------------------------- */
 
 static bool kernel_knows_the_longest_pause(void)
 {
@@ -40,9 +40,9 @@ TEST(what_is_sent_is_repeated_often_and_time_alone_ends_no_connection)
     pipc_close(end[1]);
 }
 
-/* --- What it answers ---------------------------------------------------------------------------------------- */
+/* --- What it answers -------------------------------------------------------------------------- */
 
-/* The kernel reports the end of a connection once, with one of many errors, and then as an end of the stream. */
+/* The kernel reports an error once, which may be one of many, and then the end of the stream. */
 static void expect_cut_by(int error)
 {
     pipc_t *end[2];
@@ -68,7 +68,7 @@ TEST(a_vanished_host_is_EPIPE_for_a_write_and_ECONNRESET_for_reads)
         expect_cut_by(errors[i]);
 }
 
-/* --- How long it takes -------------------------------------------------------------------------------------- */
+/* --- How long it takes ------------------------------------------------------------------------ */
 
 static void skip_unless_slow(void)
 {
@@ -210,7 +210,10 @@ TEST(a_host_whose_answers_are_lost_is_noticed_in_a_minute)
     vanish(HOSTS_FAR, lose_the_answers);
 }
 
-/* Twice as long as it takes to notice that nobody is there. What is held moves while somebody calls. */
+/*
+ * Twice as long as it takes to notice that nobody is there. What is held moves while somebody
+ * calls.
+ */
 TEST(a_living_reader_that_takes_nothing_for_two_minutes_loses_nothing)
 {
     enum { PAUSE_MS = 120000, SIZE = 1 << 16 };

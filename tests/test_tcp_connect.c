@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pipc_open_tcp with PIPC_CONNECT_ONLY: it never listens, so that clients of a server that is down
+ * do not meet each other, nor take its port; and it says why it did not get in.
+ */
+#include <signal.h>
+#include <sys/time.h>
+
+#include "hosts.h"
+#include "net.h"
+#include "sys_double.h"
+
+enum { LONG_MS = 15000, SHORT_MS = 60 };
+
+static pipc_options_t connect_only(const char *key)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    if (key != NULL)
+        options = net_with_key(key);
+    options.flags = PIPC_CONNECT_ONLY;
+    return options;
+}
+
+static void start(struct net_call *call, uint16_t port, const pipc_options_t *options)
+{
+    *call = (struct net_call){"127.0.0.1", port, LONG_MS, options, NULL, 0, 0};
+    net_start_call(call);
+}
+
+/* --- Who meets whom --------------------------------------------------------------------------- */
+
+TEST(clients_of_a_server_that_is_down_wait_for_it_and_for_nobody_else)
+{
+    enum { CLIENTS = 4 };
+    pipc_options_t options = connect_only(NULL);
+    struct net_port port = net_reserve();
+    struct net_call call[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++)
+        start(&call[i], port.number, &options);
+    /* They have been refused, and have met nobody, when this one has been. */
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, SHORT_MS, &options), ECONNREFUSED);
+    assert_false(net_is_listening(port.number));
+    pipc_server_t *server = pipc_server_open(NULL, port.number, NULL);
+    assert_non_null(server);
+    for (int i = 0; i < CLIENTS; i++) {
+        pipc_t *pipe = pipc_server_accept(server, LONG_MS);
+        assert_non_null(pipe);
+        assert_int_equal(pipc_write(pipe, "served", 6), 6);
+        assert_int_equal(pipc_disconnect(pipe, NULL), 0);
+        pipc_close(pipe);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        char buffer[16];
+        pipc_t *client = net_finish_call(&call[i]);
+        assert_non_null(client);
+        assert_int_equal(pipc_read(client, buffer, sizeof buffer), 6);
+        pipc_close(client);
+    }
+    pipc_server_close(server);
+    close(port.fd);
+}
+
+TEST(it_meets_one_who_waits)
+{
+    pipc_options_t options = connect_only("secret"), other = net_with_key("secret");
+    struct net_port port = net_reserve();
+    struct net_call call = {"127.0.0.1", port.number, LONG_MS, &other, NULL, 0, 0};
+    pid_t pid = net_fork_call(&call);
+    pipc_t *pipe = pipc_open_tcp("localhost", port.number, LONG_MS, &options);
+    net_expect_process(pipe, pid);
+    pipc_close(pipe);
+    close(port.fd);
+}
+
+/* A server of this host may be on the other family of loopback. */
+TEST(it_finds_a_server_by_any_name_of_this_host)
+{
+    static const char *const servers[] = {NULL, "localhost", "127.0.0.1"};
+    static const char *const clients[] = {"localhost", "127.0.0.1", "::1", "127.0.1.1"};
+    pipc_options_t options = connect_only(NULL);
+    for (int i = 0; i < 12; i++) {
+        pipc_server_t *server = pipc_server_open(servers[i / 4], 0, NULL);
+        pipc_t *client = pipc_open_tcp(clients[i % 4], pipc_server_port(server), LONG_MS, &options);
+        pipc_t *pipe = pipc_server_accept(server, LONG_MS);
+        net_expect_talk(client, pipe);
+        pipc_close(client);
+        pipc_close(pipe);
+        pipc_server_close(server);
+    }
+}
+
+/* --- Why not ---------------------------------------------------------------------------------- */
+
+/* On a busy machine even this host may take a moment to refuse. */
+static void expect_refusal(const char *host, uint16_t port)
+{
+    pipc_options_t options = connect_only(NULL);
+    int64_t deadline = harness_now_ms() + LONG_MS;
+    do
+        assert_null(pipc_open_tcp(host, port, 0, &options));
+    while (errno == EAGAIN && harness_now_ms() < deadline);
+    assert_int_equal(errno, ECONNREFUSED);
+}
+
+TEST(refused_at_once_is_ECONNREFUSED_without_any_time)
+{
+    struct net_port port = net_reserve();
+    static const char *const hosts[] = {"127.0.0.1", "::1", "localhost", "127.0.1.1"};
+    for (int i = 0; i < 4; i++)
+        expect_refusal(hosts[i], port.number);
+    close(port.fd);
+}
+
+TEST(refused_until_the_time_is_up_is_ECONNREFUSED)
+{
+    pipc_options_t options = connect_only(NULL);
+    struct net_port port = net_reserve();
+    sys_double_reset();
+    sys_double_arm();
+    int64_t begin = harness_now_us();
+    assert_null_errno(pipc_open_tcp("localhost", port.number, SHORT_MS, &options), ECONNREFUSED);
+    assert_in_range(harness_now_us() - begin, SHORT_MS * 1000, 5000000);
+    sys_double_disarm();
+    assert_true(sys_double_calls(CALL_connect) > 4); /* again and again */
+    assert_int_equal(sys_double_calls(CALL_bind), 0);
+    assert_int_equal(sys_double_calls(CALL_listen), 0);
+    close(port.fd);
+}
+
+/* One that listens and accepts nobody, or says nothing. */
+TEST(no_answer_is_EAGAIN_without_any_time_and_ETIMEDOUT_after_some)
+{
+    pipc_options_t options = connect_only("secret");
+    struct net_port port = net_reserve();
+    int listener = net_listen(port.number);
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, 0, &options), EAGAIN);
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, SHORT_MS, &options), ETIMEDOUT);
+    close(listener);
+    close(port.fd);
+}
+
+TEST(a_wrong_key_is_EACCES_at_once)
+{
+    pipc_options_t wrong = connect_only("Secret"), right = net_with_key("secret");
+    pipc_server_t *server = pipc_server_open(NULL, 0, &right);
+    struct net_call call;
+    assert_non_null(server);
+    start(&call, pipc_server_port(server), &wrong);
+    while (pipc_server_accept(server, 10) == NULL && call.error == 0)
+        assert_int_equal(errno, ETIMEDOUT);
+    assert_null_errno(net_finish_call(&call), EACCES);
+    pipc_server_close(server);
+}
+
+/* The address of another name is asked where the named one refuses; what it says does not count. */
+TEST(the_reason_is_that_of_the_named_address)
+{
+    pipc_options_t options = connect_only(NULL);
+    hosts_make();
+    hosts_write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
+    assert_null_errno(pipc_open_tcp("127.0.0.1", 20000, SHORT_MS, &options), ECONNREFUSED);
+    expect_refusal(HOSTS_NEAR, 20000);
+    hosts_forget();
+}
+
+TEST(another_host_refuses_or_is_not_reached)
+{
+    pipc_options_t options = connect_only(NULL);
+    hosts_make();
+    assert_null_errno(pipc_open_tcp(HOSTS_FAR, 20000, 500, &options), ECONNREFUSED);
+    assert_null_errno(pipc_open_tcp("192.0.2.1", 20000, SHORT_MS, &options), ENETUNREACH);
+    assert_null_errno(pipc_open_tcp("192.0.2.1", 20000, 0, &options), EAGAIN);
+    assert_null_errno(pipc_open_tcp("10.77.0.99", 20000, 6000, &options), EHOSTUNREACH);
+    hosts_do_far("ip route add blackhole " HOSTS_NEAR "/32");
+    assert_null_errno(pipc_open_tcp(HOSTS_FAR, 20000, 0, &options), EAGAIN);
+    assert_null_errno(pipc_open_tcp(HOSTS_FAR, 20000, 500, &options), ETIMEDOUT);
+    hosts_forget();
+}
+
+/* The resolver puts the one that cannot be reached last. */
+TEST(of_several_addresses_the_last_one_gives_the_reason)
+{
+    pipc_options_t options = connect_only(NULL);
+    hosts_make();
+    hosts_name(HOSTS_FAR " two.test\n192.0.2.1 two.test\n");
+    assert_null_errno(pipc_open_tcp("two.test", 20000, 500, &options), ENETUNREACH);
+    hosts_forget();
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+TEST(a_signal_ends_it_when_it_is_asked_to)
+{
+    struct sigaction action = {.sa_handler = note_signal};
+    struct itimerval often = {{0, 5000}, {0, 5000}}, never = {{0, 0}, {0, 0}};
+    pipc_options_t options = connect_only(NULL);
+    struct net_port port = net_reserve();
+    options.flags |= PIPC_INTERRUPTIBLE;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, -1, &options), EINTR);
+    setitimer(ITIMER_REAL, &never, NULL);
+    close(port.fd);
+}
+
+/* --- Elsewhere -------------------------------------------------------------------------------- */
+
+TEST(the_flag_is_EINVAL_for_all_that_do_not_connect)
+{
+    pipc_options_t options = connect_only(NULL);
+    pipc_t *end[2];
+    int fd[2];
+    assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+    assert_null_errno(pipc_open(&options), EINVAL);
+    assert_errno(pipc_open_pair(end, &options), EINVAL);
+    assert_null_errno(pipc_open_fds(fd[0], fd[1], &options), EINVAL);
+    assert_null_errno(pipc_open_fifo("name", 0, &options), EINVAL);
+    assert_null_errno(pipc_server_open(NULL, 0, &options), EINVAL);
+    options.struct_size = 0;
+    assert_null_errno(pipc_open_tcp("127.0.0.1", 1, 0, &options), EINVAL);
+    close(fd[0]);
+    close(fd[1]);
+}
+
+HARNESS_MAIN("tcp, connect only",
+             IT(clients_of_a_server_that_is_down_wait_for_it_and_for_nobody_else),
+             IT(it_meets_one_who_waits), IT(it_finds_a_server_by_any_name_of_this_host),
+             IT(refused_at_once_is_ECONNREFUSED_without_any_time),
+             IT(refused_until_the_time_is_up_is_ECONNREFUSED),
+             IT(no_answer_is_EAGAIN_without_any_time_and_ETIMEDOUT_after_some),
+             IT(a_wrong_key_is_EACCES_at_once), IT(the_reason_is_that_of_the_named_address),
+             IT(another_host_refuses_or_is_not_reached),
+             IT(of_several_addresses_the_last_one_gives_the_reason),
+             IT(a_signal_ends_it_when_it_is_asked_to),
+             IT(the_flag_is_EINVAL_for_all_that_do_not_connect))
