@@ -16,6 +16,7 @@
 struct handshake {
     struct handshake *previous, *next; /* this and the next: for pending */
     struct pending_group *group;
+    bool out_watched; /* for server: what its set waits for */
     int fd;
     int64_t deadline;
     bool connecting;

@@ -84,9 +84,12 @@ static int step_pending(struct server *s, struct handshake *h)
         forget(s, h);
         return handshake_release(h);
     }
-    uint32_t events = handshake_wants_out(h) ? sys_set_out : sys_set_in;
-    if (there < 0 || sys_set_change(s->set, h->fd, events) != 0)
+    bool wants_out = handshake_wants_out(h);
+    if (there < 0 || (wants_out != h->out_watched &&
+                      sys_set_change(s->set, h->fd, wants_out ? sys_set_out : sys_set_in) != 0))
         turn_away(s, h);
+    else
+        h->out_watched = wants_out;
     return -1;
 }
 

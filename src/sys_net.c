@@ -401,11 +401,14 @@ void sys_hang_up(int fd)
 
 void sys_cut_off(int fd)
 {
-    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
     int saved = errno;
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    bool is_reset = connect_nocancel(fd, &nowhere, sizeof nowhere) == 0;
     errno = saved;
-    sys_hang_up(fd);
+    if (is_reset)
+        sys_close(fd);
+    else
+        sys_hang_up(fd);
 }
 
 /* ---- random bytes, the timer, the set ---- */

@@ -203,7 +203,7 @@ static int be_the_flood(void *arg)
     struct flood *flood = arg;
     static int fd[SILENT];
     hosts_go_far();
-    harness_limit(RLIMIT_NOFILE, SILENT + 100);
+    harness_limit(RLIMIT_NOFILE, SILENT + 1000); /* it has inherited many */
     for (int i = 0; i < SILENT; i++)
         fd[i] = connect_to_near(flood->port);
     int64_t begin = harness_now_us();
@@ -248,62 +248,94 @@ static int start_the_way(struct shared *shared, pid_t *pid)
     harness_skip("this machine lets a test have no tun device");
 }
 
-/* Returns how long the slowest client took beside the flood, and says so. */
-static int64_t serve_beside_flood(pipc_server_t *server, struct client *client,
-                                  const pid_t pid[CLIENTS])
+/* How long this thread has been ready to run and had no processor; 0 where nobody knows. */
+static int64_t waited_for_processor_us(void)
+{
+    long long ran_ns, waited_ns = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lld %lld", &ran_ns, &waited_ns) != 2)
+        waited_ns = 0;
+    fclose(file);
+    return waited_ns / 1000;
+}
+
+/* One attempt, with so many descriptors to spare (0: any number). Returns how long the slowest took. */
+static int64_t serve_beside_flood(pipc_server_t *server, struct client *client, int spare,
+                                  bool *is_busy)
 {
     struct shared *shared = client->shared;
+    pid_t pid[CLIENTS];
+    prepare_clients(client, pid);
+    shared->connects = 0;
     pid_t flood = harness_fork(be_the_flood, &(struct flood){shared, client->port});
+    int next = dup(0);
+    close(next);
+    rlim_t limit = spare == 0 ? 0 : harness_limit(RLIMIT_NOFILE, (rlim_t)(next + spare));
     await_connects(server, shared, A_SECOND / 2);
-    int64_t begin_ms = harness_now_ms();
+    int64_t begin_us = harness_now_us(), waited_us = waited_for_processor_us();
     long before = shared->connects;
     int64_t took_ms = serve_clients(server, client, pid);
-    long rate = (shared->connects - before) * 1000 / (harness_now_ms() - begin_ms + 1);
-    print_message("%d clients: %d ms beside %ld connects a second\n", CLIENTS, (int)took_ms, rate);
+    if (spare > 0)
+        harness_limit(RLIMIT_NOFILE, limit);
+    int64_t all_us = harness_now_us() - begin_us;
+    *is_busy = (waited_for_processor_us() - waited_us) * 4 > all_us;
+    print_message("%d clients: %d ms beside %ld connects a second%s\n", CLIENTS, (int)took_ms,
+                  (long)((shared->connects - before) * 1000000 / all_us), *is_busy ? ", busy" : "");
     stop(flood);
     return took_ms;
 }
 
-/* `spare`: how many descriptors the server has beside those of the test; 0: as many as it wants. */
-static void expect_service_beside_a_flood(int spare)
+/*
+ * Other programs on this machine may take what the server needs: then the next attempt counts.
+ * false: none did.
+ */
+static bool expect_service_beside_flood(pipc_server_t *server, struct client *client, int spare)
+{
+    pid_t pid[CLIENTS];
+    bool is_busy = true;
+    prepare_clients(client, pid);
+    int64_t alone_ms = serve_clients(server, client, pid);
+    print_message("%d clients: %d ms undisturbed\n", CLIENTS, (int)alone_ms);
+    for (int i = 0; i < 5 && is_busy; i++)
+        if (serve_beside_flood(server, client, spare, &is_busy) <= 3 * alone_ms)
+            return true;
+    if (!is_busy)
+        fail_msg("they took more than three times as long");
+    return false;
+}
+
+static void flood(int spare)
 {
     pipc_options_t options = with_key();
-    pid_t way, pid[CLIENTS];
+    pid_t way;
     struct shared *shared =
         mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
     hosts_make();
-    int namespace = start_the_way(shared, &way);
+    struct client client = {.shared = shared, .namespace = start_the_way(shared, &way)};
     pipc_server_t *server = pipc_server_open("*", 0, &options);
     assert_non_null(server);
-    struct client client = {.shared = shared, .namespace = namespace};
     client.port = pipc_server_port(server);
-    prepare_clients(&client, pid);
-    int64_t alone_ms = serve_clients(server, &client, pid);
-    print_message("%d clients: %d ms undisturbed\n", CLIENTS, (int)alone_ms);
-    prepare_clients(&client, pid);
-    int next = dup(0);
-    close(next);
-    rlim_t limit = spare == 0 ? 0 : harness_limit(RLIMIT_NOFILE, (rlim_t)(next + spare));
-    int64_t beside_ms = serve_beside_flood(server, &client, pid);
-    if (spare > 0)
-        harness_limit(RLIMIT_NOFILE, limit);
-    assert_in_range(beside_ms, 0, 3 * alone_ms);
+    bool tried = expect_service_beside_flood(server, &client, spare);
     stop(way);
-    close(namespace);
+    close(client.namespace);
     pipc_server_close(server);
     munmap(shared, sizeof *shared);
     hosts_forget();
+    if (!tried)
+        harness_skip("this machine is too busy with other things");
 }
 
 TEST(a_flood_from_one_address_keeps_no_other_out)
 {
-    expect_service_beside_a_flood(0);
+    flood(0);
 }
 
 TEST(a_flood_that_takes_all_descriptors_keeps_no_other_out)
 {
-    expect_service_beside_a_flood(2 * CLIENTS);
+    flood(2 * CLIENTS);
 }
 
 HARNESS_MAIN("server, flood", IT(a_flood_from_one_address_keeps_no_other_out),
