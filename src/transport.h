@@ -89,6 +89,13 @@ struct transport_ops {
 struct transport *transport_fd(int read_fd, int write_fd);
 /* The same for descriptors that libpipc has made, whose O_NONBLOCK nobody else looks at. */
 struct transport *transport_fd_own(int read_fd, int write_fd);
+/*
+ * The same in two steps, for descriptors that take long to get: the memory is there before. The
+ * second step takes the descriptors over, also when it fails. Until it has succeeded, `close` is
+ * all that may be called.
+ */
+struct transport *transport_fd_reserve(void);
+int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd);
 
 struct ends;
 /* An end of an anonymous pipe, which `ends` outlives; first made, then given the end it is for. */

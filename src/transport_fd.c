@@ -438,48 +438,63 @@ static int set_nonblock(struct fd_transport *t)
     return -1;
 }
 
-static struct fd_transport *make(int read_fd, int write_fd)
+static int start(struct fd_transport *t, int read_fd, int write_fd)
+{
+    t->in = read_fd;
+    t->out = t->writes_to = write_fd;
+    ready_init(&t->ready, read_fd, write_fd);
+    if (check_modes(t->in, t->out) != 0 || sys_kind(t->in, &t->in_kind) != 0 ||
+        sys_kind(t->out, &t->out_kind) != 0)
+        return -1;
+    t->least = sys_read_least(t->in_kind);
+    return 0;
+}
+
+struct transport *transport_fd_reserve(void)
 {
     struct fd_transport *t = sys_alloc(sizeof *t);
     if (t == NULL)
         return NULL;
     *t = (struct fd_transport){.base = {.ops = &fd_ops, .window = WINDOW, .whole = 0},
-                               .in = read_fd,
-                               .out = write_fd,
-                               .writes_to = write_fd,
+                               .in = -1,
+                               .out = -1,
                                .opener = self_process()};
-    ready_init(&t->ready, read_fd, write_fd);
-    if (check_modes(t->in, t->out) == 0 && sys_kind(t->in, &t->in_kind) == 0 &&
-        sys_kind(t->out, &t->out_kind) == 0) {
-        t->least = sys_read_least(t->in_kind);
-        return t;
-    }
-    sys_free(t);
-    return NULL;
+    ready_init(&t->ready, -1, -1);
+    return &t->base;
 }
 
 struct transport *transport_fd(int read_fd, int write_fd)
 {
-    struct fd_transport *t = make(read_fd, write_fd);
-    if (t == NULL)
+    struct transport *transport = transport_fd_reserve();
+    if (transport == NULL)
         return NULL;
-    if (set_nonblock(t) == 0) {
+    struct fd_transport *t = fd_of(transport);
+    if (start(t, read_fd, write_fd) == 0 && set_nonblock(t) == 0) {
         t->base.fills = !sys_needs_nonblock(t->in_kind) && t->in_kind != SYS_FILE;
-        return &t->base;
+        return transport;
     }
     sys_free(t);
     return NULL;
 }
 
 /* Writing keeps the O_NONBLOCK that these were opened with; a socket needs none. */
-struct transport *transport_fd_own(int read_fd, int write_fd)
+int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
 {
-    struct fd_transport *t = make(read_fd, write_fd);
-    if (t == NULL)
-        return NULL;
+    struct fd_transport *t = fd_of(transport);
+    if (start(t, read_fd, write_fd) != 0)
+        return -1;
     t->own = true;
     t->in_kind = sys_kind_if_own(t->in_kind);
     t->out_kind = sys_kind_if_own(t->out_kind);
     t->base.fills = sys_nonblock(t->in, false) >= 0;
-    return &t->base;
+    return 0;
+}
+
+struct transport *transport_fd_own(int read_fd, int write_fd)
+{
+    struct transport *transport = transport_fd_reserve();
+    if (transport == NULL || transport_fd_adopt(transport, read_fd, write_fd) == 0)
+        return transport;
+    sys_free(transport);
+    return NULL;
 }
