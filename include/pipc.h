@@ -170,8 +170,16 @@
  *     has a pipe whose end it sees at once (EPIPE).
  *   - Who dies while waiting is not met, and is no obstacle to those who come later; what it left is
  *     removed by the next one who comes to the name. Nobody holds a lock.
+ *   - Others may delete what a waiter has made: a cleaner of /tmp, or rm -rf; a part of it, or all,
+ *     with the directory of the names. The waiter notices within a second and comes anew; it makes
+ *     the directory again. Until then a newcomer does not find it: it waits too, and both meet when
+ *     the first has noticed (with time-out 0: EAGAIN). If the directory cannot be made the wait
+ *     ends with ENOENT (its parent is missing) or EACCES (something else is there). A waiter renews
+ *     the times of its files each hour, so a cleaner that goes by their age spares them. Two that
+ *     have met need no files.
  *   - Names live in /tmp/pipc-UID (UID: the number of the effective user), or in options.directory.
- *     It is made, with mode 0700, when it is missing (its parent is not). If it is not a directory,
+ *     It is made, with mode 0700, when it is missing (its parent is not). A relative path begins in
+ *     the directory where the process works at the time of the call. If it is not a directory,
  *     is a symlink, belongs to somebody else or has another mode: EACCES. Nobody but the same user
  *     (and root) can see, disturb or imitate a meeting. What is in the directory is opened only if
  *     it is the caller's own, of the right sort and mode, never through a symlink; else EACCES.
@@ -469,13 +477,16 @@
  *
  * To claim somebody who waits:
  *   1. Open NAME, the directory, and by its descriptor (openat and the like): `door` for writing,
- *      `in` for writing, `out` for reading. ENOENT or ENXIO: nobody waits (see 5).
+ *      `in` for writing, `out` for reading. ENOENT or ENXIO for NAME or `door`: nobody waits (see
+ *      5). For `in` or `out`: somebody has deleted a part, or claims at this moment. Unlink `door`;
+ *      if that works nobody waits (see 5), else go back to 1.
  *   2. Unlink `door`, by the same descriptor. ENOENT: somebody else was faster, go back to 1. If it
  *      works, the one who waits is yours.
  *   3. Unlink `in` and `out`; remove the directory NAME. ENOTEMPTY or ENOENT: leave it, it is a new one.
  *   4. Write one byte, any, to `door`, and close it. EPIPE: the other has gone, go back to 1. Else you
  *      have met: read `out`, write `in`.
- *   5. Where nobody waits but something is left, remove it: `door`, `in`, `out`, then NAME. Then wait.
+ *   5. Where nobody waits but something is left, remove it: `door`, `in`, `out`, then NAME. Close
+ *      what you have open of it, and then wait.
  *
  * To wait:
  *   1. Make a directory `.pipc-PID-ANYTHING`, with your process id and something that makes it
@@ -483,13 +494,18 @@
  *      for writing as well.
  *   2. Rename it to NAME. ENOTEMPTY or EEXIST: somebody waits there already, claim that one.
  *   3. Poll `door` for input. When it is readable you have met: close `door` and the reading side of
- *      `out`; read `in`, write `out`. All names are gone by then.
+ *      `out`; read `in`, write `out`. All names are gone by then. Meanwhile look once a second
+ *      whether the directory of the names still has its path, NAME is still your directory, and
+ *      `door`, `in` and `out` are in it, each the very file that you have open (st_dev, st_ino). If
+ *      not, somebody has deleted them, or claims you. Give up as in 5; if you have not met, begin
+ *      again, and open the directory of the names by its path again. ENOENT in any step means the
+ *      same.
  *   4. If poll reports a hang-up without input, somebody opened the door and went. If `door` still
  *      has its name, open it again, then close the old descriptor, and go on. If the name is gone,
  *      somebody claims you: poll the old descriptor again; if it still reports a hang-up, that one
  *      has died: remove `in`, `out` and NAME, and begin again.
- *   5. To give up, unlink `door`. ENOENT: somebody claims you at this moment, wait for him a little.
- *      Then remove `in`, `out` and NAME.
+ *   5. To give up, unlink `door`. ENOENT: somebody may claim you at this moment, so poll `door` for
+ *      50 ms; readable: you have met. Then close `door`, and remove `in`, `out` and NAME.
  *
  *
  * 12 KERNELS

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+struct transport;
+
 struct fifo_wish {
     const char *name;
     const char *directory; /* NULL: the user's own */
@@ -16,11 +18,10 @@ struct fifo_wish {
 };
 
 /*
- * Meet whoever else wishes for that name, for as long as the wish says. fd[0] is for reading, fd[1]
- * for writing; both are non-blocking and the caller's. -1: EINVAL, ENAMETOOLONG (the name); EACCES
+ * Meet whoever else wishes for that name, for as long as the wish says. NULL: EINVAL, ENAMETOOLONG (the name); EACCES
  * (the directory, or what stands at the name, is not to be trusted); EAGAIN, ETIMEDOUT, EINTR
- * (nobody came); or what the file system says. Then fd is unchanged and nothing of ours is left.
+ * (nobody came); or what the file system says. Then nothing of ours is left.
  */
-int fifo_open(const struct fifo_wish *wish, int fd[2]);
+struct transport *fifo_open(const struct fifo_wish *wish);
 
 #endif

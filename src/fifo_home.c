@@ -12,6 +12,7 @@
 
 #define DEFAULT_HOME   "/tmp/pipc-%lu" /* the user's number */
 #define PRIVATE_PREFIX ".pipc-"
+#define TRIES          32 /* to make the home before somebody deletes it */
 
 static int refuse(void)
 {
@@ -72,8 +73,8 @@ int fifo_home_remove_fifo(int directory, const char *name)
 }
 
 /*
- * Made under a umask that keeps even the owner out, the directory has no access at all until its maker
- * gets to correct that: whoever finds it so does it, since the maker may have died.
+ * Made under a umask that keeps even the owner out, the directory has no access at all until its
+ * maker gets to correct that: whoever finds it so does it, since the maker may have died.
  */
 static int finish_making(const char *directory)
 {
@@ -85,21 +86,68 @@ static int finish_making(const char *directory)
     return sys_file_give_owner(sys_file_here, directory, 0700);
 }
 
-int fifo_home_open(const char *directory)
+static int make_and_open(const struct fifo_home *home)
 {
-    char own[64];
-    if (directory == NULL) {
-        snprintf(own, sizeof own, DEFAULT_HOME, sys_file_user());
-        directory = own;
-        if (finish_making(directory) != 0)
-            return -1;
-    }
-    int fd = fifo_home_open_directory(sys_file_here, directory);
+    if (home->path == home->own && finish_making(home->path) != 0)
+        return -1;
+    int fd = fifo_home_open_directory(home->start, home->path);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    if (sys_file_make_directory(sys_file_here, directory) != 0 && errno != EEXIST)
+    if (sys_file_make_directory(home->start, home->path) != 0 && errno != EEXIST)
         return -1;
-    return fifo_home_open_directory(sys_file_here, directory);
+    return fifo_home_open_directory(home->start, home->path);
+}
+
+/* Somebody who deletes it again and again looks like a missing parent, but not for long. */
+int fifo_home_reopen(struct fifo_home *home)
+{
+    sys_close(home->fd);
+    home->fd = -1;
+    for (int i = 0; i < TRIES && home->fd < 0; i++) {
+        home->fd = make_and_open(home);
+        if (home->fd < 0 && errno != ENOENT)
+            return -1;
+    }
+    return home->fd < 0 ? -1 : 0;
+}
+
+int fifo_home_open(struct fifo_home *home, const char *directory)
+{
+    *home = (struct fifo_home){.fd = -1, .start = sys_file_here, .path = directory};
+    if (directory == NULL) {
+        snprintf(home->own, sizeof home->own, DEFAULT_HOME, sys_file_user());
+        home->path = home->own;
+    } else if (directory[0] != '/') {
+        home->start = sys_file_open_directory(sys_file_here, ".");
+        if (home->start < 0 &&
+            errno != EACCES) /* one may be in a directory that one may not read */
+            return -1;
+        if (home->start < 0)
+            home->start = sys_file_here;
+    }
+    return fifo_home_reopen(home);
+}
+
+void fifo_home_close(struct fifo_home *home)
+{
+    sys_close(home->fd);
+    sys_close(home->start); /* sys_file_here is negative */
+    home->fd = home->start = -1;
+}
+
+enum fifo_name fifo_home_find(int fd, int directory, const char *name)
+{
+    struct sys_file_status opened, named;
+    if (sys_file_status_at(directory, name, &named) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? FIFO_LOST : FIFO_UNKNOWN;
+    if (sys_file_status(fd, &opened) != 0)
+        return FIFO_UNKNOWN;
+    return opened.device == named.device && opened.inode == named.inode ? FIFO_KEPT : FIFO_LOST;
+}
+
+bool fifo_home_stands(const struct fifo_home *home)
+{
+    return fifo_home_find(home->fd, home->start, home->path) != FIFO_LOST;
 }
 
 /* ---- names ---- */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The directory in which FIFOs are met by name: it is opened once, proved to be the caller's own, and
- * from then on worked in by its descriptor alone. Also what may be trusted in it, and the removal of
- * what the dead have left there. Who meets whom is not known here.
+ * The directory in which FIFOs are met by name: it is opened, proved to be the caller's own, and
+ * from then on worked in by its descriptor alone, as long as its path leads to it. Also what may be
+ * trusted in it, and the removal of what the dead have left there. Who meets whom is not known
+ * here.
  */
 #ifndef PIPC_FIFO_HOME_H
 #define PIPC_FIFO_HOME_H
@@ -16,8 +17,28 @@
 
 #define FIFO_PRIVATE_SIZE 64 /* of a name for fifo_home_private_name */
 
-/* NULL: the default directory of this user. The directory is made when it is missing. EACCES. */
-int fifo_home_open(const char *directory);
+struct fifo_home {
+    int fd;
+    int start; /* where a relative path begins: the program may change its directory meanwhile */
+    const char *path;
+    char own[32]; /* the path, where it is the user's default */
+};
+
+/*
+ * NULL: the default directory of this user; another path is the caller's and stays while the home
+ * is open. The directory is made when it is missing. EACCES; ENOENT: its parent is missing.
+ */
+int fifo_home_open(struct fifo_home *home, const char *directory);
+void fifo_home_close(struct fifo_home *home); /* also after a failure; keeps errno */
+
+/* Somebody may delete the directory, or move it, while it is open. In doubt it still stands. */
+bool fifo_home_stands(const struct fifo_home *home);
+/* Go on in the directory that the path leads to now. It is made when there is none. */
+int fifo_home_reopen(struct fifo_home *home);
+
+/* Whether an open file, or directory, still has that name. */
+enum fifo_name { FIFO_KEPT, FIFO_LOST, FIFO_UNKNOWN };
+enum fifo_name fifo_home_find(int fd, int directory, const char *name);
 
 /* EINVAL: not a plain name, or one of those that are kept for private directories. */
 int fifo_home_check_name(const char *name);
@@ -29,7 +50,10 @@ void fifo_home_private_name(char name[FIFO_PRIVATE_SIZE]);
 int fifo_home_open_directory(int home, const char *name);
 int fifo_home_open_fifo(int directory, const char *name, bool writing);
 
-/* Remove one of the three FIFOs of a directory; nothing else is touched. 0 also when it is not there. */
+/*
+ * Remove one of the three FIFOs of a directory; nothing else is touched. 0 also when it is not
+ * there.
+ */
 int fifo_home_remove_fifo(int directory, const char *name);
 
 /* Remove the private directories of processes that died before they were ready to wait. */

@@ -67,6 +67,11 @@ static bool are_valid(const pipc_options_t *options)
             (options->key != NULL) == (options->key_size > 0));
 }
 
+static bool is_interruptible(const pipc_options_t *options)
+{
+    return options != NULL && (options->flags & PIPC_INTERRUPTIBLE) != 0;
+}
+
 static bool is_usable(const pipc_t *pipe)
 {
     return pipe != NULL && (pipe->copy == &this_copy || pipe->copy->layout == LAYOUT);
@@ -119,21 +124,29 @@ pipc_t *pipc_open(const pipc_options_t *options)
     return NULL;
 }
 
+/* What is left to be had is its transport. */
+static pipc_t *open_channel(const pipc_options_t *options)
+{
+    pipc_t *pipe = allocate(options);
+    if (pipe == NULL)
+        return NULL;
+    pipe->channel = channel_open(options);
+    if (pipe->channel != NULL)
+        return pipe;
+    sys_free(pipe);
+    return NULL;
+}
+
 typedef struct transport *open_transport(int read_fd, int write_fd);
 
 /* On failure the descriptors stay the caller's. */
 static pipc_t *open_on(open_transport *open, int read_fd, int write_fd,
                        const pipc_options_t *options)
 {
-    pipc_t *pipe = allocate(options);
-    if (pipe == NULL)
-        return NULL;
-    pipe->channel = channel_open(options);
-    if (pipe->channel != NULL && (pipe->channel->transport = open(read_fd, write_fd)) != NULL)
+    pipc_t *pipe = open_channel(options);
+    if (pipe == NULL || (pipe->channel->transport = open(read_fd, write_fd)) != NULL)
         return pipe;
-    if (pipe->channel != NULL)
-        channel_close(pipe->channel);
-    sys_free(pipe);
+    pipc_close(pipe);
     return NULL;
 }
 
@@ -142,20 +155,13 @@ pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
     return open_on(transport_fd, read_fd, write_fd, options);
 }
 
-static struct transport *meet(const char *name, int timeout_ms, const pipc_options_t *options)
+static int meet(pipc_t *pipe, const struct fifo_wish *wish)
 {
-    static const pipc_options_t defaults = PIPC_OPTIONS_INIT;
-    const pipc_options_t *o = options != NULL ? options : &defaults;
-    struct fifo_wish wish = {name, o->directory, timeout_ms, (o->flags & PIPC_INTERRUPTIBLE) != 0};
-    int fd[2];
-    if (fifo_open(&wish, fd) != 0)
-        return NULL;
-    struct transport *transport = transport_fd_own(fd[0], fd[1]);
-    if (transport == NULL) {
-        sys_close(fd[0]);
-        sys_close(fd[1]);
-    }
-    return transport;
+    pipe->channel->transport = fifo_open(wish);
+    if (pipe->channel->transport != NULL)
+        return 0;
+    pipc_close(pipe);
+    return -1;
 }
 
 pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
@@ -164,17 +170,10 @@ pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *o
         errno = EINVAL;
         return NULL;
     }
-    pipc_t *pipe = allocate(options);
-    if (pipe == NULL)
-        return NULL;
-    pipe->channel = channel_open(options);
-    if (pipe->channel != NULL &&
-        (pipe->channel->transport = meet(name, timeout_ms, options)) != NULL)
-        return pipe;
-    if (pipe->channel != NULL)
-        channel_close(pipe->channel);
-    sys_free(pipe);
-    return NULL;
+    struct fifo_wish wish = {name, options == NULL ? NULL : options->directory, timeout_ms,
+                             is_interruptible(options)};
+    pipc_t *pipe = open_channel(options); /* before: nobody is met in vain, for lack of memory */
+    return pipe != NULL && meet(pipe, &wish) == 0 ? pipe : NULL;
 }
 
 /* NULL: none, which is no empty one. */
@@ -184,11 +183,6 @@ static struct auth_key key_of(const pipc_options_t *options)
     if (options == NULL)
         return none;
     return (struct auth_key){options->key, options->key_size, (options->flags & PIPC_KEY_MD5) != 0};
-}
-
-static bool is_interruptible(const pipc_options_t *options)
-{
-    return options != NULL && (options->flags & PIPC_INTERRUPTIBLE) != 0;
 }
 
 /* Takes over a connected socket, also when it fails. */

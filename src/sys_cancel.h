@@ -111,6 +111,8 @@ NOCANCEL(int, renameat, (int from_directory, const char *from, int to_directory,
          (from_directory, from, to_directory, to))
 NOCANCEL(int, fchmodat, (int directory, const char *name, mode_t mode, int flags),
          (directory, name, mode, flags))
+NOCANCEL(int, utimensat, (int directory, const char *name, const struct timespec *times, int flags),
+         (directory, name, times, flags))
 NOCANCEL(DIR *, fdopendir, (int fd), (fd))
 NOCANCEL(struct dirent *, readdir, (DIR * list), (list))
 NOCANCEL(int, closedir, (DIR * list), (list))

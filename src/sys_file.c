@@ -145,6 +145,13 @@ int sys_file_rename(int directory, const char *from, const char *to)
     return result;
 }
 
+void sys_file_touch(int directory, const char *name)
+{
+    int saved = errno;
+    utimensat_nocancel(directory, name, NULL, AT_SYMLINK_NOFOLLOW);
+    errno = saved;
+}
+
 int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context)
 {
     int fd = open_at(directory, ".", O_RDONLY | O_DIRECTORY);

@@ -37,6 +37,7 @@ int sys_file_remove(int directory, const char *name);
 int sys_file_remove_directory(int directory, const char *name); /* an empty one */
 /* A directory takes the place of an empty one; of another: ENOTEMPTY. */
 int sys_file_rename(int directory, const char *from, const char *to);
+void sys_file_touch(int directory, const char *name); /* as if it was read and written just now */
 /* Calls `each` with every name in the directory. */
 int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context);
 

@@ -42,7 +42,8 @@ channel_ready:  channel transport frame queue ready sys api
 channel_read:   channel transport frame queue ready sys api
 channel_write:  channel transport frame queue ready sys api
 fifo_home:      sys_file sys
-fifo:           fifo_home sys_file sys
+fifo_offer:     fifo_home sys_file sys
+fifo:           fifo_offer fifo_home transport sys_file sys
 anonymous:      channel transport ends self sys api
 pipc:           tcp server fifo anonymous channel transport sys api
 '

@@ -35,11 +35,11 @@ sys_net: (hton|ntoh)[sl]|pthread_setcancelstate
 # What POSIX or a C library makes a cancellation point, or may make one. The seam calls it through sys_cancel.h;
 # a line that says "a wait" does not, and those are the cancellation points of the library.
 points='accept4?|access|close|closedir|connect|creat|dup[23]?|epoll_p?wait2?|fchmod(at)?|fchown(at)?
-fcntl|fdatasync|fdopendir|fpathconf|fstat(at)?|fsync|getaddrinfo|getnameinfo|getrandom|ioctl|linkat?
+fcntl|fdatasync|fdopendir|futimens|fpathconf|fstat(at)?|fsync|getaddrinfo|getnameinfo|getrandom|ioctl|linkat?
 lockf|lseek|lstat|mkdir(at)?|mkfifo(at)?|mknod(at)?|msync|(clock_)?nanosleep|open(at|dir)?|pathconf
 pause|p?poll|posix_fadvise|posix_fallocate|pread(v2?)?|pselect|pthread_cond_[a-z]*wait|pthread_join
 pwrite(v2?)?|read(v|dir|link|linkat)?|recv(from|m?msg)?|remove|renameat2?|rmdir|select|send(to|m?msg|file)?
-shm_open|sig(suspend|wait|waitinfo|timedwait)|u?sleep|splice|stat|symlink(at)?|tee|unlink(at)?|wait(id|pid|[34])?
+shm_open|sig(suspend|wait|waitinfo|timedwait)|u?sleep|splice|stat|symlink(at)?|tee|unlink(at)?|utimensat|wait(id|pid|[34])?
 write(v)?'
 
 is_seam() # $1 file's name

@@ -28,6 +28,23 @@ def remove(name, directory, step=os.unlink):
         return False
 
 
+def stands(opened, name, directory=None):
+    """Whether an open file still has that name."""
+    try:
+        named = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(opened), named)
+
+
+def open_home(path):
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
 def remove_rest(home, directory, name):
     remove("in", directory)
     remove("out", directory)
@@ -47,8 +64,7 @@ def claim(home, name):
     except OSError as error:
         if error.errno not in MISSING:
             raise
-        if not opened:
-            remove("door", directory)
+        if remove("door", directory) or not opened:
             remove_rest(home, directory, name)
         for fd in opened + [directory]:
             os.close(fd)
@@ -66,7 +82,7 @@ def claim(home, name):
     return (to_read, to_write) if is_ours else None
 
 
-def offer(home, name):
+def offer(path, home, name):
     """What to read and what to write, or None when somebody else waits already."""
     private = ".pipc-%d-%x-py" % (os.getpid(), time.monotonic_ns())
     os.mkdir(private, 0o700, dir_fd=home)
@@ -87,16 +103,34 @@ def offer(home, name):
         for fd in (door, to_read, own_reader, to_write, directory):
             os.close(fd)
         return None
-    claimed = False
-    while True:
+
+    def is_whole():
+        return (stands(home, path) and stands(directory, name, home)
+                and stands(door, "door", directory) and stands(to_read, "in", directory)
+                and stands(to_write, "out", directory))
+
+    def is_met(milliseconds):
+        """None: nothing has happened. False: who had the door open has gone."""
         poll = select.poll()
         poll.register(door, select.POLLIN)
-        events = poll.poll()[0][1]
-        if events & select.POLLIN:
+        events = poll.poll(milliseconds)
+        return bool(events[0][1] & select.POLLIN) if events else None
+
+    claimed = False
+    while True:
+        met = is_met(750)
+        if met is None:
+            if is_whole():
+                continue
+            met = not remove("door", directory) and is_met(50)
+            claimed = True
+        if met:
             break
         if claimed:
+            os.close(door)
+            remove("door", directory)
             remove_rest(home, directory, name)
-            for fd in (door, to_read, own_reader, to_write, directory):
+            for fd in (to_read, own_reader, to_write, directory):
                 os.close(fd)
             return None
         try:
@@ -119,14 +153,15 @@ def read_exactly(stream, size):
 
 def main():
     os.umask(0)
-    home = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    name, role = sys.argv[2], sys.argv[3]
+    path, name, role = sys.argv[1:4]
     met = None
     while met is None:
+        home = open_home(path)
         if role != "wait":
             met = claim(home, name)
         if met is None and role != "claim":
-            met = offer(home, name)
+            met = offer(path, home, name)
+        os.close(home)
         if met is None:
             time.sleep(0.001)
     for fd in met:

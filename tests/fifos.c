@@ -128,14 +128,17 @@ static int introduce(pipc_t *pipe)
     return pipc_read(pipe, &byte, 1) == -1 && errno == EPIPE ? 0 : 204;
 }
 
-int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms)
+int fifos_introduce(pipc_t *pipe)
 {
-    pipc_t *pipe = pipc_open_fifo(name, timeout_ms, &fifos->options);
-    if (pipe == NULL)
-        return errno;
     int result = introduce(pipe);
     pipc_close(pipe);
     return result;
+}
+
+int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms)
+{
+    pipc_t *pipe = pipc_open_fifo(name, timeout_ms, &fifos->options);
+    return pipe == NULL ? errno : fifos_introduce(pipe);
 }
 
 struct coming {

@@ -36,6 +36,7 @@ void fifos_open_kind(pipc_t *end[2], const pipc_options_t *options);
  * errno or at least 200. */
 pid_t fifos_fork_comer(const struct fifos *fifos, const char *name, int timeout_ms);
 /* The same in this process. */
+int fifos_introduce(pipc_t *pipe); /* and closes it */
 int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms);
 /* Two comers to the name meet and leave nothing. */
 void fifos_assert_two_meet(const struct fifos *fifos, const char *name);

@@ -83,6 +83,7 @@ static const struct {
     [CALL_readdir] = {"readdir", {EIO}},
     [CALL_closedir] = {"closedir", {0}},
     [CALL_kill] = {"kill", {EPERM}},
+    [CALL_utimensat] = {"utimensat", {EACCES, EPERM, EROFS}},
 };
 
 struct fault {
@@ -308,6 +309,7 @@ static bool may_be_a_point(enum sys_double_call call)
     case CALL_fstatat:
     case CALL_renameat:
     case CALL_fchmodat:
+    case CALL_utimensat:
     case CALL_fdopendir:
     case CALL_readdir:
     case CALL_closedir:
@@ -344,7 +346,8 @@ int sys_double_refusal(enum sys_double_call call)
     state.calls[call]++;
     if (state.total == state.death)
         raise(SIGKILL);
-    if (call == state.stop_call && state.calls[call] == state.stop)
+    if ((call == state.stop_call || state.stop_call == CALL_ANY) &&
+        sys_double_calls(state.stop_call) == state.stop)
         raise(SIGSTOP);
     for (size_t i = 0; i < state.fault_count && error == 0; i++)
         error = ordered_error(&state.faults[i], call);

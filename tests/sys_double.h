@@ -28,7 +28,7 @@
                             X(mkfifoat) X(unlinkat) X(fstatat) X(renameat) X(fchmodat)            \
                                 X(fdopendir) X(readdir) X(closedir) X(kill) X(socket) X(bind)     \
                                     X(listen) X(accept4) X(connect) X(getsockname) X(setsockopt)  \
-                                        X(getaddrinfo) X(getrandom) X(nanosleep)
+                                        X(getaddrinfo) X(getrandom) X(nanosleep) X(utimensat)
 /* clang-format on */
 
 enum sys_double_call {
@@ -62,7 +62,7 @@ void sys_double_fail(enum sys_double_call call, unsigned long nth, unsigned long
 
 /* The process kills itself instead of making the nth armed call of all. */
 void sys_double_die_at(unsigned long nth);
-/* It stops itself, until somebody lets it go on, before the nth armed call of that sort. */
+/* It stops itself, until somebody lets it go on, before the nth armed call of that sort, or all. */
 void sys_double_stop_at(enum sys_double_call call, unsigned long nth);
 
 /* The same, with the call's own errors instead of one given: `which` counts through them. */

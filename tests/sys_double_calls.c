@@ -155,6 +155,8 @@ WRAP_INT(renameat, (int from_directory, const char *from, int to_directory, cons
          (from_directory, from, to_directory, to))
 WRAP_INT(fchmodat, (int directory, const char *name, mode_t mode, int flags),
          (directory, name, mode, flags))
+WRAP_INT(utimensat, (int directory, const char *name, const struct timespec times[2], int flags),
+         (directory, name, times, flags))
 WRAP_INT(kill, (pid_t pid, int signal_number), (pid, signal_number))
 WRAP_INT(closedir, (DIR * list), (list))
 

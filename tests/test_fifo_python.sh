@@ -34,11 +34,40 @@ meet() # $1 the script's role, which comes $2
     [ -z "$(ls -A "$names")" ]
 }
 
+clean_and_meet() # $1 the one who waits: script or chat, $2 what is deleted
+{
+    if [ "$1" = script ]; then
+        $other "$names" x any >"$work/other" 2>&1 &
+        other_pid=$!
+    else
+        "$chat" x "$names" <"$work/typed" >"$work/heard" 2>"$work/chat" &
+        chat_pid=$!
+    fi
+    until [ -p "$names/x/door" ]; do sleep 0.02; done
+    rm -rf "$2"
+    if [ "$1" = script ]; then
+        "$chat" x "$names" <"$work/typed" >"$work/heard" 2>"$work/chat"
+        wait $other_pid || { cat "$work/other" >&2; exit 1; }
+    else
+        $other "$names" x any >"$work/other" 2>&1 || { cat "$work/other" >&2; exit 1; }
+        wait $chat_pid
+    fi
+    cmp "$work/expected" "$work/heard"
+    [ -z "$(ls -A "$names")" ]
+}
+
 meet wait first
 meet claim first
 meet claim second
 meet any first
 meet any second
+
+# Somebody deletes what the one who waits has made, all of it or a part.
+for gone in "$names/x" "$names/x/door" "$names/x/in" "$names"; do
+    for waiter in script chat; do
+        clean_and_meet $waiter "$gone"
+    done
+done
 
 # What a killed script leaves is no obstacle.
 $other "$names" x wait &
