@@ -166,8 +166,8 @@
  *     one name at a time, also threads of one process; each gets exactly one partner. Which one, is
  *     not promised.
  *   - When both have opened, each has the other. There is one exception: if a process is killed or
- *     stopped, or its time runs out, in the very moment that its partner succeeds, then the partner
- *     has a pipe whose end it sees at once (EPIPE).
+ *     stopped, its thread cancelled, or its time runs out, in the very moment that its partner
+ *     succeeds, then the partner has a pipe whose end it sees at once (EPIPE).
  *   - Who dies while waiting is not met, and is no obstacle to those who come later; what it left is
  *     removed by the next one who comes to the name. Nobody holds a lock.
  *   - Others may delete what a waiter has made: a cleaner of /tmp, or rm -rf; a part of it, or all,
@@ -676,6 +676,8 @@ PIPC_API pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *
  * timeout_ms   how long to wait for the other: -1 without limit, 0 not at all (then it succeeds if
  *              the other waits already), n at most n ms
  * options      NULL for the defaults; directory says where names live (5)
+ *
+ * A thread that is cancelled while it waits leaves nothing either, as if the call had failed.
  *
  * Returns a handle, for pipc_close. Blocks as timeout_ms says. NULL, and nothing is left: EAGAIN (0
  * ms, and nobody waits), ETIMEDOUT (nobody came), EINTR (with PIPC_INTERRUPTIBLE), EINVAL (name,

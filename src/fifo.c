@@ -45,6 +45,8 @@
  * A process that is stopped rather than dead holds up nobody: its claim is given up at the next
  * look, and it finds the door closed when it goes on. A waiter that is stopped may be met.
  *
+ * A thread may be cancelled in a wait, and nowhere else: wait_for takes its offer back.
+ *
  * The event that a waiter polls for is a byte on a FIFO of its own, since neither the opening of a
  * FIFO nor the first writer is an event; and the two FIFOs that stay carry nothing but the
  * program's bytes.
@@ -52,6 +54,7 @@
 #include "fifo.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 
 #include "fifo_home.h"
@@ -86,10 +89,23 @@ struct meeting {
 
 /* ---- waits ---- */
 
+/* The thread is cancelled: nothing is left, as after an error. A claimer finds the door closed. */
+static void abandon(void *context)
+{
+    struct meeting *m = context;
+    fifo_offer_discard(&m->offer, m->home.fd);
+    fifo_home_close(&m->home);
+    m->transport->ops->close(m->transport);
+}
+
+/* As sys_poll, and the only place here in which a thread can be cancelled. */
 static int wait_for(struct meeting *m, struct pollfd *door, int64_t until)
 {
-    (void)m;
-    return sys_poll(door, door != NULL, until);
+    int ready;
+    pthread_cleanup_push(abandon, m);
+    ready = sys_poll(door, door != NULL, until);
+    pthread_cleanup_pop(0);
+    return ready;
 }
 
 /* ---- claiming ---- */

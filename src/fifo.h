@@ -20,7 +20,8 @@ struct fifo_wish {
 /*
  * Meet whoever else wishes for that name, for as long as the wish says. NULL: EINVAL, ENAMETOOLONG (the name); EACCES
  * (the directory, or what stands at the name, is not to be trusted); EAGAIN, ETIMEDOUT, EINTR
- * (nobody came); or what the file system says. Then nothing of ours is left.
+ * (nobody came); or what the file system says. Then nothing of ours is left; nor is
+ * it when the thread is cancelled in the wait.
  */
 struct transport *fifo_open(const struct fifo_wish *wish);
 

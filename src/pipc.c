@@ -6,6 +6,7 @@
 #include "pipc.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -155,13 +156,19 @@ pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
     return open_on(transport_fd, read_fd, write_fd, options);
 }
 
+static void discard(void *pipe)
+{
+    pipc_close(pipe);
+}
+
+/* The thread may be cancelled while it waits. */
 static int meet(pipc_t *pipe, const struct fifo_wish *wish)
 {
-    pipe->channel->transport = fifo_open(wish);
-    if (pipe->channel->transport != NULL)
-        return 0;
-    pipc_close(pipe);
-    return -1;
+    struct transport *transport;
+    pthread_cleanup_push(discard, pipe);
+    transport = pipe->channel->transport = fifo_open(wish);
+    pthread_cleanup_pop(transport == NULL);
+    return transport == NULL ? -1 : 0;
 }
 
 pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)

@@ -22,6 +22,8 @@ cleanup='__pthread_(un)?register_cancel|__pthread_unwind_next|_*(sig)?setjmp|_pt
 own="
 anonymous: pthread_setcancelstate
 channel: $cleanup
+fifo: $cleanup
+pipc: $cleanup
 self: pthread_[a-z_]+|__register_atfork
 sys: __fxstat|sysconf|getpid|pthread_setcancelstate
 sys_cancel: pthread_setcancelstate|gnu_get_libc_version|__libc_single_threaded

@@ -105,6 +105,9 @@ static struct {
     int given[CALL_COUNT]; /* the last error of each */
     unsigned long failures[CALL_COUNT];
     unsigned interrupt;
+    unsigned long cancel; /* 0: never */
+    bool starve;
+    atomic_bool cancelled;
 } state = {.failed = CALL_NONE};
 
 static _Thread_local bool armed;
@@ -172,6 +175,17 @@ void sys_double_stop_at(enum sys_double_call call, unsigned long nth)
 {
     state.stop_call = call;
     state.stop = nth;
+}
+
+void sys_double_cancel_at(unsigned long nth, bool starve)
+{
+    state.cancel = nth;
+    state.starve = starve;
+}
+
+bool sys_double_cancelled(void)
+{
+    return state.cancelled;
 }
 
 void sys_double_fail_plausibly(unsigned long nth, unsigned long more, unsigned which)
@@ -349,6 +363,12 @@ int sys_double_refusal(enum sys_double_call call)
     if ((call == state.stop_call || state.stop_call == CALL_ANY) &&
         sys_double_calls(state.stop_call) == state.stop)
         raise(SIGSTOP);
+    if (state.total == state.cancel) {
+        state.cancelled = true;
+        pthread_cancel(pthread_self());
+    }
+    if (state.cancelled && state.starve && call <= CALL_realloc)
+        error = ENOMEM;
     for (size_t i = 0; i < state.fault_count && error == 0; i++)
         error = ordered_error(&state.faults[i], call);
     if (error != 0) {

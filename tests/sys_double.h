@@ -65,6 +65,13 @@ void sys_double_die_at(unsigned long nth);
 /* It stops itself, until somebody lets it go on, before the nth armed call of that sort, or all. */
 void sys_double_stop_at(enum sys_double_call call, unsigned long nth);
 
+/*
+ * The thread cancels itself before the nth armed call of all; it goes on until its next
+ * cancellation point. With `starve` there is no memory from then on, for what puts things in order.
+ */
+void sys_double_cancel_at(unsigned long nth, bool starve);
+bool sys_double_cancelled(void); /* it has come so far */
+
 /* The same, with the call's own errors instead of one given: `which` counts through them. */
 void sys_double_fail_plausibly(unsigned long nth, unsigned long more, unsigned which);
 

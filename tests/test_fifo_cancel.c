@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread is cancelled in pipc_open_fifo. A wait is a cancellation point and nothing else is;
+ * nothing is left of the thread's offer, its descriptors or its memory, and nobody meets it
+ * afterwards.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fifos.h"
+#include "sys_double.h"
+
+struct opening {
+    struct fifos *fifos;
+    int timeout_ms;
+    bool armed;        /* the double is set up */
+    bool uncancelable; /* PTHREAD_CANCEL_DISABLE */
+    pipc_t *pipe;
+    int error;
+};
+
+static void *open_in_thread(void *arg)
+{
+    struct opening *opening = arg;
+    if (opening->uncancelable)
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    if (opening->armed)
+        sys_double_arm();
+    opening->pipe = pipc_open_fifo("x", opening->timeout_ms, &opening->fifos->options);
+    opening->error = errno;
+    sys_double_disarm();
+    return NULL;
+}
+
+static void begin(struct opening *opening, pthread_t *thread)
+{
+    assert_int_equal(pthread_create(thread, NULL, open_in_thread, opening), 0);
+}
+
+/* Whether it ended by cancellation. */
+static bool end(pthread_t thread)
+{
+    void *result;
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal(sys_double_bad_closes(), 0);
+    return result == PTHREAD_CANCELED;
+}
+
+static bool run(struct opening *opening)
+{
+    pthread_t thread;
+    begin(opening, &thread);
+    return end(thread);
+}
+
+/* Looks only: to open the door would wake the waiter. */
+static void await_name(const struct fifos *fifos)
+{
+    struct stat status;
+    while (stat(fifos_path(fifos, "x/door"), &status) != 0)
+        nanosleep(&(struct timespec){0, 200000}, NULL);
+}
+
+/* --- In the wait for somebody ---------------------------------------------------------------- */
+
+TEST(a_cancelled_wait_leaves_nothing_and_the_name_to_others)
+{
+    struct fifos fifos;
+    pthread_t thread;
+    fifos_begin(&fifos);
+    for (int i = 0; i < 20; i++) {
+        struct opening opening = {.fifos = &fifos, .timeout_ms = i % 2 == 0 ? -1 : FIFOS_LONG_MS};
+        begin(&opening, &thread);
+        await_name(&fifos);
+        pthread_cancel(thread);
+        assert_true(end(thread));
+        fifos_assert_empty(&fifos);
+        harness_assert_nothing_left();
+    }
+    fifos_assert_two_meet(&fifos, "x");
+    fifos_end(&fifos);
+}
+
+/*
+ * The request comes before each call in turn, until there are no more. Returns the last one that
+ * ended the thread.
+ */
+static unsigned long cancel_at_each_call(struct fifos *fifos, bool starve)
+{
+    unsigned long last = 0, call = 0;
+    do {
+        struct opening opening = {.fifos = fifos, .timeout_ms = 20, .armed = true};
+        sys_double_reset();
+        sys_double_cancel_at(++call, starve);
+        if (run(&opening)) {
+            last = call;
+        } else if (opening.pipe != NULL ||
+                   opening.error != (starve && last == 0 ? ENOMEM : ETIMEDOUT)) {
+            fail_msg("call %lu: %s", call, strerror(opening.error));
+        }
+        fifos_assert_empty(fifos);
+        harness_assert_nothing_left();
+    } while (sys_double_cancelled());
+    return last;
+}
+
+TEST(cancelled_before_any_call_it_ends_at_the_wait_and_leaves_nothing)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    assert_in_range(cancel_at_each_call(&fifos, false), 20, 200);
+    assert_in_range(cancel_at_each_call(&fifos, true), 20, 200);
+    fifos_assert_two_meet(&fifos, "x");
+    fifos_end(&fifos);
+}
+
+/* A cleaner has been there, and nobody has noticed yet. */
+TEST(a_cancelled_wait_whose_directory_is_gone_leaves_nothing)
+{
+    struct fifos fifos;
+    pthread_t thread;
+    char command[200];
+    fifos_begin(&fifos);
+    struct opening opening = {.fifos = &fifos, .timeout_ms = -1};
+    begin(&opening, &thread);
+    await_name(&fifos);
+    snprintf(command, sizeof command, "rm -rf '%s'", fifos.directory);
+    assert_int_equal(system(command), 0);
+    pthread_cancel(thread);
+    assert_true(end(thread));
+    mkdir(fifos.directory, 0700); /* or it was made anew by then */
+    fifos_end(&fifos);
+}
+
+/* --- In other waits -------------------------------------------------------------------------- */
+
+static int stop_before_the_commit(void *arg)
+{
+    struct fifos *fifos = arg;
+    await_name(fifos);
+    sys_double_reset();
+    sys_double_stop_at(CALL_pwritev2, 1);
+    sys_double_arm();
+    pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
+    int error = errno;
+    sys_double_disarm();
+    pipc_close(pipe);
+    return pipe == NULL ? error : 0;
+}
+
+/* Its time is up, it is claimed at that moment, and waits for the commit. */
+static void cancel_in_the_grace(struct fifos *fifos, unsigned long call)
+{
+    struct opening opening = {.fifos = fifos, .timeout_ms = 400 * harness_scale(), .armed = true};
+    pthread_t thread;
+    int status;
+    pid_t claimer =
+        harness_fork(stop_before_the_commit, fifos); /* first: it shares no descriptors */
+    sys_double_reset();
+    sys_double_cancel_at(call, false);
+    begin(&opening, &thread);
+    assert_int_equal(waitpid(claimer, &status, WUNTRACED), claimer);
+    assert_true(WIFSTOPPED(status));
+    assert_true(end(thread));
+    assert_true(sys_double_calls(CALL_poll) >= 2);
+    kill(claimer, SIGCONT);
+    assert_int_equal(harness_wait(claimer), ETIMEDOUT); /* it finds the door closed */
+    fifos_assert_empty(fifos);
+}
+
+TEST(cancelled_while_it_waits_for_a_commit_the_claimer_looks_again)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    unsigned long wait = cancel_at_each_call(&fifos, false);
+    for (unsigned long call = wait + 1; call <= wait + 3; call++)
+        cancel_in_the_grace(&fifos, call);
+    fifos_end(&fifos);
+}
+
+TEST(cancelled_while_it_pauses_after_lost_rounds_it_leaves_nothing)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    struct opening opening = {.fifos = &fifos, .timeout_ms = FIFOS_LONG_MS, .armed = true};
+    sys_double_reset();
+    sys_double_fail(CALL_renameat, 1, SYS_DOUBLE_FOR_GOOD, ENOTEMPTY); /* others are faster */
+    sys_double_cancel_at(1, false);
+    assert_true(run(&opening));
+    assert_true(sys_double_calls(CALL_renameat) > 1);
+    fifos_end(&fifos);
+}
+
+/* --- Not where there is no wait -------------------------------------------------------------- */
+
+TEST(a_meeting_without_a_wait_is_no_cancellation_point)
+{
+    struct fifos fifos;
+    unsigned long call = 0;
+    fifos_begin(&fifos);
+    do {
+        struct opening opening = {
+            .fifos = &fifos, .timeout_ms = FIFOS_LONG_MS * (int)(call % 2), .armed = true};
+        pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+        fifos_await_offer(&fifos, "x");
+        sys_double_reset();
+        sys_double_cancel_at(++call, false);
+        assert_false(run(&opening));
+        assert_non_null(opening.pipe);
+        assert_int_equal(fifos_introduce(opening.pipe), 0);
+        assert_int_equal(harness_wait(waiter), 0);
+    } while (sys_double_cancelled());
+    assert_true(call > 20);
+    fifos_end(&fifos);
+}
+
+TEST(without_a_wait_and_a_partner_it_is_eagain_all_the_same)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    struct opening opening = {.fifos = &fifos, .timeout_ms = 0, .armed = true};
+    sys_double_reset();
+    sys_double_cancel_at(1, false);
+    assert_false(run(&opening));
+    assert_null(opening.pipe);
+    assert_int_equal(opening.error, EAGAIN);
+    fifos_end(&fifos);
+}
+
+TEST(with_cancellation_disabled_the_wait_goes_on)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    struct opening opening = {
+        .fifos = &fifos, .timeout_ms = 50, .armed = true, .uncancelable = true};
+    sys_double_reset();
+    sys_double_cancel_at(1, false);
+    assert_false(run(&opening));
+    assert_int_equal(opening.error, ETIMEDOUT);
+    fifos_end(&fifos);
+}
+
+/* --- At any moment --------------------------------------------------------------------------- */
+
+static void pause_below(long nanoseconds)
+{
+    nanosleep(&(struct timespec){0, (long)harness_random_below((size_t)nanoseconds)}, NULL);
+}
+
+static int come_some_time(void *arg)
+{
+    pause_below(1000000);
+    return fifos_come(arg, "x", 20);
+}
+
+/*
+ * Either it was cancelled, or it has met the comer, who then sees nothing but an end in that very
+ * moment.
+ */
+static bool cancel_while_somebody_comes(struct fifos *fifos)
+{
+    struct opening opening = {.fifos = fifos, .timeout_ms = -1};
+    pthread_t thread;
+    pid_t comer = harness_fork(come_some_time, fifos);
+    begin(&opening, &thread);
+    pause_below(1000000);
+    pthread_cancel(thread);
+    bool is_cancelled = end(thread);
+    if (!is_cancelled) {
+        assert_non_null(opening.pipe);
+        assert_int_equal(fifos_introduce(opening.pipe), 0);
+        assert_int_equal(harness_wait(comer), 0);
+    } else {
+        int result = harness_wait(comer);
+        if (result != ETIMEDOUT)
+            assert_in_range(result, 200, 204);
+    }
+    fifos_assert_empty(fifos);
+    harness_assert_nothing_left();
+    return is_cancelled;
+}
+
+TEST(cancelled_at_any_moment_it_has_met_or_has_not)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    int cancelled = 0, rounds = 300 / harness_scale();
+    for (int i = 0; i < rounds; i++)
+        cancelled += cancel_while_somebody_comes(&fifos);
+    print_message("%d were cancelled, %d had met\n", cancelled, rounds - cancelled);
+    fifos_end(&fifos);
+}
+
+HARNESS_MAIN("FIFOs, cancel", IT(a_cancelled_wait_leaves_nothing_and_the_name_to_others),
+             IT(cancelled_before_any_call_it_ends_at_the_wait_and_leaves_nothing),
+             IT(a_cancelled_wait_whose_directory_is_gone_leaves_nothing),
+             IT(cancelled_while_it_waits_for_a_commit_the_claimer_looks_again),
+             IT(cancelled_while_it_pauses_after_lost_rounds_it_leaves_nothing),
+             IT(a_meeting_without_a_wait_is_no_cancellation_point),
+             IT(without_a_wait_and_a_partner_it_is_eagain_all_the_same),
+             IT(with_cancellation_disabled_the_wait_goes_on),
+             IT(cancelled_at_any_moment_it_has_met_or_has_not))
