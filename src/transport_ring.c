@@ -326,12 +326,14 @@ static int wait_without_set(struct ring *r, int64_t deadline)
     return sys_poll(&process, 1, earlier_of(deadline, BLIND_WAIT));
 }
 
-static int wait_once(struct ring *r, int64_t deadline)
+static int wait_once(struct ring *r, int64_t deadline, bool for_signal)
 {
     if (r->sets.waits < 0 && open_set(r, &r->sets.waits, watch_join_waits) != 0)
         return wait_without_set(r, deadline);
     watch_peer(&r->watch, &r->sets);
-    int ready = sys_set_wait(r->sets.waits, earlier_of(deadline, watch_longest_wait(&r->watch)));
+    int64_t until = earlier_of(deadline, watch_longest_wait(&r->watch));
+    int ready = for_signal ? sys_set_wait_for_signal(r->sets.waits, until)
+                           : sys_set_wait(r->sets.waits, until);
     if (ready > 0)
         sys_bell_settle(ring_own_bell(r));
     return ready;
@@ -346,7 +348,7 @@ static int ring_wait(struct transport *transport, unsigned events, int64_t deadl
     for (;;) {
         if (ring_arm(r, bits))
             return 0;
-        ready = wait_once(r, deadline);
+        ready = wait_once(r, deadline, (events & TRANSPORT_CAUGHT) != 0);
         if (ready < 0)
             break;
         if (ring_is_there(r, bits)) {
