@@ -2,10 +2,11 @@
 /*
  * pipc.h - libpipc, two-way message pipes. This header is the manual.
  *
- *   1 Overview          5 Kinds of pipe     9 Fork and exec      13 Reference
- *   2 Caveats           6 Time-outs        10 Errors
- *   3 Messages          7 The descriptor   11 The bytes
- *   4 Limits            8 Threads          12 Kernels
+ *   1 Overview          5 Kinds of pipe     9 Fork, exec,        13 Reference
+ *   2 Caveats           6 Time-outs           signals, plug-ins
+ *   3 Messages          7 The descriptor   10 Errors
+ *   4 Limits            8 Threads          11 The bytes
+ *                                          12 Kernels
  *
  *
  * 1 OVERVIEW
@@ -64,6 +65,10 @@
  *    tears them: pipc_flush or pipc_disconnect first.
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
+ *  - Remove the descriptor from your epoll set before pipc_close (7).
+ *  - No function of the library may be called in a signal handler (9).
+ *  - A goodbye is understood by libpipc only. Other programs that speak its frames (11) take it for
+ *    messages or for garbage: towards them, end with pipc_shutdown.
  *  - A handle is for one thread at a time; on pipc_open, one thread for each side.
  *  - After fork, whoever has an end of a pipc_open_pair closes its copy of the other end. Otherwise
  *    the end of the pipe is never seen, because this very process could still write to it.
@@ -337,8 +342,30 @@
  * it is not readable for held output or for a write that is worth repeating. With PIPC_WANT_READ
  * given back, what waits is shown at once, with a new edge.
  *
- * The descriptor belongs to the handle: do not read, write, configure or close it. It costs nothing
- * until it is asked for.
+ * The descriptor belongs to the handle: do not read, write or close it. An event loop may set
+ * O_NONBLOCK on it, as libuv and GLib do on what they poll: whether a call waits does not depend
+ * on it.
+ *
+ * Before pipc_close remove it from your epoll set, and from whatever else remembers it; on pipc_open
+ * also before pipc_disconnect, which closes it too. Afterwards the number may belong to something
+ * else. And where a child has a copy of it, epoll may go on reporting it and can no longer be told
+ * to stop.
+ *
+ * It costs nothing until it is asked for. How many descriptors a process needs:
+ *
+ *                                        once open    with pipc_fd
+ *   pipc_open, while no end is held          3
+ *   ... for one end that is held here     3 to 6        5 to 7
+ *   ... for two, by threads               3 to 7        5 to 9
+ *   pipc_open_pair, each end                 2             4
+ *   pipc_open_fds                       those given    2 more
+ *   pipc_open_fifo                           2             4       (6 while it waits to meet)
+ *   pipc_open_tcp, pipc_server_accept        1             3
+ *   pipc_server_open                         2, and one for each address that it listens on
+ *
+ * A server needs one more for each client that it has not handed over; pipc_open_tcp, while it
+ * meets the other, one for each address that it listens on and each connection that it tries. Where
+ * the kernel has no eventfd (12) pipc_open needs two more, and pipc_fd of the others one more.
  *
  *
  * 8 THREADS
@@ -367,7 +394,7 @@
  * thread at a time, but for pipc_server_port, which everybody may call.
  *
  *
- * 9 FORK AND EXEC
+ * 9 FORK, EXEC, SIGNALS, PLUG-INS
  *
  * After fork, made while no other thread is inside a call on the handle, either process may go on
  * with it and the other closes it; on pipc_open both go on. Closing in one process disturbs neither
@@ -379,14 +406,21 @@
  * the shared memory and its two doorbells. So the number that pipc_fd gave the parent means
  * nothing in the child.
  *
+ * No descriptor that the library makes survives exec, and none is 0, 1 or 2, also where the program
+ * has closed those. Those given to pipc_open_fds keep the close-on-exec flag that they have.
+ *
+ * In a signal handler no function of the library may be called: it may have interrupted one, which
+ * holds a lock or has done half of its work. Nor may it leave with siglongjmp while one is at work. A
+ * handler sets a flag, or writes to an eventfd or a pipe of the program's own, which is polled beside
+ * pipc_fd; signalfd(2) does without a handler. With PIPC_INTERRUPTIBLE a wait ends with EINTR
+ * after a handler has run; a signal that comes just before the wait does not end it, so who depends
+ * on the flag polls instead. Handlers are otherwise not noticed (6), with or without SA_RESTART.
+ *
  * A program may contain the library more than once, in plug-ins say. A handle can be used through
  * each copy of the same version as long as the one that made it is loaded; other versions fail with
  * EINVAL. Give back all handles before a plug-in that contains the library is unloaded; threads
- * that have used it may go on, and end at any time.
- *
- * No descriptor that the library makes survives exec, and none is 0, 1 or 2, also where the program
- * has closed those. Those given to pipc_open_fds keep the
- * close-on-exec flag that they have.
+ * that have used it may go on, and end at any time. libpipc.a is not seen in a plug-in or program
+ * that contains it: nothing of it is exported.
  *
  *
  * 10 ERRORS

@@ -10,7 +10,7 @@
 static const char *const ways[] = {"plugin_static", "plugin_shared"};
 enum { way_count = sizeof ways / sizeof ways[0] };
 
-/* --- Threads that outlive the plug-in ---------------------------------------------------------- */
+/* --- Threads that outlive the plug-in --------------------------------------------------------- */
 
 static void *load_use_unload(void *name)
 {
@@ -111,7 +111,7 @@ TEST(threads_that_hold_ends_outlive_the_plugin)
         assert_int_equal(harness_wait(harness_fork(unload_under_holders, (void *)ways[i])), 0);
 }
 
-/* Three modules are unloaded in each order; those still there work, in threads that used all of them. */
+/* Three modules are unloaded in each order. Those that stay work, in threads that used all three. */
 static void unload_in_order(const int order[3])
 {
     static const char *const names[3] = {"plugin_static", "plugin_shared", "plugin_static"};
@@ -141,7 +141,7 @@ TEST(plugins_come_and_go_in_any_order_under_living_threads)
         unload_in_order(orders[i]);
 }
 
-/* --- What stays behind --------------------------------------------------------------------------- */
+/* --- What stays behind ------------------------------------------------------------------------ */
 
 static int count_mappings(void)
 {
@@ -205,7 +205,7 @@ TEST(a_child_unloads_what_its_parent_goes_on_with)
     }
 }
 
-/* --- The end of a thread, and of the program ------------------------------------------------------- */
+/* --- The end of a thread, and of the program -------------------------------------------------- */
 
 /* A destructor of a thread's own key talks to a listener in another thread. */
 struct last_words {
@@ -293,7 +293,7 @@ TEST(a_program_may_end_while_threads_use_a_plugin)
                              0);
 }
 
-/* --- Thread-local variables ---------------------------------------------------------------------- */
+/* --- Thread-local variables ------------------------------------------------------------------- */
 
 enum { most_eaters = 1000 };
 

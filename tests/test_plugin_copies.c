@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program with several copies of the library: a shared one, and static ones inside plug-ins. A handle
- * that one copy made is used through another.
+ * A program with several copies of the library: a shared one, and static ones inside plug-ins. A
+ * handle that one copy made is used through another.
  */
 #include "plugin/load.h"
 

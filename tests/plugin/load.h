@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loads the plug-ins. Each load is a copy of the file under a name of its own, since the loader would
- * give the same module twice.
+ * Loads the plug-ins. Each load is a copy of the file under a name of its own, since the loader
+ * would give the same module twice.
  */
 #ifndef PIPC_TESTS_PLUGIN_LOAD_H
 #define PIPC_TESTS_PLUGIN_LOAD_H

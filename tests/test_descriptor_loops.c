@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What event loops do to the descriptor of pipc_fd, and how many descriptors they will find: libuv and
+ * GLib make non-blocking what they poll, and this changes nothing.
+ */
+#include "polling.h"
+
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+#include "fifos.h"
+#include "net.h"
+
+static void make_nonblocking(int fd)
+{
+    int on = 1;
+    assert_int_equal(ioctl(fd, FIONBIO, &on), 0); /* as libuv does */
+    assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
+}
+
+static void open_in_event_loop(struct peers *p, const struct kind *kind)
+{
+    open_polled(p, kind);
+    make_nonblocking(p->a.fd);
+    make_nonblocking(p->b.fd);
+}
+
+TEST_OF_KIND(a_descriptor_made_nonblocking_tells_of_messages_and_of_the_end)
+{
+    struct peers p;
+    open_in_event_loop(&p, kind);
+    for (int i = 0; i < 3; i++) {
+        send_text(&p.a, "message");
+        assert_readable(&p.b);
+        drain(&p.b);
+        assert_quiet(&p.b);
+    }
+    peer_close(&p.a);
+    assert_readable(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_read_waits_although_the_descriptor_was_made_nonblocking)
+{
+    struct peers p;
+    struct filled message = {100, 1, 0};
+    char byte;
+    open_in_event_loop(&p, kind);
+    assert_int_equal(peer_set_timeout(&p.a, 50, -1), 0);
+    int64_t start = harness_now_ms();
+    assert_errno(peer_read(&p.a, &byte, 1), ETIMEDOUT);
+    assert_true(harness_now_ms() - start >= 50);
+    assert_int_equal(peer_set_timeout(&p.b, -1, -1), 0);
+    peer_start(&p.b, read_filled, &message);
+    send_filled(&p.a, message.size, message.tag);
+    peer_finish(&p.b);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(a_write_waits_although_the_descriptor_was_made_nonblocking)
+{
+    struct peers p;
+    struct filled messages = {100000, MORE_THAN_A_PIPE / 100000, 0};
+    open_in_event_loop(&p, kind);
+    assert_int_equal(peer_set_timeout(&p.a, -1, -1), 0);
+    assert_int_equal(peer_set_timeout(&p.b, -1, -1), 0);
+    peer_start(&p.b, write_filled, &messages);
+    for (size_t i = 0; i < messages.count; i++)
+        expect_filled(&p.a, messages.size, messages.tag + i);
+    peer_finish(&p.b);
+    peers_close(&p);
+}
+
+TEST(a_server_waits_although_its_descriptor_was_made_nonblocking)
+{
+    pipc_server_t *server = pipc_server_open(NULL, 0, NULL);
+    assert_non_null(server);
+    make_nonblocking(pipc_server_fd(server));
+    int64_t start = harness_now_ms();
+    assert_null_errno(pipc_server_accept(server, 50), ETIMEDOUT);
+    assert_true(harness_now_ms() - start >= 50);
+    int client = net_try_connect(pipc_server_port(server));
+    assert_true(client >= 0);
+    assert_true(harness_readable(pipc_server_fd(server), HARNESS_TIMEOUT_MS));
+    pipc_t *pipe = pipc_server_accept(server, HARNESS_TIMEOUT_MS);
+    assert_non_null(pipe);
+    pipc_close(pipe);
+    close(client);
+    pipc_server_close(server);
+}
+
+/* --- The table of section 7 ---------------------------------------------------------------------- */
+
+static void need_eventfd(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    if (fd == -1)
+        harness_skip("without eventfd more descriptors are needed");
+    close(fd);
+}
+
+static intmax_t wait_in_vain(struct peer *peer, void *unused)
+{
+    char byte;
+    (void)unused;
+    return pipc_set_timeout(peer->pipe, 20, -1) == 0 && pipc_read(peer->pipe, &byte, 1) == -1;
+}
+
+/* In this process both ends are open. */
+static void expect_descriptors(const struct kind *kind, int before, int at_first, int at_most)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    assert_int_equal(harness_open_descriptors(), before + at_first);
+    send_text(&p.a, "message");
+    expect_text(&p.b, "message");
+    assert_true(peer_do(&p.a, wait_in_vain, NULL) && peer_do(&p.b, wait_in_vain, NULL));
+    assert_true(peer_fd(&p.a) >= 0 && peer_fd(&p.b) >= 0);
+    peer_set_timeout(&p.a, 0, 0);
+    fill_pipe(&p.a, 1000, 0);
+    assert_in_range(harness_open_descriptors(), before + at_first + 2, before + at_most);
+    peers_close(&p);
+    assert_int_equal(harness_open_descriptors(), before);
+}
+
+TEST_OF_KIND(a_handle_needs_the_descriptors_that_the_manual_names)
+{
+    static const struct {
+        const char *kind;
+        int ends, with_fd;
+    } needs[] = {{"anonymous", 3, 9},      {"pair", 4, 8},          {"FIFOs", 4, 8},
+                 {"TCP rendezvous", 2, 6}, {"TCP server", 2, 6},    {"socketpair", 2, 6},
+                 {"two pipes", 4, 8},      {"TCP connection", 2, 6}};
+    need_eventfd();
+    for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++)
+        if (strcmp(kind->name, needs[i].kind) == 0) {
+            expect_descriptors(kind, harness_open_descriptors(), needs[i].ends, needs[i].with_fd);
+            return;
+        }
+    fail_msg("the manual does not name %s", kind->name);
+}
+
+static pipc_t *between; /* parent and child */
+
+static int child_with_all(void *before)
+{
+    char byte;
+    assert_int_equal(pipc_set_timeout(between, 20, -1), 0);
+    assert_int_equal(pipc_write(between, "x", 1), 1);
+    assert_errno(pipc_read(between, &byte, 1), ETIMEDOUT);
+    assert_true(pipc_fd(between) >= 0);
+    assert_in_range(harness_open_descriptors(), 0, *(int *)before + 7);
+    return 0;
+}
+
+TEST(a_symmetric_handle_needs_seven_descriptors_in_each_process_at_most)
+{
+    int before = harness_open_descriptors();
+    char byte;
+    need_eventfd();
+    between = pipc_open(NULL);
+    assert_non_null(between);
+    assert_int_equal(harness_open_descriptors(), before + 3);
+    assert_int_equal(pipc_set_timeout(between, HARNESS_TIMEOUT_MS, -1), 0);
+    pid_t child = harness_fork(child_with_all, &before);
+    assert_int_equal(pipc_read(between, &byte, 1), 1);
+    assert_true(pipc_fd(between) >= 0);
+    assert_errno(pipc_read(between, &byte, 1), EPIPE);
+    assert_in_range(harness_open_descriptors(), 0, before + 7);
+    assert_int_equal(harness_wait(child), 0);
+    pipc_close(between);
+}
+
+static void *wait_for_nobody(void *fifos)
+{
+    assert_null_errno(pipc_open_fifo("name", 200, &((struct fifos *)fifos)->options), ETIMEDOUT);
+    return NULL;
+}
+
+TEST(waiting_at_a_name_needs_six_descriptors)
+{
+    struct fifos fifos;
+    pthread_t thread;
+    fifos_begin(&fifos);
+    int before = harness_open_descriptors();
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_nobody, &fifos), 0);
+    fifos_await_offer(&fifos, "name");
+    assert_in_range(harness_open_descriptors(), before, before + 6);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(harness_open_descriptors(), before);
+    fifos_end(&fifos);
+}
+
+TEST(a_server_needs_two_descriptors_and_one_for_each_address)
+{
+    int before = harness_open_descriptors();
+    pipc_server_t *server = pipc_server_open("127.0.0.1", 0, NULL);
+    assert_non_null(server);
+    assert_true(pipc_server_fd(server) >= 0);
+    assert_int_equal(harness_open_descriptors(), before + 3);
+    pipc_server_close(server);
+}
+
+HARNESS_MAIN("descriptor_loops",
+             OVER_KINDS(a_descriptor_made_nonblocking_tells_of_messages_and_of_the_end),
+             OVER_KINDS(a_read_waits_although_the_descriptor_was_made_nonblocking),
+             OVER_KINDS(a_write_waits_although_the_descriptor_was_made_nonblocking),
+             IT(a_server_waits_although_its_descriptor_was_made_nonblocking),
+             OVER_KINDS(a_handle_needs_the_descriptors_that_the_manual_names),
+             IT(a_symmetric_handle_needs_seven_descriptors_in_each_process_at_most),
+             IT(waiting_at_a_name_needs_six_descriptors),
+             IT(a_server_needs_two_descriptors_and_one_for_each_address))
