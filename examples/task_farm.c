@@ -194,6 +194,7 @@ int main(int argc, char **argv)
     options.key = getenv("TASK_FARM_KEY");
     options.key_size = options.key != NULL ? strlen(options.key) : 0;
     if (argc >= 4 && strcmp(argv[1], "work") == 0) {
+        options.flags = PIPC_CONNECT_ONLY; /* a worker never takes the server's port */
         pipc_t *pipe = pipc_open_tcp(argv[2], (uint16_t)atoi(argv[3]), connect_ms, &options);
         check(pipe != NULL, "pipc_open_tcp");
         return work(pipe, argc > 4 ? atoi(argv[4]) : 0), 0;

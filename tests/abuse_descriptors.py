@@ -85,8 +85,9 @@ def servers_with_few_descriptors_serve_or_fail():
             if server.has_ended():
                 return server.must_end(1, 127)
             connection = connect(int(server.printed()))
-            connection.sendall(frame(b"hello"))
-            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # perhaps it is turned away by now
+                connection.sendall(frame(b"hello"))
+                connection.shutdown(socket.SHUT_WR)
             select.select([connection], [], [], 0.5)  # perhaps it is not even accepted
             server.must_be_idle()
             return 0

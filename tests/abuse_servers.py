@@ -88,6 +88,23 @@ def the_echo_server_is_idle_while_clients_do_not_read():
 
 
 @test
+def the_echo_server_forgets_those_who_did_not_read_and_are_killed():
+    with echo_server() as server:
+        before = server.descriptors()
+        for leave in reset, socket.socket.close:
+            lazy = [connect(server.port) for _ in range(4)]
+            for connection, message in zip(lazy, (b"x" * 2900, b"large" * 300000, b"small", b"")):
+                if message:
+                    fill(connection, message)
+                else:  # the answer is on its way, and nothing else
+                    connection.sendall(frame(b"y" * 20000000))
+            for connection in lazy:
+                leave(connection)
+            wait_until(lambda: server.descriptors() == before, "all descriptors back")
+            server.must_be_idle()
+
+
+@test
 def the_echo_server_answers_those_who_have_ended_and_read_late():
     with echo_server() as server:
         before = server.descriptors()
