@@ -3,8 +3,10 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -165,4 +167,61 @@ void fifos_assert_two_meet(const struct fifos *fifos, const char *name)
     assert_int_equal(fifos_come(fifos, name, FIFOS_LONG_MS), 0);
     assert_int_equal(harness_wait(other), 0);
     fifos_assert_empty(fifos);
+}
+
+/* --- The cleaner ----------------------------------------------------------------------------- */
+
+static void clean_offer(const char *path, unsigned what)
+{
+    static const char *const names[] = {"door", "in", "out"};
+    char fifo[400];
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(fifo, sizeof fifo, "%s/%s", path, names[i]);
+        if (what & 1u << i)
+            unlink(fifo);
+    }
+    if (what & FIFOS_DIRECTORY)
+        rmdir(path); /* an empty one */
+}
+
+void fifos_clean(const struct fifos *fifos, unsigned what)
+{
+    DIR *list = opendir(fifos->directory);
+    if (list == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
+        char path[350];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", fifos->directory, entry->d_name);
+        clean_offer(path, what);
+    }
+    closedir(list);
+    if (what & FIFOS_HOME)
+        rmdir(fifos->directory);
+}
+
+bool fifos_is_offered(const struct fifos *fifos)
+{
+    struct stat status;
+    if (stat(fifos_path(fifos, "x/in"), &status) != 0 ||
+        stat(fifos_path(fifos, "x/out"), &status) != 0)
+        return false;
+    int fd = open(fifos_path(fifos, "x/door"), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+void fifos_await_whole_offer(const struct fifos *fifos)
+{
+    while (!fifos_is_offered(fifos))
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+bool fifos_has_stopped(pid_t pid)
+{
+    siginfo_t info = {0};
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT), 0);
+    return info.si_code == CLD_STOPPED;
 }

@@ -41,4 +41,23 @@ int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms);
 /* Two comers to the name meet and leave nothing. */
 void fifos_assert_two_meet(const struct fifos *fifos, const char *name);
 
+/* Parts of an offer, and the directory of the names. */
+enum {
+    FIFOS_DOOR = 1,
+    FIFOS_IN = 2,
+    FIFOS_OUT = 4,
+    FIFOS_DIRECTORY = 8,
+    FIFOS_HOME = 16,
+    FIFOS_SUBSETS = 32,
+    FIFOS_ALL = FIFOS_SUBSETS - 1
+};
+
+/* Deletes these parts of every offer, whether it has its name or is still private. */
+void fifos_clean(const struct fifos *fifos, unsigned what);
+/* All of an offer of "x" is there, and somebody has it open. To ask for that wakes the waiter. */
+bool fifos_is_offered(const struct fifos *fifos);
+void fifos_await_whole_offer(const struct fifos *fifos);
+/* Waits until a child stops or ends; true: it has stopped. */
+bool fifos_has_stopped(pid_t pid);
+
 #endif
