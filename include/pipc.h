@@ -294,7 +294,8 @@
  * Each handle (on pipc_open, each end's holder) has a time-out for reading and one for writing, in
  * milliseconds: -1 waits without limit (at first), 0 never waits, n waits at most n ms. A call that
  * does not get anything done in time fails with EAGAIN (time-out 0) or ETIMEDOUT, and has changed
- * nothing: no message is lost, torn, repeated or half taken.
+ * nothing: no message is lost, torn, repeated or half taken. Before ETIMEDOUT it looks once more, since
+ * less may have come than a wait ends for.
  *
  * A write with time-out -1 returns when the whole message is in the kernel or in the shared memory.
  * How much that takes before anybody reads: 256 KiB on pipc_open, and elsewhere what the kernel gives
@@ -302,7 +303,8 @@
  * With another time-out, or with PIPC_INTERRUPTIBLE, a call that has to end when a part of its message
  * has gone succeeds: the message is accepted, and the handle holds the rest in memory that it set
  * aside before (else ENOMEM, and nothing was sent) and pushes it on in every later call. What is
- * held goes out before anything newer. pipc_stats tells how much is held; pipc_flush waits for it.
+ * held goes out before anything newer. pipc_stats tells how much is held; pipc_flush waits for it. After
+ * a flush that failed the last byte goes with a call that finds nothing to read, or that writes (see 7).
  *
  * Signals do not end a wait: it goes on with what is left of its time. With PIPC_INTERRUPTIBLE a
  * caught signal ends it with EINTR, if nothing had been done by then; being stopped and continued,
@@ -315,10 +317,13 @@
  * epoll set; wait for input (POLLIN) only. The rule: it is readable whenever a call is worth
  * making, that is when
  *   - a message, a goodbye, an end or an error can be read, even if it already waits in memory;
- *   - held output can move on (any call moves it, pipc_fd too, perhaps the last of it: so who waits
- *     for pipc_flush or pipc_disconnect to succeed repeats it before each poll);
+ *   - held output can move on (any call moves it, pipc_fd too);
  *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating (this wish ends with the next
- *     write or flush).
+ *     write, or with a flush that succeeds);
+ *   - a pipc_flush or pipc_disconnect that failed so is worth repeating, since nothing is held any more.
+ *     This ends when it is repeated, or with a reading call, or pipc_pending, that finds the descriptor
+ *     so and nothing to read (or PIPC_WANT_READ taken away): who reads until there is nothing, then
+ *     polls, misses nothing, and who does not repeat the call is woken once.
  * It stays readable until that has been dealt with, and is never silent meanwhile. An end or an error
  * stays, as on any descriptor, until reading calls have reported it eight times: a loop that goes on
  * writing after it, or that ignores it, does not spin. (The one exception: a partner that replaced

@@ -356,11 +356,13 @@ int anonymous_disconnect(struct anonymous *a, struct channel *channel, const cha
         errno = EMSGSIZE;
         return -1;
     }
+    bool looked = false;
     int result = channel_prepare_goodbye(channel, text, &wait);
     if (result == 0)
         result = channel_complete(channel, &wait);
     while (result == 0 && (result = try_to_leave(a, channel, text)) != 0 && errno == EAGAIN)
-        result = channel_wait_for_room(channel, &wait);
+        result =
+            channel_wait_for_room(channel, &wait) == 0 || channel_looks_again(&looked) ? 0 : -1;
     if (result != 0)
         channel_settle(channel, TRANSPORT_OUT);
     return result;

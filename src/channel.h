@@ -9,6 +9,7 @@
 #ifndef PIPC_CHANNEL_H
 #define PIPC_CHANNEL_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -69,9 +70,10 @@ struct channel {
     atomic_bool news;                      /* what is there raises an edge again */
     atomic_uint in_state;                  /* see channel_ready.c */
     atomic_bool out_wish;                  /* a write was refused and wants to be repeated */
-    atomic_bool out_failed; /* out.error is there, and the program did not ask for it */
-    atomic_bool out_ended;  /* it is there, since the program did */
-    atomic_bool reset_seen; /* by a write: reading ends with it */
+    atomic_bool flush_failed; /* likewise, when nothing is held; until that has been told */
+    atomic_bool out_failed;   /* out.error is there, and the program did not ask for it */
+    atomic_bool out_ended;    /* it is there, since the program did */
+    atomic_bool reset_seen;   /* by a write: reading ends with it */
 };
 
 /*
@@ -113,6 +115,16 @@ struct channel_wait {
     void *context;
 };
 struct channel_wait channel_wait_start(int ms);
+/*
+ * After a wait that failed: a call whose time is up looks once more, since less may have come than a wait ends
+ * for. `looked` is false at first.
+ */
+static inline bool channel_looks_again(bool *looked)
+{
+    bool again = errno == ETIMEDOUT && !*looked;
+    *looked = true;
+    return again;
+}
 
 /*
  * The goodbye in its steps, for an end that is left to a successor: check and push out what is
@@ -196,8 +208,16 @@ bool channel_has_seen_end(struct channel *channel);
  */
 bool channel_begin_wait(struct channel *channel);
 void channel_end_wait(struct channel *channel);
-/* Move held output on, without waiting. 1: nothing is held; 0: something is; -1: writing is dead. */
+/*
+ * Move held output on, without waiting. 1: nothing is held; 0: something is; -1: writing is dead.
+ * After a flush that failed channel_push leaves the last byte: see channel_output.c.
+ */
 int channel_push(struct channel *channel);
+int channel_push_last(struct channel *channel); /* for a call that finds nothing to read */
+/* The descriptor says that a flush which failed is worth repeating. */
+bool channel_tells_of_flush(const struct channel *channel);
+/* A reading call found nothing that is wanted; `was_told`: channel_tells_of_flush when it began. */
+void channel_find_nothing(struct channel *channel, bool was_told);
 
 /* ---- output ---- */
 
@@ -232,6 +252,11 @@ int channel_drain(struct channel *channel, const struct channel_wait *wait);
 void channel_end_transport_output(struct channel *channel);
 /* Shuts down at once, or, with output held, when the last of it has gone. */
 void channel_close_output(struct channel *channel);
+
+static inline bool channel_wants_read(const struct channel *channel)
+{
+    return (atomic_load_explicit(&channel->wanted, memory_order_relaxed) & PIPC_WANT_READ) != 0;
+}
 
 /* One writer a counter: no need for an atomic addition. */
 static inline void channel_count(_Atomic uint64_t *counter, uint64_t more)

@@ -446,6 +446,7 @@ size_t channel_count_unread(struct channel *c)
 int channel_complete(struct channel *c, const struct channel_wait *wait)
 {
     struct message *message;
+    bool looked = false;
     while (c->in.begun && c->in.error == 0) {
         channel_begin_input(c);
         int there = channel_take(c, &c->in.frame, &message);
@@ -453,7 +454,8 @@ int channel_complete(struct channel *c, const struct channel_wait *wait)
             channel_enqueue(c, message);
         else if (there < 0 && c->in.error == 0)
             return -1;
-        else if (there == 0 && channel_wait(c, wait, TRANSPORT_IN) != 0)
+        else if (there == 0 && channel_wait(c, wait, TRANSPORT_IN) != 0 &&
+                 !channel_looks_again(&looked))
             return -1;
     }
     return 0;

@@ -98,12 +98,13 @@ int channel_write_failed(struct channel *c)
     return is_passing(errno) ? -1 : output_failed(c);
 }
 
-static int push(struct channel *c)
+/* All but the last `keep` bytes. */
+static int push_but(struct channel *c, size_t keep)
 {
     if (c->out.error != 0)
         drop_held(c); /* reading has found out, and how writing died does not change */
-    while (held_size(c) > 0) {
-        struct iovec part = {c->out.held + c->out.begin, held_size(c)};
+    while (held_size(c) > keep) {
+        struct iovec part = {c->out.held + c->out.begin, held_size(c) - keep};
         ssize_t sent = c->transport->ops->writev(c->transport, &part, 1);
         if (sent < 0)
             return channel_write_failed(c);
@@ -112,6 +113,8 @@ static int push(struct channel *c)
         if (held_size(c) == 0)
             drop_held(c);
     }
+    if (held_size(c) > 0)
+        return 0;
     if (c->out.closing && c->out.error == 0 && c->out.waiting == 0) {
         channel_end_transport_output(c);
         c->out.error = EPIPE;
@@ -119,19 +122,62 @@ static int push(struct channel *c)
     return 1;
 }
 
-int channel_push(struct channel *c)
+static int push(struct channel *c)
 {
-    int result = 1;
-    if (atomic_load_explicit(&c->counts.bytes_held, memory_order_relaxed) == 0)
+    return push_but(c, 0);
+}
+
+static bool is_anything_held(const struct channel *c)
+{
+    return atomic_load_explicit(&c->counts.bytes_held, memory_order_relaxed) > 0;
+}
+
+static int try_push(struct channel *c, size_t keep)
+{
+    if (!is_anything_held(c))
         return 1;
     if (c->duplex && pthread_mutex_trylock(&c->out_lock) != 0)
         return 1; /* the writer is at it */
     int saved = errno;
-    result = push(c);
+    int result = push_but(c, keep);
     free_spare(c);
     errno = saved;
     unlock_out(c);
     return result;
+}
+
+/* ---- a flush that failed ----
+ *
+ * It is worth repeating as soon as nothing is held, and the descriptor has to say so. But who reads until there
+ * is nothing more before it polls would push out the last byte in one read, and be told of it for the next
+ * one. So the last byte is left for a call that found nothing, after which a program polls; and the next such
+ * call ends it, or who ignores it would be told for ever.
+ */
+
+int channel_push(struct channel *c)
+{
+    return try_push(c, atomic_load_explicit(&c->flush_failed, memory_order_relaxed) ? 1 : 0);
+}
+
+bool channel_tells_of_flush(const struct channel *c)
+{
+    return atomic_load(&c->flush_failed) && !is_anything_held(c);
+}
+
+int channel_push_last(struct channel *c)
+{
+    bool held = is_anything_held(c);
+    int result = try_push(c, 0);
+    if (held && channel_tells_of_flush(c))
+        atomic_store(&c->news, true);
+    return result;
+}
+
+void channel_find_nothing(struct channel *c, bool was_told)
+{
+    channel_push_last(c);
+    if (was_told)
+        atomic_store(&c->flush_failed, false);
 }
 
 /*
@@ -153,7 +199,7 @@ void channel_end_wait(struct channel *c)
     int saved = errno;
     lock_out(c);
     c->out.waiting--;
-    if (c->out.closing)
+    if (c->out.closing && held_size(c) == 0)
         push(c);
     unlock_out(c);
     errno = saved;
@@ -248,6 +294,7 @@ static int reserve_for(struct channel *c, size_t largest)
 int channel_send(struct channel *c, struct channel_outgoing *o, size_t largest,
                  const struct channel_wait *wait)
 {
+    bool looked = false;
     if (may_hold(c, o, wait) && reserve_for(c, largest) != 0)
         return -1;
     for (;;) {
@@ -257,7 +304,8 @@ int channel_send(struct channel *c, struct channel_outgoing *o, size_t largest,
         unlock_out(c);
         if (sent > 0)
             return 0;
-        if (sent < 0 || dead || channel_wait_for_room(c, wait) != 0)
+        if (sent < 0 || dead ||
+            (channel_wait_for_room(c, wait) != 0 && !channel_looks_again(&looked)))
             return -1;
     }
 }
@@ -304,6 +352,8 @@ int channel_check_alive(struct channel *c, size_t size)
 
 int channel_drain(struct channel *c, const struct channel_wait *wait)
 {
+    bool looked = false;
+    atomic_store(&c->flush_failed, false);
     for (;;) {
         lock_out(c);
         int pushed = push(c);
@@ -311,9 +361,11 @@ int channel_drain(struct channel *c, const struct channel_wait *wait)
         unlock_out(c);
         if (pushed > 0 || dead)
             return 0;
-        if (pushed < 0 || channel_wait_for_room(c, wait) != 0)
-            return -1;
+        if (pushed < 0 || (channel_wait_for_room(c, wait) != 0 && !channel_looks_again(&looked)))
+            break;
     }
+    atomic_store(&c->flush_failed, true);
+    return -1;
 }
 
 void channel_close_output(struct channel *c)

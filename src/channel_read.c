@@ -45,10 +45,15 @@ static int wait_to_read(struct channel *c, const struct channel_wait *wait, int 
                        : channel_wait_a_little(c, wait, TRANSPORT_IN);
 }
 
+/* Nothing will ever be read any more. */
+static bool is_dead(const struct channel *c)
+{
+    return c->in.error != 0 && c->in.queue.count == 0;
+}
+
 static void note_report(struct channel *c)
 {
-    if (c->in.error != 0 && errno == c->in.error && c->in.queue.count == 0 &&
-        c->in.reports < CHANNEL_REPORTS)
+    if (is_dead(c) && errno == c->in.error && c->in.reports < CHANNEL_REPORTS)
         c->in.reports++;
 }
 
@@ -88,15 +93,20 @@ static int read_until(struct channel *c, try_read *try, void *argument, struct t
     struct channel_wait wait = channel_wait_start(c->read_ms);
     wait.cancelled = read_cancelled;
     wait.context = target;
+    bool was_told = channel_tells_of_flush(c), looked = false;
     int there, pushed;
     do {
         pushed = channel_push(c);
         await_first(c);
         channel_begin_input(c);
         there = try(c, argument);
-    } while (there == 0 && wait_to_read(c, &wait, pushed) == 0);
+        if (there == 0)
+            pushed = channel_push_last(c);
+    } while (there == 0 && (wait_to_read(c, &wait, pushed) == 0 || channel_looks_again(&looked)));
     if (there < 0)
         note_report(c);
+    if (there == 0 || is_dead(c) || !channel_wants_read(c))
+        channel_find_nothing(c, was_told);
     channel_settle(c, TRANSPORT_IN);
     return there > 0 ? 0 : -1;
 }
@@ -339,6 +349,7 @@ int channel_skip(struct channel *c)
 
 ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max)
 {
+    bool was_told = channel_tells_of_flush(c);
     channel_push(c);
     int error = max > 0 && channel_take_in(c, max) < 0 ? errno : c->in.error;
     size_t got = hand_over(c, messages, max);
@@ -349,15 +360,20 @@ ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max
         errno = error;
         note_report(c);
     }
+    if ((got == 0 && max > 0) || !channel_wants_read(c))
+        channel_find_nothing(c, was_told);
     channel_settle(c, TRANSPORT_IN);
     return is_failure ? -1 : (ssize_t)got;
 }
 
 ssize_t channel_pending(struct channel *c)
 {
+    bool was_told = channel_tells_of_flush(c);
     int saved = errno;
     channel_push(c);
     channel_take_in(c, SIZE_MAX);
+    if (c->in.queue.count == 0 || !channel_wants_read(c))
+        channel_find_nothing(c, was_told);
     errno = saved;
     channel_settle(c, TRANSPORT_IN);
     return (ssize_t)channel_count_unread(c);

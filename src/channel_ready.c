@@ -18,6 +18,7 @@
  *             writing was ended here                                    no
  *             else                                                             OUT_END
  *   WRITE     output is held, or a write is worth repeating                    OUT
+ *             a flush failed, and nothing is held any more              yes
  *
  * "Failed for good": nobody will read it. That is no end of writing that the program asked for.
  *
@@ -71,6 +72,11 @@ static void hide_input(struct channel *c, unsigned over)
         atomic_fetch_or(&c->in_state, IN_HIDDEN);
 }
 
+static bool is_output_loud(const struct channel *c)
+{
+    return wants(c, PIPC_WANT_WRITE) && channel_tells_of_flush(c);
+}
+
 static unsigned output_events(const struct channel *c)
 {
     bool waits = atomic_load(&c->out_wish) || atomic_load(&c->counts.bytes_held) > 0;
@@ -110,7 +116,7 @@ static void settle(struct channel *c, unsigned side, unsigned over)
     }
     if (atomic_exchange(&c->news, false))
         events |= TRANSPORT_EDGE;
-    c->transport->ops->settle(c->transport, loud, events);
+    c->transport->ops->settle(c->transport, loud || is_output_loud(c), events);
 }
 
 static void lock_settle(struct channel *c)

@@ -346,8 +346,9 @@ ssize_t channel_write_batch(struct channel *c, const struct iovec *messages, siz
 ssize_t channel_flush(struct channel *c)
 {
     struct channel_wait wait = channel_wait_start(c->write_ms);
-    channel_begin_output(c);
     int result = channel_drain(c, &wait);
+    if (result == 0)
+        channel_begin_output(c); /* a write that was refused is worth no more than this */
     int saved = errno;
     if (!c->duplex)
         channel_take_in(c, SIZE_MAX);

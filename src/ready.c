@@ -7,7 +7,7 @@
 
 void ready_init(struct ready *ready, int in, int out)
 {
-    *ready = (struct ready){.set = -1, .bell = {-1, -1}, .in = in, .out = out};
+    *ready = (struct ready){.set = -1, .bell = {-1, -1}, .in = {.fd = in}, .out = {.fd = out}};
 }
 
 static uint32_t in_events(enum ready_watch watch)
@@ -20,52 +20,44 @@ static uint32_t out_events(enum ready_watch watch)
     return watch == READY_FOR_ALL ? sys_set_out : 0;
 }
 
-/* Not watched is not in the set at all: a set always tells of hang-ups, wanted or not. */
-static int watch_fd(struct ready *ready, int fd, bool is_there, bool wanted, uint32_t events)
+static void remove_entry(struct ready *ready, struct ready_entry *entry)
 {
-    if (!wanted) {
-        if (is_there)
-            sys_set_remove(ready->set, fd);
-        return 0;
-    }
-    return is_there ? sys_set_change(ready->set, fd, events) : sys_set_add(ready->set, fd, events);
+    if (entry->is_there)
+        sys_set_remove(ready->set, entry->fd);
+    entry->is_there = false;
 }
 
-/* Both directions on one descriptor are one entry of the set, with the union of the events. */
-static int watch_both(struct ready *ready, enum ready_watch in, enum ready_watch out)
+/*
+ * Not watched is not in the set at all: a set always tells of hang-ups, wanted or not. And what is wanted in
+ * addition comes into the set anew: the kernel raises no edge for a change if it has not looked since the
+ * descriptor was ready last (ep_modify).
+ */
+static int watch_entry(struct ready *ready, struct ready_entry *entry, bool wanted, uint32_t events)
 {
-    bool is_there = ready->in_watch != READY_NOT || ready->out_watch != READY_NOT;
-    bool wanted = in != READY_NOT || out != READY_NOT;
-    if (watch_fd(ready, ready->in, is_there, wanted, in_events(in) | out_events(out)) != 0)
-        return -1;
-    ready->in_watch = in;
-    ready->out_watch = out;
+    bool is_more = !entry->is_there || (events & ~entry->events) != 0;
+    if (!wanted || is_more)
+        remove_entry(ready, entry);
+    if (!wanted || (!is_more && events == entry->events))
+        return 0;
+    if (entry->is_there) {
+        if (sys_set_change(ready->set, entry->fd, events) != 0)
+            return -1;
+    } else if (sys_set_add(ready->set, entry->fd, events) != 0) {
+        return errno == EPERM && events == 0 ? 0 : -1; /* a file: there is no end to be told of */
+    }
+    entry->is_there = true;
+    entry->events = events;
     return 0;
 }
 
-static int watch_one(struct ready *ready, int fd, enum ready_watch *now, enum ready_watch watch,
-                     uint32_t events)
-{
-    if (watch == *now)
-        return 0;
-    int result = watch_fd(ready, fd, *now != READY_NOT, watch != READY_NOT, events);
-    if (result != 0 && errno == EPERM && watch == READY_AT_END) {
-        watch = READY_NOT; /* a file: there is no end to be told of */
-        result = 0;
-    }
-    if (result == 0)
-        *now = watch;
-    return result;
-}
-
+/* Both directions on one descriptor are one entry of the set, with the union of the events. */
 static int watch(struct ready *ready, enum ready_watch in, enum ready_watch out)
 {
-    if (in == ready->in_watch && out == ready->out_watch)
-        return 0;
-    if (ready->in == ready->out)
-        return watch_both(ready, in, out);
-    int in_result = watch_one(ready, ready->in, &ready->in_watch, in, in_events(in));
-    int out_result = watch_one(ready, ready->out, &ready->out_watch, out, out_events(out));
+    if (ready->in.fd == ready->out.fd)
+        return watch_entry(ready, &ready->in, in != READY_NOT || out != READY_NOT,
+                           in_events(in) | out_events(out));
+    int in_result = watch_entry(ready, &ready->in, in != READY_NOT, in_events(in));
+    int out_result = watch_entry(ready, &ready->out, out != READY_NOT, out_events(out));
     return in_result != 0 ? in_result : out_result;
 }
 
@@ -98,10 +90,8 @@ void ready_settle(struct ready *ready, const struct ready_state *state)
 
 void ready_forget_out(struct ready *ready)
 {
-    if (ready->set >= 0 && ready->out_watch != READY_NOT && ready->in != ready->out)
-        sys_set_remove(ready->set, ready->out);
-    ready->out_watch = READY_NOT;
-    ready->out = -1;
+    remove_entry(ready, &ready->out);
+    ready->out.fd = -1;
 }
 
 /* The entries stay in the set: after fork it is shared, and the other process goes on with it. */
@@ -110,5 +100,5 @@ void ready_close(struct ready *ready)
     sys_close(ready->set);
     if (ready->bell[0] >= 0)
         sys_bell_close(ready->bell);
-    ready_init(ready, ready->in, ready->out);
+    ready_init(ready, ready->in.fd, ready->out.fd);
 }

@@ -7,16 +7,22 @@
 #define PIPC_READY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What of a stream's descriptor makes the set readable; hang-ups and errors do as soon as it is in the set. */
 enum ready_watch { READY_NOT, READY_AT_END, READY_FOR_ALL };
+
+struct ready_entry {
+    int fd;
+    bool is_there; /* in the set */
+    uint32_t events;
+};
 
 struct ready {
     int set;     /* the descriptor; -1: nobody asked for it yet */
     int bell[2]; /* readable while loud */
     bool loud;
-    int in, out; /* what the set watches; may be the same */
-    enum ready_watch in_watch, out_watch;
+    struct ready_entry in, out; /* `out` is not used when both are one descriptor */
 };
 
 struct ready_state {

@@ -45,6 +45,7 @@ struct ring {
     struct watch_sets sets; /* of own doorbell and watch: for `wait`; for the program */
     struct watch watch;
     enum { BELL_UNKNOWN, BELL_QUIET, BELL_LOUD } bell; /* quiet: until somebody takes our wish */
+    unsigned armed;                                    /* what it was made quiet for */
     uint64_t settled_in, settled_out; /* positions when the descriptor was last settled */
     bool starved;                     /* since then a look found less than it wanted */
 };

@@ -401,7 +401,8 @@ static bool is_settled(struct ring *r, unsigned bits)
     bool idle = r->settled_in == r->in_tail && r->settled_out == r->out_head;
     r->settled_in = r->in_tail;
     r->settled_out = r->out_head;
-    return r->bell == BELL_QUIET && !idle && atomic_load(ring_want(r, r->end)) == bits;
+    return r->bell == BELL_QUIET && r->armed == bits && !idle &&
+           atomic_load(ring_want(r, r->end)) == bits;
 }
 
 static void make_quiet(struct ring *r, unsigned bits)
@@ -413,6 +414,7 @@ static void make_quiet(struct ring *r, unsigned bits)
     if (has_ended)
         watch_process_ended(&r->watch, &r->sets);
     r->bell = BELL_QUIET;
+    r->armed = bits;
     if (ring_arm(r, bits) || (has_ended && is_dead(r)))
         make_loud(r, 0);
 }

@@ -4,9 +4,11 @@
  * less, whatever interrupts it, and a call that gave up has done nothing. What becomes of large
  * messages then is in test_contract_whole.c.
  */
+#include "anonymous.h"
 #include "peers.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 
@@ -343,6 +345,69 @@ TEST_OF_KIND(an_interruptible_write_that_has_begun_is_accepted_whole)
     peers_close(&p);
 }
 
+/* --- The last look ------------------------------------------------------------------------------------------ */
+
+/* A writer in a thread of its own, which sleeps when the room comes. */
+struct late_writer {
+    atomic_int tid;
+    peer_fn *write;
+};
+
+static intmax_t write_late(struct peer *peer, void *arg)
+{
+    struct late_writer *writer = arg;
+    atomic_store(&writer->tid, gettid());
+    return writer->write(peer, NULL);
+}
+
+static intmax_t write_one(struct peer *peer, void *unused)
+{
+    (void)unused;
+    return vain_write(peer);
+}
+
+static intmax_t write_two(struct peer *peer, void *unused)
+{
+    (void)unused;
+    return vain_write_batch(peer);
+}
+
+static intmax_t say_goodbye(struct peer *peer, void *unused)
+{
+    (void)unused;
+    return peer_disconnect(peer, "bye");
+}
+
+/* Some of what fills the pipe is read, but less than a wait for room ends for, on some kinds. */
+static intmax_t write_while_little_is_read(const struct kind *kind, peer_fn *write)
+{
+    struct peers p;
+    struct late_writer writer = {.write = write};
+    peers_open(&p, kind, NULL);
+    fill_to_the_brim(&p.b);
+    peer_set_timeout(&p.b, 0, 100 * harness_scale());
+    peer_set_timeout(&p.a, -1, -1);
+    peer_start(&p.b, write_late, &writer);
+    while (atomic_load(&writer.tid) == 0)
+        sched_yield();
+    sleeper_wait((struct sleeper){getpid(), atomic_load(&writer.tid)});
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(peer_skip(&p.a), 0);
+    intmax_t result = peer_finish(&p.b);
+    peer_close(&p.b);
+    peers_close(&p);
+    return result;
+}
+
+TEST_OF_KIND(a_write_whose_time_is_up_takes_the_room_that_has_come)
+{
+    if (kind_is_tcp(kind))
+        harness_skip("what is read makes room here when the other side has been told");
+    assert_int_equal(write_while_little_is_read(kind, write_one), 1000);
+    assert_int_equal(write_while_little_is_read(kind, write_two), 2);
+    assert_int_equal(write_while_little_is_read(kind, say_goodbye), 0);
+}
+
 HARNESS_MAIN("timeouts", OVER_KINDS(with_time_out_0_reading_an_empty_pipe_is_EAGAIN),
              OVER_KINDS(with_time_out_0_writing_to_a_full_pipe_is_EAGAIN_and_sends_nothing),
              OVER_KINDS(reads_give_up_at_the_deadline), OVER_KINDS(writes_give_up_at_the_deadline),
@@ -354,4 +419,5 @@ HARNESS_MAIN("timeouts", OVER_KINDS(with_time_out_0_reading_an_empty_pipe_is_EAG
              OVER_KINDS(a_storm_of_signals_disturbs_nothing),
              OVER_KINDS(an_interruptible_wait_ends_with_a_signal),
              OVER_KINDS(an_interruptible_wait_ends_with_a_signal_that_would_restart_system_calls),
-             OVER_KINDS(an_interruptible_write_that_has_begun_is_accepted_whole))
+             OVER_KINDS(an_interruptible_write_that_has_begun_is_accepted_whole),
+             OVER_KINDS(a_write_whose_time_is_up_takes_the_room_that_has_come))
