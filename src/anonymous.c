@@ -196,6 +196,7 @@ static void notice_fork(struct anonymous *a)
     uint32_t here = self_process();
     if (a->process == here)
         return;
+    self_forget_inherited();
     while (a->users != NULL) {
         struct user *user = a->users;
         a->users = user->next;

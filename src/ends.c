@@ -138,20 +138,20 @@ static uint64_t token_number(unsigned end, uint32_t name)
 }
 
 /* The last holder's goodbye is out, and nobody need wait until it comes to freeing the end. */
-static uint64_t help_to_leave(struct ends *ends, unsigned end, uint64_t state)
+static void help_to_leave(struct ends *ends, unsigned end, uint64_t state)
 {
     const struct shared_page *page = ends->shared.page;
-    uint64_t freed = next_state(state, ENDS_FREED, 0);
-    if (atomic_load(&page->ring[end].head) != atomic_load(&page->end[end].until) ||
-        !change_state(ends, end, state, freed))
-        return state;
-    return freed;
+    if (atomic_load(&page->ring[end].head) == atomic_load(&page->end[end].until))
+        change_state(ends, end, state, next_state(state, ENDS_FREED, 0));
 }
 
 static uint64_t look_for_room(struct ends *ends, unsigned end)
 {
     uint64_t state = atomic_load(state_word(ends, end));
-    return ends_status_of(state) == ENDS_LEAVING ? help_to_leave(ends, end, state) : state;
+    if (ends_status_of(state) != ENDS_LEAVING)
+        return state;
+    help_to_leave(ends, end, state);
+    return atomic_load(state_word(ends, end)); /* freed by us, or by its holder just before */
 }
 
 static bool is_free(const struct ends *ends, unsigned end, uint64_t state)

@@ -197,6 +197,13 @@ void self_forget(struct self_hook *hook)
         }
 }
 
+void self_forget_inherited(void)
+{
+    struct self_hook *first = has_key ? pthread_getspecific(key) : NULL;
+    if (first != NULL && !self_is_process(first->process))
+        set_hooks(NULL);
+}
+
 __attribute__((destructor)) static void unload(void)
 {
     pthread_mutex_lock(&start_lock);

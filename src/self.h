@@ -60,6 +60,8 @@ struct self_hook {
  */
 int self_remember(struct self_hook *hook);
 void self_forget(struct self_hook *hook);
+/* In a child of a fork that ran no handlers: before the parent's hooks are freed. */
+void self_forget_inherited(void);
 
 /* ---- fork ---- */
 

@@ -208,6 +208,9 @@ bool watch_peer(struct watch *watch, const struct watch_sets *sets)
 void watch_goodbye(struct watch *watch, const struct watch_sets *sets)
 {
     int saved = errno;
+    uint64_t state = ends_peer_state(watch->ends, watch->end);
+    if (state != watch->state)
+        see(watch, state, sets); /* who leaves, or those who have come since */
     watch->has_left = true;
     if (!ends_is_held(ends_status_of(watch->state)))
         drop_process(watch, sets);

@@ -192,6 +192,12 @@ def receive(connection, size):
     return bytes(data)
 
 
+def end_writing(connection):
+    """Who was sent garbage may have reset the connection by now."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+
+
 def must_close(connection):
     """The other side ends the connection, whatever it still sends."""
     with contextlib.suppress(ConnectionResetError):

@@ -87,7 +87,7 @@ def servers_with_few_descriptors_serve_or_fail():
             connection = connect(int(server.printed()))
             with contextlib.suppress(OSError):  # perhaps it is turned away by now
                 connection.sendall(frame(b"hello"))
-                connection.shutdown(socket.SHUT_WR)
+                end_writing(connection)
             select.select([connection], [], [], 0.5)  # perhaps it is not even accepted
             server.must_be_idle()
             return 0

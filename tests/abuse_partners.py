@@ -23,7 +23,7 @@ def the_pair_survives_what_is_no_partner():
                 if leave == "reset":
                     reset(connection)
                 else:
-                    connection.shutdown(socket.SHUT_WR)
+                    end_writing(connection)
                 pair.end_input()
                 pair.must_end()
                 assert b"BYE" not in pair.printed() or text in GARBAGE

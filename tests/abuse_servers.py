@@ -21,7 +21,7 @@ def the_echo_server_forgets_those_who_leave():
             connection = connect(server.port)
             must_echo(connection)
             connection.sendall(leave)
-            connection.shutdown(socket.SHUT_WR)
+            end_writing(connection)
             must_close(connection)
         for last_words in b"", frame(b"x"), frame(b"x" * 1000)[:500]:
             connection = connect(server.port)
@@ -49,7 +49,7 @@ def the_echo_server_survives_garbage():
             silent.append(connection)
             connection = connect(server.port)
             connection.sendall(garbage)
-            connection.shutdown(socket.SHUT_WR)
+            end_writing(connection)
             must_close(connection)
             must_echo(honest)
         server.must_be_idle()
@@ -114,7 +114,7 @@ def the_echo_server_answers_those_who_have_ended_and_read_late():
                 connection = connect(server.port)
                 messages = frame(b"y" * size) * count
                 connection.sendall(messages + ending)
-                connection.shutdown(socket.SHUT_WR)
+                end_writing(connection)
                 lazy.append((connection, messages))
         server.must_be_idle()
         for connection, messages in lazy:
@@ -194,7 +194,7 @@ def the_farm_survives_garbage_and_goodbyes():
                                here + GOODBYE, here + frame(b"\x1b[2J")]:
             connection = connect(server.port)
             connection.sendall(text)
-            connection.shutdown(socket.SHUT_WR)
+            end_writing(connection)
             must_close(connection)
         for text in GARBAGE + [b"", frame(b"")]:
             connection = connect(server.port)
@@ -236,7 +236,7 @@ def a_worker_survives_what_is_no_server():
         with Program("task_farm", "work", "127.0.0.1", port) as worker:
             connection = accept(listener)
             connection.sendall(text)
-            connection.shutdown(socket.SHUT_WR)
+            end_writing(connection)
             worker.must_end()
             connection.close()
         listener.close()
