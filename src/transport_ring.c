@@ -60,7 +60,7 @@ static bool is_gone_now(struct ring *r, int64_t now, bool drained)
         r->checked_wholly = now;
         watch_peer(&r->watch, &r->sets);
     }
-    return watch_is_dead(&r->watch, drained, wholly);
+    return watch_is_dead(&r->watch, r->in_tail, wholly);
 }
 
 /* At once, and in every way: for who has nothing better to do. */
@@ -68,7 +68,7 @@ static bool is_dead(struct ring *r)
 {
     peer_status(r);
     watch_peer(&r->watch, &r->sets);
-    return watch_is_dead(&r->watch, r->in_tail == r->in_head, true);
+    return watch_is_dead(&r->watch, r->in_tail, true);
 }
 
 /*

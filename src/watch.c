@@ -219,13 +219,19 @@ void watch_goodbye(struct watch *watch, const struct watch_sets *sets)
 
 /* ---- its death ---- */
 
+/* Asked after the state: a goodbye that it speaks of is in the ring by then. */
+static bool has_read_all(const struct watch *watch, uint64_t read)
+{
+    return atomic_load(&watch->ends->shared.page->ring[1 - watch->end].head) == read;
+}
+
 /* One that freed its end without a word, or wrote another's name there, counts as its holder. */
-static bool has_process_died(const struct watch *watch, uint64_t state, bool is_held, bool drained)
+static bool has_process_died(const struct watch *watch, uint64_t state, bool is_held, uint64_t read)
 {
     if (watch->process < 0 && !watch->has_ended)
         return false;
     bool is_holder = is_held ? watch->name == ends_name_of(state) || watch->state == state
-                             : drained && !watch->has_left;
+                             : !watch->has_left && has_read_all(watch, read);
     return is_holder && (watch->has_ended || sys_process_is_dead(watch->process));
 }
 
@@ -235,7 +241,7 @@ static bool has_lost_proof(const struct watch *watch, uint64_t state)
     return proof == ENDS_LOST_TOKEN || proof == ENDS_FORGED;
 }
 
-bool watch_is_dead(struct watch *watch, bool drained, bool wholly)
+bool watch_is_dead(struct watch *watch, uint64_t read, bool wholly)
 {
     if (watch->is_dead)
         return true;
@@ -245,7 +251,7 @@ bool watch_is_dead(struct watch *watch, bool drained, bool wholly)
         return false;
     watch->is_dead = ends_status_of(state) == ENDS_DEAD ||
                      (is_held && has_lost_proof(watch, state)) ||
-                     (wholly && has_process_died(watch, state, is_held, drained));
+                     (wholly && has_process_died(watch, state, is_held, read));
     if (watch->is_dead && ends_status_of(state) != ENDS_DEAD)
         ends_bury_peer(watch->ends, watch->end, state);
     return watch->is_dead;

@@ -45,8 +45,8 @@ bool watch_peer(struct watch *watch, const struct watch_sets *sets);
 void watch_goodbye(struct watch *watch, const struct watch_sets *sets);
 /* The descriptor's set has told that `process` is dead. */
 void watch_process_ended(struct watch *watch, const struct watch_sets *sets);
-/* Has the peer died? `drained`: all that it wrote has been read. `wholly`: ask the kernel twice. */
-bool watch_is_dead(struct watch *watch, bool drained, bool wholly);
+/* Has the peer died? `read`: so many bytes of what it wrote. `wholly`: ask the kernel twice. */
+bool watch_is_dead(struct watch *watch, uint64_t read, bool wholly);
 
 /* A wait that no ticker ends has to end by itself after so many nanoseconds; -1: it need not. */
 int64_t watch_longest_wait(const struct watch *watch);
