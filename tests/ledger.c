@@ -121,22 +121,33 @@ bool ledger_strike(const void *block, size_t *size)
     return found;
 }
 
+/* Other threads may be at it. */
+static size_t look_up(const size_t *count)
+{
+    lock_ledger();
+    size_t now = *count;
+    unlock_ledger();
+    return now;
+}
+
 size_t harness_heap_blocks(void)
 {
-    return ledger.blocks;
+    return look_up(&ledger.blocks);
 }
 
 size_t harness_heap_bytes(void)
 {
-    return ledger.bytes;
+    return look_up(&ledger.bytes);
 }
 
 size_t harness_heap_peak(void)
 {
-    return ledger.peak;
+    return look_up(&ledger.peak);
 }
 
 void harness_heap_peak_reset(void)
 {
+    lock_ledger();
     ledger.peak = ledger.bytes;
+    unlock_ledger();
 }
