@@ -31,7 +31,7 @@ static void wait_readable(pipc_t *pipe)
     check(fd >= 0 && fd < FD_SETSIZE, "pipc_fd");
     fd_set set;
     FD_ZERO(&set);
-    FD_SET(fd, &set);
+    FD_SET((unsigned)fd, &set);
     check(select(fd + 1, &set, NULL, NULL, NULL) == 1, "select");
 }
 

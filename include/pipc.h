@@ -557,10 +557,11 @@
  *                          since Linux   otherwise
  *   RWF_NOSIGNAL           6.18          SIGPIPE is blocked while a pipe or FIFO is written, and what
  *                                        the write raised is taken back: some calls more
+ *   TCP_RTO_MAX_MS         6.15          a vanished host is noticed late (5)
  *   RWF_NOWAIT on pipes    6.4           pipes are polled before they are read, as FIFOs are; those of
  *                                        pipc_open_fds also before each 4 KiB that are written
  *   pidfd_open             5.3           a death is looked for several times a second instead
- *   MADV_WIPEONFORK        4.14          fork is noticed by pthread_atfork alone
+ *   MADV_WIPEONFORK        4.14          a fork that runs no handlers (clone(2) itself) goes unnoticed
  *   memfd_create           3.17          shm_open, and memory that is reserved from the start
  *   eventfd                2.6.27        pipes, two descriptors for one
  */

@@ -13,11 +13,17 @@
 #define PIPC_SYS_H
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+
+/* Counters and states are read without a lock, also by another process, as it is in the memory of both. */
+_Static_assert(
+    ATOMIC_LLONG_LOCK_FREE == 2,
+    "libpipc needs 64-bit atomics without locks; this machine, or this -march, has none");
 
 /* Memory. sys_free keeps errno, so that clean-up never hides the first error. */
 void *sys_alloc(size_t size);

@@ -4,6 +4,7 @@
  * has read. There, a thread that others may cancel has to wait in poll, which takes nothing.
  */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
 #include "sys_cancel.h"
 
 #include <stddef.h>

@@ -14,6 +14,7 @@
  *   regular files read(2) and write(2)
  */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

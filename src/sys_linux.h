@@ -8,11 +8,13 @@
 #ifndef PIPC_SYS_LINUX_H
 #define PIPC_SYS_LINUX_H
 
-#include <errno.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/* On 32-bit systems too: else large files are refused, and locks of open files do not work. */
+_Static_assert(sizeof(off_t) == 8, "define _FILE_OFFSET_BITS as 64 before anything is included");
 
 #ifndef RWF_NOSIGNAL
 #define RWF_NOSIGNAL 0x00000100 /* Linux 6.18 */
@@ -21,16 +23,17 @@
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 0x00000008
 
-/* The position is -1, the stream's own, whose two halves are the same on every machine. */
+/* A 64-bit kernel takes the position from its first half. */
 static inline ssize_t sys_linux_vector(long number, int fd, const struct iovec *parts, int count,
-                                       int flags)
+                                       off_t position, int flags)
 {
-    return syscall(number, (long)fd, parts, (long)count, -1L, -1L, (long)flags);
+    return syscall(number, (long)fd, parts, (long)count, (long)position, (long)(position >> 32),
+                   (long)flags);
 }
 #define preadv2(fd, parts, count, position, flags) \
-    sys_linux_vector(SYS_preadv2, fd, parts, count, flags)
+    sys_linux_vector(SYS_preadv2, fd, parts, count, position, flags)
 #define pwritev2(fd, parts, count, position, flags) \
-    sys_linux_vector(SYS_pwritev2, fd, parts, count, flags)
+    sys_linux_vector(SYS_pwritev2, fd, parts, count, position, flags)
 #endif
 
 #endif

@@ -12,9 +12,10 @@ cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 # Functions of the C library (extended regular expressions) that touch neither the system nor the heap,
 # and what compilers and their sanitizers put in.
 pure='mem[a-z]+|bcmp|str(n?len|n?cmp|chr|rchr|n?cpy|spn|cspn|str|error_r|error)|v?snprintf|abs
-pthread_mutex_(init|destroy|lock|trylock|unlock)
+pthread_self|pthread_mutex_(init|destroy|lock|trylock|unlock)
 __errno_location|__libc_single_threaded|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__stack_chk_.*
-__(asan|ubsan|tsan|sanitizer|gcov|llvm|profile)_.*|__atomic_.*|_?_?aeabi_.*'
+__(asan|ubsan|tsan|sanitizer|gcov|llvm|profile)_.*|__atomic_.*|_?_?aeabi_.*
+__u?(div|mod|divmod)[dt]i[34]|__(ash|lsh|ashr|lshr)[dt]i3|__mul[dt]i3|__x86[._].*'
 
 # More, by file. (__fxstat is fstat in glibc before 2.33, whose failures the tests cannot inject.)
 # `cleanup` is what pthread_cleanup_push and _pop are made of.
@@ -25,11 +26,11 @@ channel: $cleanup
 fifo: $cleanup
 pipc: $cleanup
 self: pthread_[a-z_]+|__register_atfork
-sys: __fxstat|sysconf|getpid|pthread_setcancelstate
+sys: __fxstat(64)?|sysconf|getpid|pthread_setcancelstate
 sys_cancel: pthread_setcancelstate|gnu_get_libc_version|__libc_single_threaded
-sys_life: __fxstat(at)?|getpid|pthread_setcancelstate
-sys_file: __fxstat(at)?|__xmknodat|geteuid|getpid|pthread_setcancelstate
-sys_io: __fxstat|pthread_setcancelstate
+sys_life: __fxstat(at)?(64)?|getpid|pthread_setcancelstate
+sys_file: __fxstat(at)?(64)?|__xmknodat|geteuid|getpid|pthread_setcancelstate
+sys_io: __fxstat(64)?|pthread_setcancelstate
 sys_signal: sig(add|empty|fill|is)[a-z]*|pthread_setcancelstate
 sys_net: (hton|ntoh)[sl]|pthread_setcancelstate
 "
@@ -56,13 +57,21 @@ pattern() # $1 file's name: what it may call besides the library itself
     if is_seam "$1"; then grep -E '^[a-z]' tests/wrapped.txt; fi
 }
 
+# The C library's symbols for these functions may be others: fstat64 is fstat here.
+known=${BUILD_DIR:-build}/tests/wrapped_symbols.txt
+names() # symbols, one a line
+{
+    awk -v known="$known" 'BEGIN { while ((getline <known) > 0) name[$1] = $2 }
+        { print $1 in name ? name[$1] : $1 }'
+}
+
 [ $# -gt 0 ] || { echo "usage: $0 object..." >&2; exit 2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for object; do
     shift
     case $object in
-    */sys_double*) nm -gP --defined-only "$object" | sed -n 's/^__wrap_\([^ ]*\) T.*/\1/p' >>"$work/double" ;;
+    */sys_double*) nm -gP --defined-only "$object" | sed -n 's/^__wrap_\([^ ]*\) T.*/\1/p' | names >>"$work/double" ;;
     */pipc_harness.dir/*) ;;
     *) set -- "$@" "$object" ;;
     esac
@@ -79,7 +88,7 @@ for object; do
     name=$(basename "$object" .o)
     name=${name%.c}
     pattern "$name" >"$work/allowed"
-    calls=$(nm -P "$object" | awk '$2 == "U" || $2 == "w" { print $1 }' |
+    calls=$(nm -P "$object" | awk '$2 == "U" || $2 == "w" { print $1 }' | names |
         grep -vxFf "$work/defined" | grep -vxEf "$work/allowed" || :)
     for call in $calls; do
         if is_seam "$name"; then

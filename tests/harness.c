@@ -220,7 +220,8 @@ static bool ended_in_time(pid_t pid, int timeout_ms)
         int64_t left = deadline - harness_now_ms();
         if (info.si_pid == pid || left <= 0)
             return info.si_pid == pid;
-        sigtimedwait(&child, NULL, &(struct timespec){left / 1000, left % 1000 * 1000000});
+        struct timespec rest = {(time_t)(left / 1000), (long)(left % 1000) * 1000000};
+        sigtimedwait(&child, NULL, &rest);
     }
 }
 

@@ -44,6 +44,9 @@
     harness_assert_in_range((intmax_t)(value), (intmax_t)(least), (intmax_t)(most), #value, \
                             __FILE__, __LINE__)
 
+/* Larger than any message that comes, where a size can be. */
+#define HARNESS_HUGE ((size_t)(SIZE_MAX >> 20 >> 20 > 0 ? (uint64_t)1 << 40 : SIZE_MAX / 2))
+
 /* Long enough for a busy machine of two cores, short enough that somebody still waits for it. */
 #define HARNESS_TIMEOUT_MS 20000
 

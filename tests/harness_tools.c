@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "wrapped_symbols.h"
+
 #if defined(__has_feature)
 #define HAS_FEATURE(name) __has_feature(name)
 #else
@@ -32,7 +34,8 @@
 /* --- The clock, the random numbers, the patterns ------------------------------------------------ */
 
 /* Past sys_double, which moves the library's clock. */
-int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __real_clock_gettime(clockid_t clock,
+                         struct timespec *now) __asm__("__real_" SYMBOL_clock_gettime);
 
 int64_t harness_now_us(void)
 {

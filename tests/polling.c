@@ -62,7 +62,7 @@ static bool selected(int fd, int timeout_ms)
     struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
     fd_set set;
     FD_ZERO(&set);
-    FD_SET(fd, &set);
+    FD_SET((unsigned)fd, &set);
     int ready = select(fd + 1, &set, NULL, NULL, &timeout);
     assert_true(ready >= 0);
     return ready > 0;

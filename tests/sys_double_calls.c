@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -28,11 +29,16 @@
 #include "harness.h"
 #include "ledger.h"
 #include "sys_double.h"
+#include "wrapped_symbols.h"
+
+/* The C library may have another symbol for a function: fstat64, for large files. */
+#define REAL(name)    __asm__("__real_" SYMBOL_##name)
+#define WRAPPED(name) __asm__("__wrap_" SYMBOL_##name)
 
 /* Declares the real function and begins the one that takes its place. */
-#define WRAP(type, name, ...)                              \
-    type __real_##name(__VA_ARGS__) __attribute__((weak)); \
-    type __wrap_##name(__VA_ARGS__);                       \
+#define WRAP(type, name, ...)                                         \
+    type __real_##name(__VA_ARGS__) REAL(name) __attribute__((weak)); \
+    type __wrap_##name(__VA_ARGS__) WRAPPED(name);                    \
     type __wrap_##name(__VA_ARGS__)
 
 /* Whether the call that this is in has to fail. */
@@ -117,12 +123,12 @@ WRAP(void *, realloc, void *old, size_t size)
     return block;
 }
 
-#define WRAP_INT(name, parameters, arguments)               \
-    int __real_##name parameters __attribute__((weak));     \
-    int __wrap_##name parameters;                           \
-    int __wrap_##name parameters                            \
-    {                                                       \
-        return DENIED(name) ? -1 : __real_##name arguments; \
+#define WRAP_INT(name, parameters, arguments)                      \
+    int __real_##name parameters REAL(name) __attribute__((weak)); \
+    int __wrap_##name parameters WRAPPED(name);                    \
+    int __wrap_##name parameters                                   \
+    {                                                              \
+        return DENIED(name) ? -1 : __real_##name arguments;        \
     }
 
 WRAP_INT(epoll_create1, (int flags), (flags))
@@ -247,6 +253,14 @@ WRAP(int, ioctl, int fd, unsigned long request, ...)
     return DENIED(ioctl) ? -1 : __real_ioctl(fd, request, argument);
 }
 
+/* Where the C library has no function for them (src/sys_linux.h). */
+static enum sys_double_call call_of(long number)
+{
+    return number == SYS_preadv2    ? CALL_preadv2
+           : number == SYS_pwritev2 ? CALL_pwritev2
+                                    : CALL_syscall;
+}
+
 WRAP(long, syscall, long number, ...)
 {
     long argument[6];
@@ -255,9 +269,10 @@ WRAP(long, syscall, long number, ...)
     for (size_t i = 0; i < 6; i++)
         argument[i] = va_arg(list, long);
     va_end(list);
-    return DENIED(syscall) ? -1
-                           : __real_syscall(number, argument[0], argument[1], argument[2],
-                                            argument[3], argument[4], argument[5]);
+    return sys_double_denied(call_of(number))
+               ? -1
+               : __real_syscall(number, argument[0], argument[1], argument[2], argument[3],
+                                argument[4], argument[5]);
 }
 
 WRAP(void *, mmap, void *where, size_t size, int protection, int flags, int fd, off_t offset)
@@ -435,8 +450,8 @@ WRAP(ssize_t, send, int fd, const void *buffer, size_t size, int flags)
 }
 
 #define WRAP_VECTOR(name, writing, parameters, arguments)                            \
-    ssize_t __real_##name parameters __attribute__((weak));                          \
-    ssize_t __wrap_##name parameters;                                                \
+    ssize_t __real_##name parameters REAL(name) __attribute__((weak));               \
+    ssize_t __wrap_##name parameters WRAPPED(name);                                  \
     ssize_t __wrap_##name parameters                                                 \
     {                                                                                \
         struct iovec cut_parts[IOV_MAX];                                             \
@@ -481,8 +496,8 @@ WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
         other_clocks++;
     if (sys_double_armed() && result == 0 && clock == CLOCK_MONOTONIC) {
         int64_t us = now->tv_nsec / 1000 + clock_offset_us % 1000000 + 1000000;
-        now->tv_sec += clock_offset_us / 1000000 + us / 1000000 - 1;
-        now->tv_nsec = us % 1000000 * 1000 + now->tv_nsec % 1000;
+        now->tv_sec += (time_t)(clock_offset_us / 1000000 + us / 1000000 - 1);
+        now->tv_nsec = (long)(us % 1000000) * 1000 + now->tv_nsec % 1000;
     }
     return result;
 }

@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
+
+#include "sys_linux.h"
 
 static bool is_nonblocking(int fd)
 {

@@ -101,7 +101,7 @@ static void wait_by_select(int fd)
     fd_set set;
     struct timeval limit = {SIDES_LONG_MS / 1000, 0};
     FD_ZERO(&set);
-    FD_SET(fd, &set);
+    FD_SET((unsigned)fd, &set);
     assert_int_equal(select(fd + 1, &set, NULL, NULL, &limit), 1);
 }
 

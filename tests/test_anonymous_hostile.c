@@ -20,12 +20,12 @@ enum { FD_MAX = 256, KIND_MAX = 48 };
 
 static uint64_t dice;
 
-static uint64_t roll(void)
+static size_t roll(void)
 {
     dice ^= dice << 13;
     dice ^= dice >> 7;
     dice ^= dice << 17;
-    return dice;
+    return (size_t)dice;
 }
 
 /* --- What is inherited ----------------------------------------------------------------------- */

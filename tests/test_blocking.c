@@ -256,7 +256,7 @@ struct side {
 
 static size_t size_of(uint64_t tag, int i)
 {
-    return i % 7 == 0 ? LARGEST - (size_t)i - tag : (size_t)i * 13 % 700;
+    return i % 7 == 0 ? LARGEST - (size_t)i - (size_t)tag : (size_t)i * 13 % 700;
 }
 
 static void expect_patience(void)

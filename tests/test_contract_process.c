@@ -136,8 +136,8 @@ static int echo(struct peer *b, void *unused)
 {
     (void)unused;
     for (uint64_t tag = 0; tag < TALK; tag++) {
-        expect_filled(b, 100 * tag, tag);
-        send_filled(b, 100 * tag, tag);
+        expect_filled(b, (size_t)(100 * tag), tag);
+        send_filled(b, (size_t)(100 * tag), tag);
     }
     return 0;
 }
@@ -148,8 +148,8 @@ TEST_OF_KIND(two_processes_talk)
     char buffer[8];
     pid_t pid = peers_fork(&p, kind, NULL, echo, NULL);
     for (uint64_t tag = 0; tag < TALK; tag++) {
-        send_filled(&p.a, 100 * tag, tag);
-        expect_filled(&p.a, 100 * tag, tag);
+        send_filled(&p.a, (size_t)(100 * tag), tag);
+        expect_filled(&p.a, (size_t)(100 * tag), tag);
     }
     assert_errno(peer_read(&p.a, buffer, sizeof buffer), EPIPE);
     assert_int_equal(harness_wait(pid), 0);

@@ -17,12 +17,12 @@ enum { WORDS = sizeof(struct shared_page) / sizeof(uint32_t) };
 /* Small and fast: an attack that never ends writes many millions of words. */
 static uint64_t dice;
 
-static uint64_t roll(void)
+static size_t roll(void)
 {
     dice ^= dice << 13;
     dice ^= dice >> 7;
     dice ^= dice << 17;
-    return dice;
+    return (size_t)dice;
 }
 
 /* --- Finding the memory ---------------------------------------------------------------------- */

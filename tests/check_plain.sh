@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The sources compile by themselves, without what CMake defines: with the compiler at hand and, where
+# these are installed, for 32 bits and with musl. A machine whose 64-bit atomics need a lock is refused,
+# with a sentence that says so.
+set -eu
+cd "${SOURCE_DIR:-$(dirname "$0")/..}"
+CC=${CC:-cc}
+failed=0
+
+compile() # $@ compiler and options
+{
+    "$@" -std=c11 -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only src/*.c || failed=1
+    echo "plain: $*"
+}
+
+has() # $@ compiler and options: can it compile anything?
+{
+    command -v "$1" >/dev/null && echo '#include <stdio.h>' | "$@" -x c -fsyntax-only - 2>/dev/null
+}
+
+compile "$CC"
+! has musl-gcc || compile musl-gcc
+case $(uname -m) in
+x86_64 | i?86)
+    ! has "$CC" -m32 || compile "$CC" -m32
+    if has "$CC" -m32 -march=i486 &&
+        ! "$CC" -m32 -march=i486 -std=c11 -Iinclude -Isrc -fsyntax-only src/sys.c 2>&1 |
+            grep -q 'needs 64-bit atomics without locks'; then
+        echo "an i486 is not refused" >&2
+        failed=1
+    fi
+    ;;
+esac
+exit "$failed"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+#
+# What the linker has to replace for the names in wrapped.txt. A C library gives some functions another
+# symbol: fstat64 for large files, __nanosleep64 for 64-bit time. The compiler is asked, by its assembly
+# for an array of their addresses.
+#
+# Sets `wrapped`, options for the linker. Writes wrapped_symbols.h, SYMBOL_name for the double, and
+# wrapped_symbols.txt, lines of `symbol name`, for check_seam.sh.
+file(STRINGS wrapped.txt names REGEX "^[a-z]")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS wrapped.txt)
+
+set(lines "")
+foreach(name ${names})
+    string(APPEND lines "    (function *)&${name},\n")
+endforeach()
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/wrapped.c "#include \"wrapped.h\"\n
+typedef void function(void);
+extern function *const symbols[];
+function *const symbols[] = {\n${lines}};\n")
+
+separate_arguments(flags UNIX_COMMAND "${CMAKE_C_FLAGS}")
+execute_process(
+    COMMAND ${CMAKE_C_COMPILER} ${flags} -w -O0 -g0 -fno-lto -fno-sanitize=all -U_FORTIFY_SOURCE
+            -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I${CMAKE_CURRENT_SOURCE_DIR} -S -o -
+            ${CMAKE_CURRENT_BINARY_DIR}/wrapped.c
+    OUTPUT_VARIABLE assembly ERROR_VARIABLE errors RESULT_VARIABLE failed)
+string(REGEX MATCH "symbols:.*" assembly "${assembly}")
+string(REGEX MATCHALL "\\.(long|quad|word|xword|dword|4byte|8byte)[ \t]+[A-Za-z_][A-Za-z0-9_]*" symbols "${assembly}")
+list(TRANSFORM symbols REPLACE "^.*[ \t]" "")
+list(LENGTH names count)
+list(LENGTH symbols found)
+if(NOT failed STREQUAL "0" OR found LESS count)
+    message(WARNING "the symbols of the C library's functions are not known: faults may not be injected\n${errors}")
+    set(symbols ${names})
+endif()
+
+set(wrapped "")
+set(header "/* Made from wrapped.txt by wrapped.cmake. */\n")
+set(table "")
+foreach(name ${names})
+    list(POP_FRONT symbols symbol)
+    list(APPEND wrapped "LINKER:--wrap=${symbol}")
+    string(APPEND header "#define SYMBOL_${name} \"${symbol}\"\n")
+    string(APPEND table "${symbol} ${name}\n")
+endforeach()
+file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/wrapped_symbols.h CONTENT "${header}")
+file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/wrapped_symbols.txt CONTENT "${table}")
