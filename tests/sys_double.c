@@ -108,6 +108,8 @@ static struct {
     unsigned long cancel; /* 0: never */
     bool starve;
     atomic_bool cancelled;
+    bool (*step)(void *context);
+    void *step_context;
 } state = {.failed = CALL_NONE};
 
 static _Thread_local bool armed;
@@ -186,6 +188,26 @@ void sys_double_cancel_at(unsigned long nth, bool starve)
 bool sys_double_cancelled(void)
 {
     return state.cancelled;
+}
+
+void sys_double_before_wait(bool (*step)(void *context), void *context)
+{
+    state.step = step;
+    state.step_context = context;
+}
+
+/* Not for one that is about to end by cancellation. */
+bool sys_double_step_before_wait(void)
+{
+    int before;
+    if (!armed || state.step == NULL || state.cancelled)
+        return false;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    armed = false;
+    bool again = state.step(state.step_context);
+    armed = true;
+    pthread_setcancelstate(before, NULL);
+    return again;
 }
 
 void sys_double_fail_plausibly(unsigned long nth, unsigned long more, unsigned which)

@@ -71,6 +71,11 @@ void sys_double_stop_at(enum sys_double_call call, unsigned long nth);
  */
 void sys_double_cancel_at(unsigned long nth, bool starve);
 bool sys_double_cancelled(void); /* it has come so far */
+/*
+ * Called before each armed wait, disarmed and with cancellation disabled: it may do what the wait waits for.
+ * A poll that finds nothing afterwards calls it again, unless it returns false.
+ */
+void sys_double_before_wait(bool (*step)(void *context), void *context);
 
 /* The same, with the call's own errors instead of one given: `which` counts through them. */
 void sys_double_fail_plausibly(unsigned long nth, unsigned long more, unsigned which);
@@ -106,6 +111,7 @@ int sys_double_refusal(enum sys_double_call call); /* 0, or the error that this 
 bool sys_double_denied(enum sys_double_call call); /* the same, with errno set */
 bool sys_double_armed(void);
 void sys_double_count_bad_close(void);
+bool sys_double_step_before_wait(void);
 /* For a call that would not wait: cancellation must be disabled, if it is armed. */
 void sys_double_assert_no_point(enum sys_double_call call);
 void sys_double_reset_calls(void);

@@ -414,17 +414,21 @@ static int cut(const struct iovec *parts, int count, size_t size, struct iovec c
 }
 
 /* It waits where nothing says that it must not. */
-static void assert_no_point_in_read(int fd)
+static void note_wait_in_read(int fd)
 {
-    if (sys_double_armed() && (__real_fcntl(fd, F_GETFL) & O_NONBLOCK) != 0)
+    if (!sys_double_armed())
+        return;
+    if ((__real_fcntl(fd, F_GETFL) & O_NONBLOCK) != 0)
         sys_double_assert_no_point(CALL_read);
+    else
+        sys_double_step_before_wait();
 }
 
 WRAP(ssize_t, read, int fd, void *buffer, size_t size)
 {
-    assert_no_point_in_read(fd);
     if (DENIED(read) || finds_nothing(fd))
         return -1;
+    note_wait_in_read(fd);
     return __real_read(fd, buffer, shortened(fd, size, false));
 }
 
@@ -538,6 +542,8 @@ WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
         sys_double_assert_no_point(CALL_poll);
     if (DENIED(poll))
         return -1;
+    while (timeout != 0 && sys_double_step_before_wait() && __real_poll(fds, count, 0) == 0)
+        continue;
     return waited(__real_poll(fds, count, real_timeout(timeout)), timeout);
 }
 
@@ -547,5 +553,7 @@ WRAP(int, epoll_wait, int set, struct epoll_event *events, int count, int timeou
         sys_double_assert_no_point(CALL_epoll_wait);
     if (DENIED(epoll_wait))
         return -1;
+    if (timeout != 0)
+        sys_double_step_before_wait();
     return waited(__real_epoll_wait(set, events, count, real_timeout(timeout)), timeout);
 }
