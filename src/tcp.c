@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 
 #include "handshake.h"
 #include "pending.h"
@@ -71,12 +72,18 @@ static int time_is_up(const struct meeting *m)
     return -1;
 }
 
+static void leave(void *meeting);
+
 /* 0: go on. -1: EAGAIN, ETIMEDOUT, EINTR, or why nobody could be connected to. */
 static int wait_for(struct meeting *m, struct pollfd *fds, nfds_t count, int64_t until)
 {
+    int ready;
     if (m->request->timeout_ms == 0 || (m->deadline >= 0 && sys_now() >= m->deadline))
         return time_is_up(m);
-    if (sys_poll(fds, count, earlier(m->deadline, until)) >= 0)
+    pthread_cleanup_push(leave, m); /* the thread may be cancelled here */
+    ready = sys_poll(fds, count, earlier(m->deadline, until));
+    pthread_cleanup_pop(0);
+    if (ready >= 0)
         return 0;
     return errno == EINTR && !m->request->interruptible ? 0 : -1;
 }
@@ -432,8 +439,9 @@ static struct handshake *meet(struct meeting *m)
     return met;
 }
 
-static void leave(struct meeting *m)
+static void leave(void *meeting)
 {
+    struct meeting *m = meeting;
     stop_listening(m);
     while (m->pending.oldest != NULL)
         turn_away(m, m->pending.oldest);

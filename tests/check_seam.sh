@@ -25,6 +25,7 @@ anonymous: pthread_setcancelstate
 channel: $cleanup
 fifo: $cleanup
 pipc: $cleanup
+tcp: $cleanup
 self: pthread_[a-z_]+|__register_atfork
 sys: __fxstat(64)?|sysconf|getpid|pthread_setcancelstate
 sys_cancel: pthread_setcancelstate|gnu_get_libc_version|__libc_single_threaded

@@ -25,6 +25,12 @@
 #define SANITIZED 0
 #endif
 
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+#define ADDRESS_SANITIZED 1
+#else
+#define ADDRESS_SANITIZED 0
+#endif
+
 #if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
 #define THREAD_SANITIZED 1
 #else
@@ -53,6 +59,10 @@ void harness_skip_if_cancelling_confuses(void)
 {
     if (THREAD_SANITIZED)
         harness_skip("the thread sanitizer sees no locks of a thread cancelled in a blocked call");
+    const char *options = getenv("ASAN_OPTIONS");
+    if (ADDRESS_SANITIZED &&
+        (options == NULL || strstr(options, "detect_stack_use_after_return=1") == NULL))
+        harness_skip("the address sanitizer does not know that frames end with a cancelled thread");
 }
 
 bool harness_sanitized(void)
