@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server that sends back what it gets, and a client that does not read: on every kind of pipe and in every way
+ * of polling, the server's loop sleeps until there is room again or the client has gone, and burns nothing.
+ */
+#include "polling.h"
+
+#include <sys/resource.h>
+
+enum {
+    SIZE = 3000,
+    BOTH = PIPC_WANT_READ | PIPC_WANT_WRITE,
+    IDLE_MS = 200,
+    FEW = 20 /* wakes for nothing: TCP has timers that make a little room */
+};
+
+struct server {
+    struct peer *peer;
+    struct watch watch;
+    size_t answered;
+    bool is_stuck, has_ended;
+};
+
+/* What the program does when its descriptor is readable, and once at the beginning. */
+static void serve(struct server *server)
+{
+    struct peer *peer = server->peer;
+    pipc_msg_t message;
+    bool is_stuck = false;
+    while (peer_peek(peer, &message) == 0) {
+        if (peer_write(peer, message.data, message.size) < 0) {
+            is_stuck = errno == EAGAIN;
+            server->has_ended = !is_stuck;
+            break;
+        }
+        assert_int_equal(peer_skip(peer), 0);
+        server->answered++;
+    }
+    if (is_stuck != server->is_stuck)
+        assert_int_equal(peer_want(peer, is_stuck ? PIPC_WANT_WRITE : BOTH), 0);
+    server->is_stuck = is_stuck;
+}
+
+/* Wakes the server whenever its loop would, for some time; returns how often. */
+static int run(struct server *server, int ms)
+{
+    int wakes = 0;
+    for (int64_t end = harness_now_ms() + ms, left = ms; left > 0; left = end - harness_now_ms())
+        if (!server->has_ended && watch_says(&server->watch, (int)left)) {
+            serve(server);
+            wakes++;
+        }
+    return wakes;
+}
+
+/* Returns how many messages the client has sent when nothing moves any more. */
+static size_t get_stuck(struct peers *p, struct server *server)
+{
+    static char data[SIZE];
+    size_t sent = 0;
+    do {
+        for (; peer_write(&p->a, data, SIZE) == SIZE; sent++)
+            serve(server);
+        assert_int_equal(errno, EAGAIN);
+        serve(server);
+        if (p->a.delay_ms > 0)
+            run(server, PROBE_MS);
+    } while (!server->is_stuck || peer_write(&p->a, data, 0) >= 0);
+    return sent;
+}
+
+static struct server begin(struct peers *p, const struct kind *kind, enum way way)
+{
+    open_polled(p, kind);
+    return (struct server){.peer = &p->b, .watch = watch_begin(way, p->b.fd)};
+}
+
+static int64_t cpu_ms(void)
+{
+    struct rusage used;
+    assert_int_equal(getrusage(RUSAGE_SELF, &used), 0);
+    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+           (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+}
+
+TEST_OF_KIND(a_server_sleeps_while_its_client_does_not_read)
+{
+    for (enum way way = 0; way < WAYS; way++) {
+        struct peers p;
+        struct server server = begin(&p, kind, way);
+        get_stuck(&p, &server);
+        int64_t before = cpu_ms();
+        assert_in_range(run(&server, IDLE_MS), 0, FEW);
+        assert_true(cpu_ms() - before < IDLE_MS / 2 * harness_scale());
+        watch_end(&server.watch);
+        peers_close(&p);
+    }
+}
+
+TEST_OF_KIND(a_server_goes_on_when_its_client_reads_again)
+{
+    for (enum way way = 0; way < WAYS; way++) {
+        struct peers p;
+        pipc_msg_t message;
+        struct server server = begin(&p, kind, way);
+        size_t sent = get_stuck(&p, &server), got = 0;
+        int64_t deadline = harness_now_ms() + HARNESS_TIMEOUT_MS / 2;
+        while (got < sent && harness_now_ms() < deadline) {
+            while (peer_read_msg(&p.a, &message) == 0) {
+                got += message.size == SIZE;
+                pipc_msg_free(&message);
+            }
+            while (peer_flush(&p.a) != 0 && errno == EAGAIN && harness_readable(p.a.fd, 0))
+                continue;
+            if (watch_says(&server.watch, 1))
+                serve(&server);
+        }
+        assert_int_equal(got, sent);
+        assert_false(server.is_stuck);
+        watch_end(&server.watch);
+        peers_close(&p);
+    }
+}
+
+TEST_OF_KIND(a_server_that_is_stuck_hears_that_its_client_has_gone)
+{
+    for (enum way way = 0; way < WAYS; way++) {
+        struct peers p;
+        struct server server = begin(&p, kind, way);
+        get_stuck(&p, &server);
+        run(&server, 1);
+        peer_close(&p.a);
+        int wakes = 0;
+        for (; !server.has_ended && wakes < FEW; wakes++) {
+            assert_true(watch_says(&server.watch, p.b.delay_ms));
+            serve(&server);
+        }
+        assert_true(server.has_ended);
+        watch_end(&server.watch);
+        peers_close(&p);
+    }
+}
+
+#define SLOWLY(name) EACH_OF(name, contract_kinds, 3 * HARNESS_TIMEOUT_MS)
+
+HARNESS_MAIN("back_pressure", SLOWLY(a_server_sleeps_while_its_client_does_not_read),
+             SLOWLY(a_server_goes_on_when_its_client_reads_again),
+             SLOWLY(a_server_that_is_stuck_hears_that_its_client_has_gone))
