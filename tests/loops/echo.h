@@ -60,9 +60,10 @@ static int echo_begin(void)
     int fd = pipc_fd(echo.server);
     if (fd < 0)
         echo_fail("pipc_fd");
-    while (!echo.is_stuck || pipc_write(echo.client, data, ECHO_SIZE) == ECHO_SIZE) {
-        for (; pipc_write(echo.client, data, ECHO_SIZE) == ECHO_SIZE; echo.sent++)
-            continue;
+    for (size_t before = 1; !echo.is_stuck || echo.sent != before;) {
+        before = echo.sent;
+        while (pipc_write(echo.client, data, ECHO_SIZE) == ECHO_SIZE)
+            echo.sent++;
         echo_serve();
     }
     echo.wakes = 0;
