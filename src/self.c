@@ -28,7 +28,8 @@ static atomic_uint generation;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool is_started;
 static pthread_key_t key;
-static bool has_key, has_handlers;
+static atomic_bool has_key; /* also read without the lock, while another thread starts */
+static bool has_handlers;
 static atomic_bool is_unloaded;
 
 /* Locked in this order, with those of the hooks between the two. */
@@ -139,8 +140,10 @@ static void start(void)
         if (page != NULL)
             atomic_store(&self_process_word, page);
     }
-    has_key = has_key || pthread_key_create(&key, run_hooks) == 0;
-    has_handlers = has_handlers || pthread_atfork(before_fork, after_fork, in_child) == 0;
+    if (!has_key)
+        has_key = pthread_key_create(&key, run_hooks) == 0;
+    if (!has_handlers)
+        has_handlers = pthread_atfork(before_fork, after_fork, in_child) == 0;
     atomic_store(&is_started, has_key && has_handlers);
     pthread_mutex_unlock(&start_lock);
 }
