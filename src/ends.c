@@ -308,6 +308,11 @@ enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t 
     return is_lost ? ENDS_LOST_TOKEN : ENDS_HAS_NAME;
 }
 
+bool ends_has_lost_token(const struct ends *ends, unsigned end, uint32_t name)
+{
+    return sys_life_look(&ends->shared.memory, token_number(1 - end, name)) == SYS_LIFE_GONE;
+}
+
 pid_t ends_peer_process(const struct ends *ends, uint64_t state)
 {
     uint32_t name = ends_name_of(state);

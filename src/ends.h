@@ -84,6 +84,8 @@ bool ends_peer_is_here(const struct ends *ends, unsigned end);
  */
 enum ends_proof { ENDS_HAS_TOKEN, ENDS_LOST_TOKEN, ENDS_HAS_NAME, ENDS_FORGED };
 enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t state);
+/* The same of a holder that had a token. */
+bool ends_has_lost_token(const struct ends *ends, unsigned end, uint32_t name);
 /* Its process id; 0: one that cannot be named from here. */
 pid_t ends_peer_process(const struct ends *ends, uint64_t state);
 /* Write down for all that it has died; `state` is the one that was found dead. */

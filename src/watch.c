@@ -8,8 +8,9 @@
  *   held in another one      opened           on in waiting calls; in the program's descriptor too
  *                                             as long as the pidfd is missing there
  *   not held, after goodbye  dropped          off
- *   not held, no goodbye     kept             as before: who frees an end without a word is dead
- *                                             when its process is
+ *   not held, no goodbye     kept             as before: a holder that frees its end without a
+ *                                             goodbye is dead when its process is, or, without a
+ *                                             pidfd, when its token is gone
  *   dead                     dropped          off
  *
  * Another process that holds the end takes the place of the one that was watched if that one said
@@ -65,9 +66,15 @@ int watch_join_descriptor(struct watch *watch, int descriptor)
     return join_ticker(watch, descriptor, 0);
 }
 
+/* Another process holds the end; or it did, and has freed it without a goodbye. */
+static bool may_die(const struct watch *watch)
+{
+    return watch->is_remote || watch->has_token;
+}
+
 int64_t watch_longest_wait(const struct watch *watch)
 {
-    return watch->is_remote && watch->ticker < 0 ? TICK : -1;
+    return may_die(watch) && watch->ticker < 0 ? TICK : -1;
 }
 
 void watch_quiet(struct watch *watch)
@@ -78,7 +85,7 @@ void watch_quiet(struct watch *watch)
 
 static void settle_ticks(struct watch *watch, int descriptor)
 {
-    bool wanted = watch->is_remote && !watch->is_polled && !watch->has_ended && !watch->is_dead;
+    bool wanted = may_die(watch) && !watch->is_polled && !watch->has_ended && !watch->is_dead;
     if (descriptor < 0 || watch->ticker < 0 || wanted == watch->ticks)
         return;
     if (sys_set_change(descriptor, watch->ticker, wanted ? sys_set_in : 0) == 0)
@@ -100,7 +107,7 @@ static void drop_process(struct watch *watch, const struct watch_sets *sets)
     leave_set(sets->descriptor, watch->process, &watch->is_polled);
     sys_close(watch->process);
     watch->process = -1;
-    watch->has_ended = false;
+    watch->has_ended = watch->has_token = false;
 }
 
 void watch_process_ended(struct watch *watch, const struct watch_sets *sets)
@@ -118,12 +125,11 @@ static enum ends_proof watch_proof(const struct watch *watch, uint64_t state)
 static void open_process(struct watch *watch)
 {
     pid_t pid = ends_peer_process(watch->ends, watch->state);
-    if (pid == 0)
+    if (pid == 0 || watch->name != ends_name_of(watch->state))
         return;
     self_hold_forks();
     watch->process = sys_process_open(pid);
     self_release_forks();
-    watch->name = ends_name_of(watch->state);
     if (watch->process < 0 && errno == ESRCH)
         watch->is_dead = watch_proof(watch, watch->state) == ENDS_HAS_NAME;
     if (watch->process >= 0 && watch_proof(watch, watch->state) == ENDS_LOST_TOKEN) {
@@ -154,7 +160,7 @@ static bool is_complete(const struct watch *watch, const struct watch_sets *sets
 {
     if (watch->is_dead || watch->has_ended)
         return !watch->ticks;
-    if (!watch->is_remote && watch->process < 0)
+    if (!may_die(watch) && watch->process < 0)
         return !watch->ticks;
     return watch->process >= 0 && (sets->waits < 0 || watch->is_waited) &&
            (sets->descriptor < 0 || watch->is_polled);
@@ -162,11 +168,16 @@ static bool is_complete(const struct watch *watch, const struct watch_sets *sets
 
 static void see_held(struct watch *watch, const struct watch_sets *sets)
 {
-    watch->is_remote = !ends_peer_is_here(watch->ends, watch->end);
+    enum ends_proof proof = watch_proof(watch, watch->state);
     bool is_same = watch->name == ends_name_of(watch->state);
-    bool is_credible = watch->has_left || watch_proof(watch, watch->state) == ENDS_HAS_TOKEN;
+    bool is_credible = watch->has_left || proof == ENDS_HAS_TOKEN;
+    watch->is_remote = !ends_peer_is_here(watch->ends, watch->end);
     if (!watch->is_remote || (!is_same && is_credible))
         drop_process(watch, sets);
+    if (!watch->is_remote || watch->process >= 0 || watch->has_ended || watch->has_token)
+        return;
+    watch->name = ends_name_of(watch->state);
+    watch->has_token = proof == ENDS_HAS_TOKEN;
 }
 
 static void see(struct watch *watch, uint64_t state, const struct watch_sets *sets)
@@ -225,14 +236,20 @@ static bool has_read_all(const struct watch *watch, uint64_t read)
     return atomic_load(&watch->ends->shared.page->ring[1 - watch->end].head) == read;
 }
 
-/* One that freed its end without a word, or wrote another's name there, counts as its holder. */
-static bool has_process_died(const struct watch *watch, uint64_t state, bool is_held, uint64_t read)
+/* The process that was seen to hold the end last. */
+static bool has_process_died(const struct watch *watch)
 {
-    if (watch->process < 0 && !watch->has_ended)
-        return false;
+    if (watch->process >= 0 || watch->has_ended)
+        return watch->has_ended || sys_process_is_dead(watch->process);
+    return watch->has_token && ends_has_lost_token(watch->ends, watch->end, watch->name);
+}
+
+/* One that freed its end without a goodbye, or wrote another's name there, counts as its holder. */
+static bool has_holder_died(const struct watch *watch, uint64_t state, bool is_held, uint64_t read)
+{
     bool is_holder = is_held ? watch->name == ends_name_of(state) || watch->state == state
                              : !watch->has_left && has_read_all(watch, read);
-    return is_holder && (watch->has_ended || sys_process_is_dead(watch->process));
+    return is_holder && has_process_died(watch);
 }
 
 static bool has_lost_proof(const struct watch *watch, uint64_t state)
@@ -251,7 +268,7 @@ bool watch_is_dead(struct watch *watch, uint64_t read, bool wholly)
         return false;
     watch->is_dead = ends_status_of(state) == ENDS_DEAD ||
                      (is_held && has_lost_proof(watch, state)) ||
-                     (wholly && has_process_died(watch, state, is_held, read));
+                     (wholly && has_holder_died(watch, state, is_held, read));
     if (watch->is_dead && ends_status_of(state) != ENDS_DEAD)
         ends_bury_peer(watch->ends, watch->end, state);
     return watch->is_dead;

@@ -19,7 +19,8 @@ struct watch {
     bool has_left;   /* it said goodbye, and nobody has come since */
     bool is_dead;    /* for good */
     int process;     /* its pidfd, as long as it may still die unseen; -1: none */
-    uint32_t name;   /* of that process */
+    uint32_t name;   /* of the process that is watched */
+    bool has_token;  /* it has shown one */
     bool has_ended;  /* it has, and its pidfd has nothing more to tell */
     int ticker;      /* makes those who wait look again; -1: none yet */
     bool is_waited;  /* the set of a waiting call has `process` */
