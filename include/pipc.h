@@ -2,20 +2,24 @@
 /*
  * pipc.h - libpipc, two-way message pipes. This header is the manual.
  *
- *   1 Overview          5 Kinds of pipe     9 Fork, exec,        13 Reference
- *   2 Caveats           6 Time-outs           signals, plug-ins
- *   3 Messages          7 The descriptor   10 Errors
- *   4 Limits            8 Threads          11 The bytes
- *                                          12 Kernels
+ *   1 Overview     4 The descriptor   7 Limits             10 Caveats
+ *   2 Messages     5 Errors           8 Threads            11 The bytes
+ *   3 Timeouts     6 Kinds of pipe    9 Fork, exec,        12 Kernels
+ *                                       signals, plug-ins  13 Reference
+ *
+ * A number in parentheses refers to a section.
  *
  *
  * 1 OVERVIEW
  *
- * A pipc_t is one end of a pipe that carries messages both ways. A message arrives whole, in order
- * and once. Behind the pipe lies memory shared by two threads or by parent and child, a pair of
- * kernel pipes, a pair of FIFOs met by name, a TCP connection, or two descriptors that the program
- * brings; the calls are the same on all of them.
- * The library starts no thread, installs no signal handler, prints nothing and never aborts.
+ * A pipe has two ends and carries messages both ways. A program uses an end through a handle, a
+ * pipc_t. The thread or process that uses the other end is the peer. Each message arrives whole, in
+ * order and once.
+ *
+ * A pipe is made of memory that two threads or a parent and a child share, of two kernel pipes, of
+ * two FIFOs with a name, of a TCP connection, or of descriptors that the program brings. The calls
+ * are the same on all of them. The library starts no thread, installs no signal handler, prints
+ * nothing and never aborts.
  *
  *     #include <errno.h>
  *     #include <pipc.h>
@@ -49,286 +53,72 @@
  * Compile with: cc hello.c $(pkg-config --cflags --libs libpipc)
  *
  *
- * 2 CAVEATS
+ * 2 MESSAGES
  *
- *  - pipc_read returns 0 for an empty message, which is no end. Loops test >= 0.
- *  - On a pipc_open handle the first call is what takes an end. pipc_pending or pipc_fd called by a
- *    third party, "only to look", takes an end too, if one is free.
- *  - After its own pipc_disconnect too, a thread's next call takes an end again, if only to set a
- *    time-out. Who has left is missed no more: nobody is told that it closes, or dies.
- *  - A side that dies, or closes, before its first call never held an end, so nobody can miss it: the
- *    other side waits for a partner, for ever unless a time-out is set. A parent that makes its first
- *    call (pipc_set_timeout, say) before it forks is missed from the start.
- *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
- *  - A write with a limited time-out, or ended by a signal with PIPC_INTERRUPTIBLE, may succeed while
- *    the handle still holds bytes. They move only while the program makes calls. pipc_close
- *    tears them: pipc_flush or pipc_disconnect first.
- *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
- *    edge-triggered epoll, go on calling until EAGAIN.
- *  - Remove the descriptor from your epoll set before pipc_close (7).
- *  - No function of the library may be called in a signal handler (9).
- *  - A goodbye is understood by libpipc only. Other programs that speak its frames (11) take it for
- *    messages or for garbage: towards them, end with pipc_shutdown.
- *  - A handle is for one thread at a time; on pipc_open, one thread for each side.
- *  - After fork, whoever has an end of a pipc_open_pair closes its copy of the other end. Otherwise
- *    the end of the pipe is never seen, because this very process could still write to it.
- *  - pipc_open_fds makes FIFOs, terminals and other devices non-blocking. That belongs to the open
- *    file, so everybody who shares it (a shell and its terminal, say) sees it until pipc_close.
- *  - Both sides should set the same max_message: what exceeds the reader's ends the connection.
- *  - There is no encryption, and authentication only by a key on TCP (5, Keys). Who holds the
- *    descriptors is trusted to read, not trusted to be correct: bad input is an error, never a crash.
- *  - pipc_open_tcp that waits for a server on its own host has the server's port meanwhile, and
- *    meets the next client in its place. Clients of a server set PIPC_CONNECT_ONLY.
- *  - A pipe over TCP that is closed with messages unread, or while the other side is sending, is
- *    reset by the kernel, and what was on its way to the other side may be lost. To end in order,
- *    both sides: pipc_shutdown, read until EPIPE, pipc_close.
+ * A message is 0 to max_message bytes of any content. It is sent entirely or not at all. It is read
+ * entirely, or it stays where it is. The announced length of a message allocates nothing: memory
+ * grows only with the bytes that have arrived.
+ *
+ * A goodbye is a message of its own kind, PIPC_BYE. pipc_disconnect sends it, with a text. It
+ * arrives after everything that was sent before it. pipc_read reports it as the error ESHUTDOWN,
+ * and pipc_bye_text then returns the text. pipc_read_msg, pipc_read_pending and pipc_peek deliver
+ * it as a message, whose data is "BYE" followed by the text. A message of data may begin with "BYE"
+ * too; it is still data.
+ *
+ * A stream of messages can stop in three ways: with a goodbye (ESHUTDOWN or PIPC_BYE), with an end
+ * of stream between two messages (EPIPE), or with an end of stream inside a message (ECONNRESET).
+ * In each case, all messages that arrived whole before it are delivered first.
  *
  *
- * 3 MESSAGES
+ * 3 TIMEOUTS
  *
- * A message is 0 to max_message bytes of any content. It is sent entirely or not at all, and read
- * entirely or left where it is. An announced length allocates nothing: memory grows with the bytes
- * that have really come.
+ * Each handle has a timeout for reading and one for writing, in milliseconds. -1 waits without
+ * limit and is the default; 0 never waits; n waits at most n ms. On pipc_open, each holder of an
+ * end has its own two timeouts. A call that gets nothing done in time fails with EAGAIN (timeout 0)
+ * or ETIMEDOUT. It has changed nothing then: no message is lost, torn, repeated or half taken.
+ * Before ETIMEDOUT the call checks once more, because a wait does not end for every small change.
  *
- * A goodbye is a message of its own kind, PIPC_BYE, sent by pipc_disconnect. pipc_read reports it
- * as the error ESHUTDOWN and leaves its text to pipc_bye_text; pipc_read_msg, pipc_read_pending and
- * pipc_peek deliver it as a message, whose data is "BYE" and then the text. It comes after all that
- * was sent before it. Data that starts with "BYE" is data.
+ * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory.
+ * Before the peer reads, there is room for 256 KiB on pipc_open. On the other kinds, the room is
+ * what the kernel gives a pipe, a FIFO (6) or a socket. So a thread that writes to itself may wait
+ * for ever.
  *
- * So there are three ways for a stream of messages to stop: a goodbye (ESHUTDOWN, or PIPC_BYE), an
- * end at a message's boundary (EPIPE), and an end inside a message (ECONNRESET). In each case
- * whatever came whole before is delivered first.
+ * With another timeout, or with PIPC_INTERRUPTIBLE, a call may have to stop when a part of its
+ * message has gone. Then it succeeds: the message is accepted, and the handle holds the rest. The
+ * memory for the rest is reserved before anything is sent. Without that memory the call fails with
+ * ENOMEM, and nothing was sent. Every later call on the handle pushes held bytes on, and they go
+ * before anything newer. pipc_stats reports how many bytes are held; pipc_flush waits until they
+ * have gone. After a pipc_flush that failed, the last held byte waits for a call that writes, or
+ * for one that finds nothing to read (4).
  *
- *
- * 4 LIMITS
- *
- * max_message bounds one message, in bytes, in either direction. max_pending bounds, in bytes, the
- * arrived messages that one handle keeps in this process; each costs its size and 64 more, so that
- * empty ones are bounded as well. A message larger than max_pending is taken in when nothing is
- * queued. When the queue is full the handle stops taking in; then the transport fills, and then the
- * other side's writes wait or fail with EAGAIN or ETIMEDOUT. Nothing is ever dropped to make room.
- *
- * One call that does not wait takes in at most 16 MiB, counted as for max_pending, so that it ends also
- * when the other side writes as fast as it reads. The rest is for the next call, and the descriptor stays
- * readable (7). A message larger than that is taken in by several calls; all but the last find nothing.
- *
- * Two sides that write at each other at once do not deadlock: a write that waits takes in what
- * arrives, up to max_pending. Beyond that both wait, as on any full pipe. pipc_flush and
- * pipc_pending take in up to max_pending as well.
+ * A signal does not end a wait: the wait goes on for the time that is left. With
+ * PIPC_INTERRUPTIBLE, a caught signal ends the wait with EINTR if nothing had been done by then.
+ * Stopping and continuing a process without a handler does not end a wait. The clock is the
+ * monotonic one.
  *
  *
- * 5 KINDS OF PIPE
+ * 4 THE DESCRIPTOR
  *
- * pipc_open: one handle, used equally by both sides: two threads, or parent and child. The first to
- * use it takes one end, the second the other, a third gets EBUSY. Every call on the handle is a use
- * except pipc_close, pipc_stats, pipc_peer and pipc_bye_text. The holder of an end is one thread of
- * one process; after fork the child is someone new.
+ * pipc_fd returns one descriptor for select, poll, epoll (level and edge), io_uring, or another
+ * epoll set. Poll it for input (POLLIN) only, also to learn when to write. It is readable whenever
+ * a call is worth making, which means when
+ *   - a message, a goodbye, an end of stream or an error can be read, also one that is already in
+ *     memory;
+ *   - held output (3) can move on; any call moves it, pipc_fd too;
+ *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating. This reason ends with the
+ *     next write, or with a pipc_flush that succeeds;
+ *   - a pipc_flush or pipc_disconnect that failed with EAGAIN or ETIMEDOUT is worth repeating,
+ *     because nothing is held any more. This reason ends when the call is repeated. It also ends
+ *     when a reading call or pipc_pending begins while the descriptor is readable for it, and there
+ *     is nothing to read or PIPC_WANT_READ is off. So a loop that reads until nothing is left and
+ *     then polls misses nothing, and a loop that never repeats the call is woken once.
  *
- *   - Only pipc_disconnect frees an end, and not after pipc_shutdown, which is for good. The next
- *     user takes it: the side that left, if its former end is still free, or a newcomer (who
- *     prefers an end that nobody has held yet).
- *   - The side that stays reads what was sent, then the goodbye. From then on its reads wait for
- *     the next partner, and what it writes waits in the pipe for that partner. Messages that the
- *     leaver had already taken into its memory stay with it.
- *   - A holder that dies (killed, exited, thread ended) is noticed within a second by a waiting read or
- *     write and by the descriptor, also where other processes hold copies of the handle: first what it
- *     sent, then EPIPE, or ECONNRESET inside a message. A write notices too, but one that comes
- *     within 50 microseconds of another may not look; nor do the next seven in a stream that was
- *     read as fast as it was written. A holder that replaces itself by exec is dead as well; a waiting
- *     read notices within a second, who only polls at the next call.
- *   - Each direction holds 256 KiB. A write that has to wait for room, and the descriptor that waits
- *     for it, are told when half of that has been read, at the latest (sockets have such a mark as
- *     well). So who reads less may not wait for it.
- *   - Death and pipc_close are final: no successor can come in. A newcomer gets EPIPE then, if no
- *     end is free.
- *   - Nobody is taken for dead who lives, whatever the program does with its descriptors: counting
- *     them with dup and close, or closing all of them, does not end a hold on an end.
- *   - What a thread had taken in when it left stays with it until it comes back, closes, or ends.
- *     Until then it counts against max_pending of the handle.
- *   - A child, or a bystander, that was taken over can send anything, keep messages from coming, pretend
- *     to be dead, or stay silent. It cannot make a call wait longer than its timeout, keep a
- *     survivor busy once it has died, hide its death from a peer that had waited for it before,
- *     or reach the memory of another process. A pipc_fd that was asked for before a fork made without the
- *     C library's fork(3) is shared with that child, and so is what that one does to it.
- *   - It needs a thread-specific key of the process, and /proc to know by more than the process id
- *     who lives: without /proc a holder that execs is not noticed, and a process in another pid
- *     namespace takes no end (EPERM).
- *
- * pipc_open_pair: the two ends as two handles, for programs that prefer to say who is who. Each
- * side closes the other's handle after fork. Ends are not taken or freed; any thread may use either
- * handle, one at a time. An end without a goodbye is seen when the last copy of the other handle is
- * gone or shut down.
- *
- * pipc_open_fds: any two descriptors that read(2) and write(2) take: a socket, a socketpair, FIFOs,
- * a terminal, stdin and stdout, pipes to a tunnel. The other side may be any program that speaks
- * section 11. The end is seen as end-of-file.
- *
- * pipc_open_fifo: two processes of one user on one host that agree on a name, and nothing else.
- *
- *   - Whichever opens first waits for the other, up to the time-out. The first two that are there at
- *     the same time get each other, each one handle; then the name is free, and nothing is left of
- *     it in the file system. A third knows nothing of them: it waits for a fourth. Many may come to
- *     one name at a time, also threads of one process; each gets exactly one partner. Which one, is
- *     not promised.
- *   - When both have opened, each has the other. There is one exception: if a process is killed or
- *     stopped, its thread cancelled, or its time runs out, in the very moment that its partner
- *     succeeds, then the partner has a pipe whose end it sees at once (EPIPE).
- *   - Who dies while waiting is not met, and is no obstacle to those who come later; what it left is
- *     removed by the next one who comes to the name. Nobody holds a lock.
- *   - Others may delete what a waiter has made: a cleaner of /tmp, or rm -rf; a part of it, or all,
- *     with the directory of the names. The waiter notices within a second and comes anew; it makes
- *     the directory again. Until then a newcomer does not find it: it waits too, and both meet when
- *     the first has noticed (with time-out 0: EAGAIN). If the directory cannot be made the wait
- *     ends with ENOENT (its parent is missing) or EACCES (something else is there). A waiter renews
- *     the times of its files each hour, so a cleaner that goes by their age spares them. Two that
- *     have met need no files.
- *   - Names live in /tmp/pipc-UID (UID: the number of the effective user), or in options.directory.
- *     It is made, with mode 0700, when it is missing (its parent is not). A relative path begins in
- *     the directory where the process works at the time of the call. If it is not a directory,
- *     is a symlink, belongs to somebody else or has another mode: EACCES. Nobody but the same user
- *     (and root) can see, disturb or imitate a meeting. What is in the directory is opened only if
- *     it is the caller's own, of the right sort and mode, never through a symlink; else EACCES.
- *   - What another user can do: make /tmp/pipc-UID first, or fill up /tmp. Then the opening fails,
- *     always. A program to which this matters names a directory of its own, in $XDG_RUNTIME_DIR or
- *     at home. In a directory that others may write to and that is not sticky they can also move
- *     /tmp/pipc-UID away, which parts those who come before from those who come after.
- *   - An end without a goodbye is seen when the last copy of the other handle is gone or shut down.
- *     A process that is forked while another thread waits in pipc_open_fifo has copies of what that
- *     one holds until it exits or execs; meanwhile a death of the waiting process is not seen.
- *   - After the other has gone the pipe is dead; open a new one.
- *   - Each side asks for room for 1 MiB in the kernel for what it writes. The memory is used when the
- *     pipe is full, not before, but counts at once against /proc/sys/fs/pipe-user-pages-soft (64 MiB
- *     by default: 32 such pipes of a user). Beyond that a user who is not root gets what the kernel
- *     gives, down to 4 KiB for each direction: slower, and nothing else changes.
- *
- * pipc_open_tcp: two programs on two hosts, or on one. Both call it with the other's host and the
- * same port; whichever comes first listens and the other connects, also when both come at once.
- *
- *   - Where the host's name has several addresses, each is tried; IPv4 and IPv6. Only the named host
- *     is let in: others are turned away, and the wait goes on. It listens on all interfaces, but
- *     for this very host on loopback and the named addresses alone. 0.0.0.0, ::, multicast and
- *     broadcast addresses are no host's: EINVAL.
- *   - All names of this host mean the same place: 127.0.0.1, ::1, localhost, its own name, the
- *     addresses of its interfaces. Two on one host meet, whatever each calls it: who waits listens
- *     on both families of loopback besides, and who connects tries the named addresses first, then
- *     both of loopback. So whoever listens there already, in either family, is taken for the peer.
- *     If that may be somebody else, take a key: with one, a stranger at an address that was not
- *     named does no harm.
- *   - Exactly one connection comes about, without a byte exchanged for it. On one host, who gets the
- *     port listens. Between two, the one with the higher address tries to connect once, and then
- *     listens and leaves connecting to the lower, except for a try each second in case the lower
- *     cannot reach it. Should both connect all the same, the connection of the lower lives. This
- *     needs addresses that both see alike: behind a translator of addresses (NAT) both may, rarely,
- *     choose differently; then the first read says so (EPIPE or ECONNRESET). Use a server there.
- *   - When one side's time runs out, or it dies, in the moment when the other succeeds, the other's
- *     first read says so.
- *   - A port is for one pair at a time on each host. A server can be the other side: connecting
- *     to one is the same call, with PIPC_CONNECT_ONLY. Without that flag a client of a server that
- *     is down would wait in its place, have its port, and meet the next client.
- *   - With PIPC_CONNECT_ONLY it never listens. It tries again until the time is up, and then fails
- *     with the reason of the last attempt: see the reference.
- *   - The time-out covers waiting, connecting, handshake, and a network or a resolver that is down
- *     for a while, but not what getaddrinfo(3) takes to answer.
- *
- * pipc_server_open: any number of clients on one port; each accepted client is a handle like any
- * other. For who calls pipc_server_accept see there.
- *
- *   - With a key, at most 256 handshakes go on at a time, each for at most 10 s. When one more
- *     client comes, or when descriptors or memory are short, one is turned away at once: first one
- *     of those who come from the address that has most of them (an IPv6 network of 64 bits counts
- *     as one address); among them, one that has not shown the key; among them, the oldest. For a
- *     lack of descriptors or memory nobody goes who has shown the key.
- *   - So a flood of silent connections from one address pushes out itself, and clients of other
- *     addresses come in as usual. A client that shares the address of an attacker (a NAT, the same
- *     host) shares its fate. Against many addresses at once, only a firewall helps.
- *   - Without a key every connection is handed out, and what to do with the silent ones is the
- *     program's decision.
- *
- * On both, small messages are sent at once (TCP_NODELAY). A host that has vanished is noticed in
- * about a minute. On an idle connection: after 30 s of silence it is probed every 10 s, 3 times.
- * When something was sent or waits to be sent: the kernel repeats it at most 5 s apart, 15 times
- * (net.ipv4.tcp_retries2). Before Linux 6.15 the latter takes longer, about 15 minutes: there a
- * program that must know earlier asks the peer for an answer and sets a time-out. Then reading says
- * ECONNRESET. A link that heals earlier loses nothing. A peer that lives and reads nothing is never
- * given up, however long that takes: writes wait, or end by their time-out.
- *
- * Keys: with options.key both sides show that they know it, by challenge and response with
- * HMAC-SHA-256, before the first message. A wrong key is EACCES for who connects; who waits turns the
- * stranger away and waits on. A side with a key and one without do not meet: the one with the key
- * refuses, or its time runs out, while the one without may see a challenge as its first message.
- *
- *   - What it gives, where all who know the key use libpipc: an attacker who does not know it gets
- *     and sends no message. He may connect to any of them, have any of them connect to him, and
- *     give to each what another one said, at any time, again, or changed. Take a key of 32 random
- *     bytes; a guessable one can be guessed from what goes over the wire.
- *   - What it does not give: secrecy, or protection from an attacker between two sides that talk to
- *     each other, because he can change what is on its way, or because one of them connects to him.
- *     He can pass their handshake on, unchanged, from one to the other, and then read and write in
- *     the place of either. Nothing else is open to him.
- *   - For that, lay the pipe through a tunnel that encrypts, and let the server listen on loopback:
- *     ssh -N -L 7000:127.0.0.1:7000 host, and pipc_open_tcp("127.0.0.1", 7000, ...) at this end. Or
- *     start the other program there, and speak over its standard input and output: fork and exec
- *     "ssh host program" on two pipe(2), pipc_open_fds on their other ends here, and
- *     pipc_open_fds(0, 1, NULL) in the program (examples/port_program.c).
- *   - Use a key of its own for each pair of programs. If others have the same key, a side that
- *     connects to an attacker opens for him any of them that accepts: he passes the handshake on to
- *     it.
- *   - With a key a process does not meet itself, also not from another thread: EACCES for the side
- *     that connects. This is how it knows its own handshake when an attacker sends it back. A child
- *     after fork is another process.
- *   - Other programs, such as Python's multiprocessing, do not say in their challenges which side
- *     and which process asks, and answer whatever they are asked. libpipc has to answer theirs. So
- *     if such a program has the key, an attacker to whom any side with this key connects can be let
- *     in by that program, and by libpipc with its answers. Two programs with a key of their own are
- *     safe from this, but for the attacker between them. If a Python program both listens and
- *     connects, it needs one key for each, or its own answers open it.
- *   - PIPC_KEY_MD5 also accepts HMAC-MD5, for Python's multiprocessing up to 3.11, which knows nothing
- *     else. Without it MD5 is refused.
- *
- * On all of these but pipc_open, pipc_disconnect and pipc_shutdown end writing from here; reading
- * goes on until the other side ends too.
- *
- *
- * 6 TIME-OUTS
- *
- * Each handle (on pipc_open, each end's holder) has a time-out for reading and one for writing, in
- * milliseconds: -1 waits without limit (at first), 0 never waits, n waits at most n ms. A call that
- * does not get anything done in time fails with EAGAIN (time-out 0) or ETIMEDOUT, and has changed
- * nothing: no message is lost, torn, repeated or half taken. Before ETIMEDOUT it looks once more, since
- * less may have come than a wait ends for.
- *
- * A write with time-out -1 returns when the whole message is in the kernel or in the shared memory.
- * How much that takes before anybody reads: 256 KiB on pipc_open, and elsewhere what the kernel gives
- * a pipe, FIFOs (5) or a socket. So one thread that writes to itself may wait for ever.
- * With another time-out, or with PIPC_INTERRUPTIBLE, a call that has to end when a part of its message
- * has gone succeeds: the message is accepted, and the handle holds the rest in memory that it set
- * aside before (else ENOMEM, and nothing was sent) and pushes it on in every later call. What is
- * held goes out before anything newer. pipc_stats tells how much is held; pipc_flush waits for it. After
- * a flush that failed the last byte goes with a call that finds nothing to read, or that writes (see 7).
- *
- * Signals do not end a wait: it goes on with what is left of its time. With PIPC_INTERRUPTIBLE a
- * caught signal ends it with EINTR, if nothing had been done by then; being stopped and continued,
- * without a handler, does not. The clock is the monotonic one.
- *
- *
- * 7 THE DESCRIPTOR
- *
- * pipc_fd gives one descriptor for select, poll, epoll (level and edge), io_uring, or for another
- * epoll set; wait for input (POLLIN) only. The rule: it is readable whenever a call is worth
- * making, that is when
- *   - a message, a goodbye, an end or an error can be read, even if it already waits in memory;
- *   - held output can move on (any call moves it, pipc_fd too);
- *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating (this wish ends with the next
- *     write, or with a flush that succeeds);
- *   - a pipc_flush or pipc_disconnect that failed so is worth repeating, since nothing is held any more.
- *     This ends when it is repeated, or with a reading call, or pipc_pending, that finds the descriptor
- *     so and nothing to read (or PIPC_WANT_READ taken away): who reads until there is nothing, then
- *     polls, misses nothing, and who does not repeat the call is woken once.
- * It stays readable until that has been dealt with, and is never silent meanwhile. An end or an error
- * stays, as on any descriptor, until reading calls have reported it eight times: a loop that goes on
- * writing after it, or that ignores it, does not spin. (The one exception: a partner that replaced
- * itself by exec, see 5.) It may now and then be readable for nothing: a read with time-out 0 then
- * gets EAGAIN, and it is quiet again. So:
+ * It stays readable until the reason has been dealt with. For an end of stream or an error, that
+ * means: until reading calls have reported it eight times. So a loop that goes on writing after it,
+ * or ignores it, does not spin. There is one exception to the rule: when a peer on pipc_open
+ * replaced itself by exec, the descriptor need not become readable (6). A spurious wakeup is
+ * possible: then a read with timeout 0 fails with EAGAIN, and the descriptor is not readable any
+ * more. So:
  *
  *     pipc_set_timeout(pipe, 0, 0);
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
@@ -339,24 +129,24 @@
  *             break;
  *     }
  *
- * pipc_want says what it shall be readable for. A program that cannot take more messages now, because it
- * cannot send its answers yet, takes PIPC_WANT_READ away until it can. Without it the descriptor is
- * silent while messages wait, wherever they do, and the other side finds the pipe full in the end. It
- * is still readable at an end or an error that nothing unread lies before, and, for good, when writing
- * has failed for good (nobody will read it), also when messages are unread. Without PIPC_WANT_WRITE
- * it is not readable for held output or for a write that is worth repeating. With PIPC_WANT_READ
- * given back, what waits is shown at once, with a new edge.
+ * pipc_want selects what makes the descriptor readable. A program that cannot take more messages
+ * now, because it cannot send its answers yet, switches PIPC_WANT_READ off until it can. Messages
+ * that wait then do not make the descriptor readable, wherever they are, and at last the peer finds
+ * the pipe full. An end of stream or an error still makes it readable once no unread message is in
+ * front of it. When writing has failed for good, because nobody will read it, the descriptor is
+ * readable and stays so, even in front of unread messages. Without PIPC_WANT_WRITE it is not
+ * readable for held output, nor for a call that is worth repeating. When PIPC_WANT_READ is switched
+ * on again, what waits makes the descriptor readable at once, with a new edge.
  *
  * The descriptor belongs to the handle: do not read, write or close it. An event loop may set
- * O_NONBLOCK on it, as libuv and GLib do on what they poll: whether a call waits does not depend
- * on it.
+ * O_NONBLOCK on it, as libuv and GLib do: whether a call waits does not depend on it.
  *
- * Before pipc_close remove it from your epoll set, and from whatever else remembers it; on pipc_open
- * also before pipc_disconnect, which closes it too. Afterwards the number may belong to something
- * else. And where a child has a copy of it, epoll may go on reporting it and can no longer be told
- * to stop.
+ * Before pipc_close, remove the descriptor from your epoll set and from everything else that
+ * remembers it. On pipc_open, do so before pipc_disconnect too, which also closes it. Afterwards
+ * the number may belong to something else. If a child has a copy of the descriptor, epoll may go on
+ * reporting it and can no longer be told to stop.
  *
- * It costs nothing until it is asked for. How many descriptors a process needs:
+ * Until pipc_fd is called, its descriptor costs nothing. A process needs this many descriptors:
  *
  *                                        once open    with pipc_fd
  *   pipc_open, while no end is held          3
@@ -364,204 +154,452 @@
  *   ... for two, by threads               3 to 7        5 to 9
  *   pipc_open_pair, each end                 2             4
  *   pipc_open_fds                       those given    2 more
- *   pipc_open_fifo                           2             4       (6 while it waits to meet)
+ *   pipc_open_fifo                           2             4       (6 during the rendezvous)
  *   pipc_open_tcp, pipc_server_accept        1             3
  *   pipc_server_open                         2, and one for each address that it listens on
  *
- * A server needs one more for each client that it has not handed over; pipc_open_tcp, while it
- * meets the other, one for each address that it listens on and each connection that it tries. Where
- * the kernel has no eventfd (12) pipc_open needs two more, and pipc_fd of the others one more.
+ * A server needs one more for each client that it has not handed over. During its rendezvous,
+ * pipc_open_tcp needs one for each address that it listens on and one for each connection that it
+ * tries. Where the kernel has no eventfd (12), pipc_open needs two more, and pipc_fd on the other
+ * kinds one more.
+ *
+ *
+ * 5 ERRORS
+ *
+ * On failure, constructors return NULL, other functions return -1, and both set errno. The
+ * reference (13) names the few exceptions. Nothing is reported in any other way. A dead handle
+ * fails with the same errno in every call that reads or writes a message.
+ *
+ *   EAGAIN       The timeout is 0, and nothing could be done now. The handle is unchanged.
+ *   ETIMEDOUT    The timeout passed, and nothing was done. Unchanged.
+ *   EINTR        Only with PIPC_INTERRUPTIBLE: a caught signal ended the wait. Unchanged.
+ *   EMSGSIZE     Reading: the next message is larger than the buffer. It stays; pipc_peek reports
+ *                its size. Writing: the message is over max_message. Nothing was sent. Unchanged.
+ *   ESHUTDOWN    pipc_read took a goodbye; pipc_bye_text returns its text. Unchanged otherwise. On
+ *                pipc_open, what follows comes from the next peer. On the other kinds EPIPE
+ *                follows, because a goodbye ends writing.
+ *   EPIPE        Reading: the peer closed, died or shut down, and all that it sent has been read. A
+ *                write may still succeed. Writing: nobody will read it, or writing was ended here.
+ *                Reading goes on. That direction is dead.
+ *   ECONNRESET   Reading: the stream ended inside a message, which is dropped; or the network reset
+ *                the connection; or the host of the peer has vanished. Both directions are dead.
+ *   EPROTO       The bytes are no frame, or announce more than max_message. Both directions are
+ *                dead: the library does not search for the next message.
+ *   EBUSY        pipc_open: others hold both ends. Unchanged.
+ *   EACCES       pipc_open_fifo: the directory, or what is at the name, belongs to another user or
+ *                is not what it should be. pipc_open_tcp: the key was wrong, or with a key the peer
+ *                is this process itself (6, Keys). Not opened.
+ *   ENOENT       TCP: the host has no address. Not opened.
+ *   ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
+ *                pipc_open_tcp with PIPC_CONNECT_ONLY: why no connection was possible. Not opened.
+ *   EINVAL       A NULL handle; NULL for something that is to be used; a timeout below -1; options
+ *                that make no sense. Unchanged.
+ *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO and others: as in POSIX. Unchanged, or not opened.
+ *
+ * On a pipc_open handle, a call by a thread that holds no end takes one. It can then also fail with
+ * EBUSY, EPIPE (no end will become free), ENOMEM, EMFILE, ENFILE or EPERM (6), and has taken none.
+ * On adopted descriptors, reading and writing can also fail with any other errno of read(2) and
+ * write(2).
+ *
+ * SIGPIPE never reaches the program, nor does SIGXFSZ. One that was pending before stays pending.
+ *
+ *
+ * 6 KINDS OF PIPE
+ *
+ * pipc_open: one handle that both sides use: two threads, or a parent and a child. The first user
+ * takes one end, the second user takes the other, and a third gets EBUSY. Every call on the handle
+ * is a use, except pipc_close, pipc_stats, pipc_peer and pipc_bye_text. One thread of one process
+ * holds an end. After fork, the child is a new user.
+ *
+ *   - Only pipc_disconnect frees an end, and not after pipc_shutdown, which is final. The next user
+ *     takes the free end. That may be the thread that left, if its former end is still free. Or it
+ *     is a newcomer, and a newcomer prefers an end that nobody has held yet.
+ *   - The side that stays reads what was sent, then the goodbye. After that, its reads wait for the
+ *     next peer, and what it writes waits in the pipe for the next peer.
+ *   - Messages that a thread had taken into its memory before it left stay with that thread until
+ *     it comes back, closes, or ends. Until then they count against max_pending of the handle.
+ *   - When a holder dies (it is killed, it exits, or its thread ends), a read or write that waits
+ *     notices within a second, and so does the descriptor, even if other processes have copies of
+ *     the handle. The survivor first gets what the holder sent, then EPIPE, or ECONNRESET inside a
+ *     message. A write that does not wait notices too, with one exception: a write within 50
+ *     microseconds of another may skip the check, and so may the next seven in a stream that was
+ *     read as fast as it was written.
+ *   - A holder that replaces itself by exec is dead as well. A read that waits notices within a
+ *     second. A program that only polls notices at its next call.
+ *   - Each direction holds 256 KiB. A write that waits for room, and a descriptor that waits for
+ *     it, are woken at the latest when half of that has been read; sockets have such a mark as
+ *     well. So a reader that has read less must not wait for the writer.
+ *   - Death and pipc_close are final: that end has no next holder. A newcomer then gets EPIPE if no
+ *     end is free.
+ *   - A live holder is never taken for dead, whatever the program does with its descriptors.
+ *     Copying them with dup, closing some or closing all of them does not end its hold on the end.
+ *   - If an attacker controls a child or another process that has the pipe, that process can send
+ *     anything, keep messages from coming, pretend to be dead, or stay silent. It cannot make a
+ *     call wait longer than its timeout, keep the survivor busy after its own death, hide its death
+ *     from a peer that had waited for it before, or reach the memory of another process. A fork
+ *     that does not go through the C library's fork(3) leaves the child with the descriptor of an
+ *     earlier pipc_fd, and what that child does to it affects the parent.
+ *   - It needs a thread-specific key of the process. It also needs /proc, to recognise a live
+ *     holder by more than its process id. Without /proc an exec is not noticed, and a process in
+ *     another pid namespace takes no end (EPERM).
+ *
+ * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
+ * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any
+ * thread may use either handle, one thread at a time. An end of stream without a goodbye is seen
+ * when the last copy of the peer's handle is gone or shut down.
+ *
+ * pipc_open_fds: any two descriptors that work with read(2) and write(2): a socket, a socketpair,
+ * FIFOs, a terminal, stdin and stdout, pipes to a tunnel. The peer may be any program that speaks
+ * section 11. End-of-file is the end of stream.
+ *
+ * pipc_open_fifo: two processes of one user on one host that agree on a name, and on nothing else.
+ *
+ *   - The first caller waits for the second, up to the timeout. The first two callers that are
+ *     there at the same time get each other, with one handle each. Then the name is free, and
+ *     nothing is left of it in the file system. A third caller is not affected: it waits for a
+ *     fourth. Many callers may use one name at a time, also threads of one process. Each gets
+ *     exactly one peer; which one is not promised.
+ *   - When both have opened, each has the other. There is one exception: at the very moment when
+ *     one side succeeds, the other is killed or stopped, its thread is cancelled, or its time runs
+ *     out. Then the side that succeeded has a pipe whose end of stream it sees at once (EPIPE).
+ *   - A caller that dies while it waits gets no peer and is no obstacle to later callers. The next
+ *     caller with that name removes what it left. Nobody holds a lock.
+ *   - Others may delete what a waiting caller has made: a cleaner of /tmp, or rm -rf. They may
+ *     delete a part of it, or all of it with the directory of the names. The waiting caller notices
+ *     within a second and starts again; it makes the directory again. Until then a newcomer does
+ *     not find it and waits too (with timeout 0: EAGAIN). Both get each other when the first has
+ *     noticed. If the directory cannot be made, the wait ends with ENOENT (its parent is missing)
+ *     or EACCES (something else is there). A waiting caller renews the times of its files each
+ *     hour, so that a cleaner that goes by age spares them. After the rendezvous, no files are
+ *     needed.
+ *   - Names live in /tmp/pipc-UID (UID: the number of the effective user), or in options.directory.
+ *     The directory is made with mode 0700 when it is missing; its parent is not made. A relative
+ *     path begins in the working directory at the time of the call. The call fails with EACCES if
+ *     the path is not a directory, is a symlink, belongs to another user, or has another mode. Only
+ *     the same user (and root) can see, disturb or imitate a rendezvous. What is in the directory
+ *     is opened only if it is the caller's own and has the right type and mode, never through a
+ *     symlink; otherwise EACCES.
+ *   - Another user can make /tmp/pipc-UID first, or fill up /tmp. Then opening always fails. A
+ *     program to which this matters uses a directory of its own, in $XDG_RUNTIME_DIR or in the home
+ *     directory. If others may write to /tmp and it is not sticky, they can also move /tmp/pipc-UID
+ *     away. Then callers before and after the move do not find each other.
+ *   - An end of stream without a goodbye is seen when the last copy of the peer's handle is gone or
+ *     shut down. If a process forks while another of its threads waits in pipc_open_fifo, the child
+ *     has copies of the descriptors of that wait until it exits or execs. Meanwhile a death of the
+ *     waiting process is not seen.
+ *   - After the peer has gone, the pipe is dead; open a new one.
+ *   - Each side asks the kernel for room for 1 MiB for what it writes. The memory is used only when
+ *     the pipe is full. But it counts at once against /proc/sys/fs/pipe-user-pages-soft (64 MiB by
+ *     default: 32 such pipes of a user). Beyond that, a user who is not root gets what the kernel
+ *     gives, down to 4 KiB for each direction. That is slower; nothing else changes.
+ *
+ * pipc_open_tcp: two programs on two hosts, or on one. Each calls it with the other's host and the
+ * same port. The first one listens and the other connects; both may also come at once.
+ *
+ *   - If the name of the host has several addresses, each is tried, IPv4 and IPv6. Only the named
+ *     host is let in: others are turned away, and the wait goes on. It listens on all interfaces;
+ *     if the named host is this very host, on loopback and the named addresses alone. 0.0.0.0, ::,
+ *     multicast and broadcast addresses belong to no host: EINVAL.
+ *   - All names of this host mean the same place: 127.0.0.1, ::1, localhost, its own name, the
+ *     addresses of its interfaces. Two programs on one host find each other with any of these
+ *     names. For this, the one that waits listens on both families of loopback besides. The one
+ *     that connects tries the named addresses first, then both of loopback. So any program that
+ *     already listens there, in either family, is taken for the peer. If that may be a stranger,
+ *     use a key: with a key, a stranger at an address that was not named does no harm.
+ *   - Exactly one connection results, and no byte is exchanged for it. On one host, the one that
+ *     gets the port listens. Between two hosts, the one with the higher address tries to connect
+ *     once. Then it listens and leaves connecting to the lower, but tries again each second in case
+ *     the lower cannot reach it. If both connect all the same, the connection of the lower
+ *     survives. This needs addresses that both see alike. Behind a translator of addresses (NAT)
+ *     both may, rarely, choose differently; then the first read fails with EPIPE or ECONNRESET. Use
+ *     a server there.
+ *   - If one side's time runs out, or it dies, at the moment when the other succeeds, the first
+ *     read of the other reports it.
+ *   - A port is for one pair at a time on each host. The peer can also be a server: connecting to
+ *     one is the same call, with PIPC_CONNECT_ONLY. Without that flag, a client of a server that is
+ *     down would wait in the server's place, have its port, and take the next client for its peer.
+ *   - With PIPC_CONNECT_ONLY the call never listens. It tries again until the time is up, and then
+ *     fails with the reason of its last attempt; see the reference.
+ *   - The timeout covers waiting, connecting, the handshake, and a network or a resolver that is
+ *     down for a while. It does not cover the time that getaddrinfo(3) takes to answer.
+ *
+ * pipc_server_open: any number of clients on one port. Each client is accepted with
+ * pipc_server_accept and is a handle like any other.
+ *
+ *   - With a key, at most 256 handshakes are pending at a time, each for at most 10 s. When one
+ *     more client comes, or descriptors or memory are short, one pending client is turned away at
+ *     once. It is chosen so: first, from the address with the most pending clients (an IPv6 network
+ *     of 64 bits counts as one address); among those, one that has not shown the key; among those,
+ *     the oldest. For a lack of descriptors or memory, no client that has shown the key is turned
+ *     away.
+ *   - So a flood of silent connections from one address pushes out itself, and clients from other
+ *     addresses come in as usual. A client that shares the attacker's address (a NAT, the same
+ *     host) shares its fate. Against many addresses at once, only a firewall helps.
+ *   - Without a key, every connection is handed out. What to do with silent ones is the program's
+ *     decision.
+ *
+ * On TCP, both kinds send small messages at once (TCP_NODELAY), and notice in about a minute that a
+ * host has vanished. An idle connection is probed after 30 s of silence, every 10 s, 3 times. Where
+ * something was sent or waits to be sent, the kernel repeats it at most 5 s apart, 15 times
+ * (net.ipv4.tcp_retries2). Before Linux 6.15 this takes longer, about 15 minutes: there, a program
+ * that must know earlier asks the peer for an answer and sets a timeout. When the host is given up,
+ * reading fails with ECONNRESET. A link that recovers earlier loses nothing. A peer that lives and
+ * reads nothing is never given up, however long that takes: writes wait, or end by their timeout.
+ *
+ * Keys: with options.key, both sides show that they know the key, by challenge and response with
+ * HMAC-SHA-256, before the first message. If the key is wrong, the side that connects fails with
+ * EACCES; the side that waits turns the stranger away and waits on. A side with a key and a side
+ * without one do not get a pipe: the one with the key refuses, or its time runs out. The one
+ * without may see a challenge as its first message.
+ *
+ *   - What a key gives, if all programs that know it use libpipc: an attacker who does not know it
+ *     neither receives nor sends a message. He may connect to any of them, have any of them connect
+ *     to him, and give to each what another one sent, at any time, again, or changed. Take 32
+ *     random bytes as the key: a guessable key can be guessed from what goes over the wire.
+ *   - What a key does not give: secrecy, or protection from an attacker between two sides that talk
+ *     to each other. He is between them if he can change what is on its way, or if one of them
+ *     connects to him. He can pass their handshake on, unchanged, from one to the other, and then
+ *     read and write in the place of either. Nothing else is open to him.
+ *   - For that, lay the pipe through a tunnel that encrypts, and let the server listen on loopback:
+ *     ssh -N -L 7000:127.0.0.1:7000 host, and pipc_open_tcp("127.0.0.1", 7000, ...) at this end. Or
+ *     start the other program there, and talk over its standard input and output: fork and exec
+ *     "ssh host program" on two pipe(2), use pipc_open_fds on their other ends here, and
+ *     pipc_open_fds(0, 1, NULL) in the program (examples/port_program.c).
+ *   - Use a key of its own for each pair of programs. If others have the same key, and a side
+ *     connects to an attacker, he can enter any of the others that accepts: he passes the handshake
+ *     on to it.
+ *   - With a key, a process does not get a pipe to itself, not even from another thread: the side
+ *     that connects fails with EACCES. By the same means, a process recognises its own handshake
+ *     when an attacker sends it back. After fork, a child is another process.
+ *   - Other programs, such as Python's multiprocessing, do not name the role and the process in
+ *     their challenges, and answer every challenge. libpipc has to answer theirs. So if such a
+ *     program has the key, an attacker to whom any side with this key connects can be let in by
+ *     that program, and by libpipc with that program's answers. Two programs with a key of their
+ *     own are safe from this, except from an attacker between them. A Python program that both
+ *     listens and connects needs one key for each, or its own answers let an attacker in.
+ *   - PIPC_KEY_MD5 also accepts HMAC-MD5, for Python's multiprocessing up to 3.11, which knows
+ *     nothing else. Without it MD5 is refused.
+ *
+ * On every kind but pipc_open, pipc_disconnect and pipc_shutdown end writing from here. Reading
+ * goes on until the peer ends too.
+ *
+ *
+ * 7 LIMITS
+ *
+ * max_message limits one message, in bytes, in either direction. max_pending limits, in bytes, the
+ * arrived messages that one handle keeps in this process. Each costs its size and 64 more, so that
+ * empty messages are limited as well. A message larger than max_pending is taken in when nothing is
+ * queued. When the queue is full, the handle stops taking in. Then the transport fills, and then
+ * the peer's writes wait, or fail with EAGAIN or ETIMEDOUT. Nothing is ever dropped to make room.
+ *
+ * One call that does not wait takes in at most 16 MiB, counted as for max_pending. So it ends even
+ * when the peer writes as fast as it reads. The rest is for the next call, and the descriptor stays
+ * readable (4). A message larger than that is taken in by several calls; all but the last find
+ * nothing.
+ *
+ * Two sides that write to each other at once do not deadlock: a write that waits takes in what
+ * arrives, up to max_pending. Beyond that both wait, as on any full pipe. pipc_flush and
+ * pipc_pending take in up to max_pending as well.
  *
  *
  * 8 THREADS
  *
  * Two handles never share a lock, so different handles are independent. One handle is for one
- * thread at a time; a pipc_open handle for one thread a side, both at once if they like. With
- * PIPC_DUPLEX one thread may call the reading functions while another calls the writing ones; a write
- * that waits, and pipc_flush, then take nothing in, since the reader does. pipc_open ignores
- * PIPC_DUPLEX: its sides are single threads.
+ * thread at a time. A pipc_open handle is for one thread on each side, both at once if they like.
+ * With PIPC_DUPLEX, one thread may call the reading functions while another calls the writing ones.
+ * A write that waits, and pipc_flush, then take nothing in, because the reader does. pipc_open
+ * ignores PIPC_DUPLEX: each of its sides is a single thread.
  *
- * Who may make a call on one handle while another thread makes one ("nobody": it must be the only call;
- * "each side": the two threads that hold the ends, each for its end):
+ * The table says which threads may call a function on a handle while another thread is in a call on
+ * it. "None" means that it must be the only call. "Each side" means the two threads that hold the
+ * ends, each for its own end.
  *
  *   call                                       pipc_open   other kinds   with PIPC_DUPLEX
- *   pipc_read, _read_msg, _read_pending,       each side   nobody        one thread that reads
+ *   pipc_read, _read_msg, _read_pending,       each side   none          one thread that reads
  *     _peek, _skip, _pending, _bye_text
- *   pipc_write, _writev, _write_batch,         each side   nobody        one thread that writes
+ *   pipc_write, _writev, _write_batch,         each side   none          one thread that writes
  *     _flush, _shutdown, _disconnect
- *   pipc_fd, _want                             each side   nobody        everybody
- *   pipc_set_timeout                           each side   nobody        everybody; for calls that
- *                                                                        begin later
- *   pipc_stats, _peer                          everybody   everybody     everybody
- *   pipc_close                                 see there   nobody        nobody
+ *   pipc_fd, _want                             each side   none          any
+ *   pipc_set_timeout                           each side   none          any; for calls that begin
+ *                                                                        later
+ *   pipc_stats, _peer                          any         any           any
+ *   pipc_close                                 see 13      none          none
  *
- * pipc_msg_free, pipc_version and the constructors are for everybody, at any time. A server is for one
- * thread at a time, but for pipc_server_port, which everybody may call.
+ * pipc_msg_free, pipc_version and the constructors may be called by any thread at any time. A
+ * server is for one thread at a time, except pipc_server_port, which any thread may call.
+ *
+ * A thread can be cancelled (pthread_cancel) while a call waits, and nowhere else in the library. A
+ * cancelled call leaves the handle usable: a message is sent whole or not at all, and a message
+ * that was being read stays for the next call. If there is no memory to keep the rest of a message,
+ * that direction ends. On pipc_open, the end of the thread is the death of its end (6), unless a
+ * clean-up handler calls pipc_disconnect.
  *
  *
  * 9 FORK, EXEC, SIGNALS, PLUG-INS
  *
- * After fork, made while no other thread is inside a call on the handle, either process may go on
- * with it and the other closes it; on pipc_open both go on. Closing in one process disturbs neither
- * the handle nor its descriptor in the other. If both go on with one pair or adopted handle, messages
- * are mixed up, and so is the descriptor, which they share: don't. The child of a program with
- * threads may use the library at once. A child of vfork must not.
+ * Fork only while no other thread is inside a call on the handle. Afterwards either process may go
+ * on with the handle, and the other one closes it; on pipc_open both go on. Closing in one process
+ * disturbs neither the handle nor its descriptor in the other. Two processes must not both go on
+ * with one pair handle or adopted handle: their messages are mixed up, and so is the descriptor,
+ * which they share. The child of a program with threads may use the library at once. A child of
+ * vfork must not.
  *
- * At fork the library closes in the child what only the parent has use for: on pipc_open, all but
- * the shared memory and its two doorbells. So the number that pipc_fd gave the parent means
- * nothing in the child.
+ * At fork, the library closes in the child what only the parent can use. On pipc_open that is
+ * everything but the shared memory and its two doorbells. So the number that pipc_fd returned in
+ * the parent means nothing in the child.
  *
- * No descriptor that the library makes survives exec, and none is 0, 1 or 2, also where the program
- * has closed those. Those given to pipc_open_fds keep the close-on-exec flag that they have.
+ * No descriptor that the library makes survives exec, and none is 0, 1 or 2, even if the program
+ * has closed those. Descriptors given to pipc_open_fds keep the close-on-exec flag that they have.
  *
- * In a signal handler no function of the library may be called: it may have interrupted one, which
- * holds a lock or has done half of its work. Nor may it leave with siglongjmp while one is at work. A
- * handler sets a flag, or writes to an eventfd or a pipe of the program's own, which is polled beside
- * pipc_fd; signalfd(2) does without a handler. With PIPC_INTERRUPTIBLE a wait ends with EINTR
- * after a handler has run; a signal that comes just before the wait does not end it, so who depends
- * on the flag polls instead. Handlers are otherwise not noticed (6), with or without SA_RESTART.
+ * A signal handler must not call any function of the library: it may have interrupted one that
+ * holds a lock or has done half of its work. Nor may it leave with siglongjmp while one is at work.
+ * A handler sets a flag, or writes to an eventfd or a pipe of the program's own, which is polled
+ * beside pipc_fd. signalfd(2) needs no handler. With PIPC_INTERRUPTIBLE, a wait ends with EINTR
+ * after a handler has run. A signal that comes just before the wait does not end it, so a program
+ * that depends on its flag polls instead. Otherwise calls do not notice handlers (3), with or
+ * without SA_RESTART.
  *
- * A program may contain the library more than once, in plug-ins say. A handle can be used through
- * each copy of the same version as long as the one that made it is loaded; other versions fail with
- * EINVAL. Give back all handles before a plug-in that contains the library is unloaded; threads
- * that have used it may go on, and end at any time. libpipc.a is not seen in a plug-in or program
- * that contains it: nothing of it is exported.
+ * A program may contain the library more than once, for example in plug-ins. A handle can be used
+ * through each copy of the same version, as long as the copy that made it is loaded. Copies of
+ * other versions fail with EINVAL. Close all handles before a plug-in that contains the library is
+ * unloaded. Threads that have used it may go on, and end at any time. A plug-in or program that
+ * contains libpipc.a exports nothing of it.
  *
  *
- * 10 ERRORS
+ * 10 CAVEATS
  *
- * Constructors return NULL, other functions -1 (pipc_bye_text: NULL), and set errno. There is no
- * other way in which anything is reported. A dead handle gives the same errno again on every call that
- * reads or writes a message.
- *
- *   EAGAIN       Time-out 0, and nothing could be done now. The handle is as before.
- *   ETIMEDOUT    The time-out passed with nothing done. As before.
- *   EINTR        Only with PIPC_INTERRUPTIBLE: a caught signal ended the wait. As before.
- *   EMSGSIZE     Reading: the next message is larger than the buffer; it stays, pipc_peek tells its
- *                size. Writing: the message is over max_message; nothing was sent. As before.
- *   ESHUTDOWN    pipc_read took a goodbye; pipc_bye_text has its text. As before: what follows is
- *                the next partner's on pipc_open; on the others EPIPE, for a goodbye ends writing.
- *   EPIPE        Reading: the other side closed, died or shut down, and all that it sent has been
- *                read; a write may still go through. Writing: nobody will read it, or writing was
- *                ended here; reading goes on. That direction is dead.
- *   ECONNRESET   Reading: cut off inside a message, which is dropped, or by a reset of the network,
- *                or because the other host has vanished. Dead, in both directions.
- *   EPROTO       The bytes are no frame, or announce more than max_message. Dead, in both directions:
- *                it does not look for the next message.
- *   EBUSY        pipc_open: both ends are held by others. As before.
- *   EACCES       pipc_open_fifo: the directory, or what stands at the name, is somebody else's, or is
- *                not what it should be. pipc_open_tcp: the key was wrong, or with a key the other
- *                side is this process (5). Not opened.
- *   ENOENT       TCP: the host has no address. Not opened.
- *   ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
- *                pipc_open_tcp with PIPC_CONNECT_ONLY: why nobody could be connected to. Not
- *                opened.
- *   EINVAL       A NULL handle; NULL for something that is to be used; a time-out below -1; options
- *                that make no sense. As before.
- *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO and others: what POSIX says of them. As before, or
- *                not opened.
- *
- * In the reference, "the usual errors" of reading and writing are EAGAIN, ETIMEDOUT, EINTR, EPIPE,
- * ECONNRESET, EPROTO, EINVAL and ENOMEM, and on adopted descriptors whatever else read(2) or
- * write(2) say of them. Besides, each call that takes an end of a pipc_open handle can fail with
- * EBUSY, EPIPE (no end will come free), ENOMEM, EMFILE, ENFILE or EPERM (5), and has then taken
- * none.
- *
- * SIGPIPE never reaches the program, nor does SIGXFSZ; one of its own that was pending stays so.
+ *  - pipc_read returns 0 for an empty message, which is not an end of stream. Loops test >= 0.
+ *  - On a pipc_open handle, the first call takes an end. If a third thread calls pipc_pending or
+ *    pipc_fd, "only to look", it takes an end too if one is free.
+ *  - After a thread's own pipc_disconnect, too, its next call takes an end again, even if it only
+ *    sets a timeout. A thread that has left and holds no end can close or die: the peer gets no
+ *    report.
+ *  - A side that dies or closes before its first call never held an end, so its death is not
+ *    detected. The other side waits for a peer, for ever unless a timeout is set. The death of a
+ *    parent that makes its first call before it forks (pipc_set_timeout, say) is always detected.
+ *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
+ *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
+ *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
+ *    tears them: call pipc_flush or pipc_disconnect first.
+ *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
+ *    edge-triggered epoll, go on calling until EAGAIN.
+ *  - Remove the descriptor from your epoll set before pipc_close (4).
+ *  - No function of the library may be called in a signal handler (9).
+ *  - Only libpipc understands a goodbye. Other programs that speak its frames (11) take it for
+ *    messages or for garbage: end with pipc_shutdown towards them.
+ *  - A handle is for one thread at a time; on pipc_open, for one thread on each side.
+ *  - After fork, a process that has an end of a pipc_open_pair closes its copy of the other end.
+ *    Otherwise it never sees the end of stream, because it could still write to the pipe itself.
+ *  - pipc_open_fds makes FIFOs, terminals and other devices non-blocking. This belongs to the open
+ *    file, so all processes that share it (a shell and its terminal, say) see it until pipc_close.
+ *  - Both sides should set the same max_message: a message over the reader's limit ends the
+ *    connection.
+ *  - There is no encryption, and authentication only by a key on TCP (6, Keys). A program that
+ *    holds the descriptors is trusted to read, but not to be correct: bad input is an error, never
+ *    a crash.
+ *  - pipc_open_tcp that waits for a server on its own host has the server's port meanwhile, and
+ *    takes the next client in its place. Clients of a server set PIPC_CONNECT_ONLY.
+ *  - When a pipe over TCP is closed with messages unread, or while the peer is sending, the kernel
+ *    resets it, and what was on its way to the peer may be lost. To end in order, both sides call
+ *    pipc_shutdown, read until EPIPE, and call pipc_close.
  *
  *
  * 11 THE BYTES
  *
- * Pairs, FIFOs, TCP and adopted descriptors carry frames and nothing else: a length of 4 bytes,
- * big-endian, two's complement, and that many bytes.
+ * Pairs, FIFOs, TCP and adopted descriptors carry frames and nothing else. A frame is a length of 4
+ * bytes, big-endian, two's complement, and then that many bytes.
  *
  *   0 to 0x7fffffff    one message of that many bytes
  *   0xffffffff         8 bytes of big-endian length follow, for messages over 0x7fffffff bytes;
  *                      a smaller length in this form, or one over max_message, is EPROTO
  *   0xfffffffe         the next frame is a goodbye: "BYE" and its text. Anything else after it is
- *                      EPROTO, an end there ECONNRESET
+ *                      EPROTO, an end of stream there ECONNRESET
  *   any other          EPROTO
  *
- * This is also what Python's multiprocessing.connection sends, and Erlang's {packet, 4}. What lies in
- * the shared memory of pipc_open is private to the library.
+ * Python's multiprocessing.connection and Erlang's {packet, 4} send the same frames. What is in the
+ * shared memory of pipc_open is private to the library.
  *
- * With a key a handshake comes first, as Python's. Each item is a frame, of at most 256 bytes. The
- * side that accepted the connection sends a challenge, gets the response, and sends its verdict;
- * then the side that connected does the same.
+ * With a key, a handshake comes first, the same as Python's. Each item is a frame of at most 256
+ * bytes. The side that accepted the connection sends a challenge, gets the response, and sends its
+ * verdict. Then the side that connected does the same.
  *
  *   challenge          "#CHALLENGE#{sha256}", and 13 to 237 bytes that nobody can guess. libpipc's
  *                      has 81, see below
- *   response           "{sha256}" and HMAC-SHA-256, under the key, of all that follows "#CHALLENGE#"
+ *   response           "{sha256}" and HMAC-SHA-256, under the key, of all that follows
+ *                      "#CHALLENGE#"
  *   verdict            "#WELCOME#" or "#FAILURE#"
- *   with PIPC_KEY_MD5  the other side's challenge may be "#CHALLENGE#" and 20 bytes, to which the
- *                      response is the bare HMAC-MD5; and so may be its response to ours
+ *   with PIPC_KEY_MD5  the peer's challenge may be "#CHALLENGE#" and 20 bytes, to which the
+ *                      response is the bare HMAC-MD5; and its response to ours may be the same
  *
- * What follows "{sha256}" in a challenge of libpipc's says for which connection it is:
+ * In a challenge of libpipc, the bytes after "{sha256}" identify the connection:
  *
  *   1 byte     role: 'a' if this side accepted the connection, 'c' if it connected
  *   16 bytes   nonce: random, for this connection
  *   16 bytes   mark: random, for this process; a child after fork has another
- *   16 bytes   answered, in role 'c': the nonce of the challenge that this side has answered, if
- *              that was libpipc's; else, and in role 'a', zeros
+ *   16 bytes   answered: in role 'c' the nonce of the challenge that this side has answered, if
+ *              that was libpipc's; otherwise, and in role 'a', zeros
  *   32 bytes   tag: HMAC-SHA-256, under the key, of "libpipc challenge", "{sha256}" and the above
  *
- * A side that gets a challenge with a right tag refuses it if the role is its own, or the mark is,
- * or, when this side accepted, if `answered` is not the nonce of its own challenge. A challenge
- * without a right tag is that of another program, and is answered.
+ * A side that gets a challenge with a right tag refuses it in three cases: the role is its own; the
+ * mark is its own; this side accepted, and `answered` is not the nonce of its own challenge. A
+ * challenge without a right tag is that of another program, and is answered.
  *
- * How two meet at NAME, for programs that do it without the library. Work in the directory of the
- * names; it and all directories in it have mode 0700, all FIFOs 0600, whatever the umask. Somebody
- * waits at NAME when there is a directory NAME with three FIFOs in it: `door`, `in`, `out`. `in` and
- * `out` are what the one who waits reads and writes. Open without waiting (O_NONBLOCK).
+ * This is the rendezvous at NAME, for programs that do it without the library. Work in the
+ * directory of the names. It and all directories in it have mode 0700, all FIFOs 0600, whatever the
+ * umask. A program waits at NAME if there is a directory NAME with three FIFOs in it: `door`, `in`,
+ * `out`. The waiting program, the waiter, reads `in` and writes `out`. Open without waiting
+ * (O_NONBLOCK).
  *
- * To claim somebody who waits:
+ * To claim a waiter:
  *   1. Open NAME, the directory, and by its descriptor (openat and the like): `door` for writing,
  *      `in` for writing, `out` for reading. ENOENT or ENXIO for NAME or `door`: nobody waits (see
- *      5). For `in` or `out`: somebody has deleted a part, or claims at this moment. Unlink `door`;
- *      if that works nobody waits (see 5), else go back to 1.
- *   2. Unlink `door`, by the same descriptor. ENOENT: somebody else was faster, go back to 1. If it
- *      works, the one who waits is yours.
- *   3. Unlink `in` and `out`; remove the directory NAME. ENOTEMPTY or ENOENT: leave it, it is a new one.
- *   4. Write one byte, any, to `door`, and close it. EPIPE: the other has gone, go back to 1. Else you
- *      have met: read `out`, write `in`.
- *   5. Where nobody waits but something is left, remove it: `door`, `in`, `out`, then NAME. Close
- *      what you have open of it, and then wait.
+ *      5). For `in` or `out`: a part was deleted, or another program claims at this moment. Unlink
+ *      `door`; if that works nobody waits (see 5), otherwise go back to 1.
+ *   2. Unlink `door`, by the same descriptor. ENOENT: another program was faster, go back to 1. If
+ *      it works, the waiter is yours.
+ *   3. Unlink `in` and `out`; remove the directory NAME. ENOTEMPTY or ENOENT: leave it, it is a new
+ *      one.
+ *   4. Write one byte, any, to `door`, and close it. EPIPE: the waiter has gone, go back to 1.
+ *      Otherwise the rendezvous is done: read `out`, write `in`.
+ *   5. If nobody waits but something is left, remove it: `door`, `in`, `out`, then NAME. Close what
+ *      you have open of it, and then wait.
  *
  * To wait:
  *   1. Make a directory `.pipc-PID-ANYTHING`, with your process id and something that makes it
- *      unique, and in it the three FIFOs. Open `door` and `in` for reading, `out` for reading and then
- *      for writing as well.
- *   2. Rename it to NAME. ENOTEMPTY or EEXIST: somebody waits there already, claim that one.
- *   3. Poll `door` for input. When it is readable you have met: close `door` and the reading side of
- *      `out`; read `in`, write `out`. All names are gone by then. Meanwhile look once a second
- *      whether the directory of the names still has its path, NAME is still your directory, and
- *      `door`, `in` and `out` are in it, each the very file that you have open (st_dev, st_ino). If
- *      not, somebody has deleted them, or claims you. Give up as in 5; if you have not met, begin
- *      again, and open the directory of the names by its path again. ENOENT in any step means the
- *      same.
- *   4. If poll reports a hang-up without input, somebody opened the door and went. If `door` still
- *      has its name, open it again, then close the old descriptor, and go on. If the name is gone,
- *      somebody claims you: poll the old descriptor again; if it still reports a hang-up, that one
- *      has died: remove `in`, `out` and NAME, and begin again.
- *   5. To give up, unlink `door`. ENOENT: somebody may claim you at this moment, so poll `door` for
- *      50 ms; readable: you have met. Then close `door`, and remove `in`, `out` and NAME.
+ *      unique, and in it the three FIFOs. Open `door` and `in` for reading, `out` for reading and
+ *      then for writing as well.
+ *   2. Rename it to NAME. ENOTEMPTY or EEXIST: there is a waiter already, claim that one.
+ *   3. Poll `door` for input. When it is readable, the rendezvous is done: close `door` and the
+ *      reading side of `out`; read `in`, write `out`. All names are gone by then. Meanwhile check
+ *      once a second that the directory of the names still has its path, that NAME is still your
+ *      directory, and that `door`, `in` and `out` are in it, each the very file that you have open
+ *      (st_dev, st_ino). If not, they were deleted, or another program claims you. Give up as in 5;
+ *      if the rendezvous is not done, begin again, and open the directory of the names by its path
+ *      again. ENOENT in any step means the same.
+ *   4. If poll reports a hang-up without input, another program opened `door` and went. If `door`
+ *      still has its name, open it again, then close the old descriptor, and go on. If the name is
+ *      gone, another program claims you: poll the old descriptor again. If it still reports a
+ *      hang-up, that program has died: remove `in`, `out` and NAME, and begin again.
+ *   5. To give up, unlink `door`. ENOENT: another program may claim you at this moment, so poll
+ *      `door` for 50 ms; readable: the rendezvous is done. Then close `door`, and remove `in`,
+ *      `out` and NAME.
  *
  *
  * 12 KERNELS
  *
- * Linux 3.17 or later, for getrandom(2); epoll and timerfd are needed too. The C library may be glibc
- * or musl, the machine of 32 or 64 bits; it does not compile where 64-bit atomics need a lock. The
- * following is used where it is, asked for at run time, and may as well be refused by a sandbox
- * (seccomp) with ENOSYS, EPERM, EINVAL or EOPNOTSUPP:
+ * Linux 3.17 or later, for getrandom(2); epoll and timerfd are needed too. The C library may be
+ * glibc or musl, the machine of 32 or 64 bits. The library does not compile where 64-bit atomics
+ * need a lock. It uses the following where it exists, asked for at run time. A sandbox (seccomp)
+ * may refuse each with ENOSYS, EPERM, EINVAL or EOPNOTSUPP:
  *
  *                          since Linux   otherwise
- *   RWF_NOSIGNAL           6.18          SIGPIPE is blocked while a pipe or FIFO is written, and what
- *                                        the write raised is taken back: some calls more
- *   TCP_RTO_MAX_MS         6.15          a vanished host is noticed late (5)
- *   RWF_NOWAIT on pipes    6.4           pipes are polled before they are read, as FIFOs are; those of
- *                                        pipc_open_fds also before each 4 KiB that are written
- *   pidfd_open             5.3           a death is looked for several times a second instead
- *   MADV_WIPEONFORK        4.14          a fork that runs no handlers (clone(2) itself) goes unnoticed
+ *   RWF_NOSIGNAL           6.18          SIGPIPE is blocked while a pipe or FIFO is written, and
+ *                                        what the write raised is taken back: some calls more
+ *   TCP_RTO_MAX_MS         6.15          a vanished host is noticed late (6)
+ *   RWF_NOWAIT on pipes    6.4           pipes are polled before they are read, as FIFOs are; those
+ *                                        of pipc_open_fds also before each 4 KiB that are written
+ *   pidfd_open             5.3           a death is checked for several times a second instead
+ *   MADV_WIPEONFORK        4.14          a fork without handlers (clone(2) itself) is not noticed
  *   memfd_create           3.17          shm_open, and memory that is reserved from the start
  *   eventfd                2.6.27        pipes, two descriptors for one
  */
@@ -571,14 +609,16 @@
 /*
  * 13 REFERENCE
  *
- * "Blocks" says how long a call may wait; all others return at once.
+ * "Waits" says how long a call may wait, and a thread can be cancelled there (8). All other calls
+ * return at once. "(no end)" marks the errors of a pipc_open handle when the caller holds no end
+ * and can take none. Section 5 describes all errors.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* The version that a program is compiled with; pipc_version tells which one it runs with. */
+/* The version that a program is compiled with; pipc_version returns the one it runs with. */
 #define PIPC_VERSION_MAJOR 0
 #define PIPC_VERSION_MINOR 1
 #define PIPC_VERSION_PATCH 0
@@ -602,12 +642,12 @@ typedef struct pipc pipc_t;
 /* A socket that waits for connections and makes a pipe of each. */
 typedef struct pipc_server pipc_server_t;
 
-/* What a message is: the program's data, or the goodbye of the other side. */
+/* What a message is: the program's data, or the goodbye of the peer. */
 typedef enum { PIPC_DATA, PIPC_BYE } pipc_kind_t;
 
 /*
  * A message that was read. data points to size bytes; with kind PIPC_BYE they are "BYE" and the
- * text, without a terminating zero. Whose memory it is, each function below says.
+ * text, without a terminating zero. Each function below says who owns the memory.
  */
 typedef struct {
     void *data;
@@ -618,24 +658,24 @@ typedef struct {
 /* Flags of pipc_options_t. */
 #define PIPC_INTERRUPTIBLE 0x1u /* a caught signal ends a wait with EINTR */
 #define PIPC_DUPLEX        0x2u /* one thread reads while another writes, see 8; not on pipc_open */
-#define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 5 */
+#define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 6 */
 #define PIPC_CONNECT_ONLY  0x8u /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
 
-/* What pipc_want is told. */
-#define PIPC_WANT_READ  0x1u /* messages, goodbyes, ends and errors that can be read */
+/* The events of pipc_want. */
+#define PIPC_WANT_READ  0x1u /* messages, goodbyes, ends of stream and errors that can be read */
 #define PIPC_WANT_WRITE 0x2u /* held output that can move on, a write that is worth repeating */
 
 /*
- * Options of a handle. Start from PIPC_OPTIONS_INIT and set what differs; a constructor given NULL
- * takes just that. The struct is read by the constructor only and stays the caller's.
+ * Options of a handle. Start from PIPC_OPTIONS_INIT and set what differs. A constructor takes NULL
+ * as PIPC_OPTIONS_INIT. Only the constructor reads the struct, which stays the caller's.
  */
 typedef struct {
     size_t struct_size;    /* set by PIPC_OPTIONS_INIT; lets the struct grow in later versions */
-    size_t max_message;    /* bytes, either direction; 0: 64 MiB. See 4 */
-    size_t max_pending;    /* bytes, size + 64 for each message; 0: 64 MiB. See 4 */
-    const void *key;       /* TCP: the secret that both sides must know; NULL: none. See 5 */
+    size_t max_message;    /* bytes, either direction; 0: 64 MiB. See 7 */
+    size_t max_pending;    /* bytes, size + 64 for each message; 0: 64 MiB. See 7 */
+    const void *key;       /* TCP: the secret that both sides must know; NULL: none. See 6 */
     size_t key_size;       /* bytes; 0 only when key is NULL */
-    const char *directory; /* pipc_open_fifo: where names live; NULL: /tmp/pipc-UID. See 5 */
+    const char *directory; /* pipc_open_fifo: where names live; NULL: /tmp/pipc-UID. See 6 */
     unsigned flags;        /* PIPC_INTERRUPTIBLE and so on, see above */
 } pipc_options_t;
 
@@ -645,9 +685,8 @@ typedef struct {
     }
 
 /*
- * Counts since the handle was opened, in this process, of sides that have closed or ended too; a
- * goodbye is not counted as read or written.
- * Start from PIPC_STATS_INIT.
+ * Counts since the handle was opened, in this process. They include sides that have closed or
+ * ended. A goodbye does not count as read or written. Start from PIPC_STATS_INIT.
  */
 typedef struct {
     size_t struct_size; /* set by PIPC_STATS_INIT */
@@ -665,25 +704,27 @@ typedef struct {
 /*
  * pipc_open - make an anonymous pipe for two threads, or for a parent and a child.
  *
- * One handle serves both sides (5). Open it before the thread is started or the child is forked.
- * It takes no end yet: the first call on it does.
+ * options   NULL, or what differs from the defaults; PIPC_DUPLEX is ignored
  *
- * options   NULL or what differs from the defaults; PIPC_DUPLEX is ignored
+ * One handle serves both sides (6). Open it before the thread starts or the child is forked. This
+ * call takes no end; the first call on the handle does.
  *
- * Returns a handle, to be given to pipc_close in each process that has it. NULL: EINVAL (options),
- * ENOMEM, EMFILE, ENFILE, EFBIG (the limit on the size of files, RLIMIT_FSIZE, is below the 1 MiB that
- * the shared memory may take).
+ * Returns a handle, for pipc_close in each process that has it. On failure NULL: EINVAL (options),
+ * ENOMEM, EMFILE, ENFILE, EFBIG (the limit on the size of files, RLIMIT_FSIZE, is below the 1 MiB
+ * that the shared memory may take). Any thread.
  */
 PIPC_API pipc_t *pipc_open(const pipc_options_t *options);
 
 /*
- * pipc_open_pair - make a pipe and give its two ends as two handles.
+ * pipc_open_pair - make a pipe whose two ends are two handles.
  *
  * end       where the two handles go; unchanged on failure
  * options   for both; NULL for the defaults
  *
- * Returns 0; each handle is to be given to pipc_close in each process that has it. -1: EINVAL (end
- * is NULL, options), ENOMEM, EMFILE, ENFILE.
+ * After fork, each side closes its copy of the other side's handle.
+ *
+ * Returns 0; each handle is for pipc_close in each process that has it. On failure -1: EINVAL (end
+ * is NULL, options), ENOMEM, EMFILE, ENFILE. Any thread.
  */
 PIPC_API int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options);
 
@@ -695,83 +736,88 @@ PIPC_API int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options);
  *                     works too, but pipc_fd fails on it with EPERM
  * options             NULL for the defaults
  *
- * When it succeeds the handle owns the descriptors: pipc_close closes them (one that serves both
- * directions once), and the program uses them no more. When it fails they are the program's as
- * before. Close-on-exec is left alone, and so is O_NONBLOCK of sockets, regular files and pipes. On
- * FIFOs, terminals and devices (and on pipes before Linux 6.4) O_NONBLOCK is set, and put back by
- * pipc_close in the process that opened the handle. Whoever else shares the open files may set and
- * clear it at any time: that makes no call wait longer than its time-out.
+ * On success the handle owns the descriptors: the program no longer uses them, and pipc_close
+ * closes them (one that serves both directions, once). On failure they are the program's as before.
  *
- * Returns a handle, for pipc_close. NULL: EBADF (not open), EINVAL (not open for reading or for
- * writing, a socket that is no stream or that listens, or options), ENOMEM, or what fcntl(2) says of
- * them.
+ * Close-on-exec is not changed, nor is O_NONBLOCK of sockets, regular files and pipes. On FIFOs,
+ * terminals and devices (and on pipes before Linux 6.4) O_NONBLOCK is set, and restored by
+ * pipc_close in the process that opened the handle. Other processes that share the open files may
+ * set and clear it at any time: that makes no call wait longer than its timeout.
+ *
+ * Returns a handle, for pipc_close. On failure NULL: EBADF (not open), EINVAL (not open for reading
+ * or for writing, a socket that is no stream or that listens, or options), ENOMEM, or any errno of
+ * fcntl(2). Any thread. After fork, only one process goes on with the handle (9).
  */
 PIPC_API pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options);
 
 /*
- * pipc_open_fifo - meet another process of this user by name, and make a pipe with it.
+ * pipc_open_fifo - make a pipe with another process of this user that uses the same name.
  *
- * name         what both have agreed on: 1 to 255 bytes without '/', neither "." nor "..", and not
+ * name         agreed between the two: 1 to 255 bytes without '/', neither "." nor "..", and not
  *              beginning with ".pipc-"
- * timeout_ms   how long to wait for the other: -1 without limit, 0 not at all (then it succeeds if
- *              the other waits already), n at most n ms
- * options      NULL for the defaults; directory says where names live (5)
+ * timeout_ms   how long to wait for the peer: -1 without limit; 0 not at all, so that it succeeds
+ *              only if the peer waits already; n at most n ms
+ * options      NULL for the defaults; directory says where names live (6)
  *
- * A thread that is cancelled while it waits leaves nothing either, as if the call had failed.
+ * Returns a handle, for pipc_close. On failure NULL, and nothing is left: EAGAIN (0 ms, and nobody
+ * waits), ETIMEDOUT (nobody came), EINTR (with PIPC_INTERRUPTIBLE), EINVAL (name, timeout_ms,
+ * options), ENAMETOOLONG, EACCES (the directory or what is at the name is not to be trusted),
+ * ENOENT (the parent of the directory is missing), ENOSPC, EROFS, ENOMEM, EMFILE, ENFILE, and other
+ * errors of the file system.
  *
- * Returns a handle, for pipc_close. Blocks as timeout_ms says. NULL, and nothing is left: EAGAIN (0
- * ms, and nobody waits), ETIMEDOUT (nobody came), EINTR (with PIPC_INTERRUPTIBLE), EINVAL (name,
- * timeout_ms, options), ENAMETOOLONG, EACCES (the directory or what stands at the name is not to be
- * trusted), ENOENT (the parent of the directory is missing), ENOSPC, EROFS, ENOMEM, EMFILE, ENFILE,
- * and others that the file system has.
+ * Waits as timeout_ms says. A thread that is cancelled there leaves nothing, as after a failure.
+ * Any thread. After fork, only one process goes on with the handle (9).
  */
 PIPC_API pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options);
 
 /*
- * pipc_open_tcp - meet another program over TCP, on another host or on this one (5).
+ * pipc_open_tcp - make a pipe with another program over TCP, on another host or on this one (6).
  *
- * host         the other host's name or address; any of this host's for another program here (5).
- *              Only that host is let in
+ * host         the other host's name or address; for a program on this host, any of this host's
+ *              (6). Only that host is let in
  * port         the same on both sides, not 0
  * timeout_ms   for all of it, also while the network or the resolver is down: -1 without limit, 0
- *              not at all, else milliseconds. The resolver itself may take longer
- * options      NULL for the defaults; with a key both sides must have the same (5); with
+ *              not at all, otherwise milliseconds. The resolver itself may take longer
+ * options      NULL for the defaults. With a key, both sides must have the same (6). With
  *              PIPC_CONNECT_ONLY it never listens, as a client of a server should not
  *
- * Returns a handle, for pipc_close. NULL: EAGAIN (time-out 0) or ETIMEDOUT (nobody came), EACCES
- * (the key was wrong, or with a key the other side is this process), ENOENT (the host has no
+ * Returns a handle, for pipc_close. On failure NULL: EAGAIN (timeout 0) or ETIMEDOUT (nobody came),
+ * EACCES (the key was wrong, or with a key the peer is this process), ENOENT (the host has no
  * address), EINTR (PIPC_INTERRUPTIBLE), EINVAL (also an address of no single host), ENOMEM, EMFILE,
- * ENFILE. Blocks up to timeout_ms.
+ * ENFILE.
  *
- * With PIPC_CONNECT_ONLY and time-out 0: ECONNREFUSED when it is refused at once, else EAGAIN. With
- * another time-out, instead of ETIMEDOUT, why the last attempt failed, at the last address where
- * the name has several: ECONNREFUSED (nobody listens), EHOSTUNREACH, ENETUNREACH (no way there),
- * ECONNRESET (turned away, during the handshake), ETIMEDOUT (no answer), or what else connect(2)
- * says.
+ * With PIPC_CONNECT_ONLY and timeout 0: ECONNREFUSED when it is refused at once, otherwise EAGAIN.
+ * With another timeout, instead of ETIMEDOUT, the reason why the last attempt failed, at the last
+ * address if the name has several: ECONNREFUSED (nobody listens), EHOSTUNREACH, ENETUNREACH (no way
+ * there), ECONNRESET (turned away, during the handshake), ETIMEDOUT (no answer), or any other errno
+ * of connect(2).
+ *
+ * Waits up to timeout_ms; a thread that is cancelled there leaves nothing. Any thread. After fork,
+ * only one process goes on with the handle (9).
  */
 PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                                const pipc_options_t *options);
 
 /*
- * pipc_close - be done with a handle. NULL is allowed; errno is kept. Never blocks.
+ * pipc_close - close a handle. NULL is allowed; errno is kept. Never waits.
  *
  * Messages that arrived and were not read are lost. What is already in the kernel, or in the shared
- * memory, still reaches the other side; what the handle still held (6) does not, and a message of
- * which a part had gone is torn there (ECONNRESET). The other side sees an end (EPIPE), no goodbye.
+ * memory, still reaches the peer. What the handle still held (3) does not; a message of which a
+ * part had gone is torn there (ECONNRESET). The peer sees an end of stream (EPIPE), no goodbye.
  *
- * Nobody may use the handle in this process afterwards, but on pipc_open other threads may, and each
- * closes for itself, in any order or at once:
- *   - Each thread of this process that has made a call on the handle (any but pipc_close, pipc_stats,
- *     pipc_peer and pipc_bye_text) uses it until it closes it, or ends. Having said goodbye, or
- *     having been refused with EBUSY, changes nothing.
- *   - The handle is freed when somebody has closed it and no thread uses it any more: by the last
- *     close, or by the end of the last user if it was closed before. The end of a thread alone frees
- *     nothing.
- *   - The thread that opened it may close it once in any case, also when it never used it and
- *     everybody else has closed. If it does not, some hundred bytes stay until it ends.
- *   - A thread that is to use it makes its first call before anybody closes, and no thread closes
+ * No thread of this process may use the handle afterwards, and none may be in a call on it.
+ * On pipc_open other threads may, and each closes for itself, in any order or at once:
+ *   - Each thread of this process that has made a call on the handle (any but pipc_close,
+ *     pipc_stats, pipc_peer and pipc_bye_text) uses it until it closes it, or ends. A goodbye that
+ *     it sent, or an EBUSY that it got, changes nothing.
+ *   - The handle is freed when at least one thread has closed it and no thread uses it any more.
+ *     The last close does that, or the end of the last user if it was closed before. The end of a
+ *     thread alone frees nothing.
+ *   - The thread that opened it may close it once in any case, even if it never used it and all
+ *     others have closed. If it does not, some hundred bytes stay until it ends.
+ *   - A thread that is to use it makes its first call before any thread closes. No thread closes
  *     that has neither opened the handle nor used it, unless it is the last one that knows of it.
- *   - After fork, only the child's own thread counts there, as the one that opened it.
+ *   - After fork, only the child's own thread counts there, as the thread that opened it.
  */
 PIPC_API void pipc_close(pipc_t *pipe);
 
@@ -782,34 +828,46 @@ PIPC_API void pipc_close(pipc_t *pipe);
  *
  * data, size   the message, size bytes; data may be NULL when size is 0. Not kept after the call
  *
- * Returns size: the message is sent or accepted (6). -1, and nothing of it was sent: EMSGSIZE (over
- * max_message), the usual errors (10). Blocks up to the write time-out.
+ * Returns size: the message is sent or accepted (3). On failure -1, and nothing of it was sent:
+ * EMSGSIZE (over max_message), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM,
+ * on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
+ *
+ * Waits up to the write timeout. Cancelled there, it has sent the message whole or not at all. One
+ * writing thread (8).
  */
 PIPC_API ssize_t pipc_write(pipc_t *pipe, const void *data, size_t size);
 
 /*
- * pipc_writev - send one message that lies in several pieces.
+ * pipc_writev - send one message that is in several pieces.
  *
  * parts, count   the pieces, in order, at most 1,024; none make an empty message. Not kept after
  *                the call
  *
- * Returns the size of the message in bytes. -1: as pipc_write; EINVAL also for a count that is
- * negative or too large.
- * Blocks up to the write time-out.
+ * Returns the size of the message in bytes. On failure -1, and nothing of it was sent: EMSGSIZE
+ * (over max_message), EINVAL (also a count that is negative or too large), EAGAIN, ETIMEDOUT,
+ * EINTR, EPIPE, ECONNRESET, EPROTO, ENOMEM; on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on
+ * adopted descriptors any errno of write(2).
+ *
+ * Waits up to the write timeout. Cancelled there, it has sent the message whole or not at all. One
+ * writing thread (8).
  */
 PIPC_API ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count);
 
 /*
- * pipc_write_batch - send many messages, one for each element, as if by as many pipc_write; small ones
- * share system calls, where there are any.
+ * pipc_write_batch - send many messages, one for each element, as if by as many calls of
+ * pipc_write. Small ones share system calls, where there are any.
  *
  * messages, count   the messages, in order. Not kept after the call
  *
- * Returns how many were sent or accepted, from the first on: fewer than count when the time-out
- * passed or something failed after that many; a repetition of the rest says what. 0 only when count
- * is 0. -1, and none was sent: as pipc_write; EINVAL for an element with a size and no address,
- * wherever it stands (one over max_message merely ends the batch). Blocks up to the write time-out,
- * for all of them together.
+ * Returns how many were sent or accepted, from the first on. That is fewer than count if the
+ * timeout passed or something failed after that many; a repetition with the rest reports the
+ * reason. 0 only when count is 0. On failure -1, and none was sent: EMSGSIZE (the first is over
+ * max_message; a later one merely ends the batch), EINVAL (also an element with a size and no
+ * address, wherever it stands), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, ENOMEM; on
+ * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
+ *
+ * Waits up to the write timeout, for all of them together. Cancelled there, it has sent each
+ * message whole or not at all. One writing thread (8).
  */
 PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, size_t count);
 
@@ -820,69 +878,85 @@ PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, si
  *
  * buffer, size   where it goes, and how many bytes fit; buffer may be NULL when size is 0
  *
- * Returns the size of the message; 0 is an empty message. -1: EMSGSIZE (it does not fit, and
- * stays), ESHUTDOWN (it was a goodbye, which is taken now), the usual errors (10); the buffer's
- * contents are then undefined. Blocks up to the read time-out.
+ * Returns the size of the message; 0 is an empty message. On failure -1, and the buffer's contents
+ * are undefined: EMSGSIZE (it does not fit, and stays), ESHUTDOWN (it was a goodbye, which is taken
+ * now), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on pipc_open EBUSY,
+ * EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2).
+ *
+ * Waits up to the read timeout. Cancelled there, it leaves the message to the next call. One
+ * reading thread (8).
  */
 PIPC_API ssize_t pipc_read(pipc_t *pipe, void *buffer, size_t size);
 
 /*
  * pipc_read_msg - take the next message, or goodbye, in memory that is allocated for it.
  *
- * message   filled in on success, and then to be given to pipc_msg_free; unchanged on failure
+ * message   filled in on success, and then for pipc_msg_free; unchanged on failure
  *
- * Returns 0. -1: the usual errors (10); after ENOMEM the message stays. Blocks up to the read
- * time-out.
+ * Returns 0. On failure -1: EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM
+ * (the message stays); on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors
+ * any errno of read(2).
+ *
+ * Waits up to the read timeout. Cancelled there, it leaves the message to the next call. One
+ * reading thread (8).
  */
 PIPC_API int pipc_read_msg(pipc_t *pipe, pipc_msg_t *message);
 
 /*
- * pipc_read_pending - take the messages, and goodbyes, that are there now. Never blocks.
+ * pipc_read_pending - take the messages, and goodbyes, that are there now. Never waits.
  *
- * messages, max   an array, and how many it takes. Each one filled in is to be given to
- *                 pipc_msg_free; the others are unchanged
+ * messages, max   an array, and how many it takes. Each one filled in is for pipc_msg_free; the
+ *                 others are unchanged
  *
- * Returns how many were taken, 0 to max; 0 when nothing is there now. Less than max may be less than
- * there is (4). -1, and none was taken: as
- * pipc_read_msg when there is an end or an error to be told. What ends a shorter count, the next
- * call tells.
+ * Returns how many were taken, 0 to max; 0 when nothing is there now. If it is less than max, there
+ * may still be more (7). On failure -1, and none was taken: EPIPE, ECONNRESET, EPROTO, EINVAL,
+ * ENOMEM (the messages stay); on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted
+ * descriptors any errno of read(2). If an end of stream or an error made the count short, the next
+ * call reports it. One reading thread (8).
  */
 PIPC_API ssize_t pipc_read_pending(pipc_t *pipe, pipc_msg_t *messages, size_t max);
 
 /*
- * pipc_peek - look at the next message, or goodbye, where it lies, and leave it there.
+ * pipc_peek - show the next message, or goodbye, and leave it there.
  *
- * view   filled in on success; its data belongs to the handle and stays until the next call that
+ * view   filled in on success. Its data belongs to the handle and stays until the next call that
  *        reads (pipc_read, _read_msg, _read_pending, _peek, _skip, _pending, _flush, _disconnect,
  *        _close). Not for pipc_msg_free
  *
- * Returns 0. -1: the usual errors (10). Blocks up to the read time-out.
+ * Returns 0. On failure -1: EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
+ * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2).
+ * Waits up to the read timeout. One reading thread (8).
  */
 PIPC_API int pipc_peek(pipc_t *pipe, pipc_msg_t *view);
 
 /*
- * pipc_skip - drop the next message, or goodbye, unread; the way past an EMSGSIZE.
+ * pipc_skip - drop the next message, or goodbye, unread. This is the way past an EMSGSIZE.
  *
- * Returns 0. -1: the usual errors (10). Blocks up to the read time-out.
+ * Returns 0. On failure -1: EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
+ * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2).
+ *
+ * Waits up to the read timeout. Cancelled there, it leaves the message to the next call. One
+ * reading thread (8).
  */
 PIPC_API int pipc_skip(pipc_t *pipe);
 
 /*
  * pipc_bye_text - the text of the last goodbye that was read on this handle.
  *
- * Takes no end of a pipc_open handle. Returns a string that belongs to the handle (on pipc_open to the
- * calling thread's use of it), valid until the next goodbye is read or the handle is closed there,
- * also after the caller's own pipc_disconnect; "" for a goodbye without text. NULL, with errno unchanged, when none
- * was read, or pipe is NULL.
+ * Takes no end of a pipc_open handle. Returns a string, "" for a goodbye without text. It belongs
+ * to the handle (on pipc_open, to the calling thread's use of it). It is valid until the next
+ * goodbye is read or the handle is closed there, also after the caller's own pipc_disconnect. NULL,
+ * with errno unchanged, if no goodbye was read, or pipe is NULL. One reading thread (8).
  */
 PIPC_API const char *pipc_bye_text(const pipc_t *pipe);
 
 /*
  * pipc_msg_free - free what pipc_read_msg or pipc_read_pending put into message, and empty it.
  *
- * In any thread, in any order, also after the handle is closed. NULL, and a message freed before, are
- * allowed; errno is kept. Short messages that were taken in together share blocks of up to 4 KiB, each of
- * which goes back with the last of its messages: copy one that is to be kept for long.
+ * NULL, and a message freed before, are allowed; errno is kept. Any thread, in any order, also
+ * after the handle is closed. Short messages that were taken in together share blocks of up to 4
+ * KiB, and a block is freed with the last of its messages: copy a message that is to be kept for
+ * long.
  */
 PIPC_API void pipc_msg_free(pipc_msg_t *message);
 
@@ -890,85 +964,98 @@ PIPC_API void pipc_msg_free(pipc_msg_t *message);
 
 /*
  * pipc_pending - take in what has arrived, and count the messages that can be read now, goodbyes
- * included. Never blocks. Where one call does not take in all of it (4), those are counted that it took in,
- * and those that lie whole in its reach behind them; the next call takes in more.
+ * included. Never waits.
  *
- * Returns the number; 0 also when the other side is gone, which only reading tells. -1: EINVAL
- * (pipe is NULL), or no end could be taken (10).
+ * Returns the number. If one call does not take in all (7), it counts the messages that it took in,
+ * and those that are whole and within its reach behind them; the next call takes in more. 0 also
+ * when the peer is gone, which only reading reports. On failure -1: EINVAL (pipe is NULL); on
+ * pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end). One reading thread (8).
  */
 PIPC_API ssize_t pipc_pending(pipc_t *pipe);
 
 /*
- * pipc_flush - take in what has arrived, up to max_pending, and push out what is held.
+ * pipc_flush - push out what is held (3), and take in what has arrived, up to max_pending.
  *
- * Deletes nothing. Returns the number of messages that can be read now, also when the other side is
- * gone. -1: EAGAIN or ETIMEDOUT (some is still held), EINTR, EINVAL, ENOMEM, or no end could be
- * taken (10). Blocks, only while something is held, up to the write time-out.
+ * Deletes nothing. Returns the number of messages that can be read now, also when the peer is gone.
+ * On failure -1: EAGAIN or ETIMEDOUT (some is still held), EINTR, EINVAL, ENOMEM; on pipc_open
+ * EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
+ *
+ * Waits only while something is held, up to the write timeout. One writing thread (8).
  */
 PIPC_API ssize_t pipc_flush(pipc_t *pipe);
 
 /*
  * pipc_shutdown - send no more messages from here; reading goes on.
  *
- * What is held is still pushed out by later calls. The other side reads all, then gets EPIPE: on a
- * pair, FIFOs and adopted pipes once no process has a copy of this handle that can still write.
- * Writing here fails with EPIPE from now on, and so does pipc_disconnect. Twice is as once.
+ * Later calls still push out what is held. The peer reads all, then gets EPIPE: on a pair, FIFOs
+ * and adopted pipes once no process has a copy of this handle that can still write. From now on,
+ * writing here and pipc_disconnect fail with EPIPE. A further call has no effect.
  *
- * Returns 0. -1: EINVAL (pipe is NULL), or no end could be taken (10).
+ * Returns 0. On failure -1: EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE,
+ * ENFILE, EPERM (no end). One writing thread (8).
  */
 PIPC_API int pipc_shutdown(pipc_t *pipe);
 
 /*
- * pipc_disconnect - say goodbye, after everything that was sent.
+ * pipc_disconnect - send a goodbye, after everything that was sent.
  *
- * text   a string for the other side's pipc_bye_text; NULL: none
+ * text   a string for the peer's pipc_bye_text; NULL: none
  *
- * On pipc_open it frees the end (5), and with it its time-outs and descriptor: the next
- * call here takes an end anew. A message that has begun to arrive is taken in first, so that the
- * successor starts at a boundary. On the others it shuts down writing, as pipc_shutdown does.
+ * On pipc_open it frees the end (6), and with it the timeouts and the descriptor of the end: the
+ * next call here takes an end anew. A message that has begun to arrive is taken in first, so that
+ * the next holder starts between two messages. On the other kinds it ends writing, as pipc_shutdown
+ * does.
  *
- * Returns 0. -1, and nothing has changed: EMSGSIZE (text over max_message, or, on pipc_open, over a
- * quarter of what the shared memory holds in one direction: 64 KiB, less a few bytes), the usual
- * errors (10). Blocks up to the write time-out.
+ * Returns 0. On failure -1, and nothing has changed: EMSGSIZE (text over max_message, or, on
+ * pipc_open, over a quarter of what the shared memory holds in one direction: 64 KiB, less a few
+ * bytes), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on pipc_open EBUSY,
+ * EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
+ *
+ * Waits up to the write timeout. Cancelled there, it has sent the goodbye whole or not at all. One
+ * writing thread (8).
  */
 PIPC_API int pipc_disconnect(pipc_t *pipe, const char *text);
 
 /*
- * pipc_fd - the descriptor to poll (7).
+ * pipc_fd - the descriptor to poll (4).
  *
- * Returns the same one as long as the handle, or the end of a pipc_open, is held. It belongs to the
- * handle. -1: EPERM (pipc_open_fds on a regular file), EMFILE, ENFILE, ENOMEM, EINVAL (pipe is
- * NULL), or no end could be taken (10).
+ * Returns a descriptor that belongs to the handle. It stays the same as long as the handle, or the
+ * end of a pipc_open, is held. On failure -1: EPERM (pipc_open_fds on a regular file), EMFILE,
+ * ENFILE, ENOMEM, EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM
+ * (no end). One thread, or any with PIPC_DUPLEX (8).
  */
 PIPC_API int pipc_fd(pipc_t *pipe);
 
 /*
- * pipc_want - say what the descriptor of pipc_fd shall be readable for (7); on pipc_open, at this end.
+ * pipc_want - select what makes the descriptor of pipc_fd readable (4); on pipc_open, at this end.
  *
- * events   PIPC_WANT_READ, PIPC_WANT_WRITE, both (so it is at first), or 0
+ * events   PIPC_WANT_READ, PIPC_WANT_WRITE, both (the default), or 0
  *
- * On pipc_open, pipc_disconnect resets it, as time-outs.
+ * On pipc_open, pipc_disconnect resets it, as it does timeouts.
  *
- * Returns 0. -1: EINVAL (other events, or pipe is NULL), or no end could be taken (10).
+ * Returns 0. On failure -1: EINVAL (other events, or pipe is NULL); on pipc_open EBUSY, EPIPE,
+ * ENOMEM, EMFILE, ENFILE, EPERM (no end). One thread, or any with PIPC_DUPLEX (8).
  */
 PIPC_API int pipc_want(pipc_t *pipe, unsigned events);
 
 /*
- * pipc_set_timeout - say how long reading and writing may wait (6); on pipc_open, at this end.
+ * pipc_set_timeout - set how long reading and writing may wait (3); on pipc_open, at this end.
  *
- * read_ms, write_ms   milliseconds; -1 without limit (so it is at first), 0 not at all
+ * read_ms, write_ms   milliseconds; -1 without limit (the default), 0 not at all
  *
- * Returns 0. -1: EINVAL (below -1, or pipe is NULL), or no end could be taken (10).
+ * Returns 0. On failure -1: EINVAL (below -1, or pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM,
+ * EMFILE, ENFILE, EPERM (no end). One thread, or any with PIPC_DUPLEX, for calls that begin later
+ * (8).
  */
 PIPC_API int pipc_set_timeout(pipc_t *pipe, int read_ms, int write_ms);
 
 /*
- * pipc_peer - say who is there, as text for a log line. The wording may change between versions.
+ * pipc_peer - describe the peer, as text for a log line. The wording may change between versions.
  *
  * buffer, size   where the text goes, with its terminating zero, and how many bytes fit
  *
- * Takes no end of a pipc_open handle. Returns 0. -1: EINVAL (NULL, or size 0), ERANGE (it does not
- * fit; what fits is there).
+ * Takes no end of a pipc_open handle. Returns 0. On failure -1: EINVAL (NULL, or size 0), ERANGE
+ * (it does not fit; what fits is there). Any thread.
  */
 PIPC_API int pipc_peer(pipc_t *pipe, char *buffer, size_t size);
 
@@ -977,26 +1064,27 @@ PIPC_API int pipc_peer(pipc_t *pipe, char *buffer, size_t size);
  *
  * stats   with struct_size set, as PIPC_STATS_INIT does
  *
- * Takes no end of a pipc_open handle. Returns 0. -1: EINVAL (NULL, or a struct_size that is none).
+ * Takes no end of a pipc_open handle. Returns 0. On failure -1: EINVAL (NULL, or a
+ * struct_size that is too small). Any thread.
  */
 PIPC_API int pipc_stats(const pipc_t *pipe, pipc_stats_t *stats);
 
 /* ---- Server --------------------------------------------------------------------------------- */
 
 /*
- * pipc_server_open - wait for TCP connections.
+ * pipc_server_open - listen for TCP connections.
  *
- * host      where to listen. NULL: loopback, 127.0.0.1 and ::1, so that nobody from outside comes
- *           in. A name: all of its addresses that this machine has, and both of loopback if it is a
- *           name for loopback, as localhost. An address: that one; "0.0.0.0": all of IPv4; "::":
- *           all of IPv6. "*": all of both. A family that this machine lacks is left out
- * port      the same at all of these addresses. 0: one that is free, which pipc_server_port tells
- * options   for the handles to come, too; with a key (which is copied) each client must have it
+ * host      where to listen. NULL: loopback, 127.0.0.1 and ::1, so that no other host comes in. A
+ *           name: all of its addresses that this machine has, and both of loopback if it is a name
+ *           for loopback, as localhost. An address: that one; "0.0.0.0": all of IPv4; "::": all of
+ *           IPv6. "*": all of both. A family that this machine lacks is left out
+ * port      the same at all of these addresses. 0: one that is free, which pipc_server_port returns
+ * options   also for the handles to come; with a key (which is copied) each client must have it
  *
- * Returns a server, for pipc_server_close; it belongs to this process, and one thread uses it at a
- * time. NULL: EADDRINUSE (at one of the addresses at least), EACCES (a port under 1,024),
- * EADDRNOTAVAIL (not an address of this machine), ENOENT (the host has no address), EAGAIN (the
- * resolver cannot tell now), EINVAL, ENOMEM, EMFILE, ENFILE.
+ * Returns a server, for pipc_server_close. It belongs to this process, and one thread uses it at a
+ * time. On failure NULL: EADDRINUSE (at one of the addresses at least), EACCES (a port under
+ * 1,024), EADDRNOTAVAIL (not an address of this machine), ENOENT (the host has no address), EAGAIN
+ * (the resolver has no answer now), EINVAL, ENOMEM, EMFILE, ENFILE. Any thread.
  */
 PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
                                          const pipc_options_t *options);
@@ -1004,38 +1092,43 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
 /*
  * pipc_server_accept - take the next client, once it has shown the key if there is one.
  *
- * timeout_ms   -1 without limit, 0 not at all, else milliseconds
+ * timeout_ms   -1 without limit, 0 not at all, otherwise milliseconds
  *
- * Clients that are slow, silent or wrong never end or hold up this call: they are turned away
- * beside it (5). Neither does a lack of descriptors: silent clients make room for who comes; when
- * there are none, it goes on within 100 ms of a descriptor coming free.
+ * Clients that are slow, silent or wrong never end or delay this call: they are turned away beside
+ * it (6). Nor does a lack of descriptors: silent clients make room for new ones. If there are none,
+ * the call goes on within 100 ms of a descriptor coming free.
  *
- * Returns a handle like any other, for pipc_close; it outlives the server. NULL: EAGAIN or
- * ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM. Blocks up to timeout_ms.
+ * Returns a handle like any other, for pipc_close; it outlives the server. On failure NULL: EAGAIN
+ * or ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM.
+ *
+ * Waits up to timeout_ms. Cancelled there, it leaves the client to the next call. One thread at a
+ * time for each server, in the process that opened it.
  */
 PIPC_API pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms);
 
 /*
- * pipc_server_fd - the descriptor to poll for input: readable when pipc_server_accept is worth
- * calling (with time-out 0). As with pipc_fd (7), now and then it is readable and nobody is there yet;
- * with a key that is usual, since each call moves the handshakes on. It belongs to the server.
+ * pipc_server_fd - the descriptor to poll for input. It is readable when pipc_server_accept is
+ * worth calling (with timeout 0). As with pipc_fd (4), a spurious wakeup is possible. With a key
+ * that is usual, because each call moves the handshakes on.
  *
- * Returns the same one each time. -1: EINVAL.
+ * Returns a descriptor that belongs to the server, the same one each time. On failure -1: EINVAL.
+ * One thread at a time for each server.
  */
 PIPC_API int pipc_server_fd(pipc_server_t *server);
 
-/* pipc_server_port - the port that the server listens on. 0: server is NULL. */
+/* pipc_server_port - the port that the server listens on. 0: server is NULL. Any thread. */
 PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
 
 /*
- * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never blocks.
+ * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never waits.
  *
- * Who has not been accepted yet is turned away: its reads say EPIPE or ECONNRESET. After fork the
- * process that goes on without the server closes it as well, and disturbs nobody.
+ * A client that has not been accepted yet is turned away: its reads fail with EPIPE or ECONNRESET.
+ * After fork, the process that goes on without the server closes it as well, and disturbs nobody.
+ * One thread at a time for each server.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);
 
-/* pipc_version - the version of the library at run time, such as "0.1.0"; a constant string. */
+/* pipc_version - the version at run time, such as "0.1.0"; a constant string. Any thread. */
 PIPC_API const char *pipc_version(void);
 
 #ifdef __cplusplus
