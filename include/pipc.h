@@ -13,8 +13,8 @@
  * 1 OVERVIEW
  *
  * A pipe has two ends and carries messages both ways. A program uses an end through a handle, a
- * pipc_t. The thread or process that uses the other end is the peer. Each message arrives whole, in
- * order and once.
+ * pipc_t; on pipc_open, one handle serves both ends. The thread or process that uses the other end
+ * is the peer. Each message arrives whole, in order and once.
  *
  * A pipe is made of memory that two threads or a parent and a child share, of two kernel pipes, of
  * two FIFOs with a name, of a TCP connection, or of descriptors that the program brings. The calls
@@ -76,7 +76,8 @@
  * limit and is the default; 0 never waits; n waits at most n ms. On pipc_open, each holder of an
  * end has its own two timeouts. A call that gets nothing done in time fails with EAGAIN (timeout 0)
  * or ETIMEDOUT. It has changed nothing then: no message is lost, torn, repeated or half taken.
- * Before ETIMEDOUT the call checks once more, because a wait does not end for every small change.
+ * Before ETIMEDOUT the call tries once more, because a wait may not end for a few bytes, or for a
+ * little room.
  *
  * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory.
  * Before the peer reads, there is room for 256 KiB on pipc_open. On the other kinds, the room is
@@ -114,11 +115,11 @@
  *     then polls misses nothing, and a loop that never repeats the call is woken once.
  *
  * It stays readable until the reason has been dealt with. For an end of stream or an error, that
- * means: until reading calls have reported it eight times. So a loop that goes on writing after it,
- * or ignores it, does not spin. There is one exception to the rule: when a peer on pipc_open
- * replaced itself by exec, the descriptor need not become readable (6). A spurious wakeup is
- * possible: then a read with timeout 0 fails with EAGAIN, and the descriptor is not readable any
- * more. So:
+ * means: until reading calls have reported it eight times. So a loop that gets the report, ignores
+ * it and goes on, for example to write, does not spin. There is one exception to the rule: when a
+ * peer on pipc_open replaced itself by exec, the descriptor need not become readable (6). A
+ * spurious wakeup is possible: then a read with timeout 0 fails with EAGAIN, and the descriptor is
+ * not readable any more. So:
  *
  *     pipc_set_timeout(pipe, 0, 0);
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
@@ -130,13 +131,13 @@
  *     }
  *
  * pipc_want selects what makes the descriptor readable. A program that cannot take more messages
- * now, because it cannot send its answers yet, switches PIPC_WANT_READ off until it can. Messages
- * that wait then do not make the descriptor readable, wherever they are, and at last the peer finds
- * the pipe full. An end of stream or an error still makes it readable once no unread message is in
- * front of it. When writing has failed for good, because nobody will read it, the descriptor is
- * readable and stays so, even in front of unread messages. Without PIPC_WANT_WRITE it is not
- * readable for held output, nor for a call that is worth repeating. When PIPC_WANT_READ is switched
- * on again, what waits makes the descriptor readable at once, with a new edge.
+ * now, because it cannot send its answers yet, switches PIPC_WANT_READ off until it can. While it
+ * is off, messages that wait do not make the descriptor readable, wherever they are, and at last
+ * the peer finds the pipe full. An end of stream or an error still makes it readable, once no
+ * unread message comes before it. A failure of writing that is final, because nobody will read it,
+ * makes it readable and keeps it so, also while messages are unread. While PIPC_WANT_WRITE is off,
+ * it is not readable for held output, nor for a call that is worth repeating. When PIPC_WANT_READ
+ * is switched on again, what waits makes the descriptor readable at once, with a new edge.
  *
  * The descriptor belongs to the handle: do not read, write or close it. An event loop may set
  * O_NONBLOCK on it, as libuv and GLib do: whether a call waits does not depend on it.
@@ -167,8 +168,8 @@
  * 5 ERRORS
  *
  * On failure, constructors return NULL, other functions return -1, and both set errno. The
- * reference (13) names the few exceptions. Nothing is reported in any other way. A dead handle
- * fails with the same errno in every call that reads or writes a message.
+ * reference (13) names the few exceptions. Nothing is reported in any other way. A dead direction
+ * fails with the same errno in every later call that reads or writes a message.
  *
  *   EAGAIN       The timeout is 0, and nothing could be done now. The handle is unchanged.
  *   ETIMEDOUT    The timeout passed, and nothing was done. Unchanged.
@@ -239,9 +240,9 @@
  *     from a peer that had waited for it before, or reach the memory of another process. A fork
  *     that does not go through the C library's fork(3) leaves the child with the descriptor of an
  *     earlier pipc_fd, and what that child does to it affects the parent.
- *   - It needs a thread-specific key of the process. It also needs /proc, to recognise a live
- *     holder by more than its process id. Without /proc an exec is not noticed, and a process in
- *     another pid namespace takes no end (EPERM).
+ *   - pipc_open needs a thread-specific key of the process. It also needs /proc, to recognise a
+ *     live holder by more than its process id. Without /proc an exec is not noticed, and a process
+ *     in another pid namespace takes no end (EPERM).
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any
@@ -281,8 +282,9 @@
  *     symlink; otherwise EACCES.
  *   - Another user can make /tmp/pipc-UID first, or fill up /tmp. Then opening always fails. A
  *     program to which this matters uses a directory of its own, in $XDG_RUNTIME_DIR or in the home
- *     directory. If others may write to /tmp and it is not sticky, they can also move /tmp/pipc-UID
- *     away. Then callers before and after the move do not find each other.
+ *     directory. If /tmp is not sticky, other users can also move /tmp/pipc-UID away; the same is
+ *     true of any other parent directory that they may write to. Then callers before and after the
+ *     move do not find each other.
  *   - An end of stream without a goodbye is seen when the last copy of the peer's handle is gone or
  *     shut down. If a process forks while another of its threads waits in pipc_open_fifo, the child
  *     has copies of the descriptors of that wait until it exits or execs. Meanwhile a death of the
@@ -327,24 +329,25 @@
  * pipc_server_accept and is a handle like any other.
  *
  *   - With a key, at most 256 handshakes are pending at a time, each for at most 10 s. When one
- *     more client comes, or descriptors or memory are short, one pending client is turned away at
- *     once. It is chosen so: first, from the address with the most pending clients (an IPv6 network
- *     of 64 bits counts as one address); among those, one that has not shown the key; among those,
- *     the oldest. For a lack of descriptors or memory, no client that has shown the key is turned
- *     away.
+ *     more client comes than that, or descriptors or memory are short, one pending client is turned
+ *     away at once. It is chosen so: first, from the address with the most pending clients (an IPv6
+ *     network of 64 bits counts as one address); among those, one that has not shown the key; among
+ *     those, the oldest. For a lack of descriptors or memory, no client that has shown the key is
+ *     turned away.
  *   - So a flood of silent connections from one address pushes out itself, and clients from other
  *     addresses come in as usual. A client that shares the attacker's address (a NAT, the same
  *     host) shares its fate. Against many addresses at once, only a firewall helps.
  *   - Without a key, every connection is handed out. What to do with silent ones is the program's
  *     decision.
  *
- * On TCP, both kinds send small messages at once (TCP_NODELAY), and notice in about a minute that a
- * host has vanished. An idle connection is probed after 30 s of silence, every 10 s, 3 times. Where
- * something was sent or waits to be sent, the kernel repeats it at most 5 s apart, 15 times
- * (net.ipv4.tcp_retries2). Before Linux 6.15 this takes longer, about 15 minutes: there, a program
- * that must know earlier asks the peer for an answer and sets a timeout. When the host is given up,
- * reading fails with ECONNRESET. A link that recovers earlier loses nothing. A peer that lives and
- * reads nothing is never given up, however long that takes: writes wait, or end by their timeout.
+ * Both kinds of TCP pipe send small messages at once (TCP_NODELAY), and notice in about a minute
+ * that a host has vanished. An idle connection is probed after 30 s of silence, every 10 s, 3
+ * times. Where something was sent or waits to be sent, the kernel repeats it at most 5 s apart, 15
+ * times (net.ipv4.tcp_retries2). Before Linux 6.15 this takes longer, about 15 minutes: there, a
+ * program that must know earlier asks the peer for an answer and sets a timeout. When the host is
+ * given up, reading fails with ECONNRESET. A link that recovers earlier loses nothing. A peer that
+ * lives and reads nothing is never given up, however long that takes: writes wait, or end by their
+ * timeout.
  *
  * Keys: with options.key, both sides show that they know the key, by challenge and response with
  * HMAC-SHA-256, before the first message. If the key is wrong, the side that connects fails with
@@ -353,17 +356,18 @@
  * without may see a challenge as its first message.
  *
  *   - What a key gives, if all programs that know it use libpipc: an attacker who does not know it
- *     neither receives nor sends a message. He may connect to any of them, have any of them connect
- *     to him, and give to each what another one sent, at any time, again, or changed. Take 32
- *     random bytes as the key: a guessable key can be guessed from what goes over the wire.
+ *     neither receives nor sends a message. This holds even if he connects to any of them, has any
+ *     of them connect to him, and gives to each what another one sent, at any time, again, or
+ *     changed. Take 32 random bytes as the key: a guessable key can be guessed from what goes over
+ *     the wire.
  *   - What a key does not give: secrecy, or protection from an attacker between two sides that talk
  *     to each other. He is between them if he can change what is on its way, or if one of them
  *     connects to him. He can pass their handshake on, unchanged, from one to the other, and then
  *     read and write in the place of either. Nothing else is open to him.
- *   - For that, lay the pipe through a tunnel that encrypts, and let the server listen on loopback:
- *     ssh -N -L 7000:127.0.0.1:7000 host, and pipc_open_tcp("127.0.0.1", 7000, ...) at this end. Or
- *     start the other program there, and talk over its standard input and output: fork and exec
- *     "ssh host program" on two pipe(2), use pipc_open_fds on their other ends here, and
+ *   - For that protection, lay the pipe through a tunnel that encrypts, and let the server listen
+ *     on loopback: ssh -N -L 7000:127.0.0.1:7000 host, and pipc_open_tcp("127.0.0.1", 7000, ...) at
+ *     this end. Or start the other program there, and talk over its standard input and output: fork
+ *     and exec "ssh host program" on two pipe(2), use pipc_open_fds on their other ends here, and
  *     pipc_open_fds(0, 1, NULL) in the program (examples/port_program.c).
  *   - Use a key of its own for each pair of programs. If others have the same key, and a side
  *     connects to an attacker, he can enter any of the others that accepts: he passes the handshake
@@ -431,22 +435,22 @@
  * A thread can be cancelled (pthread_cancel) while a call waits, and nowhere else in the library. A
  * cancelled call leaves the handle usable: a message is sent whole or not at all, and a message
  * that was being read stays for the next call. If there is no memory to keep the rest of a message,
- * that direction ends. On pipc_open, the end of the thread is the death of its end (6), unless a
+ * that direction ends. On pipc_open, a cancelled thread counts as a holder that died (6), unless a
  * clean-up handler calls pipc_disconnect.
  *
  *
  * 9 FORK, EXEC, SIGNALS, PLUG-INS
  *
- * Fork only while no other thread is inside a call on the handle. Afterwards either process may go
- * on with the handle, and the other one closes it; on pipc_open both go on. Closing in one process
+ * If no other thread is inside a call on the handle during fork, either process may go on with the
+ * handle afterwards, and the other one closes it; on pipc_open both go on. Closing in one process
  * disturbs neither the handle nor its descriptor in the other. Two processes must not both go on
  * with one pair handle or adopted handle: their messages are mixed up, and so is the descriptor,
  * which they share. The child of a program with threads may use the library at once. A child of
  * vfork must not.
  *
  * At fork, the library closes in the child what only the parent can use. On pipc_open that is
- * everything but the shared memory and its two doorbells. So the number that pipc_fd returned in
- * the parent means nothing in the child.
+ * everything but the shared memory and its two doorbells. So the number that pipc_fd returned for
+ * it in the parent means nothing in the child.
  *
  * No descriptor that the library makes survives exec, and none is 0, 1 or 2, even if the program
  * has closed those. Descriptors given to pipc_open_fds keep the close-on-exec flag that they have.
@@ -456,8 +460,8 @@
  * A handler sets a flag, or writes to an eventfd or a pipe of the program's own, which is polled
  * beside pipc_fd. signalfd(2) needs no handler. With PIPC_INTERRUPTIBLE, a wait ends with EINTR
  * after a handler has run. A signal that comes just before the wait does not end it, so a program
- * that depends on its flag polls instead. Otherwise calls do not notice handlers (3), with or
- * without SA_RESTART.
+ * that depends on its flag must use poll instead. Otherwise calls do not notice handlers (3), with
+ * or without SA_RESTART.
  *
  * A program may contain the library more than once, for example in plug-ins. A handle can be used
  * through each copy of the same version, as long as the copy that made it is loaded. Copies of
@@ -475,8 +479,9 @@
  *    sets a timeout. A thread that has left and holds no end can close or die: the peer gets no
  *    report.
  *  - A side that dies or closes before its first call never held an end, so its death is not
- *    detected. The other side waits for a peer, for ever unless a timeout is set. The death of a
- *    parent that makes its first call before it forks (pipc_set_timeout, say) is always detected.
+ *    detected. The other side waits for a peer, for ever unless a timeout is set. A parent that
+ *    makes its first call before it forks (pipc_set_timeout, say) holds an end from the start, and
+ *    its death is detected.
  *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
  *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
  *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
@@ -685,7 +690,7 @@ typedef struct {
     }
 
 /*
- * Counts since the handle was opened, in this process. They include sides that have closed or
+ * Counts since the handle was opened, in this process. They include sides that have left, closed or
  * ended. A goodbye does not count as read or written. Start from PIPC_STATS_INIT.
  */
 typedef struct {
@@ -814,7 +819,7 @@ PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
  *     The last close does that, or the end of the last user if it was closed before. The end of a
  *     thread alone frees nothing.
  *   - The thread that opened it may close it once in any case, even if it never used it and all
- *     others have closed. If it does not, some hundred bytes stay until it ends.
+ *     others have closed. If it does not, some hundred bytes stay allocated until that thread ends.
  *   - A thread that is to use it makes its first call before any thread closes. No thread closes
  *     that has neither opened the handle nor used it, unless it is the last one that knows of it.
  *   - After fork, only the child's own thread counts there, as the thread that opened it.
