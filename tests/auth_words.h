@@ -7,8 +7,8 @@
 #ifndef PIPC_TESTS_AUTH_WORDS_H
 #define PIPC_TESTS_AUTH_WORDS_H
 
-#include "auth.h"
-#include "digest.h"
+#include "codec/auth.h"
+#include "codec/digest.h"
 #include "harness.h"
 
 static const struct auth_key auth_key = {"secret", 6, false};

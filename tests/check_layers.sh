@@ -1,51 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Holds the architecture: reads the #include lines of src/ and fails on each that these tables do not
-# allow. What a file calls, rather than includes, is looked at by check_seam.sh.
+# Holds the architecture. The folder is the layer: a file includes and calls only its own folder and
+# those that the table allows. Reads the #include lines of src/, and the symbols that the objects of
+# the library import, which neither a macro nor a declaration by hand can hide. Fails also on a
+# circle of calls between files, unless they are all parts of one module.
+# usage: check_layers.sh object...  those of the library
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 
-# file (without .c and .h): the files it may include; its own header goes without saying.
-# `api` is pipc.h.
+# folder: the folders that it may use besides itself
 layers='
-sys_linux:
-sys_cancel:     sys_linux
-sys_signal:     sys_cancel
-sys:            sys_signal sys_cancel
-sys_io:         sys_linux sys_signal sys_cancel sys
-sys_life:       sys_cancel sys
-sys_net:        sys_cancel sys
-sys_file:       sys_cancel sys
-self:           sys
-digest:
-frame:
-auth:           frame digest
-handshake:      auth self sys_net sys
-pending:        handshake sys_net
-tcp_where:      sys_net
-tcp:            tcp_where pending handshake auth sys_net sys
-server:         pending handshake auth digest self sys_net sys
-queue:          sys api
-ready:          sys
-shared:         sys_life sys
-ends:           shared self sys_life sys
-transport:
-transport_fd:   transport ready self sys_net sys
-watch:          ends shared self sys_life sys
-ring:           transport watch ends shared self sys
-transport_ring: ring transport watch ends shared self sys_life sys
-channel:        transport frame queue ready sys api
-channel_input:  channel transport frame queue ready sys api
-channel_output: channel transport frame queue ready sys api
-channel_ready:  channel transport frame queue ready sys api
-channel_read:   channel transport frame queue ready sys api
-channel_write:  channel transport frame queue ready sys api
-fifo_home:      sys_file sys
-fifo_offer:     fifo_home sys_file sys
-fifo:           fifo_offer fifo_home transport sys_file sys
-anonymous:      channel transport ends self sys api
-pipc:           tcp server fifo anonymous channel transport sys api
+api:        rendezvous channel codec peer transport sys
+rendezvous: transport codec sys
+channel:    transport codec sys
+peer:       transport sys
+transport:  sys
+codec:
+sys:
+'
+
+# Modules of several files, which may call each other in a circle.
+modules='
+channel/channel(_.*)?
+sys/sys(_io)?
 '
 
 # Headers of the C library that are open to every file. The rest, where I/O is, is for sys, with
@@ -64,7 +42,7 @@ complain()
     failed=1
 }
 
-row() # $1 table, $2 name: the names in that row; fails when there is none
+row() # $1 table, $2 name: the words in that row; fails when there is none
 {
     printf '%s\n' "$1" | awk -v name="$2:" '$1 == name { $1 = ""; print; found = 1 } END { exit !found }'
 }
@@ -74,37 +52,72 @@ contains() # $1 list, $2 word
     case " $1 " in *" $2 "*) ;; *) return 1 ;; esac
 }
 
-check_include() # $1 file, $2 its name, $3 what it may include, $4 header, with its quotes or brackets
+may_use() # $1 folder, $2 folder
 {
-    header=${4#?}
-    header=${header%.h?}
-    [ "$header" != pipc ] || header=api
-    case $4 in
-    \"*) ;;
-    *) if [ "$header" != api ]; then
-        case $2 in sys | sys_*) return ;; esac
-        contains "$plain $(row "$system" "$2" || :)" "$header" ||
-            complain "$1: $4 is for sys alone"
-        return
-    fi ;;
-    esac
-    [ "$header" = "$2" ] || contains "$3" "$header" || complain "$1: $2 may not include $4"
+    [ "$1" = "$2" ] || contains "$(row "$layers" "$1")" "$2"
 }
 
-for file in src/*.[ch]; do
-    name=$(basename "${file%.?}")
-    allowed=$(row "$layers" "$name") || { complain "$file: not in the table of $0"; continue; }
+check_include() # $1 file, $2 header, with its quotes or brackets
+{
+    folder=$(basename "$(dirname "$1")")
+    name=$(basename "${1%.?}")
+    header=${2#?}
+    header=${header%?}
+    case $2 in
+    '"pipc.h"' | '<pipc.h>')
+        case $folder in api | channel) return ;; esac
+        complain "$1: the public header is for api and channel" ;;
+    \"*/*) may_use "$folder" "${header%%/*}" || complain "$1: $folder may not include $2" ;;
+    \"*) complain "$1: $2 is included without its folder" ;;
+    *)
+        [ "$folder" = sys ] || contains "$plain $(row "$system" "$name" || :)" "${header%.h}" ||
+            complain "$1: $2 is for sys alone" ;;
+    esac
+}
+
+for file in src/*/*.[ch]; do
+    row "$layers" "$(basename "$(dirname "$file")")" >/dev/null ||
+        { complain "$file: its folder is not in the table of $0"; continue; }
     includes=$(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*([<"][^>"]*[>"]).*/\1/p' "$file")
     [ "$(grep -cE '^[[:space:]]*#[[:space:]]*include' "$file")" = "$(printf '%s' "$includes" | grep -c .)" ] ||
         complain "$file: an #include that this script cannot read"
     for header in $includes; do
-        check_include "$file" "$name" "$allowed" "$header"
+        check_include "$file" "$header"
     done
 done
 
+[ $# -gt 0 ] || { echo "usage: $0 object..." >&2; exit 2; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# $work/symbols: file, D (defines) or U (uses), symbol. $work/calls: file, file that it calls, symbol.
+for object; do
+    case $object in */src/*/*) ;; *) continue ;; esac
+    name=${object##*/src/}
+    nm -gP "$object" | awk -v file="${name%.c.o}" '{ print file, $2 ~ /[Uw]/ ? "U" : "D", $1 }'
+done | grep -vE ' (__|_GLOBAL_)' >"$work/symbols"
+awk 'NR == FNR { if ($2 == "D") at[$3] = $1; next }
+     $2 == "U" && $3 in at && at[$3] != $1 { print $1, at[$3], $3 }' "$work/symbols" "$work/symbols" >"$work/calls"
+[ -s "$work/calls" ] || complain "the objects call nothing of each other"
+
+while read -r from to symbol; do
+    may_use "${from%%/*}" "${to%%/*}" || complain "$from calls $symbol of $to"
+done <"$work/calls"
+
+# Each module counts as one; what is left must have an order.
+awk -v modules="$(echo "$modules" | grep .)" '
+    function module(file,    i) {
+        for (i in names)
+            if (file ~ "^(" names[i] ")$") return names[i]
+        return file
+    }
+    BEGIN { split(modules, names, "\n") }
+    { from = module($1); to = module($2); if (from != to) print from, to }' "$work/calls" | sort -u >"$work/order"
+tsort "$work/order" >/dev/null 2>"$work/circle" || complain "a circle of calls: $(tr '\n' ' ' <"$work/circle")"
+
 # The table itself points one way.
 printf '%s\n' "$layers" | awk -F: 'NF { n = split($2, to, " "); for (i = 1; i <= n; i++) print $1, to[i] }' |
-    tsort >/dev/null || complain "the table of layers has a cycle"
+    tsort >/dev/null || complain "the table of layers has a circle"
 
-[ "$failed" = 0 ] && echo "layers: one way"
+[ "$failed" = 0 ] && echo "layers: one way; $(wc -l <"$work/order") pairs of files, no circle"
 exit "$failed"

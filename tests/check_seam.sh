@@ -101,7 +101,7 @@ for object; do
     done
 done
 
-if grep -nE "(^|[^A-Za-z0-9_.>\"])($(echo "$points" | paste -sd'|'))\([^)0-9]" src/sys*.c | grep -v '/\* a wait \*/'; then
+if grep -nE "(^|[^A-Za-z0-9_.>\"])($(echo "$points" | paste -sd'|'))\([^)0-9]" src/sys/*.c | grep -v '/\* a wait \*/'; then
     echo "these may be cancellation points: call them through sys_cancel.h" >&2
     failed=1
 fi

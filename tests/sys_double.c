@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "harness.h"
-#include "sys_cancel.h"
+#include "sys/sys_cancel.h"
 
 /* An interruption comes last, and comes once.
  * The library writes to bells alone, which have room as long as they are quiet. Nothing is listed where the kernel has no reason. */

@@ -14,7 +14,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 
-#include "shared.h"
+#include "peer/shared.h"
 
 enum { FD_MAX = 256, KIND_MAX = 48 };
 

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "digest.h"
+#include "codec/digest.h"
 #include "harness.h"
 
 static void to_hex(const uint8_t *bytes, size_t size, char *text)

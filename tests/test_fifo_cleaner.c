@@ -12,7 +12,7 @@
 
 #include "fifos.h"
 #include "sys_double.h"
-#include "sys_file.h"
+#include "sys/sys_file.h"
 
 /* --- While somebody waits -------------------------------------------------------------------- */
 

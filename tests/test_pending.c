@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who is turned away when too many have come: see pending.h. */
 #include "harness.h"
-#include "pending.h"
+#include "rendezvous/pending.h"
 
 enum { MANY = PENDING_MAX + 1 };
 

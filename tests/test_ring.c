@@ -7,10 +7,10 @@
  */
 #include "anonymous.h"
 
-#include "ends.h"
-#include "shared.h"
+#include "peer/ends.h"
+#include "peer/shared.h"
 #include "sys_double.h"
-#include "transport.h"
+#include "transport/transport.h"
 
 /* --- Sizes ----------------------------------------------------------------------------------- */
 

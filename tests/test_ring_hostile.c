@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 
-#include "shared.h"
+#include "peer/shared.h"
 
 enum { WORDS = sizeof(struct shared_page) / sizeof(uint32_t) };
 

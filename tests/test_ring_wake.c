@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 
-#include "shared.h"
+#include "peer/shared.h"
 
 /* --- Sleeping and waking --------------------------------------------------------------------- */
 

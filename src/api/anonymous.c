@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who uses a handle, and how long it lives.
+ *
+ *   a thread              becomes a user by its first call, and is one until it closes or ends
+ *   a user                holds an end, or has left it with a goodbye and may come back, or has
+ *                         got none and may try again
+ *   the resources go      when somebody has closed, and no user is left
+ *   the handle itself     when the resources are gone and its opener has closed or ended
+ *
+ * After fork the child has no users, and its one thread counts as the opener. What only the parent
+ * may use is closed in the child before any of its code runs: a child that somebody takes over
+ * finds nothing there by which to keep a wait of the parent from ending.
+ */
+#include "api/anonymous.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "peer/ends.h"
+#include "sys/self.h"
+#include "sys/sys.h"
+
+/* A thread of this process that uses the handle. */
+struct user {
+    struct self_hook hook; /* first */
+    struct anonymous *handle;
+    struct user *next;
+    uintptr_t thread;
+    int end;                  /* the one it holds; -1: it has left */
+    struct channel *channel;  /* while it holds an end */
+    struct channel_rest rest; /* what it had taken into memory when it left; for itself alone */
+};
+
+struct anonymous {
+    struct self_hook opener_hook;    /* first */
+    struct self_fork_hook fork_hook; /* linked until the resources are gone */
+    struct ends ends;
+    void *owner;
+    pthread_mutex_t lock;   /* for all below; not on the way of messages */
+    uint32_t process;       /* whose the users are: a child after fork has copies of its parent's */
+    pipc_options_t options; /* limits and flags for channels to come */
+    struct user *users;
+    struct channel *holder[2]; /* of each end, if that is a thread of this process */
+    pipc_stats_t past;         /* of channels that are gone */
+    uintptr_t opener;
+    bool opener_is_done, is_closed; /* by its opener; by anybody */
+    bool is_over;                   /* nobody can use it any more */
+    bool is_released;               /* the resources are gone */
+};
+
+/* A thread that is cancelled in between would take the lock with it. */
+static int enter(struct anonymous *a)
+{
+    int cancellation;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellation);
+    pthread_mutex_lock(&a->lock);
+    return cancellation;
+}
+
+/* ---- users ---- */
+
+static struct user **find_user(struct anonymous *a)
+{
+    uintptr_t me = self_thread();
+    struct user **at = &a->users;
+    while (*at != NULL && (*at)->thread != me)
+        at = &(*at)->next;
+    return at;
+}
+
+/*
+ * Those who left keep what they had not read, and it counts against the limit of those who hold an
+ * end now.
+ */
+static void share_limit(struct anonymous *a)
+{
+    size_t kept = 0;
+    for (const struct user *user = a->users; user != NULL; user = user->next)
+        kept += channel_rest_cost(&user->rest);
+    for (unsigned e = 0; e < 2; e++)
+        if (a->holder[e] != NULL)
+            channel_lower_limit(a->holder[e], &a->options, kept);
+}
+
+static void drop_channel(struct anonymous *a, struct user *user)
+{
+    channel_add_stats(user->channel, &a->past);
+    a->past.messages_pending = a->past.bytes_pending = a->past.bytes_held = 0;
+    channel_close(user->channel);
+    user->channel = NULL;
+    a->holder[user->end] = NULL;
+}
+
+/* The caller has forgotten the hook, or the thread is no more. */
+static void remove_user(struct anonymous *a, struct user **at)
+{
+    struct user *user = *at;
+    *at = user->next;
+    if (user->channel != NULL) {
+        drop_channel(a, user);
+        ends_finish(&a->ends, (unsigned)user->end);
+    }
+    channel_drop_rest(&user->rest);
+    sys_free(user);
+    share_limit(a);
+}
+
+/* ---- how long it lives ---- */
+
+static void free_shell(struct anonymous *a)
+{
+    pthread_mutex_destroy(&a->lock);
+    sys_free(a->owner);
+    sys_free(a);
+}
+
+static void release(struct anonymous *a)
+{
+    self_unwatch_forks(&a->fork_hook);
+    ends_close(&a->ends);
+}
+
+/* Ends what `enter` began, and frees what nobody can use any more. */
+static void quit(struct anonymous *a, int cancellation)
+{
+    if (a->is_closed && a->users == NULL && !a->is_over) {
+        a->is_over = true;
+        pthread_mutex_unlock(&a->lock);
+        release(a); /* fork hooks take the lock after another */
+        pthread_mutex_lock(&a->lock);
+        a->is_released = true;
+    }
+    bool is_last = a->is_released && a->opener_is_done;
+    pthread_mutex_unlock(&a->lock);
+    if (is_last)
+        free_shell(a);
+    pthread_setcancelstate(cancellation, NULL);
+}
+
+static void user_ended(struct self_hook *hook)
+{
+    struct user *user = (struct user *)(void *)hook;
+    struct anonymous *a = user->handle;
+    int cancellation = enter(a);
+    struct user **at = &a->users;
+    while (*at != user)
+        at = &(*at)->next;
+    remove_user(a, at);
+    quit(a, cancellation);
+}
+
+static void opener_ended(struct self_hook *hook)
+{
+    struct anonymous *a = (struct anonymous *)(void *)hook;
+    int cancellation = enter(a);
+    a->opener_is_done = true;
+    quit(a, cancellation);
+}
+
+/* ---- fork ---- */
+
+static struct anonymous *of_fork_hook(struct self_fork_hook *hook)
+{
+    return (struct anonymous *)(void *)((char *)hook - offsetof(struct anonymous, fork_hook));
+}
+
+static void before_fork(struct self_fork_hook *hook)
+{
+    pthread_mutex_lock(&of_fork_hook(hook)->lock);
+}
+
+static void after_fork(struct self_fork_hook *hook)
+{
+    pthread_mutex_unlock(&of_fork_hook(hook)->lock);
+}
+
+/* The parent's users are freed at the first call: here it might cost too much. */
+static void in_child(struct self_fork_hook *hook)
+{
+    struct anonymous *a = of_fork_hook(hook);
+    pthread_mutex_unlock(&a->lock); /* it was locked by the thread that is here now */
+    for (unsigned e = 0; e < 2; e++)
+        if (a->holder[e] != NULL)
+            transport_ring_disown(a->holder[e]->transport);
+    a->opener = self_thread();
+    a->opener_is_done = a->is_closed = false;
+    self_remember(&a->opener_hook); /* where it cannot be had, a shell may stay behind */
+}
+
+/* In a child, the parent's messages and positions are not ours, nor what it counted. */
+static void notice_fork(struct anonymous *a)
+{
+    uint32_t here = self_process();
+    if (a->process == here)
+        return;
+    self_forget_inherited();
+    while (a->users != NULL) {
+        struct user *user = a->users;
+        a->users = user->next;
+        if (user->channel != NULL)
+            channel_close(user->channel);
+        channel_drop_rest(&user->rest);
+        sys_free(user);
+    }
+    a->holder[0] = a->holder[1] = NULL;
+    if (!a->is_over)
+        ends_disown(&a->ends);
+    a->past = (pipc_stats_t)PIPC_STATS_INIT;
+    a->process = here;
+}
+
+static int enter_here(struct anonymous *a)
+{
+    int cancellation = enter(a);
+    notice_fork(a);
+    return cancellation;
+}
+
+/* ---- taking an end ---- */
+
+struct channel *anonymous_mine(const struct anonymous *a)
+{
+    int end = ends_mine(&a->ends);
+    return end < 0 ? NULL : a->holder[end];
+}
+
+/* The caller as a user: the one it is, or a new one. */
+static struct user *become_user(struct anonymous *a)
+{
+    struct user **at = find_user(a);
+    if (*at != NULL)
+        return *at;
+    struct user *user = sys_alloc(sizeof *user);
+    if (user == NULL)
+        return NULL;
+    *user = (struct user){
+        .hook = {.ended = user_ended}, .handle = a, .thread = self_thread(), .end = -1};
+    if (self_remember(&user->hook) != 0) {
+        sys_free(user);
+        return NULL;
+    }
+    *at = user;
+    return user;
+}
+
+static struct channel *new_channel(struct anonymous *a)
+{
+    struct channel *channel = channel_open(&a->options);
+    if (channel == NULL || (channel->transport = transport_ring(&a->ends)) != NULL)
+        return channel;
+    channel_close(channel);
+    return NULL;
+}
+
+/* All that may be missing is had before the end is taken. */
+static struct channel *take_end(struct anonymous *a, struct user *user)
+{
+    struct channel *channel = new_channel(a);
+    if (channel == NULL)
+        return NULL;
+    user->end = ends_claim(&a->ends);
+    if (user->end < 0) {
+        channel_close(channel);
+        return NULL;
+    }
+    transport_ring_take(channel->transport, (unsigned)user->end);
+    channel_adopt_rest(channel, &user->rest);
+    user->channel = channel;
+    a->holder[user->end] = channel;
+    share_limit(a);
+    return channel;
+}
+
+/* Who gets no end is a user too: it may try again. */
+static struct channel *become_holder(struct anonymous *a)
+{
+    struct user *user = become_user(a);
+    return user == NULL ? NULL : take_end(a, user);
+}
+
+struct channel *anonymous_channel(struct anonymous *a)
+{
+    struct channel *channel = anonymous_mine(a);
+    if (channel != NULL)
+        return channel;
+    int cancellation = enter_here(a);
+    if (a->is_over)
+        errno = EPIPE; /* both sides have closed it */
+    else
+        channel = become_holder(a);
+    int saved = errno;
+    quit(a, cancellation);
+    errno = saved;
+    return channel;
+}
+
+const char *anonymous_bye_text(struct anonymous *a)
+{
+    const struct channel *channel = anonymous_mine(a);
+    if (channel != NULL)
+        return channel_bye_text(channel);
+    int cancellation = enter_here(a);
+    const struct user *user = *find_user(a);
+    const char *text = user == NULL ? NULL : channel_text_of(user->rest.bye);
+    quit(a, cancellation);
+    return text;
+}
+
+/* ---- leaving it ---- */
+
+static void leave(struct anonymous *a, struct user *user)
+{
+    unsigned end = (unsigned)user->end;
+    channel_give_rest(user->channel, &user->rest);
+    drop_channel(a, user);
+    user->end = -1;
+    ends_free(&a->ends, end);
+    share_limit(a);
+}
+
+static size_t goodbye_size(const char *text)
+{
+    uint8_t header[FRAME_HEADER_MAX];
+    size_t size = FRAME_BYE_SIZE + (text == NULL ? 0 : strlen(text));
+    return frame_header(header, size, true) + size;
+}
+
+/* One try, that does not block: threads that want an end wait for the lock meanwhile. */
+static int try_to_leave(struct anonymous *a, struct channel *channel, const char *text)
+{
+    const struct channel_wait not_at_all = {.ms = 0, .deadline = -1};
+    int cancellation = enter(a);
+    struct user *user = *find_user(a);
+    unsigned end = (unsigned)user->end;
+    ends_begin_leaving(&a->ends, end,
+                       transport_ring_written(channel->transport) + goodbye_size(text));
+    int result = channel_send_goodbye(channel, text, &not_at_all);
+    int saved = errno;
+    if (result == 0)
+        leave(a, user);
+    else
+        ends_stay(&a->ends, end);
+    quit(a, cancellation);
+    errno = saved;
+    return result;
+}
+
+int anonymous_disconnect(struct anonymous *a, struct channel *channel, const char *text)
+{
+    struct channel_wait wait = channel_wait_start(channel->write_ms);
+    /* It must go in one piece, since nobody stays behind to push on the rest. */
+    if (text != NULL &&
+        strlen(text) > channel->transport->whole - FRAME_HEADER_MAX - FRAME_BYE_SIZE) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    bool looked = false;
+    int result = channel_prepare_goodbye(channel, text, &wait);
+    if (result == 0)
+        result = channel_complete(channel, &wait);
+    while (result == 0 && (result = try_to_leave(a, channel, text)) != 0 && errno == EAGAIN)
+        result =
+            channel_wait_for_room(channel, &wait) == 0 || channel_looks_again(&looked) ? 0 : -1;
+    if (result != 0)
+        channel_settle(channel, TRANSPORT_OUT);
+    return result;
+}
+
+/* ---- the whole ---- */
+
+static int start(struct anonymous *a)
+{
+    if (ends_open(&a->ends) != 0)
+        return -1;
+    if (self_watch_forks(&a->fork_hook) != 0) {
+        ends_close(&a->ends);
+        return -1;
+    }
+    if (self_remember(&a->opener_hook) == 0)
+        return 0;
+    self_unwatch_forks(&a->fork_hook);
+    ends_close(&a->ends);
+    return -1;
+}
+
+struct anonymous *anonymous_open(const pipc_options_t *options, void *owner)
+{
+    struct anonymous *a = sys_alloc(sizeof *a);
+    if (a == NULL)
+        return NULL;
+    memset(a, 0, sizeof *a);
+    pthread_mutex_init(&a->lock, NULL);
+    a->opener_hook.ended = opener_ended;
+    a->fork_hook =
+        (struct self_fork_hook){.before = before_fork, .after = after_fork, .in_child = in_child};
+    a->owner = owner;
+    a->process = self_process();
+    a->opener = self_thread();
+    a->options = (pipc_options_t)PIPC_OPTIONS_INIT;
+    if (options != NULL)
+        a->options = *options;
+    a->options.flags &= ~PIPC_DUPLEX; /* a side is one thread */
+    if (start(a) == 0)
+        return a;
+    pthread_mutex_destroy(&a->lock);
+    sys_free(a);
+    return NULL;
+}
+
+void anonymous_close(struct anonymous *a)
+{
+    int cancellation = enter_here(a);
+    struct user **at = find_user(a);
+    if (*at != NULL) {
+        self_forget(&(*at)->hook);
+        remove_user(a, at);
+    }
+    if (a->opener == self_thread() && !a->opener_is_done) {
+        self_forget(&a->opener_hook);
+        a->opener_is_done = true;
+    }
+    a->is_closed = true;
+    quit(a, cancellation);
+}
+
+void anonymous_add_stats(struct anonymous *a, pipc_stats_t *stats)
+{
+    int cancellation = enter_here(a);
+    stats->messages_read += a->past.messages_read;
+    stats->bytes_read += a->past.bytes_read;
+    stats->messages_written += a->past.messages_written;
+    stats->bytes_written += a->past.bytes_written;
+    for (unsigned e = 0; e < 2; e++)
+        if (a->holder[e] != NULL)
+            channel_add_stats(a->holder[e], stats);
+    quit(a, cancellation);
+}

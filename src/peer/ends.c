@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state word of an end is a status, a count of changes, and the name of the holder's process.
+ *
+ *   status    set by                          next
+ *   UNUSED    the opening of the pipe         HELD
+ *   HELD      who takes the end               SHUT, LEAVING, DEAD
+ *   SHUT      its holder                      DEAD
+ *   LEAVING   its holder, before its goodbye  HELD (the goodbye did not go), FREED
+ *   FREED     its holder, or a newcomer who   HELD
+ *             sees that the goodbye is out
+ *   DEAD      its holder, its thread's end,   none
+ *             or a peer that knows it dead
+ *
+ * Every change replaces what its author last saw or wrote; one that finds something else there
+ * leaves it. So a word that somebody has forged costs its own author the peer's attention, and
+ * decides nothing here: what a thread of this process holds stands in `local`.
+ *
+ * Each holder also has a token (sys_life), whose number is made of the end and the name. To take an
+ * end: token, then state; to leave it: state, then token. So a held end without its token is that
+ * of a process that died, or has become another program. A peer that wants its death unseen can
+ * arrange for somebody else to keep its token; therefore the token is one sign of two, and whoever
+ * watches the process itself (watch.c) believes that first.
+ *
+ * A name is a process id where it means the same for all: in the pid namespace of the process that
+ * opened the pipe. Elsewhere it is a number that hardly anybody else has.
+ */
+#include "peer/ends.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "sys/sys.h"
+
+#define STATUS_BITS 3u
+#define NAME_SHIFT  32u
+
+/* In a name. */
+#define NO_TOKEN  0x80000000u
+#define NO_PID    0x40000000u
+#define NAME_MASK 0x3fffffffu
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2,
+               "processes share 64-bit words, for which the locks of libatomic do not work");
+
+static _Atomic uint64_t *state_word(const struct ends *ends, unsigned end)
+{
+    return &ends->shared.page->end[end].state;
+}
+
+enum ends_status ends_status_of(uint64_t state)
+{
+    return (enum ends_status)(state & ((1u << STATUS_BITS) - 1));
+}
+
+bool ends_is_held(enum ends_status status)
+{
+    return status == ENDS_HELD || status == ENDS_SHUT || status == ENDS_LEAVING;
+}
+
+uint32_t ends_name_of(uint64_t state)
+{
+    return (uint32_t)(state >> NAME_SHIFT);
+}
+
+static uint64_t next_state(uint64_t state, enum ends_status status, uint32_t name)
+{
+    uint32_t count = ((uint32_t)state >> STATUS_BITS) + 1;
+    return (uint64_t)name << NAME_SHIFT | (uint32_t)(count << STATUS_BITS) | (uint32_t)status;
+}
+
+/*
+ * Change the state from what was seen, and wake the peer so that it looks. Its wish is taken as for
+ * a message, which tells it that its doorbell has been rung.
+ */
+static bool change_state(struct ends *ends, unsigned end, uint64_t seen, uint64_t next)
+{
+    if (!atomic_compare_exchange_strong(state_word(ends, end), &seen, next))
+        return false;
+    atomic_exchange(&ends->shared.page->end[1 - end].want, 0);
+    sys_bell_ring(ends->shared.bell[1 - end]);
+    return true;
+}
+
+int ends_open(struct ends *ends)
+{
+    if (shared_open(&ends->shared) != 0)
+        return -1;
+    ends->space = sys_process_namespace();
+    ends->name = 0;
+    atomic_store(&ends->process, self_process());
+    for (int e = 0; e < 2; e++)
+        ends->local[e] = (struct ends_local){0};
+    return 0;
+}
+
+void ends_close(struct ends *ends)
+{
+    shared_close(&ends->shared);
+}
+
+/* The tokens are not here: their mappings were not copied. */
+void ends_disown(struct ends *ends)
+{
+    for (int e = 0; e < 2; e++) {
+        struct ends_local *local = &ends->local[e];
+        atomic_store(&local->holder, 0); /* a thread beside us may look */
+        local->former = 0;
+        local->state = 0;
+        local->token = NULL;
+    }
+    ends->name = 0;
+    atomic_store(&ends->process, self_process());
+}
+
+/* ---- taking an end ---- */
+
+/* What is not known counts as the same: then there is one namespace, or no /proc to tell. */
+static bool is_same_space(const struct ends *ends)
+{
+    uint64_t here = sys_process_namespace();
+    return here == ends->space || here == 0 || ends->space == 0;
+}
+
+static uint32_t own_name(struct ends *ends)
+{
+    if (ends->name == 0) {
+        uint64_t unlikely = (uint64_t)sys_now() * 0x9e3779b97f4a7c15u >> 34;
+        ends->name = is_same_space(ends) ? (uint32_t)sys_process()
+                                         : NO_PID | ((uint32_t)unlikely & NAME_MASK);
+    }
+    return ends->name;
+}
+
+static uint64_t token_number(unsigned end, uint32_t name)
+{
+    return (uint64_t)(name & ~NO_TOKEN) << 1 | end;
+}
+
+/* The last holder's goodbye is out, and nobody need wait until it comes to freeing the end. */
+static void help_to_leave(struct ends *ends, unsigned end, uint64_t state)
+{
+    const struct shared_page *page = ends->shared.page;
+    if (atomic_load(&page->ring[end].head) == atomic_load(&page->end[end].until))
+        change_state(ends, end, state, next_state(state, ENDS_FREED, 0));
+}
+
+static uint64_t look_for_room(struct ends *ends, unsigned end)
+{
+    uint64_t state = atomic_load(state_word(ends, end));
+    if (ends_status_of(state) != ENDS_LEAVING)
+        return state;
+    help_to_leave(ends, end, state);
+    return atomic_load(state_word(ends, end)); /* freed by us, or by its holder just before */
+}
+
+static bool is_free(const struct ends *ends, unsigned end, uint64_t state)
+{
+    enum ends_status status = ends_status_of(state);
+    return atomic_load(&ends->local[end].holder) == 0 &&
+           (status == ENDS_UNUSED || status == ENDS_FREED);
+}
+
+/* First the holder: a thread beside us that sees the state must not take it for another process. */
+static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t name, void *token)
+{
+    struct ends_local *local = &ends->local[end];
+    local->state = next_state(seen, ENDS_HELD, name);
+    local->token = token;
+    local->former = self_thread();
+    atomic_store(&local->holder, self_thread());
+    if (change_state(ends, end, seen, local->state))
+        return true;
+    atomic_store(&local->holder, 0);
+    local->token = NULL;
+    return false;
+}
+
+/* 0: it is taken; EBUSY: somebody has it, or was faster; or what is missing. */
+static int take(struct ends *ends, unsigned end)
+{
+    uint64_t state = look_for_room(ends, end);
+    uint32_t name = own_name(ends);
+    if (!is_free(ends, end, state))
+        return EBUSY;
+    void *token = sys_life_begin(&ends->shared.memory, token_number(end, name));
+    if (token == NULL && errno == EAGAIN)
+        return EBUSY;
+    if (token == NULL && (errno != ENOSYS || (name & NO_PID) != 0))
+        return errno == ENOSYS ? EPERM : errno; /* nothing could prove that it lives */
+    if (enter_state(ends, end, state, token == NULL ? name | NO_TOKEN : name, token))
+        return 0;
+    sys_life_end(token);
+    return EBUSY;
+}
+
+/*
+ * In which order a newcomer tries: its own former end, one that nobody has held, one that was
+ * freed; among those rather the one that no thread known to this process would come back to.
+ */
+static int rank(const struct ends *ends, unsigned end)
+{
+    const struct ends_local *local = &ends->local[end];
+    if (local->former == self_thread())
+        return 0;
+    if (ends_status_of(atomic_load(state_word(ends, end))) == ENDS_UNUSED)
+        return 1;
+    return local->former == 0 ? 2 : 3;
+}
+
+static bool holder_is_gone(struct ends *ends, unsigned end)
+{
+    uint64_t state = atomic_load(state_word(ends, end));
+    if (!ends_is_held(ends_status_of(state)) || atomic_load(&ends->local[end].holder) != 0)
+        return ends_status_of(state) == ENDS_DEAD;
+    enum ends_proof proof = ends_peer_proof(ends, 1 - end, state);
+    if (proof != ENDS_LOST_TOKEN && proof != ENDS_FORGED)
+        return false;
+    ends_bury_peer(ends, 1 - end, state);
+    return true;
+}
+
+int ends_claim(struct ends *ends)
+{
+    unsigned first = rank(ends, 1) < rank(ends, 0) ? 1 : 0;
+    int error = EBUSY;
+    for (unsigned i = 0; i < 2 && error == EBUSY; i++) {
+        unsigned end = i == 0 ? first : 1 - first;
+        error = take(ends, end);
+        if (error == 0)
+            return (int)end;
+    }
+    for (unsigned e = 0; e < 2 && error == EBUSY; e++)
+        if (holder_is_gone(ends, e))
+            error = EPIPE;
+    errno = error;
+    return -1;
+}
+
+/* ---- changing and leaving it ---- */
+
+static void change_own(struct ends *ends, unsigned end, enum ends_status status)
+{
+    struct ends_local *local = &ends->local[end];
+    uint64_t seen = local->state;
+    local->state = next_state(seen, status, ends_name_of(seen));
+    change_state(ends, end, seen, local->state);
+}
+
+void ends_begin_leaving(struct ends *ends, unsigned end, uint64_t until)
+{
+    atomic_store(&ends->shared.page->end[end].until, until);
+    change_own(ends, end, ENDS_LEAVING);
+}
+
+void ends_stay(struct ends *ends, unsigned end)
+{
+    change_own(ends, end, ENDS_HELD);
+}
+
+void ends_shutdown(struct ends *ends, unsigned end)
+{
+    if (ends_status_of(ends->local[end].state) != ENDS_SHUT)
+        change_own(ends, end, ENDS_SHUT);
+}
+
+static void leave(struct ends *ends, unsigned end, enum ends_status status)
+{
+    struct ends_local *local = &ends->local[end];
+    change_own(ends, end, status);
+    sys_life_end(local->token);
+    local->token = NULL;
+    atomic_store(&local->holder, 0);
+}
+
+void ends_free(struct ends *ends, unsigned end)
+{
+    leave(ends, end, ENDS_FREED);
+}
+
+void ends_finish(struct ends *ends, unsigned end)
+{
+    leave(ends, end, ENDS_DEAD);
+}
+
+/* ---- the peer ---- */
+
+uint64_t ends_peer_state(const struct ends *ends, unsigned end)
+{
+    return atomic_load(state_word(ends, 1 - end));
+}
+
+bool ends_peer_is_here(const struct ends *ends, unsigned end)
+{
+    return atomic_load(&ends->local[1 - end].holder) != 0;
+}
+
+enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t state)
+{
+    uint32_t name = ends_name_of(state);
+    if ((name & NO_TOKEN) != 0)
+        return (name & NO_PID) != 0 ? ENDS_FORGED : ENDS_HAS_NAME;
+    enum sys_life life = sys_life_look(&ends->shared.memory, token_number(1 - end, name));
+    if (life == SYS_LIFE_THERE)
+        return ENDS_HAS_TOKEN;
+    /* A state that has changed meanwhile speaks of somebody else. */
+    bool is_lost = life == SYS_LIFE_GONE && ends_peer_state(ends, end) == state;
+    return is_lost ? ENDS_LOST_TOKEN : ENDS_HAS_NAME;
+}
+
+bool ends_has_lost_token(const struct ends *ends, unsigned end, uint32_t name)
+{
+    return sys_life_look(&ends->shared.memory, token_number(1 - end, name)) == SYS_LIFE_GONE;
+}
+
+pid_t ends_peer_process(const struct ends *ends, uint64_t state)
+{
+    uint32_t name = ends_name_of(state);
+    return (name & NO_PID) == 0 && is_same_space(ends) ? (pid_t)(name & NAME_MASK) : 0;
+}
+
+void ends_bury_peer(struct ends *ends, unsigned end, uint64_t state)
+{
+    change_state(ends, 1 - end, state, next_state(state, ENDS_DEAD, ends_name_of(state)));
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "rendezvous/fifo_home.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sys/sys.h"
+#include "sys/sys_file.h"
+
+#define DEFAULT_HOME   "/tmp/pipc-%lu" /* the user's number */
+#define PRIVATE_PREFIX ".pipc-"
+#define TRIES          32 /* to make the home before somebody deletes it */
+
+static int refuse(void)
+{
+    errno = EACCES;
+    return -1;
+}
+
+static bool is_private_directory(const struct sys_file_status *status)
+{
+    return status->is_directory && status->is_own && status->access == 0700;
+}
+
+static bool is_private_fifo(const struct sys_file_status *status)
+{
+    return status->is_fifo && status->is_own && status->access == 0600;
+}
+
+/* ---- opening what can be trusted ---- */
+
+int fifo_home_open_directory(int home, const char *name)
+{
+    struct sys_file_status status;
+    int fd = sys_file_open_directory(home, name);
+    if (fd < 0)
+        return errno == ENOTDIR || errno == ELOOP ? refuse() : -1;
+    int result = sys_file_status(fd, &status);
+    if (result == 0 && is_private_directory(&status))
+        return fd;
+    sys_close(fd);
+    return result == 0 ? refuse() : -1;
+}
+
+/* Looked at first, since opening a device may do something; and afterwards, since names move. */
+int fifo_home_open_fifo(int directory, const char *name, bool writing)
+{
+    struct sys_file_status seen, opened;
+    if (sys_file_status_at(directory, name, &seen) != 0)
+        return -1;
+    if (!is_private_fifo(&seen))
+        return refuse();
+    int fd = sys_file_open_fifo(directory, name, writing);
+    if (fd < 0)
+        return errno == ELOOP ? refuse() : -1;
+    int result = sys_file_status(fd, &opened);
+    if (result == 0 && is_private_fifo(&opened))
+        return fd;
+    sys_close(fd);
+    return result == 0 ? refuse() : -1;
+}
+
+int fifo_home_remove_fifo(int directory, const char *name)
+{
+    struct sys_file_status status;
+    int result = sys_file_status_at(directory, name, &status);
+    if (result == 0 && status.is_own && status.is_fifo)
+        result = sys_file_remove(directory, name);
+    return result != 0 && errno == ENOENT ? 0 : result;
+}
+
+/*
+ * Made under a umask that keeps even the owner out, the directory has no access at all until its
+ * maker gets to correct that: whoever finds it so does it, since the maker may have died.
+ */
+static int finish_making(const char *directory)
+{
+    struct sys_file_status status;
+    if (sys_file_status_at(sys_file_here, directory, &status) != 0)
+        return errno == ENOENT ? 0 : -1;
+    if (!status.is_directory || !status.is_own || status.access != 0)
+        return 0;
+    return sys_file_give_owner(sys_file_here, directory, 0700);
+}
+
+static int make_and_open(const struct fifo_home *home)
+{
+    if (home->path == home->own && finish_making(home->path) != 0)
+        return -1;
+    int fd = fifo_home_open_directory(home->start, home->path);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    if (sys_file_make_directory(home->start, home->path) != 0 && errno != EEXIST)
+        return -1;
+    return fifo_home_open_directory(home->start, home->path);
+}
+
+/* Somebody who deletes it again and again looks like a missing parent, but not for long. */
+int fifo_home_reopen(struct fifo_home *home)
+{
+    sys_close(home->fd);
+    home->fd = -1;
+    for (int i = 0; i < TRIES && home->fd < 0; i++) {
+        home->fd = make_and_open(home);
+        if (home->fd < 0 && errno != ENOENT)
+            return -1;
+    }
+    return home->fd < 0 ? -1 : 0;
+}
+
+int fifo_home_open(struct fifo_home *home, const char *directory)
+{
+    *home = (struct fifo_home){.fd = -1, .start = sys_file_here, .path = directory};
+    if (directory == NULL) {
+        snprintf(home->own, sizeof home->own, DEFAULT_HOME, sys_file_user());
+        home->path = home->own;
+    } else if (directory[0] != '/') {
+        home->start = sys_file_open_directory(sys_file_here, ".");
+        if (home->start < 0 &&
+            errno != EACCES) /* one may be in a directory that one may not read */
+            return -1;
+        if (home->start < 0)
+            home->start = sys_file_here;
+    }
+    return fifo_home_reopen(home);
+}
+
+void fifo_home_close(struct fifo_home *home)
+{
+    sys_close(home->fd);
+    sys_close(home->start); /* sys_file_here is negative */
+    home->fd = home->start = -1;
+}
+
+enum fifo_name fifo_home_find(int fd, int directory, const char *name)
+{
+    struct sys_file_status opened, named;
+    if (sys_file_status_at(directory, name, &named) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? FIFO_LOST : FIFO_UNKNOWN;
+    if (sys_file_status(fd, &opened) != 0)
+        return FIFO_UNKNOWN;
+    return opened.device == named.device && opened.inode == named.inode ? FIFO_KEPT : FIFO_LOST;
+}
+
+bool fifo_home_stands(const struct fifo_home *home)
+{
+    return fifo_home_find(home->fd, home->start, home->path) != FIFO_LOST;
+}
+
+/* ---- names ---- */
+
+int fifo_home_check_name(const char *name)
+{
+    if (name != NULL && name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+        strchr(name, '/') == NULL && strncmp(name, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX)) != 0)
+        return 0;
+    errno = EINVAL;
+    return -1;
+}
+
+void fifo_home_private_name(char name[FIFO_PRIVATE_SIZE])
+{
+    static atomic_uint serial;
+    snprintf(name, FIFO_PRIVATE_SIZE, PRIVATE_PREFIX "%ld-%llx-%x", sys_file_process(),
+             (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
+}
+
+/* The process that made a private directory; 0: it is none. */
+static long maker_of(const char *name)
+{
+    long process = 0;
+    size_t prefix = strlen(PRIVATE_PREFIX);
+    if (strncmp(name, PRIVATE_PREFIX, prefix) != 0)
+        return 0;
+    for (name += prefix; *name >= '0' && *name <= '9' && process < INT_MAX / 10; name++)
+        process = process * 10 + (*name - '0');
+    return *name == '-' ? process : 0;
+}
+
+/* ---- what the dead have left ---- */
+
+static bool has_reader(int directory)
+{
+    int door = fifo_home_open_fifo(directory, FIFO_DOOR, true);
+    sys_close(door);
+    return door >= 0;
+}
+
+/*
+ * A process in another pid namespace looks dead. So the directory is moved first, which is atomic:
+ * if its maker lives it is told so (ENOENT) when it comes to moving it itself, and starts again.
+ */
+static void sweep_one(void *context, const char *name)
+{
+    const int *home = context;
+    char taken[FIFO_PRIVATE_SIZE];
+    long maker = maker_of(name);
+    if (maker <= 0 || sys_file_is_process(maker))
+        return;
+    int directory = fifo_home_open_directory(*home, name);
+    fifo_home_private_name(taken);
+    if (directory >= 0 && !has_reader(directory) && sys_file_rename(*home, name, taken) == 0) {
+        fifo_home_remove_fifo(directory, FIFO_DOOR);
+        fifo_home_remove_fifo(directory, FIFO_IN);
+        fifo_home_remove_fifo(directory, FIFO_OUT);
+        sys_file_remove_directory(*home, taken);
+    }
+    sys_close(directory);
+}
+
+void fifo_home_sweep(int home)
+{
+    sys_file_list(home, sweep_one, &home); /* what cannot be swept now is swept by the next one */
+}

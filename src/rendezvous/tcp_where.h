@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the two sides of a rendezvous over TCP are: which addresses the named host has, whether
+ * that is this host, and if not, which of the two has the higher address. Decides and remembers;
+ * opens nothing that stays.
+ */
+#ifndef PIPC_TCP_WHERE_H
+#define PIPC_TCP_WHERE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sys/sys_net.h"
+
+enum {
+    TCP_NAMED_MAX = 16,
+    TCP_ADDRESSES_MAX = TCP_NAMED_MAX + 2 /* with those of loopback */
+};
+
+struct tcp_where {
+    struct sys_address addresses[TCP_ADDRESSES_MAX]; /* to connect to, in this order */
+    int address_count, named_count;                  /* the named ones come first */
+    bool is_here;                                    /* the named host is this one */
+    bool is_higher;                                  /* this one has the higher address */
+    struct sys_address places[TCP_ADDRESSES_MAX];    /* here: where to listen, in this order */
+    int place_count;
+};
+
+/* Begins with `count` addresses, which the resolver knows. EINVAL: none of them is a host's. */
+int tcp_where_find(struct tcp_where *where, int count, uint16_t port);
+/* Sets is_higher; asks anew each time, since the network may come up, or change. */
+void tcp_where_rank(struct tcp_where *where);
+/* Whether a connection from there comes from the named host. */
+bool tcp_where_is_named(const struct tcp_where *where, const struct sys_address *from);
+
+#endif

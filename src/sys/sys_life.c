@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_life.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sys/sys.h"
+#include "sys/sys_cancel.h"
+
+#ifndef F_OFD_GETLK
+#define F_OFD_GETLK 36
+#define F_OFD_SETLK 37
+#endif
+
+static bool is_same(const struct sys_life_file *file, int fd)
+{
+    struct stat status;
+    return fstat_nocancel(fd, &status) == 0 && (uint64_t)status.st_dev == file->device &&
+           (uint64_t)status.st_ino == file->inode;
+}
+
+int sys_life_open(struct sys_life_file *file, int fd)
+{
+    struct stat status;
+    if (fstat_nocancel(fd, &status) != 0)
+        return -1;
+    *file = (struct sys_life_file){fd, (uint64_t)status.st_dev, (uint64_t)status.st_ino};
+    return 0;
+}
+
+/* An open file of our own: locks belong to open files, and the one of `fd` is everybody's. */
+static int open_own(const struct sys_life_file *file)
+{
+    char path[40];
+    if (!is_same(file, file->fd)) {
+        errno = ENOSYS;
+        return -1;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
+    int fd = sys_above_standard(openat_nocancel(AT_FDCWD, path, O_RDWR | O_CLOEXEC));
+    if (fd >= 0 && !is_same(file, fd)) {
+        sys_close(fd);
+        errno = ENOSYS;
+        return -1;
+    }
+    return fd;
+}
+
+static struct flock lock_of(uint64_t number)
+{
+    return (struct flock){
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
+}
+
+static void *map_and_lock(int fd, uint64_t number)
+{
+    struct flock lock = lock_of(number);
+    void *token = mmap(NULL, sys_page(), PROT_NONE, MAP_SHARED, fd, 0);
+    if (token == MAP_FAILED) {
+        errno = ENOMEM; /* EAGAIN: more than may be locked */
+        return NULL;
+    }
+    if (madvise(token, sys_page(), MADV_DONTFORK) == 0 &&
+        fcntl_nocancel(fd, F_OFD_SETLK, (intptr_t)&lock) == 0)
+        return token;
+    sys_life_end(token);
+    return NULL;
+}
+
+static int reason(int error)
+{
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return error;
+    case EAGAIN:
+    case EACCES:
+        return EAGAIN;
+    case ENOLCK:
+        return ENOMEM;
+    default:
+        return ENOSYS;
+    }
+}
+
+void *sys_life_begin(const struct sys_life_file *file, uint64_t number)
+{
+    int fd = open_own(file);
+    if (fd < 0) {
+        errno = errno == EACCES ? ENOSYS : reason(errno);
+        return NULL;
+    }
+    void *token = map_and_lock(fd, number);
+    int error = errno;
+    sys_close(fd);
+    errno = reason(error);
+    return token;
+}
+
+void sys_life_end(void *token)
+{
+    int saved = errno;
+    if (token != NULL)
+        munmap(token, sys_page());
+    errno = saved;
+}
+
+enum sys_life sys_life_look(const struct sys_life_file *file, uint64_t number)
+{
+    struct flock lock = lock_of(number);
+    int saved = errno;
+    enum sys_life life = SYS_LIFE_UNKNOWN;
+    if (fcntl_nocancel(file->fd, F_OFD_GETLK, (intptr_t)&lock) != 0)
+        life = SYS_LIFE_UNKNOWN;
+    else if (lock.l_type != F_UNLCK)
+        life = SYS_LIFE_THERE;
+    else if (is_same(file, file->fd))
+        life = SYS_LIFE_GONE;
+    errno = saved;
+    return life;
+}
+
+/* ---- processes ---- */
+
+pid_t sys_process(void)
+{
+    return getpid();
+}
+
+uint64_t sys_process_namespace(void)
+{
+    struct stat status;
+    int saved = errno;
+    bool known = fstatat_nocancel(AT_FDCWD, "/proc/self/ns/pid", &status, 0) == 0;
+    errno = saved;
+    return known ? (uint64_t)status.st_ino : 0;
+}
+
+int sys_process_open(pid_t pid)
+{
+#ifdef SYS_pidfd_open
+    return sys_above_standard((int)syscall(SYS_pidfd_open, pid, 0));
+#else
+    (void)pid;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+bool sys_process_is_dead(int process)
+{
+    struct pollfd look = {.fd = process, .events = POLLIN};
+    int saved = errno;
+    bool is_dead = poll_nocancel(&look, 1, 0) > 0 && (look.revents & POLLIN) != 0;
+    errno = saved;
+    return is_dead;
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+#include "sys/sys.h"
+#include "sys/sys_cancel.h"
+
+/*
+ * A host that vanished is noticed after 30 s of silence and 3 probes 10 s apart; or, while
+ * something waits to be sent or acknowledged, when the kernel has repeated it 15 times
+ * (net.ipv4.tcp_retries2) without an answer, at most 5 s apart: a minute as well. TCP_USER_TIMEOUT
+ * would not do: it also counts the time for which a living peer has no room.
+ */
+enum { KEEP_IDLE_S = 30, KEEP_INTERVAL_S = 10, KEEP_PROBES = 3, REPEAT_MS = 5000 };
+
+/* Since Linux 6.15. An older one refuses it, and the pauses grow to 2 minutes. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+
+#define NANOSECONDS 1000000000
+
+/* ---- addresses ---- */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static socklen_t to_kernel(const struct sys_address *address, union address *out)
+{
+    memset(out, 0, sizeof *out);
+    if (address->family == SYS_IPV4) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons(address->port);
+        memcpy(&out->v4.sin_addr, address->bytes, 4);
+        return sizeof out->v4;
+    }
+    out->v6.sin6_family = AF_INET6;
+    out->v6.sin6_port = htons(address->port);
+    out->v6.sin6_scope_id = address->scope;
+    memcpy(&out->v6.sin6_addr, address->bytes, 16);
+    return sizeof out->v6;
+}
+
+static void from_kernel(const union address *in, struct sys_address *address)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    *address = (struct sys_address){.family = SYS_IPV4};
+    if (in->any.sa_family == AF_INET) {
+        address->port = ntohs(in->v4.sin_port);
+        memcpy(address->bytes, &in->v4.sin_addr, 4);
+        return;
+    }
+    const uint8_t *bytes = in->v6.sin6_addr.s6_addr;
+    address->port = ntohs(in->v6.sin6_port);
+    if (memcmp(bytes, mapped, sizeof mapped) == 0) {
+        memcpy(address->bytes, bytes + sizeof mapped, 4);
+        return;
+    }
+    address->family = SYS_IPV6;
+    address->scope = in->v6.sin6_scope_id;
+    memcpy(address->bytes, bytes, 16);
+}
+
+bool sys_is_loopback(const struct sys_address *address)
+{
+    static const uint8_t loopback[16] = {[15] = 1};
+    return address->family == SYS_IPV4 ? address->bytes[0] == 127
+                                       : memcmp(address->bytes, loopback, 16) == 0;
+}
+
+bool sys_same_host(const struct sys_address *a, const struct sys_address *b)
+{
+    if (a->family != b->family)
+        return false;
+    if (a->family == SYS_IPV4)
+        return memcmp(a->bytes, b->bytes, 4) == 0;
+    return memcmp(a->bytes, b->bytes, 16) == 0 &&
+           (a->scope == 0 || b->scope == 0 || a->scope == b->scope);
+}
+
+bool sys_is_unspecified(const struct sys_address *address)
+{
+    static const uint8_t zeros[16];
+    return memcmp(address->bytes, zeros, address->family == SYS_IPV4 ? 4 : 16) == 0;
+}
+
+static void set_option(int fd, int level, int name, int value)
+{
+    int saved = errno;
+    setsockopt(fd, level, name, &value, sizeof value); /* without it the connection works as well */
+    errno = saved;
+}
+
+static int open_socket(enum sys_family family, int type)
+{
+    int domain = family == SYS_IPV4 ? AF_INET : AF_INET6;
+    return sys_above_standard(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+/* A datagram socket that connects only looks for the way, and sends nothing. */
+static int find_way(int fd, const struct sys_address *to)
+{
+    union address kernel;
+    struct sys_address there = *to;
+    there.port = 9; /* any */
+    socklen_t size = to_kernel(&there, &kernel);
+    return connect_nocancel(fd, &kernel.any, size);
+}
+
+/* The address of all hosts of a network: there is a way to it only for who asks for that. */
+static bool is_broadcast(const struct sys_address *address)
+{
+    if (sys_is_loopback(address))
+        return memcmp(address->bytes + 1, "\377\377\377", 3) == 0;
+    int fd = open_socket(address->family, SOCK_DGRAM);
+    bool is_one = fd >= 0 && find_way(fd, address) != 0 && errno == EACCES;
+    if (is_one) {
+        set_option(fd, SOL_SOCKET, SO_BROADCAST, 1);
+        is_one = find_way(fd, address) == 0;
+    }
+    sys_close(fd);
+    return is_one;
+}
+
+bool sys_is_host(const struct sys_address *address)
+{
+    const uint8_t *bytes = address->bytes;
+    if (address->family == SYS_IPV6)
+        return !sys_is_unspecified(address) && bytes[0] != 0xff;
+    return bytes[0] != 0 && (bytes[0] & 0xf0) != 0xe0 &&
+           memcmp(bytes, "\377\377\377\377", 4) != 0 && !is_broadcast(address);
+}
+
+/* ---- names ---- */
+
+/* A resolver that has no descriptor to read its files with says that there is no such host. */
+static int no_such_host(void)
+{
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_short = probe < 0 && (errno == EMFILE || errno == ENFILE);
+    int error = is_short ? errno : ENOENT;
+    sys_close(probe);
+    return error;
+}
+
+static int resolver_error(int error)
+{
+    switch (error) {
+    case EAI_AGAIN:
+        return EAGAIN;
+    case EAI_MEMORY:
+        return ENOMEM;
+    case EAI_SYSTEM:
+        return errno;
+    default:
+        return no_such_host();
+    }
+}
+
+/* Returns how many there are then: none is there twice. */
+static int add_address(struct sys_address *addresses, int count, int max,
+                       const struct sys_address *address)
+{
+    for (int i = 0; i < count; i++)
+        if (sys_same_host(&addresses[i], address))
+            return count;
+    if (count == max)
+        return count;
+    addresses[count] = *address;
+    return count + 1;
+}
+
+int sys_add_loopback(struct sys_address *addresses, int count, int max)
+{
+    static const struct sys_address v4 = {.family = SYS_IPV4, .bytes = {127, 0, 0, 1}};
+    static const struct sys_address v6 = {.family = SYS_IPV6, .bytes = {[15] = 1}};
+    count = add_address(addresses, count, max, &v4);
+    return add_address(addresses, count, max, &v6);
+}
+
+static int list_addresses(const struct addrinfo *list, struct sys_address *addresses, int max)
+{
+    int count = 0;
+    for (; list != NULL && count < max; list = list->ai_next) {
+        union address one;
+        struct sys_address address;
+        if ((list->ai_family != AF_INET && list->ai_family != AF_INET6) ||
+            list->ai_addrlen > sizeof one)
+            continue;
+        memset(&one, 0, sizeof one);
+        memcpy(&one, list->ai_addr, list->ai_addrlen);
+        from_kernel(&one, &address);
+        count = add_address(addresses, count, max, &address);
+    }
+    return count;
+}
+
+bool sys_is_numeric(const char *host)
+{
+    static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *list = NULL;
+    if (getaddrinfo_nocancel(host, NULL, &hints, &list) != 0)
+        return false;
+    freeaddrinfo(list);
+    return true;
+}
+
+int sys_resolve(const char *host, struct sys_address *addresses, int max)
+{
+    static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    if (host != NULL && strcmp(host, "*") == 0) {
+        addresses[0] = (struct sys_address){.family = SYS_ANY};
+        return 1;
+    }
+    if (host == NULL)
+        return sys_add_loopback(addresses, 0, max);
+    int error = getaddrinfo_nocancel(host, NULL, &hints, &list);
+    if (error != 0) {
+        errno = resolver_error(error);
+        return -1;
+    }
+    int count = list_addresses(list, addresses, max);
+    freeaddrinfo(list);
+    if (count > 0)
+        return count;
+    errno = ENOENT;
+    return -1;
+}
+
+/* ---- sockets ---- */
+
+/* How many may wait to be accepted: more than SOMAXCONN in some C libraries. */
+enum { BACKLOG = 4096 };
+
+int sys_own_address(int fd, struct sys_address *address)
+{
+    union address own;
+    socklen_t size = sizeof own;
+    memset(&own, 0, sizeof own);
+    if (getsockname(fd, &own.any, &size) != 0)
+        return -1;
+    from_kernel(&own, address);
+    return 0;
+}
+
+int sys_far_address(int fd, struct sys_address *address)
+{
+    union address far;
+    socklen_t size = sizeof far;
+    memset(&far, 0, sizeof far);
+    if (getpeername(fd, &far.any, &size) != 0)
+        return -1;
+    if (far.any.sa_family != AF_INET && far.any.sa_family != AF_INET6) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    from_kernel(&far, address);
+    return 0;
+}
+
+int sys_far_address_text(int fd, char *text, size_t size)
+{
+    struct sys_address far;
+    union address kernel;
+    char host[NI_MAXHOST];
+    if (sys_far_address(fd, &far) != 0)
+        return -1;
+    socklen_t length = to_kernel(&far, &kernel);
+    if (getnameinfo_nocancel(&kernel.any, length, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
+        0) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    snprintf(text, size, far.family == SYS_IPV6 ? "[%s]:%u" : "%s:%u", host, (unsigned)far.port);
+    return 0;
+}
+
+int sys_source(const struct sys_address *to, struct sys_address *source)
+{
+    int fd = open_socket(to->family, SOCK_DGRAM);
+    if (fd < 0)
+        return -1;
+    int result = find_way(fd, to);
+    if (result == 0)
+        result = sys_own_address(fd, source);
+    sys_close(fd);
+    return result;
+}
+
+static int listen_on(int fd, const struct sys_address *address)
+{
+    union address kernel;
+    socklen_t size = to_kernel(address, &kernel);
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* remains of earlier connections do not matter */
+    if (address->family != SYS_IPV4)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->family == SYS_IPV6);
+    if (bind(fd, &kernel.any, size) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    sys_close(fd);
+    return -1;
+}
+
+int sys_listen(const struct sys_address *address)
+{
+    struct sys_address v4 = {.family = SYS_IPV4, .port = address->port};
+    int fd = open_socket(address->family, SOCK_STREAM);
+    if (fd >= 0)
+        return listen_on(fd, address);
+    if (address->family != SYS_ANY || errno != EAFNOSUPPORT)
+        return -1;
+    fd = open_socket(SYS_IPV4, SOCK_STREAM); /* a kernel without IPv6 */
+    return fd < 0 ? -1 : listen_on(fd, &v4);
+}
+
+int sys_accept(int listener, struct sys_address *from)
+{
+    union address kernel;
+    socklen_t size = sizeof kernel;
+    memset(&kernel, 0, sizeof kernel);
+    if (sys_room_above_standard(listener) != 0)
+        return -1;
+    int fd;
+    do
+        fd = accept4_nocancel(listener, &kernel.any, &size, SOCK_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    fd = sys_above_standard(fd);
+    if (fd >= 0)
+        from_kernel(&kernel, from);
+    return fd;
+}
+
+bool sys_is_somebody_waiting(int listener)
+{
+    struct pollfd entry = {.fd = listener, .events = POLLIN};
+    return poll_nocancel(&entry, 1, 0) != 0;
+}
+
+int sys_connect(const struct sys_address *address)
+{
+    union address kernel;
+    socklen_t size = to_kernel(address, &kernel);
+    int fd = open_socket(address->family, SOCK_STREAM);
+    if (fd < 0)
+        return -1;
+    /* The port that it gets must not keep anybody from listening there. */
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (connect_nocancel(fd, &kernel.any, size) == 0 || errno == EINPROGRESS || errno == EINTR)
+        return fd;
+    sys_close(fd);
+    return -1;
+}
+
+int sys_connected(int fd)
+{
+    struct sys_address far;
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+        return -1;
+    if (error == 0 && sys_far_address(fd, &far) == 0)
+        return 0;
+    errno = error != 0 ? error : errno == ENOTCONN ? EINPROGRESS : errno;
+    return -1;
+}
+
+void sys_tcp_options(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES);
+#ifdef __linux__
+    set_option(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, REPEAT_MS);
+#endif
+}
+
+void sys_hang_up(int fd)
+{
+    int saved = errno;
+    shutdown(fd, SHUT_RDWR);
+    sys_close(fd);
+    errno = saved;
+}
+
+void sys_cut_off(int fd)
+{
+    static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    int saved = errno;
+    bool is_reset = connect_nocancel(fd, &nowhere, sizeof nowhere) == 0;
+    errno = saved;
+    if (is_reset)
+        sys_close(fd);
+    else
+        sys_hang_up(fd);
+}
+
+/* ---- random bytes, the timer, the set ---- */
+
+int sys_random(void *bytes, size_t size)
+{
+    uint8_t *at = bytes;
+    while (size > 0) {
+        ssize_t got = getrandom_nocancel(at, size, 0);
+        if (got < 0 && errno != EINTR)
+            return -1;
+        if (got > 0) {
+            at += got;
+            size -= (size_t)got;
+        }
+    }
+    return 0;
+}
+
+int sys_timer_open(void)
+{
+    return sys_above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+}
+
+void sys_timer_set(int timer, int64_t when)
+{
+    struct itimerspec spec = {0}; /* never */
+    int saved = errno;
+    if (when >= 0) {
+        spec.it_value.tv_sec = (time_t)(when / NANOSECONDS);
+        spec.it_value.tv_nsec = (long)(when % NANOSECONDS) | 1; /* all zeros would mean never */
+    }
+    timerfd_settime(timer, TFD_TIMER_ABSTIME, &spec, NULL);
+    errno = saved;
+}
+
+int sys_set_take(int set, int *fds, int max)
+{
+    struct epoll_event events[SYS_TAKE_MAX];
+    int count = epoll_wait_nocancel(set, events, max < SYS_TAKE_MAX ? max : SYS_TAKE_MAX, 0);
+    for (int i = 0; i < count; i++)
+        fds[i] = events[i].data.fd;
+    return count;
+}

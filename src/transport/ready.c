@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/ready.h"
+
+#include <errno.h>
+
+#include "sys/sys.h"
+
+void ready_init(struct ready *ready, int in, int out)
+{
+    *ready = (struct ready){.set = -1, .bell = {-1, -1}, .in = {.fd = in}, .out = {.fd = out}};
+}
+
+static uint32_t in_events(enum ready_watch watch)
+{
+    return watch == READY_FOR_ALL ? sys_set_in : watch == READY_AT_END ? sys_set_end : 0;
+}
+
+static uint32_t out_events(enum ready_watch watch)
+{
+    return watch == READY_FOR_ALL ? sys_set_out : 0;
+}
+
+static void remove_entry(struct ready *ready, struct ready_entry *entry)
+{
+    if (entry->is_there)
+        sys_set_remove(ready->set, entry->fd);
+    entry->is_there = false;
+}
+
+/*
+ * Not watched is not in the set at all: a set always tells of hang-ups, wanted or not. And what is wanted in
+ * addition comes into the set anew: the kernel raises no edge for a change if it has not looked since the
+ * descriptor was ready last (ep_modify).
+ */
+static int watch_entry(struct ready *ready, struct ready_entry *entry, bool wanted, uint32_t events)
+{
+    bool is_more = !entry->is_there || (events & ~entry->events) != 0;
+    if (!wanted || is_more)
+        remove_entry(ready, entry);
+    if (!wanted || (!is_more && events == entry->events))
+        return 0;
+    if (entry->is_there) {
+        if (sys_set_change(ready->set, entry->fd, events) != 0)
+            return -1;
+    } else if (sys_set_add(ready->set, entry->fd, events) != 0) {
+        return errno == EPERM && events == 0 ? 0 : -1; /* a file: there is no end to be told of */
+    }
+    entry->is_there = true;
+    entry->events = events;
+    return 0;
+}
+
+/* Both directions on one descriptor are one entry of the set, with the union of the events. */
+static int watch(struct ready *ready, enum ready_watch in, enum ready_watch out)
+{
+    if (ready->in.fd == ready->out.fd)
+        return watch_entry(ready, &ready->in, in != READY_NOT || out != READY_NOT,
+                           in_events(in) | out_events(out));
+    int in_result = watch_entry(ready, &ready->in, in != READY_NOT, in_events(in));
+    int out_result = watch_entry(ready, &ready->out, out != READY_NOT, out_events(out));
+    return in_result != 0 ? in_result : out_result;
+}
+
+int ready_descriptor(struct ready *ready)
+{
+    if (ready->set >= 0)
+        return ready->set;
+    ready->set = sys_set_open();
+    if (ready->set < 0)
+        return -1;
+    if (sys_bell_open(ready->bell) == 0 && sys_set_add_bell(ready->set, ready->bell) == 0 &&
+        watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
+        sys_set_quiet(ready->set, ready->bell, -1);
+        return ready->set;
+    }
+    ready_close(ready);
+    return -1;
+}
+
+void ready_settle(struct ready *ready, const struct ready_state *state)
+{
+    /* What the kernel has no memory to note is served by being loud: honest, if not quiet. */
+    bool loud = watch(ready, state->in, state->out) != 0 || state->loud;
+    if (loud && (state->edge || !ready->loud))
+        sys_bell_ring(ready->bell);
+    else if (!loud && ready->loud)
+        sys_set_quiet(ready->set, ready->bell, -1);
+    ready->loud = loud;
+}
+
+void ready_forget_out(struct ready *ready)
+{
+    remove_entry(ready, &ready->out);
+    ready->out.fd = -1;
+}
+
+/* The entries stay in the set: after fork it is shared, and the other process goes on with it. */
+void ready_close(struct ready *ready)
+{
+    sys_close(ready->set);
+    if (ready->bell[0] >= 0)
+        sys_bell_close(ready->bell);
+    ready_init(ready, ready->in.fd, ready->out.fd);
+}
