@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "fifos.h"
-#include "sys_double.h"
 #include "sys/sys_file.h"
+#include "sys_double.h"
 
 /* --- While somebody waits -------------------------------------------------------------------- */
 

@@ -3,9 +3,9 @@
  * The parts of the library that touch no descriptor: frame.c, which turns bytes into headers and back,
  * and queue.c, which keeps messages. Called directly.
  */
+#include "channel/queue.h"
 #include "codec/frame.h"
 #include "harness.h"
-#include "channel/queue.h"
 #include "sys_double.h"
 
 #define BYTES(text) (const uint8_t *)(text), (sizeof(text) - 1)

@@ -15,8 +15,8 @@
 #include "channel/channel.h"
 #include "rendezvous/fifo.h"
 #include "rendezvous/server.h"
-#include "sys/sys.h"
 #include "rendezvous/tcp.h"
+#include "sys/sys.h"
 #include "transport/transport.h"
 
 #define TEXT_OF(number)          TEXT_OF_EXPANDED(number)

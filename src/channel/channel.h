@@ -18,9 +18,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "channel/queue.h"
 #include "codec/frame.h"
 #include "pipc.h"
-#include "channel/queue.h"
 #include "transport/transport.h"
 
 /* The descriptor is silent about an end or error that reading calls have returned so often: who goes

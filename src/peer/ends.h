@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "sys/self.h"
 #include "peer/shared.h"
+#include "sys/self.h"
 
 /* SHUT and LEAVING: held, by somebody who writes no more, or who is about to free it. */
 enum ends_status { ENDS_UNUSED, ENDS_HELD, ENDS_SHUT, ENDS_LEAVING, ENDS_FREED, ENDS_DEAD };

@@ -13,8 +13,8 @@
 #define PIPC_RING_H
 
 #include "peer/ends.h"
-#include "transport/transport.h"
 #include "peer/watch.h"
+#include "transport/transport.h"
 
 #define RING SHARED_RING_SIZE
 

@@ -20,9 +20,9 @@
 
 #include "rendezvous/handshake.h"
 #include "rendezvous/pending.h"
+#include "rendezvous/tcp_where.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
-#include "rendezvous/tcp_where.h"
 
 enum {
     PENDING_HERE_MAX = 16, /* showing their keys; the named host alone can be one */

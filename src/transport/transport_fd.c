@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "transport/ready.h"
 #include "sys/self.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
+#include "transport/ready.h"
 #include "transport/transport.h"
 
 /*
