@@ -28,7 +28,7 @@ static inline void auth_start_as(struct auth *auth, bool accepting, const struct
     uint8_t bytes[AUTH_NONCE], marks[AUTH_MARK];
     auth_count(bytes, sizeof bytes, nonce);
     auth_count(marks, sizeof marks, mark);
-    auth_start(auth, accepting, key, bytes, marks);
+    auth_init(auth, accepting, key, bytes, marks);
 }
 
 /* Of a process of its own, unless the nonces count up from the same. */

@@ -18,7 +18,7 @@ static void digest_of(enum digest_kind kind, const void *data, size_t size, char
 {
     struct digest digest;
     uint8_t result[DIGEST_SIZE_MAX];
-    digest_start(&digest, kind);
+    digest_init(&digest, kind);
     digest_add(&digest, data, size);
     digest_finish(&digest, result);
     to_hex(result, digest_size(kind), text);
@@ -81,11 +81,11 @@ TEST(a_digest_does_not_depend_on_the_pieces)
     harness_fill(data, sizeof data, 1);
     for (int kind = DIGEST_SHA256; kind <= DIGEST_MD5; kind++)
         for (size_t size = 0; size <= sizeof data; size++) {
-            digest_start(&digest, (enum digest_kind)kind);
+            digest_init(&digest, (enum digest_kind)kind);
             digest_add(&digest, data, size);
             digest_finish(&digest, whole);
             size_t cut = harness_random_below(size + 1);
-            digest_start(&digest, (enum digest_kind)kind);
+            digest_init(&digest, (enum digest_kind)kind);
             digest_add(&digest, data, cut);
             digest_add(&digest, data + cut, size - cut);
             digest_finish(&digest, pieces);

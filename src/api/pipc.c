@@ -162,11 +162,11 @@ static void discard(void *pipe)
 }
 
 /* The thread may be cancelled while it waits. */
-static int meet(pipc_t *pipe, const struct fifo_wish *wish)
+static int rendezvous(pipc_t *pipe, const struct fifo_request *request)
 {
     struct transport *transport;
     pthread_cleanup_push(discard, pipe);
-    transport = pipe->channel->transport = fifo_open(wish);
+    transport = pipe->channel->transport = fifo_open(request);
     pthread_cleanup_pop(transport == NULL);
     return transport == NULL ? -1 : 0;
 }
@@ -177,10 +177,10 @@ pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *o
         errno = EINVAL;
         return NULL;
     }
-    struct fifo_wish wish = {name, options == NULL ? NULL : options->directory, timeout_ms,
-                             is_interruptible(options)};
+    struct fifo_request request = {name, options == NULL ? NULL : options->directory, timeout_ms,
+                                   is_interruptible(options)};
     pipc_t *pipe = open_channel(options); /* before: nobody is met in vain, for lack of memory */
-    return pipe != NULL && meet(pipe, &wish) == 0 ? pipe : NULL;
+    return pipe != NULL && rendezvous(pipe, &request) == 0 ? pipe : NULL;
 }
 
 /* NULL: none, which is no empty one. */

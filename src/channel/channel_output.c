@@ -57,7 +57,7 @@ static int reserve(struct channel *c, size_t size)
 {
     if (c->out.capacity >= size)
         return 0;
-    uint8_t *grown = sys_grow(c->out.held, size);
+    uint8_t *grown = sys_realloc(c->out.held, size);
     if (grown == NULL)
         return -1;
     c->out.held = grown;

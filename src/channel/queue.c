@@ -13,7 +13,7 @@ struct message *message_grow(struct message *message, size_t capacity)
         errno = ENOMEM;
         return NULL;
     }
-    struct message *grown = sys_grow(message, sizeof *message + capacity);
+    struct message *grown = sys_realloc(message, sizeof *message + capacity);
     if (grown != NULL)
         grown->capacity = capacity;
     return grown;

@@ -180,8 +180,8 @@ static void take_verdict(struct auth *auth, const uint8_t *payload, size_t size)
 
 /* ---- the machine ---- */
 
-void auth_start(struct auth *auth, bool accepting, const struct auth_key *key,
-                const uint8_t nonce[AUTH_NONCE], const uint8_t mark[AUTH_MARK])
+void auth_init(struct auth *auth, bool accepting, const struct auth_key *key,
+               const uint8_t nonce[AUTH_NONCE], const uint8_t mark[AUTH_MARK])
 {
     memset(auth, 0, sizeof *auth);
     auth->key = key;
@@ -260,7 +260,7 @@ bool auth_is_over(const struct auth *auth)
     return is_final(auth) && auth->out_begin == auth->out_end;
 }
 
-void auth_end(struct auth *auth)
+void auth_fini(struct auth *auth)
 {
     digest_wipe(auth, sizeof *auth);
 }

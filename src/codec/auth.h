@@ -63,8 +63,8 @@ struct auth {
 };
 
 /* The nonce is new for each connection; the mark is this process's, and no other has it. */
-void auth_start(struct auth *auth, bool accepting, const struct auth_key *key,
-                const uint8_t nonce[AUTH_NONCE], const uint8_t mark[AUTH_MARK]);
+void auth_init(struct auth *auth, bool accepting, const struct auth_key *key,
+               const uint8_t nonce[AUTH_NONCE], const uint8_t mark[AUTH_MARK]);
 
 /* What is to be sent now; 0: nothing. auth_sent tells how many of these bytes have gone. */
 size_t auth_output(const struct auth *auth, const uint8_t **bytes);
@@ -78,6 +78,6 @@ void auth_received(struct auth *auth, size_t size); /* so many of them came */
 bool auth_is_over(const struct auth *auth);
 
 /* Forget everything secret. */
-void auth_end(struct auth *auth);
+void auth_fini(struct auth *auth);
 
 #endif

@@ -134,7 +134,7 @@ size_t digest_size(enum digest_kind kind)
     return kind == DIGEST_SHA256 ? DIGEST_SHA256_SIZE : DIGEST_MD5_SIZE;
 }
 
-void digest_start(struct digest *digest, enum digest_kind kind)
+void digest_init(struct digest *digest, enum digest_kind kind)
 {
     memset(digest, 0, sizeof *digest);
     digest->kind = kind;
@@ -186,7 +186,7 @@ static void start_with_key(struct digest *digest, enum digest_kind kind,
     uint8_t masked[DIGEST_BLOCK];
     for (size_t i = 0; i < DIGEST_BLOCK; i++)
         masked[i] = key[i] ^ mask;
-    digest_start(digest, kind);
+    digest_init(digest, kind);
     digest_add(digest, masked, sizeof masked);
     digest_wipe(masked, sizeof masked);
 }
@@ -198,7 +198,7 @@ static void fit_key(uint8_t fitted[DIGEST_BLOCK], enum digest_kind kind, const v
     struct digest digest;
     memset(fitted, 0, DIGEST_BLOCK);
     if (size > DIGEST_BLOCK) {
-        digest_start(&digest, kind);
+        digest_init(&digest, kind);
         digest_add(&digest, key, size);
         digest_finish(&digest, fitted);
     } else if (size > 0) {

@@ -26,7 +26,7 @@ struct digest {
 };
 
 size_t digest_size(enum digest_kind kind);
-void digest_start(struct digest *digest, enum digest_kind kind);
+void digest_init(struct digest *digest, enum digest_kind kind);
 void digest_add(struct digest *digest, const void *data, size_t size);
 /* Writes digest_size bytes; the digest is used up, and wiped. */
 void digest_finish(struct digest *digest, uint8_t *result);

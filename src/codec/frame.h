@@ -27,12 +27,12 @@ struct frame {
 };
 
 /* Written out, so that compilers make one instruction of it: it is on the way of each message. */
-static inline uint32_t frame_get_4(const uint8_t *bytes)
+static inline uint32_t load_be32(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-static inline size_t frame_put_4(uint8_t *bytes, uint32_t value)
+static inline size_t store_be32(uint8_t *bytes, uint32_t value)
 {
     bytes[0] = (uint8_t)(value >> 24);
     bytes[1] = (uint8_t)(value >> 16);
@@ -53,7 +53,7 @@ size_t frame_header_any(uint8_t header[FRAME_HEADER_MAX], size_t size, bool bye)
 static inline enum frame_status frame_parse(const uint8_t *bytes, size_t size, size_t max,
                                             struct frame *frame)
 {
-    uint32_t length = size < FRAME_HEADER_MIN ? UINT32_MAX : frame_get_4(bytes);
+    uint32_t length = size < FRAME_HEADER_MIN ? UINT32_MAX : load_be32(bytes);
     if (length > FRAME_SHORT_MAX || length > max)
         return frame_parse_any(bytes, size, max, frame);
     *frame = (struct frame){.header = FRAME_HEADER_MIN, .size = length, .bye = false};
@@ -64,7 +64,7 @@ static inline enum frame_status frame_parse(const uint8_t *bytes, size_t size, s
 static inline size_t frame_header(uint8_t header[FRAME_HEADER_MAX], size_t size, bool bye)
 {
     return bye || size > FRAME_SHORT_MAX ? frame_header_any(header, size, bye)
-                                         : frame_put_4(header, (uint32_t)size);
+                                         : store_be32(header, (uint32_t)size);
 }
 
 #endif

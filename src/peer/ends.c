@@ -78,7 +78,7 @@ static bool change_state(struct ends *ends, unsigned end, uint64_t seen, uint64_
     if (!atomic_compare_exchange_strong(state_word(ends, end), &seen, next))
         return false;
     atomic_exchange(&ends->shared.page->end[1 - end].want, 0);
-    sys_bell_ring(ends->shared.bell[1 - end]);
+    sys_doorbell_ring(ends->shared.bell[1 - end]);
     return true;
 }
 
@@ -300,7 +300,7 @@ enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t 
     uint32_t name = ends_name_of(state);
     if ((name & NO_TOKEN) != 0)
         return (name & NO_PID) != 0 ? ENDS_FORGED : ENDS_HAS_NAME;
-    enum sys_life life = sys_life_look(&ends->shared.memory, token_number(1 - end, name));
+    enum sys_life life = sys_life_check(&ends->shared.memory, token_number(1 - end, name));
     if (life == SYS_LIFE_THERE)
         return ENDS_HAS_TOKEN;
     /* A state that has changed meanwhile speaks of somebody else. */
@@ -310,7 +310,7 @@ enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t 
 
 bool ends_has_lost_token(const struct ends *ends, unsigned end, uint32_t name)
 {
-    return sys_life_look(&ends->shared.memory, token_number(1 - end, name)) == SYS_LIFE_GONE;
+    return sys_life_check(&ends->shared.memory, token_number(1 - end, name)) == SYS_LIFE_GONE;
 }
 
 pid_t ends_peer_process(const struct ends *ends, uint64_t state)

@@ -8,7 +8,7 @@
 static void wake(struct ring *r, atomic_uint *want)
 {
     if (atomic_exchange(want, 0) != 0)
-        sys_bell_ring(r->ends->shared.bell[1 - r->end]);
+        sys_doorbell_ring(r->ends->shared.bell[1 - r->end]);
 }
 
 void ring_wake(struct ring *r, unsigned bit)
@@ -121,7 +121,7 @@ static bool comes_soon(struct ring *r)
             r->patience = r->patience < PATIENCE_MOST ? r->patience * 2 : PATIENCE_MOST;
             return true;
         }
-        sys_relax();
+        sys_cpu_relax();
     }
     r->patience = r->patience > PATIENCE_LEAST ? r->patience / 2 : PATIENCE_LEAST;
     return false;
@@ -141,7 +141,7 @@ int ring_look_for_bytes(struct ring *r, bool amid)
     } else {
         r->streak++;
         if (r->streak > 2 && r->in_head - before < LITTLE)
-            sys_relax_for(HEAD_START);
+            sys_cpu_relax_for(HEAD_START);
     }
     if (ring_see_head(r) != 0)
         return -1;

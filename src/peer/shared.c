@@ -11,11 +11,11 @@ static size_t head_size(void)
 
 static int open_bells(struct shared *shared)
 {
-    if (sys_bell_open(shared->bell[0]) != 0)
+    if (sys_doorbell_open(shared->bell[0]) != 0)
         return -1;
-    if (sys_bell_open(shared->bell[1]) == 0)
+    if (sys_doorbell_open(shared->bell[1]) == 0)
         return 0;
-    sys_bell_close(shared->bell[0]);
+    sys_doorbell_close(shared->bell[0]);
     return -1;
 }
 
@@ -50,8 +50,8 @@ int shared_open(struct shared *shared)
 
 void shared_close(struct shared *shared)
 {
-    sys_bell_close(shared->bell[0]);
-    sys_bell_close(shared->bell[1]);
+    sys_doorbell_close(shared->bell[0]);
+    sys_doorbell_close(shared->bell[1]);
     sys_memory_unmap(shared->page, head_size(), SHARED_RING_SIZE, 2);
     sys_close(shared->memory.fd);
 }

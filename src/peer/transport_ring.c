@@ -272,7 +272,7 @@ static ssize_t ring_writev(struct transport *transport, const struct iovec *part
 static void fetch_ahead(const uint8_t *to, size_t size)
 {
     for (size_t i = 0; i <= size; i += LINE)
-        sys_fetch_to_write(to + AHEAD + i);
+        sys_cpu_prefetch_to_write(to + AHEAD + i);
 }
 
 static uint8_t *ring_place(struct transport *transport, size_t size)
@@ -302,11 +302,11 @@ static int ring_shutdown(struct transport *transport)
 static int open_set(struct ring *r, int *set, int (*join)(struct watch *watch, int set))
 {
     self_hold_forks();
-    *set = sys_set_open();
+    *set = sys_epoll_open();
     self_release_forks();
     if (*set < 0)
         return -1;
-    if (sys_set_add_bell(*set, ring_own_bell(r)) == 0 && join(&r->watch, *set) == 0)
+    if (sys_epoll_add_doorbell(*set, ring_own_bell(r)) == 0 && join(&r->watch, *set) == 0)
         return 0;
     sys_close(*set);
     *set = -1;
@@ -332,10 +332,10 @@ static int wait_once(struct ring *r, int64_t deadline, bool for_signal)
         return wait_without_set(r, deadline);
     watch_peer(&r->watch, &r->sets);
     int64_t until = earlier_of(deadline, watch_longest_wait(&r->watch));
-    int ready = for_signal ? sys_set_wait_for_signal(r->sets.waits, until)
-                           : sys_set_wait(r->sets.waits, until);
+    int ready = for_signal ? sys_epoll_wait_for_signal(r->sets.waits, until)
+                           : sys_epoll_wait(r->sets.waits, until);
     if (ready > 0)
-        sys_bell_settle(ring_own_bell(r));
+        sys_doorbell_drain(ring_own_bell(r));
     return ready;
 }
 
@@ -391,7 +391,7 @@ static void make_loud(struct ring *r, unsigned bits)
     else if (ring_arm(r, WANT_ROOM))
         news = true;
     if (news)
-        sys_bell_ring(ring_own_bell(r));
+        sys_doorbell_ring(ring_own_bell(r));
     r->bell = BELL_LOUD;
 }
 
@@ -410,7 +410,8 @@ static void make_quiet(struct ring *r, unsigned bits)
     ring_disarm(r);
     if (r->watch.ticks)
         watch_quiet(&r->watch);
-    bool has_ended = sys_set_quiet(r->sets.descriptor, ring_own_bell(r), r->watch.process);
+    bool has_ended =
+        sys_epoll_drain_doorbell(r->sets.descriptor, ring_own_bell(r), r->watch.process);
     if (has_ended)
         watch_process_ended(&r->watch, &r->sets);
     r->bell = BELL_QUIET;

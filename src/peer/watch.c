@@ -53,12 +53,12 @@ static int join_ticker(struct watch *watch, int set, uint32_t events)
     watch->look_at = 0;
     if (need_ticker(watch) != 0)
         return -1;
-    return watch->ticker < 0 ? 0 : sys_set_add(set, watch->ticker, events);
+    return watch->ticker < 0 ? 0 : sys_epoll_add(set, watch->ticker, events);
 }
 
 int watch_join_waits(struct watch *watch, int waits)
 {
-    return join_ticker(watch, waits, sys_set_in);
+    return join_ticker(watch, waits, sys_epoll_in);
 }
 
 int watch_join_descriptor(struct watch *watch, int descriptor)
@@ -80,7 +80,7 @@ int64_t watch_longest_wait(const struct watch *watch)
 void watch_quiet(struct watch *watch)
 {
     if (watch->ticker >= 0)
-        sys_ticker_quiet(watch->ticker);
+        sys_ticker_drain(watch->ticker);
 }
 
 static void settle_ticks(struct watch *watch, int descriptor)
@@ -88,7 +88,7 @@ static void settle_ticks(struct watch *watch, int descriptor)
     bool wanted = may_die(watch) && !watch->is_polled && !watch->has_ended && !watch->is_dead;
     if (descriptor < 0 || watch->ticker < 0 || wanted == watch->ticks)
         return;
-    if (sys_set_change(descriptor, watch->ticker, wanted ? sys_set_in : 0) == 0)
+    if (sys_epoll_change(descriptor, watch->ticker, wanted ? sys_epoll_in : 0) == 0)
         watch->ticks = wanted;
 }
 
@@ -97,7 +97,7 @@ static void settle_ticks(struct watch *watch, int descriptor)
 static void leave_set(int set, int fd, bool *is_there)
 {
     if (*is_there)
-        sys_set_remove(set, fd);
+        sys_epoll_remove(set, fd);
     *is_there = false;
 }
 
@@ -141,7 +141,7 @@ static void open_process(struct watch *watch)
 static void join_set(int set, int fd, bool *is_there)
 {
     if (!*is_there && set >= 0 && fd >= 0)
-        *is_there = sys_set_add(set, fd, sys_set_in) == 0;
+        *is_there = sys_epoll_add(set, fd, sys_epoll_in) == 0;
 }
 
 /* What could not be had before is tried again, now and then. */

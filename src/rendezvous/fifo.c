@@ -41,7 +41,7 @@
  *     gone. It removes the rest and offers anew. (Losers of a claim make the same event, so the
  *     waiter looks whether its door still has its name, and opens the door anew to listen on.)
  *   - A claimer whose waiter died: the commit fails with EPIPE, and it looks again.
- *   - A private directory that never got the name: fifo_home_sweep.
+ *   - A private directory that never got the name: fifo_dir_sweep.
  * A process that is stopped rather than dead holds up nobody: its claim is given up at the next
  * look, and it finds the door closed when it goes on. A waiter that is stopped may be met.
  *
@@ -57,7 +57,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
-#include "rendezvous/fifo_home.h"
+#include "rendezvous/fifo_dir.h"
 #include "rendezvous/fifo_offer.h"
 #include "sys/sys.h"
 #include "sys/sys_file.h"
@@ -78,8 +78,8 @@
 enum outcome { MET, AGAIN, NOBODY, FAILED };
 
 struct meeting {
-    const struct fifo_wish *wish;
-    struct fifo_home home;
+    const struct fifo_request *request;
+    struct fifo_dir home;
     int64_t deadline;
     int64_t look_every;
     struct fifo_offer offer;
@@ -94,7 +94,7 @@ static void abandon(void *context)
 {
     struct meeting *m = context;
     fifo_offer_discard(&m->offer, m->home.fd);
-    fifo_home_close(&m->home);
+    fifo_dir_close(&m->home);
     m->transport->ops->close(m->transport);
 }
 
@@ -128,10 +128,10 @@ static void close_claim(const struct claim *claim)
  */
 static enum outcome clear(const struct meeting *m, int directory)
 {
-    if (fifo_home_remove_fifo(directory, FIFO_DOOR) != 0 ||
-        fifo_offer_remove_names(m->home.fd, directory, m->wish->name) != 0)
+    if (fifo_dir_remove_fifo(directory, FIFO_DOOR) != 0 ||
+        fifo_offer_remove_names(m->home.fd, directory, m->request->name) != 0)
         return FAILED;
-    enum fifo_name name = fifo_home_find(directory, m->home.fd, m->wish->name);
+    enum fifo_name name = fifo_dir_find(directory, m->home.fd, m->request->name);
     if (name == FIFO_KEPT)
         errno = EACCES;
     return name == FIFO_LOST ? NOBODY : FAILED;
@@ -154,13 +154,13 @@ static enum outcome clear_part(const struct meeting *m, const struct claim *clai
 
 static enum outcome open_offer(const struct meeting *m, struct claim *claim)
 {
-    claim->door = fifo_home_open_fifo(claim->directory, FIFO_DOOR, true);
+    claim->door = fifo_dir_open_fifo(claim->directory, FIFO_DOOR, true);
     if (claim->door < 0)
         return open_failed(NOBODY) == NOBODY ? clear(m, claim->directory) : FAILED;
-    claim->in = fifo_home_open_fifo(claim->directory, FIFO_IN, true);
+    claim->in = fifo_dir_open_fifo(claim->directory, FIFO_IN, true);
     if (claim->in < 0)
         return clear_part(m, claim);
-    claim->out = fifo_home_open_fifo(claim->directory, FIFO_OUT, false);
+    claim->out = fifo_dir_open_fifo(claim->directory, FIFO_OUT, false);
     return claim->out < 0 ? clear_part(m, claim) : MET;
 }
 
@@ -183,7 +183,7 @@ static enum outcome take(struct meeting *m, struct claim *claim)
         return outcome;
     if (sys_file_remove(claim->directory, FIFO_DOOR) != 0)
         return open_failed(AGAIN);
-    if (fifo_offer_remove_names(m->home.fd, claim->directory, m->wish->name) != 0)
+    if (fifo_offer_remove_names(m->home.fd, claim->directory, m->request->name) != 0)
         return FAILED;
     fifo_offer_discard(&m->offer, m->home.fd);
     return commit(claim);
@@ -191,7 +191,7 @@ static enum outcome take(struct meeting *m, struct claim *claim)
 
 static enum outcome try_claim(struct meeting *m)
 {
-    struct claim claim = {fifo_home_open_directory(m->home.fd, m->wish->name), -1, -1, -1};
+    struct claim claim = {fifo_dir_open_directory(m->home.fd, m->request->name), -1, -1, -1};
     if (claim.directory < 0)
         return open_failed(NOBODY);
     enum outcome outcome = take(m, &claim);
@@ -216,8 +216,8 @@ static enum outcome publish(struct meeting *m)
 {
     if (m->offer.directory < 0 && fifo_offer_make(&m->offer, m->home.fd) != 0)
         return offer_failed();
-    if (sys_file_rename(m->home.fd, m->offer.name, m->wish->name) == 0) {
-        m->offer.name = m->wish->name;
+    if (sys_file_rename(m->home.fd, m->offer.name, m->request->name) == 0) {
+        m->offer.name = m->request->name;
         return MET;
     }
     if (errno == ENOTEMPTY || errno == ENOTDIR)
@@ -289,7 +289,7 @@ static enum outcome listen_on(struct meeting *m, bool *claimed)
  */
 static enum outcome look_after(struct meeting *m)
 {
-    if (!fifo_home_stands(&m->home) || !fifo_offer_is_whole(&m->offer, m->home.fd)) {
+    if (!fifo_dir_stands(&m->home) || !fifo_offer_is_whole(&m->offer, m->home.fd)) {
         m->look_every = LOOK_SOON;
         return take_back(m);
     }
@@ -320,7 +320,7 @@ static enum outcome await_claim(struct meeting *m)
         int ready = wait_for(m, &door, looks_first ? look_at : m->deadline);
         if (ready > 0)
             outcome = door.revents & POLLIN ? met(m) : listen_on(m, &claimed);
-        else if (ready < 0 && (errno != EINTR || m->wish->interruptible))
+        else if (ready < 0 && (errno != EINTR || m->request->interruptible))
             outcome = withdraw(m, errno);
         else if (ready == 0 && is_over(m))
             outcome = withdraw(m, ETIMEDOUT);
@@ -334,7 +334,7 @@ static enum outcome await_claim(struct meeting *m)
 
 static enum outcome offer(struct meeting *m)
 {
-    if (m->wish->timeout_ms == 0) {
+    if (m->request->timeout_ms == 0) {
         errno = EAGAIN;
         return FAILED;
     }
@@ -353,7 +353,7 @@ static enum outcome hesitate(struct meeting *m, unsigned round)
     if (round < QUICK_ROUNDS)
         return AGAIN;
     if (is_over(m)) {
-        errno = m->wish->timeout_ms == 0 ? EAGAIN : ETIMEDOUT;
+        errno = m->request->timeout_ms == 0 ? EAGAIN : ETIMEDOUT;
         return FAILED;
     }
     wait_for(m, NULL, sys_now() + PAUSE);
@@ -363,10 +363,10 @@ static enum outcome hesitate(struct meeting *m, unsigned round)
 /* To the home that the path leads to now; an offer that was still private stayed in the old one. */
 static enum outcome come_home(struct meeting *m)
 {
-    if (fifo_home_stands(&m->home))
+    if (fifo_dir_stands(&m->home))
         return AGAIN;
     fifo_offer_discard(&m->offer, m->home.fd);
-    return fifo_home_reopen(&m->home) == 0 ? AGAIN : FAILED;
+    return fifo_dir_reopen(&m->home) == 0 ? AGAIN : FAILED;
 }
 
 static enum outcome meet(struct meeting *m)
@@ -387,32 +387,32 @@ static enum outcome meet(struct meeting *m)
 
 static enum outcome open_and_meet(struct meeting *m)
 {
-    if (fifo_home_open(&m->home, m->wish->directory) != 0)
+    if (fifo_dir_open(&m->home, m->request->directory) != 0)
         return FAILED;
-    fifo_home_sweep(m->home.fd);
+    fifo_dir_sweep(m->home.fd);
     return meet(m);
 }
 
 /* Each FIFO has one writer, which asks for its size. */
 static struct transport *transport_of(struct meeting *m)
 {
-    sys_file_enlarge(m->fd[1], CAPACITY);
+    sys_pipe_set_size(m->fd[1], CAPACITY);
     return transport_fd_adopt(m->transport, m->fd[0], m->fd[1]) == 0 ? m->transport : NULL;
 }
 
-struct transport *fifo_open(const struct fifo_wish *wish)
+struct transport *fifo_open(const struct fifo_request *request)
 {
     struct meeting m = {
-        .wish = wish, .deadline = -1, .look_every = LOOK_EVERY, .offer = fifo_offer_none};
-    if (fifo_home_check_name(wish->name) != 0)
+        .request = request, .deadline = -1, .look_every = LOOK_EVERY, .offer = fifo_offer_none};
+    if (fifo_dir_check_name(request->name) != 0)
         return NULL;
-    if (wish->timeout_ms >= 0)
-        m.deadline = sys_now() + (int64_t)wish->timeout_ms * 1000000;
+    if (request->timeout_ms >= 0)
+        m.deadline = sys_now() + (int64_t)request->timeout_ms * 1000000;
     m.transport = transport_fd_reserve();
     if (m.transport == NULL)
         return NULL;
     enum outcome outcome = open_and_meet(&m);
-    fifo_home_close(&m.home);
+    fifo_dir_close(&m.home);
     struct transport *met = outcome == MET ? transport_of(&m) : NULL;
     if (met == NULL)
         m.transport->ops->close(m.transport);

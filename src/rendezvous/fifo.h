@@ -10,7 +10,7 @@
 
 struct transport;
 
-struct fifo_wish {
+struct fifo_request {
     const char *name;
     const char *directory; /* NULL: the user's own */
     int timeout_ms;        /* -1: for ever */
@@ -23,6 +23,6 @@ struct fifo_wish {
  * (nobody came); or what the file system says. Then nothing of ours is left; nor is
  * it when the thread is cancelled in the wait.
  */
-struct transport *fifo_open(const struct fifo_wish *wish);
+struct transport *fifo_open(const struct fifo_request *wish);
 
 #endif

@@ -16,12 +16,12 @@ const struct fifo_offer fifo_offer_none = {-1, -1, -1, -1, -1, "", "", 0};
 static int make_fifo(int directory, const char *name)
 {
     return sys_file_make_fifo(directory, name) != 0 ? -1
-                                                    : fifo_home_open_fifo(directory, name, false);
+                                                    : fifo_dir_open_fifo(directory, name, false);
 }
 
 static int fill(struct fifo_offer *offer, int home)
 {
-    offer->directory = fifo_home_open_directory(home, offer->private_name);
+    offer->directory = fifo_dir_open_directory(home, offer->private_name);
     if (offer->directory < 0)
         return -1;
     offer->door = make_fifo(offer->directory, FIFO_DOOR);
@@ -33,13 +33,13 @@ static int fill(struct fifo_offer *offer, int home)
     offer->out_reader = make_fifo(offer->directory, FIFO_OUT);
     if (offer->out_reader < 0)
         return -1;
-    offer->out = fifo_home_open_fifo(offer->directory, FIFO_OUT, true);
+    offer->out = fifo_dir_open_fifo(offer->directory, FIFO_OUT, true);
     return offer->out < 0 ? -1 : 0;
 }
 
 int fifo_offer_make(struct fifo_offer *offer, int home)
 {
-    fifo_home_private_name(offer->private_name);
+    fifo_dir_private_name(offer->private_name);
     offer->name = offer->private_name;
     offer->young_until = sys_now() + STAYS_YOUNG;
     if (sys_file_make_directory(home, offer->name) != 0)
@@ -56,7 +56,7 @@ int fifo_offer_make(struct fifo_offer *offer, int home)
 
 int fifo_offer_reopen_door(struct fifo_offer *offer)
 {
-    int door = fifo_home_open_fifo(offer->directory, FIFO_DOOR, false);
+    int door = fifo_dir_open_fifo(offer->directory, FIFO_DOOR, false);
     if (door < 0)
         return -1;
     sys_close(offer->door); /* after the other is open: the door always has a reader */
@@ -68,10 +68,10 @@ int fifo_offer_reopen_door(struct fifo_offer *offer)
 
 bool fifo_offer_is_whole(const struct fifo_offer *offer, int home)
 {
-    return fifo_home_find(offer->directory, home, offer->name) != FIFO_LOST &&
-           fifo_home_find(offer->door, offer->directory, FIFO_DOOR) != FIFO_LOST &&
-           fifo_home_find(offer->in, offer->directory, FIFO_IN) != FIFO_LOST &&
-           fifo_home_find(offer->out, offer->directory, FIFO_OUT) != FIFO_LOST;
+    return fifo_dir_find(offer->directory, home, offer->name) != FIFO_LOST &&
+           fifo_dir_find(offer->door, offer->directory, FIFO_DOOR) != FIFO_LOST &&
+           fifo_dir_find(offer->in, offer->directory, FIFO_IN) != FIFO_LOST &&
+           fifo_dir_find(offer->out, offer->directory, FIFO_OUT) != FIFO_LOST;
 }
 
 void fifo_offer_keep_young(struct fifo_offer *offer)
@@ -89,8 +89,8 @@ void fifo_offer_keep_young(struct fifo_offer *offer)
 
 int fifo_offer_remove_names(int home, int directory, const char *name)
 {
-    if (fifo_home_remove_fifo(directory, FIFO_IN) != 0 ||
-        fifo_home_remove_fifo(directory, FIFO_OUT) != 0)
+    if (fifo_dir_remove_fifo(directory, FIFO_IN) != 0 ||
+        fifo_dir_remove_fifo(directory, FIFO_OUT) != 0)
         return -1;
     int result = sys_file_remove_directory(home, name);
     bool is_anothers = result != 0 && (errno == ENOENT || errno == ENOTEMPTY || errno == ENOTDIR);
@@ -111,7 +111,7 @@ void fifo_offer_discard(struct fifo_offer *offer, int home)
 {
     int saved = errno;
     if (offer->directory >= 0) {
-        fifo_home_remove_fifo(offer->directory, FIFO_DOOR);
+        fifo_dir_remove_fifo(offer->directory, FIFO_DOOR);
         fifo_offer_remove_names(home, offer->directory, offer->name);
     }
     fifo_offer_close(offer);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "rendezvous/fifo_home.h"
+#include "rendezvous/fifo_dir.h"
 
 struct fifo_offer {
     int directory;    /* -1: there is none */

@@ -44,7 +44,7 @@ static int start_auth(struct handshake *h, bool accepting)
     if (sys_random(random, sizeof random) != 0)
         return -1;
     agree_on_mark(mark);
-    auth_start(&h->auth, accepting, &h->key, random, mark);
+    auth_init(&h->auth, accepting, &h->key, random, mark);
     return 0;
 }
 
@@ -86,7 +86,7 @@ struct handshake *handshake_connect(const struct sys_address *address, const str
 static bool is_self(int fd)
 {
     struct sys_address own, peer;
-    return sys_own_address(fd, &own) == 0 && sys_far_address(fd, &peer) == 0 &&
+    return sys_local_address(fd, &own) == 0 && sys_peer_address(fd, &peer) == 0 &&
            own.port == peer.port && sys_same_host(&own, &peer);
 }
 
@@ -174,7 +174,7 @@ bool handshake_wants_out(const struct handshake *h)
 int handshake_release(struct handshake *h)
 {
     int fd = h->fd;
-    auth_end(&h->auth);
+    auth_fini(&h->auth);
     sys_free(h);
     return fd;
 }
@@ -184,12 +184,12 @@ void handshake_drop(struct handshake *h)
     if (h == NULL)
         return;
     if (h->fd >= 0)
-        sys_hang_up(h->fd);
+        sys_socket_shutdown(h->fd);
     handshake_release(h);
 }
 
 void handshake_cut_off(struct handshake *h)
 {
-    sys_cut_off(h->fd);
+    sys_socket_reset(h->fd);
     handshake_release(h);
 }

@@ -49,7 +49,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static void forget(struct server *s, struct handshake *h)
 {
     pending_remove(&s->pending, h);
-    sys_set_remove(s->set, h->fd);
+    sys_epoll_remove(s->set, h->fd);
 }
 
 static void turn_away(struct server *s, struct handshake *h)
@@ -85,8 +85,9 @@ static int step_pending(struct server *s, struct handshake *h)
         return handshake_release(h);
     }
     bool wants_out = handshake_wants_out(h);
-    if (there < 0 || (wants_out != h->out_watched &&
-                      sys_set_change(s->set, h->fd, wants_out ? sys_set_out : sys_set_in) != 0))
+    if (there < 0 ||
+        (wants_out != h->out_watched &&
+         sys_epoll_change(s->set, h->fd, wants_out ? sys_epoll_out : sys_epoll_in) != 0))
         turn_away(s, h);
     else
         h->out_watched = wants_out;
@@ -100,11 +101,11 @@ static struct handshake *begin_handshake(struct server *s, int fd)
     if (h == NULL && make_room(s))
         h = handshake_accept(fd, &s->key);
     if (h == NULL) {
-        sys_hang_up(fd);
+        sys_socket_shutdown(fd);
         return NULL;
     }
-    if (sys_set_add(s->set, fd, sys_set_in) == 0 ||
-        (make_room(s) && sys_set_add(s->set, fd, sys_set_in) == 0))
+    if (sys_epoll_add(s->set, fd, sys_epoll_in) == 0 ||
+        (make_room(s) && sys_epoll_add(s->set, fd, sys_epoll_in) == 0))
         return h;
     handshake_drop(h);
     return NULL;
@@ -132,7 +133,7 @@ static int let_in(struct server *s, int fd, const struct sys_address *from)
 static void pause_listening(struct server *s)
 {
     for (int i = 0; i < s->listener_count; i++)
-        sys_set_change(s->set, s->listeners[i], 0);
+        sys_epoll_change(s->set, s->listeners[i], 0);
     s->is_listening = false;
     s->listen_at = sys_now() + shortage_pause;
 }
@@ -143,7 +144,7 @@ static void resume_listening(struct server *s)
         return;
     s->is_listening = true;
     for (int i = 0; i < s->listener_count; i++)
-        if (sys_set_change(s->set, s->listeners[i], sys_set_in) != 0)
+        if (sys_epoll_change(s->set, s->listeners[i], sys_epoll_in) != 0)
             s->is_listening = false;
     if (!s->is_listening)
         s->listen_at = sys_now() + shortage_pause;
@@ -217,11 +218,11 @@ static int take_turn(struct server *s, int fd)
 
 static int look_round(struct server *s)
 {
-    int fds[SYS_TAKE_MAX];
+    int fds[SYS_EPOLL_READY_MAX];
     int met = -1;
     turn_away_late_ones(s);
     resume_listening(s);
-    int count = sys_set_take(s->set, fds, SYS_TAKE_MAX);
+    int count = sys_epoll_take_ready(s->set, fds, SYS_EPOLL_READY_MAX);
     for (int i = 0; i < count && met < 0; i++)
         met = take_turn(s, fds[i]);
     return met;
@@ -300,7 +301,7 @@ static int listen_at(struct server *s, const struct sys_address *addresses, int 
             continue;
         }
         s->listeners[s->listener_count++] = fd;
-        if (sys_own_address(fd, &own) != 0)
+        if (sys_local_address(fd, &own) != 0)
             return -1;
         s->port = own.port;
     }
@@ -364,14 +365,14 @@ static int copy_key(struct server *s, const struct auth_key *key)
 
 static int open_set(struct server *s)
 {
-    s->set = sys_set_open();
+    s->set = sys_epoll_open();
     if (s->set < 0)
         return -1;
     s->timer = sys_timer_open();
-    if (s->timer < 0 || sys_set_add(s->set, s->timer, sys_set_in) != 0)
+    if (s->timer < 0 || sys_epoll_add(s->set, s->timer, sys_epoll_in) != 0)
         return -1;
     for (int i = 0; i < s->listener_count; i++)
-        if (sys_set_add(s->set, s->listeners[i], sys_set_in) != 0)
+        if (sys_epoll_add(s->set, s->listeners[i], sys_epoll_in) != 0)
             return -1;
     s->is_listening = true;
     return 0;

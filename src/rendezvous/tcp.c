@@ -330,7 +330,7 @@ static int accept_from(struct meeting *m, int listener)
                 return -1;
         }
         if (fd >= 0 && !tcp_where_is_named(&m->where, &from))
-            sys_hang_up(fd);
+            sys_socket_shutdown(fd);
         else if (fd >= 0 && let_in(m, fd, &from) != 0)
             return -1;
     }

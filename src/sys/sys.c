@@ -27,8 +27,8 @@
 /* As many as a pipe holds by default: who keeps filling it is not waited for. */
 #define PIPE_READS 16
 
-const uint32_t sys_set_in = EPOLLIN, sys_set_out = EPOLLOUT, sys_set_edge = EPOLLET,
-               sys_set_end = EPOLLRDHUP;
+const uint32_t sys_epoll_in = EPOLLIN, sys_epoll_out = EPOLLOUT, sys_epoll_edge = EPOLLET,
+               sys_epoll_end = EPOLLRDHUP;
 
 /* ---- memory and time ---- */
 
@@ -37,7 +37,7 @@ void *sys_alloc(size_t size)
     return malloc(size > 0 ? size : 1);
 }
 
-void *sys_grow(void *old, size_t size)
+void *sys_realloc(void *old, size_t size)
 {
     return realloc(old, size);
 }
@@ -210,24 +210,24 @@ bool sys_has_unread(int fd)
     return unread;
 }
 
-int sys_set_open(void)
+int sys_epoll_open(void)
 {
     return sys_above_standard(epoll_create1(EPOLL_CLOEXEC));
 }
 
-int sys_set_add(int set, int fd, uint32_t events)
+int sys_epoll_add(int set, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data = {.fd = fd}};
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
 }
 
-int sys_set_change(int set, int fd, uint32_t events)
+int sys_epoll_change(int set, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data = {.fd = fd}};
     return epoll_ctl(set, EPOLL_CTL_MOD, fd, &event);
 }
 
-void sys_set_remove(int set, int fd)
+void sys_epoll_remove(int set, int fd)
 {
     struct epoll_event unused = {0};
     int saved = errno;
@@ -235,7 +235,7 @@ void sys_set_remove(int set, int fd)
     errno = saved;
 }
 
-int sys_set_wait(int set, int64_t deadline)
+int sys_epoll_wait(int set, int64_t deadline)
 {
     struct epoll_event events[4];
     int time = milliseconds_until(deadline);
@@ -244,11 +244,11 @@ int sys_set_wait(int set, int64_t deadline)
 }
 
 /* After SIGSTOP and SIGCONT, with nothing caught, the kernel goes on with poll, but not with epoll_wait. */
-int sys_set_wait_for_signal(int set, int64_t deadline)
+int sys_epoll_wait_for_signal(int set, int64_t deadline)
 {
     struct pollfd entry = {.fd = set, .events = POLLIN};
     int ready = sys_poll(&entry, 1, deadline);
-    return ready > 0 ? sys_set_wait(set, 0) : ready;
+    return ready > 0 ? sys_epoll_wait(set, 0) : ready;
 }
 
 /* ---- doorbells ---- */
@@ -258,7 +258,7 @@ static bool is_eventfd(const int bell[2])
     return bell[0] == bell[1];
 }
 
-int sys_bell_open(int bell[2])
+int sys_doorbell_open(int bell[2])
 {
     bell[0] = bell[1] = sys_above_standard(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
     if (bell[0] >= 0)
@@ -267,7 +267,7 @@ int sys_bell_open(int bell[2])
 }
 
 /* Adding nothing to the counter wakes those who wait for it, and has always room. */
-void sys_bell_ring(const int bell[2])
+void sys_doorbell_ring(const int bell[2])
 {
     static const uint64_t nothing = 0;
     struct iovec byte = {(void *)(uintptr_t) "", 1};
@@ -280,12 +280,12 @@ void sys_bell_ring(const int bell[2])
     errno = saved;
 }
 
-int sys_set_add_bell(int set, const int bell[2])
+int sys_epoll_add_doorbell(int set, const int bell[2])
 {
-    return sys_set_add(set, bell[0], is_eventfd(bell) ? EPOLLIN | EPOLLET : EPOLLIN);
+    return sys_epoll_add(set, bell[0], is_eventfd(bell) ? EPOLLIN | EPOLLET : EPOLLIN);
 }
 
-void sys_bell_settle(const int bell[2])
+void sys_doorbell_drain(const int bell[2])
 {
     char drop[4096];
     int saved = errno;
@@ -295,11 +295,11 @@ void sys_bell_settle(const int bell[2])
     errno = saved;
 }
 
-bool sys_set_quiet(int set, const int bell[2], int other)
+bool sys_epoll_drain_doorbell(int set, const int bell[2], int other)
 {
     int saved = errno;
     struct epoll_event events[4];
-    sys_bell_settle(bell);
+    sys_doorbell_drain(bell);
     int count = epoll_wait_nocancel(set, events, 4, 0);
     bool is_other = false;
     for (int i = 0; i < count; i++)
@@ -308,7 +308,7 @@ bool sys_set_quiet(int set, const int bell[2], int other)
     return is_other;
 }
 
-void sys_bell_close(int bell[2])
+void sys_doorbell_close(int bell[2])
 {
     if (bell[1] != bell[0])
         sys_close(bell[1]);
@@ -431,7 +431,7 @@ int sys_ticker_open(int64_t nanoseconds)
     return fd;
 }
 
-void sys_ticker_quiet(int ticker)
+void sys_ticker_drain(int ticker)
 {
     uint64_t ticks;
     int saved = errno;

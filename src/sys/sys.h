@@ -4,7 +4,7 @@
  * that tests can make each of it fail. Linux extras are tried first and have a POSIX fallback
  * behind the same function. Nothing here knows of messages, ends or time-outs.
  *
- * Cancellation points: sys_poll, sys_set_wait, sys_pause and sys_read_wait, when they wait. They
+ * Cancellation points: sys_poll, sys_epoll_wait, sys_pause and sys_read_wait, when they wait. They
  * have taken nothing when they end so. Nothing else here is a cancellation point.
  *
  * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec, and never 0, 1 or 2.
@@ -27,7 +27,7 @@ _Static_assert(
 
 /* Memory. sys_free keeps errno, so that clean-up never hides the first error. */
 void *sys_alloc(size_t size);
-void *sys_grow(void *old, size_t size);
+void *sys_realloc(void *old, size_t size);
 void sys_free(void *memory);
 
 /* The monotonic clock, in nanoseconds: never jumps with the time of day. */
@@ -45,7 +45,7 @@ static inline int64_t sys_ticks(void)
 #endif
 }
 /* For a loop that looks at shared memory: some 10 to 50 nanoseconds in which the processor does nothing. */
-static inline void sys_relax(void)
+static inline void sys_cpu_relax(void)
 {
 #if defined __x86_64__ && defined __GNUC__
     __builtin_ia32_pause();
@@ -53,14 +53,14 @@ static inline void sys_relax(void)
     __asm__ volatile("isb" ::: "memory");
 #endif
 }
-static inline void sys_relax_for(int64_t ticks)
+static inline void sys_cpu_relax_for(int64_t ticks)
 {
     int64_t begin = sys_ticks();
     while ((uint64_t)(sys_ticks() - begin) < (uint64_t)ticks)
-        sys_relax();
+        sys_cpu_relax();
 }
 /* Memory that is written soon and that another processor may have now. Any address will do. */
-static inline void sys_fetch_to_write(const void *memory)
+static inline void sys_cpu_prefetch_to_write(const void *memory)
 {
 #if defined __x86_64__ && defined __GNUC__
     __asm__ volatile("prefetchw %0" ::"m"(*(const char *)memory)); /* the builtin asks to read */
@@ -124,14 +124,14 @@ bool sys_hung_up(int fd);
 bool sys_has_unread(int fd); /* false also when it cannot be told; keeps errno */
 
 /* A set of descriptors behind one. EPERM: something that cannot be polled, a regular file. */
-int sys_set_open(void);
-int sys_set_add(int set, int fd, uint32_t events);
-int sys_set_change(int set, int fd, uint32_t events);
-void sys_set_remove(int set, int fd);
-int sys_set_wait(int set, int64_t deadline); /* as sys_poll; EINTR also after a stop (SIGSTOP) */
+int sys_epoll_open(void);
+int sys_epoll_add(int set, int fd, uint32_t events);
+int sys_epoll_change(int set, int fd, uint32_t events);
+void sys_epoll_remove(int set, int fd);
+int sys_epoll_wait(int set, int64_t deadline); /* as sys_poll; EINTR also after a stop (SIGSTOP) */
 /* The same, and EINTR is a signal that was caught, for a call more. */
-int sys_set_wait_for_signal(int set, int64_t deadline);
-extern const uint32_t sys_set_in, sys_set_out, sys_set_edge, sys_set_end;
+int sys_epoll_wait_for_signal(int set, int64_t deadline);
+extern const uint32_t sys_epoll_in, sys_epoll_out, sys_epoll_edge, sys_epoll_end;
 
 /*
  * A doorbell wakes those whose set has it: an eventfd, then both are the same descriptor, or a pipe.
@@ -139,13 +139,13 @@ extern const uint32_t sys_set_in, sys_set_out, sys_set_edge, sys_set_end;
  * here: ringing never blocks, and an eventfd is never read. The sets are told of each ring, and
  * remember it until they are made quiet.
  */
-int sys_bell_open(int bell[2]);
-void sys_bell_ring(const int bell[2]);
-int sys_set_add_bell(int set, const int bell[2]);
+int sys_doorbell_open(int bell[2]);
+void sys_doorbell_ring(const int bell[2]);
+int sys_epoll_add_doorbell(int set, const int bell[2]);
 /* Forget all rings so far. Returns whether another member of the set is readable. */
-bool sys_set_quiet(int set, const int bell[2], int other);
-void sys_bell_settle(const int bell[2]); /* after a wait on a set that has it */
-void sys_bell_close(int bell[2]);
+bool sys_epoll_drain_doorbell(int set, const int bell[2], int other);
+void sys_doorbell_drain(const int bell[2]); /* after a wait on a set that has it */
+void sys_doorbell_close(int bell[2]);
 
 /* Memory that processes share over fork, behind a descriptor; it cannot shrink under us. */
 int sys_memory_open(size_t size);
@@ -158,7 +158,7 @@ void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings);
 size_t sys_page(void);
 
 int sys_ticker_open(int64_t nanoseconds); /* readable after each interval, until it is quiet */
-void sys_ticker_quiet(int ticker);
+void sys_ticker_drain(int ticker);
 
 /* A page that reads as zeros in a child after fork. NULL where the kernel has no such thing. */
 void *sys_page_wiped_on_fork(void);

@@ -167,7 +167,7 @@ int sys_file_list(int directory, void (*each)(void *context, const char *name), 
     return 0;
 }
 
-void sys_file_enlarge(int fifo, int size)
+void sys_pipe_set_size(int fifo, int size)
 {
 #ifdef F_SETPIPE_SZ
     int saved = errno;

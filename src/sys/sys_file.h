@@ -42,7 +42,7 @@ void sys_file_touch(int directory, const char *name); /* as if it was read and w
 int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context);
 
 /* Ask for room for so many bytes in a FIFO or pipe; keeps what it has when the kernel says no. */
-void sys_file_enlarge(int fifo, int size);
+void sys_pipe_set_size(int fifo, int size);
 
 unsigned long sys_file_user(void); /* the effective one */
 long sys_file_process(void);

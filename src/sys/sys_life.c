@@ -114,7 +114,7 @@ void sys_life_end(void *token)
     errno = saved;
 }
 
-enum sys_life sys_life_look(const struct sys_life_file *file, uint64_t number)
+enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 {
     struct flock lock = lock_of(number);
     int saved = errno;

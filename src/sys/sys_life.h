@@ -31,7 +31,7 @@ enum sys_life { SYS_LIFE_THERE, SYS_LIFE_GONE, SYS_LIFE_UNKNOWN };
 void *sys_life_begin(const struct sys_life_file *file, uint64_t number);
 void sys_life_end(void *token); /* NULL is nothing; keeps errno */
 /* Has somebody that token? UNKNOWN where the program has closed the file's descriptor. */
-enum sys_life sys_life_look(const struct sys_life_file *file, uint64_t number);
+enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number);
 
 /* The calling process; and a number for the namespace of its id, 0: not known. */
 pid_t sys_process(void);

@@ -249,7 +249,7 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
 /* How many may wait to be accepted: more than SOMAXCONN in some C libraries. */
 enum { BACKLOG = 4096 };
 
-int sys_own_address(int fd, struct sys_address *address)
+int sys_local_address(int fd, struct sys_address *address)
 {
     union address own;
     socklen_t size = sizeof own;
@@ -260,7 +260,7 @@ int sys_own_address(int fd, struct sys_address *address)
     return 0;
 }
 
-int sys_far_address(int fd, struct sys_address *address)
+int sys_peer_address(int fd, struct sys_address *address)
 {
     union address far;
     socklen_t size = sizeof far;
@@ -275,12 +275,12 @@ int sys_far_address(int fd, struct sys_address *address)
     return 0;
 }
 
-int sys_far_address_text(int fd, char *text, size_t size)
+int sys_peer_address_text(int fd, char *text, size_t size)
 {
     struct sys_address far;
     union address kernel;
     char host[NI_MAXHOST];
-    if (sys_far_address(fd, &far) != 0)
+    if (sys_peer_address(fd, &far) != 0)
         return -1;
     socklen_t length = to_kernel(&far, &kernel);
     if (getnameinfo_nocancel(&kernel.any, length, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
@@ -299,7 +299,7 @@ int sys_source(const struct sys_address *to, struct sys_address *source)
         return -1;
     int result = find_way(fd, to);
     if (result == 0)
-        result = sys_own_address(fd, source);
+        result = sys_local_address(fd, source);
     sys_close(fd);
     return result;
 }
@@ -374,7 +374,7 @@ int sys_connected(int fd)
     socklen_t size = sizeof error;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return -1;
-    if (error == 0 && sys_far_address(fd, &far) == 0)
+    if (error == 0 && sys_peer_address(fd, &far) == 0)
         return 0;
     errno = error != 0 ? error : errno == ENOTCONN ? EINPROGRESS : errno;
     return -1;
@@ -392,7 +392,7 @@ void sys_tcp_options(int fd)
 #endif
 }
 
-void sys_hang_up(int fd)
+void sys_socket_shutdown(int fd)
 {
     int saved = errno;
     shutdown(fd, SHUT_RDWR);
@@ -400,7 +400,7 @@ void sys_hang_up(int fd)
     errno = saved;
 }
 
-void sys_cut_off(int fd)
+void sys_socket_reset(int fd)
 {
     static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
     int saved = errno;
@@ -409,7 +409,7 @@ void sys_cut_off(int fd)
     if (is_reset)
         sys_close(fd);
     else
-        sys_hang_up(fd);
+        sys_socket_shutdown(fd);
 }
 
 /* ---- random bytes, the timer, the set ---- */
@@ -446,10 +446,11 @@ void sys_timer_set(int timer, int64_t when)
     errno = saved;
 }
 
-int sys_set_take(int set, int *fds, int max)
+int sys_epoll_take_ready(int set, int *fds, int max)
 {
-    struct epoll_event events[SYS_TAKE_MAX];
-    int count = epoll_wait_nocancel(set, events, max < SYS_TAKE_MAX ? max : SYS_TAKE_MAX, 0);
+    struct epoll_event events[SYS_EPOLL_READY_MAX];
+    int count =
+        epoll_wait_nocancel(set, events, max < SYS_EPOLL_READY_MAX ? max : SYS_EPOLL_READY_MAX, 0);
     for (int i = 0; i < count; i++)
         fds[i] = events[i].data.fd;
     return count;

@@ -49,17 +49,17 @@ bool sys_is_somebody_waiting(int listener);
 int sys_connect(const struct sys_address *address);
 /* 0: connected; EINPROGRESS: not yet. */
 int sys_connected(int fd);
-int sys_own_address(int fd, struct sys_address *address);
-int sys_far_address(int fd, struct sys_address *address);  /* ENOTCONN */
-int sys_far_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
+int sys_local_address(int fd, struct sys_address *address);
+int sys_peer_address(int fd, struct sys_address *address);  /* ENOTCONN */
+int sys_peer_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
 bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
 /* Send at once, and notice in about a minute that a host has vanished; never give up a living one. */
 void sys_tcp_options(int fd);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
-void sys_hang_up(int fd);
+void sys_socket_shutdown(int fd);
 /* The same with a reset, after which the kernel keeps nothing: for those who come in thousands. */
-void sys_cut_off(int fd);
+void sys_socket_reset(int fd);
 
 int sys_random(void *bytes, size_t size);
 
@@ -68,7 +68,7 @@ int sys_timer_open(void);
 void sys_timer_set(int timer, int64_t when);
 
 /* Which descriptors of the set have something to tell; returns how many, without waiting. */
-#define SYS_TAKE_MAX 64 /* at a time */
-int sys_set_take(int set, int *fds, int max);
+#define SYS_EPOLL_READY_MAX 64 /* at a time */
+int sys_epoll_take_ready(int set, int *fds, int max);
 
 #endif

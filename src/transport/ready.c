@@ -12,18 +12,18 @@ void ready_init(struct ready *ready, int in, int out)
 
 static uint32_t in_events(enum ready_watch watch)
 {
-    return watch == READY_FOR_ALL ? sys_set_in : watch == READY_AT_END ? sys_set_end : 0;
+    return watch == READY_FOR_ALL ? sys_epoll_in : watch == READY_AT_END ? sys_epoll_end : 0;
 }
 
 static uint32_t out_events(enum ready_watch watch)
 {
-    return watch == READY_FOR_ALL ? sys_set_out : 0;
+    return watch == READY_FOR_ALL ? sys_epoll_out : 0;
 }
 
 static void remove_entry(struct ready *ready, struct ready_entry *entry)
 {
     if (entry->is_there)
-        sys_set_remove(ready->set, entry->fd);
+        sys_epoll_remove(ready->set, entry->fd);
     entry->is_there = false;
 }
 
@@ -40,9 +40,9 @@ static int watch_entry(struct ready *ready, struct ready_entry *entry, bool want
     if (!wanted || (!is_more && events == entry->events))
         return 0;
     if (entry->is_there) {
-        if (sys_set_change(ready->set, entry->fd, events) != 0)
+        if (sys_epoll_change(ready->set, entry->fd, events) != 0)
             return -1;
-    } else if (sys_set_add(ready->set, entry->fd, events) != 0) {
+    } else if (sys_epoll_add(ready->set, entry->fd, events) != 0) {
         return errno == EPERM && events == 0 ? 0 : -1; /* a file: there is no end to be told of */
     }
     entry->is_there = true;
@@ -65,12 +65,13 @@ int ready_descriptor(struct ready *ready)
 {
     if (ready->set >= 0)
         return ready->set;
-    ready->set = sys_set_open();
+    ready->set = sys_epoll_open();
     if (ready->set < 0)
         return -1;
-    if (sys_bell_open(ready->bell) == 0 && sys_set_add_bell(ready->set, ready->bell) == 0 &&
+    if (sys_doorbell_open(ready->bell) == 0 &&
+        sys_epoll_add_doorbell(ready->set, ready->bell) == 0 &&
         watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
-        sys_set_quiet(ready->set, ready->bell, -1);
+        sys_epoll_drain_doorbell(ready->set, ready->bell, -1);
         return ready->set;
     }
     ready_close(ready);
@@ -82,9 +83,9 @@ void ready_settle(struct ready *ready, const struct ready_state *state)
     /* What the kernel has no memory to note is served by being loud: honest, if not quiet. */
     bool loud = watch(ready, state->in, state->out) != 0 || state->loud;
     if (loud && (state->edge || !ready->loud))
-        sys_bell_ring(ready->bell);
+        sys_doorbell_ring(ready->bell);
     else if (!loud && ready->loud)
-        sys_set_quiet(ready->set, ready->bell, -1);
+        sys_epoll_drain_doorbell(ready->set, ready->bell, -1);
     ready->loud = loud;
 }
 
@@ -99,6 +100,6 @@ void ready_close(struct ready *ready)
 {
     sys_close(ready->set);
     if (ready->bell[0] >= 0)
-        sys_bell_close(ready->bell);
+        sys_doorbell_close(ready->bell);
     ready_init(ready, ready->in.fd, ready->out.fd);
 }

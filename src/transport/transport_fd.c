@@ -68,7 +68,7 @@ static struct fd_transport *fd_of(struct transport *transport)
 
 static int grow(struct fd_transport *t, size_t capacity)
 {
-    uint8_t *grown = sys_grow(t->buffer, capacity);
+    uint8_t *grown = sys_realloc(t->buffer, capacity);
     if (grown == NULL)
         return -1;
     t->buffer = grown;
@@ -276,7 +276,7 @@ static void give_head_start(struct pace *pace)
     if (wrote && pace->streak > 0)
         pace->streak = 0;
     if (pace->streak == STREAK)
-        sys_relax_for(HEAD_START);
+        sys_cpu_relax_for(HEAD_START);
 }
 
 static void note_pace(struct pace *pace, size_t got)
@@ -368,7 +368,7 @@ static bool fd_unread(struct transport *transport)
 static void fd_peer(struct transport *transport, char *text, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
-    if (t->in_kind == SYS_SOCKET && sys_far_address_text(t->in, text, size) == 0)
+    if (t->in_kind == SYS_SOCKET && sys_peer_address_text(t->in, text, size) == 0)
         return;
     if (t->in == t->writes_to)
         snprintf(text, size, "descriptor %d", t->in);

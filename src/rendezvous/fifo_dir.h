@@ -5,8 +5,8 @@
  * trusted in it, and the removal of what the dead have left there. Who meets whom is not known
  * here.
  */
-#ifndef PIPC_FIFO_HOME_H
-#define PIPC_FIFO_HOME_H
+#ifndef PIPC_FIFO_DIR_H
+#define PIPC_FIFO_DIR_H
 
 #include <stdbool.h>
 
@@ -15,9 +15,9 @@
 #define FIFO_IN   "in"
 #define FIFO_OUT  "out"
 
-#define FIFO_PRIVATE_SIZE 64 /* of a name for fifo_home_private_name */
+#define FIFO_PRIVATE_SIZE 64 /* of a name for fifo_dir_private_name */
 
-struct fifo_home {
+struct fifo_dir {
     int fd;
     int start; /* where a relative path begins: the program may change its directory meanwhile */
     const char *path;
@@ -28,35 +28,35 @@ struct fifo_home {
  * NULL: the default directory of this user; another path is the caller's and stays while the home
  * is open. The directory is made when it is missing. EACCES; ENOENT: its parent is missing.
  */
-int fifo_home_open(struct fifo_home *home, const char *directory);
-void fifo_home_close(struct fifo_home *home); /* also after a failure; keeps errno */
+int fifo_dir_open(struct fifo_dir *home, const char *directory);
+void fifo_dir_close(struct fifo_dir *home); /* also after a failure; keeps errno */
 
 /* Somebody may delete the directory, or move it, while it is open. In doubt it still stands. */
-bool fifo_home_stands(const struct fifo_home *home);
+bool fifo_dir_stands(const struct fifo_dir *home);
 /* Go on in the directory that the path leads to now. It is made when there is none. */
-int fifo_home_reopen(struct fifo_home *home);
+int fifo_dir_reopen(struct fifo_dir *home);
 
 /* Whether an open file, or directory, still has that name. */
 enum fifo_name { FIFO_KEPT, FIFO_LOST, FIFO_UNKNOWN };
-enum fifo_name fifo_home_find(int fd, int directory, const char *name);
+enum fifo_name fifo_dir_find(int fd, int directory, const char *name);
 
 /* EINVAL: not a plain name, or one of those that are kept for private directories. */
-int fifo_home_check_name(const char *name);
+int fifo_dir_check_name(const char *name);
 
 /* A name that nobody else makes, for a directory that is not to be found by name yet. */
-void fifo_home_private_name(char name[FIFO_PRIVATE_SIZE]);
+void fifo_dir_private_name(char name[FIFO_PRIVATE_SIZE]);
 
 /* Open what is the caller's own, with the right mode, and of the right sort; else EACCES. */
-int fifo_home_open_directory(int home, const char *name);
-int fifo_home_open_fifo(int directory, const char *name, bool writing);
+int fifo_dir_open_directory(int home, const char *name);
+int fifo_dir_open_fifo(int directory, const char *name, bool writing);
 
 /*
  * Remove one of the three FIFOs of a directory; nothing else is touched. 0 also when it is not
  * there.
  */
-int fifo_home_remove_fifo(int directory, const char *name);
+int fifo_dir_remove_fifo(int directory, const char *name);
 
 /* Remove the private directories of processes that died before they were ready to wait. */
-void fifo_home_sweep(int home);
+void fifo_dir_sweep(int home);
 
 #endif

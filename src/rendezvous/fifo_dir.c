@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "rendezvous/fifo_home.h"
+#include "rendezvous/fifo_dir.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -32,7 +32,7 @@ static bool is_private_fifo(const struct sys_file_status *status)
 
 /* ---- opening what can be trusted ---- */
 
-int fifo_home_open_directory(int home, const char *name)
+int fifo_dir_open_directory(int home, const char *name)
 {
     struct sys_file_status status;
     int fd = sys_file_open_directory(home, name);
@@ -46,7 +46,7 @@ int fifo_home_open_directory(int home, const char *name)
 }
 
 /* Looked at first, since opening a device may do something; and afterwards, since names move. */
-int fifo_home_open_fifo(int directory, const char *name, bool writing)
+int fifo_dir_open_fifo(int directory, const char *name, bool writing)
 {
     struct sys_file_status seen, opened;
     if (sys_file_status_at(directory, name, &seen) != 0)
@@ -63,7 +63,7 @@ int fifo_home_open_fifo(int directory, const char *name, bool writing)
     return result == 0 ? refuse() : -1;
 }
 
-int fifo_home_remove_fifo(int directory, const char *name)
+int fifo_dir_remove_fifo(int directory, const char *name)
 {
     struct sys_file_status status;
     int result = sys_file_status_at(directory, name, &status);
@@ -86,20 +86,20 @@ static int finish_making(const char *directory)
     return sys_file_give_owner(sys_file_here, directory, 0700);
 }
 
-static int make_and_open(const struct fifo_home *home)
+static int make_and_open(const struct fifo_dir *home)
 {
     if (home->path == home->own && finish_making(home->path) != 0)
         return -1;
-    int fd = fifo_home_open_directory(home->start, home->path);
+    int fd = fifo_dir_open_directory(home->start, home->path);
     if (fd >= 0 || errno != ENOENT)
         return fd;
     if (sys_file_make_directory(home->start, home->path) != 0 && errno != EEXIST)
         return -1;
-    return fifo_home_open_directory(home->start, home->path);
+    return fifo_dir_open_directory(home->start, home->path);
 }
 
 /* Somebody who deletes it again and again looks like a missing parent, but not for long. */
-int fifo_home_reopen(struct fifo_home *home)
+int fifo_dir_reopen(struct fifo_dir *home)
 {
     sys_close(home->fd);
     home->fd = -1;
@@ -111,9 +111,9 @@ int fifo_home_reopen(struct fifo_home *home)
     return home->fd < 0 ? -1 : 0;
 }
 
-int fifo_home_open(struct fifo_home *home, const char *directory)
+int fifo_dir_open(struct fifo_dir *home, const char *directory)
 {
-    *home = (struct fifo_home){.fd = -1, .start = sys_file_here, .path = directory};
+    *home = (struct fifo_dir){.fd = -1, .start = sys_file_here, .path = directory};
     if (directory == NULL) {
         snprintf(home->own, sizeof home->own, DEFAULT_HOME, sys_file_user());
         home->path = home->own;
@@ -125,17 +125,17 @@ int fifo_home_open(struct fifo_home *home, const char *directory)
         if (home->start < 0)
             home->start = sys_file_here;
     }
-    return fifo_home_reopen(home);
+    return fifo_dir_reopen(home);
 }
 
-void fifo_home_close(struct fifo_home *home)
+void fifo_dir_close(struct fifo_dir *home)
 {
     sys_close(home->fd);
     sys_close(home->start); /* sys_file_here is negative */
     home->fd = home->start = -1;
 }
 
-enum fifo_name fifo_home_find(int fd, int directory, const char *name)
+enum fifo_name fifo_dir_find(int fd, int directory, const char *name)
 {
     struct sys_file_status opened, named;
     if (sys_file_status_at(directory, name, &named) != 0)
@@ -145,14 +145,14 @@ enum fifo_name fifo_home_find(int fd, int directory, const char *name)
     return opened.device == named.device && opened.inode == named.inode ? FIFO_KEPT : FIFO_LOST;
 }
 
-bool fifo_home_stands(const struct fifo_home *home)
+bool fifo_dir_stands(const struct fifo_dir *home)
 {
-    return fifo_home_find(home->fd, home->start, home->path) != FIFO_LOST;
+    return fifo_dir_find(home->fd, home->start, home->path) != FIFO_LOST;
 }
 
 /* ---- names ---- */
 
-int fifo_home_check_name(const char *name)
+int fifo_dir_check_name(const char *name)
 {
     if (name != NULL && name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
         strchr(name, '/') == NULL && strncmp(name, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX)) != 0)
@@ -161,7 +161,7 @@ int fifo_home_check_name(const char *name)
     return -1;
 }
 
-void fifo_home_private_name(char name[FIFO_PRIVATE_SIZE])
+void fifo_dir_private_name(char name[FIFO_PRIVATE_SIZE])
 {
     static atomic_uint serial;
     snprintf(name, FIFO_PRIVATE_SIZE, PRIVATE_PREFIX "%ld-%llx-%x", sys_file_process(),
@@ -184,7 +184,7 @@ static long maker_of(const char *name)
 
 static bool has_reader(int directory)
 {
-    int door = fifo_home_open_fifo(directory, FIFO_DOOR, true);
+    int door = fifo_dir_open_fifo(directory, FIFO_DOOR, true);
     sys_close(door);
     return door >= 0;
 }
@@ -200,18 +200,18 @@ static void sweep_one(void *context, const char *name)
     long maker = maker_of(name);
     if (maker <= 0 || sys_file_is_process(maker))
         return;
-    int directory = fifo_home_open_directory(*home, name);
-    fifo_home_private_name(taken);
+    int directory = fifo_dir_open_directory(*home, name);
+    fifo_dir_private_name(taken);
     if (directory >= 0 && !has_reader(directory) && sys_file_rename(*home, name, taken) == 0) {
-        fifo_home_remove_fifo(directory, FIFO_DOOR);
-        fifo_home_remove_fifo(directory, FIFO_IN);
-        fifo_home_remove_fifo(directory, FIFO_OUT);
+        fifo_dir_remove_fifo(directory, FIFO_DOOR);
+        fifo_dir_remove_fifo(directory, FIFO_IN);
+        fifo_dir_remove_fifo(directory, FIFO_OUT);
         sys_file_remove_directory(*home, taken);
     }
     sys_close(directory);
 }
 
-void fifo_home_sweep(int home)
+void fifo_dir_sweep(int home)
 {
     sys_file_list(home, sweep_one, &home); /* what cannot be swept now is swept by the next one */
 }
