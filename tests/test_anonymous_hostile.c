@@ -371,8 +371,8 @@ static void block_the_doorbells(pipc_t *pipe)
     say(pipe, "here");
     fill_all_counters();
     struct shared_page *page = (struct shared_page *)(uintptr_t)words;
-    atomic_store(&page->end[0].want, 3);
-    atomic_store(&page->end[1].want, 3);
+    atomic_store(&page->end[0].interest, 3);
+    atomic_store(&page->end[1].interest, 3);
     say(pipe, "blocked");
     for (;;)
         pause();

@@ -15,9 +15,9 @@
 /* --- Sizes ----------------------------------------------------------------------------------- */
 
 /* A frame is its message and a header of 4 bytes. */
-enum { HEADER = 4, AROUND = 6, LARGEST = 2 * SHARED_RING_SIZE + AROUND };
-static const size_t edges[] = {SHARED_RING_SIZE / 32, SHARED_RING_SIZE / 16, SHARED_RING_SIZE / 4,
-                               SHARED_RING_SIZE / 2,  SHARED_RING_SIZE,      2 * SHARED_RING_SIZE};
+enum { HEADER = 4, AROUND = 6, LARGEST = 2 * RING_SIZE + AROUND };
+static const size_t edges[] = {RING_SIZE / 32, RING_SIZE / 16, RING_SIZE / 4,
+                               RING_SIZE / 2,  RING_SIZE,      2 * RING_SIZE};
 enum { EDGES = sizeof edges / sizeof edges[0] };
 
 static size_t size_number(int number)
@@ -91,7 +91,7 @@ TEST_OF_KIND(messages_around_those_sizes_come_whole_without_waiting)
 
 static size_t fill_exactly(pipc_t *pipe, size_t frame)
 {
-    static char data[SHARED_RING_SIZE];
+    static char data[RING_SIZE];
     size_t count = 0;
     set_timeouts(pipe, 0, 0);
     while (pipc_write(pipe, data, frame - HEADER) >= 0)
@@ -112,11 +112,11 @@ static void skip_all(pipc_t *pipe)
 /* Full to the last byte, and full but for one byte. */
 TEST_OF_KIND(the_ring_can_be_filled_to_the_last_byte)
 {
-    static const size_t frames[] = {4, 5, 64, 1024, SHARED_RING_SIZE / 4};
+    static const size_t frames[] = {4, 5, 64, 1024, RING_SIZE / 4};
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
         pipc_t *pipe = open_anonymous();
         for (int round = 0; round < 3; round++) {
-            assert_int_equal(fill_exactly(pipe, frames[i]), SHARED_RING_SIZE / frames[i]);
+            assert_int_equal(fill_exactly(pipe, frames[i]), RING_SIZE / frames[i]);
             side_play(kind, pipe, skip_all);
             hear_bye(pipe, "");
         }
@@ -134,7 +134,7 @@ static size_t frames_to_send;
 static void make_pattern(void)
 {
     harness_fill(pattern, sizeof pattern, 1);
-    frames_to_send = SHARED_RING_SIZE / (harness_scale() == 1 ? 1 : 8);
+    frames_to_send = RING_SIZE / (harness_scale() == 1 ? 1 : 8);
 }
 
 static void write_at_every_offset(pipc_t *pipe)
@@ -195,7 +195,7 @@ TEST_OF_KIND(what_a_reader_has_read_is_room_at_once)
         struct side far;
         few = fews[i];
         harness_gate_init(&gate);
-        assert_int_equal(fill_exactly(pipe, FRAME), SHARED_RING_SIZE / FRAME);
+        assert_int_equal(fill_exactly(pipe, FRAME), RING_SIZE / FRAME);
         side_start(&far, kind, pipe, skip_a_few_and_stay);
         hear(pipe, "read");
         assert_int_equal(fill_exactly(pipe, FRAME), few);
@@ -209,7 +209,7 @@ TEST_OF_KIND(what_a_reader_has_read_is_room_at_once)
 }
 
 /* Frames that do not end where the reader's steps do. */
-enum { UNEVEN = 100, FRAMES = SHARED_RING_SIZE / UNEVEN, HALF = SHARED_RING_SIZE / 2 / UNEVEN + 1 };
+enum { UNEVEN = 100, FRAMES = RING_SIZE / UNEVEN, HALF = RING_SIZE / 2 / UNEVEN + 1 };
 
 static struct harness_gate went_on;
 

@@ -91,10 +91,10 @@ static void leap(void)
 {
     static const uint64_t leaps[] = {1,
                                      4,
-                                     SHARED_RING_SIZE / 2,
-                                     SHARED_RING_SIZE - 1,
-                                     SHARED_RING_SIZE,
-                                     SHARED_RING_SIZE + 1,
+                                     RING_SIZE / 2,
+                                     RING_SIZE - 1,
+                                     RING_SIZE,
+                                     RING_SIZE + 1,
                                      (uint64_t)1 << 32,
                                      (uint64_t)1 << 63};
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
@@ -113,14 +113,14 @@ static void other_state(void)
 static void other_wish(void)
 {
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
-    atomic_store(&page->end[roll() % 2].want, (unsigned)(roll() % 5));
+    atomic_store(&page->end[roll() % 2].interest, (unsigned)(roll() % 5));
 }
 
 /* Lengths that lie, and bytes that change while they are read. Both rings, each mapped twice. */
 static void other_bytes(void)
 {
     for (int i = 0; i < 64; i++)
-        target.data[roll() % (4 * SHARED_RING_SIZE)] = (uint8_t)roll();
+        target.data[roll() % (4 * RING_SIZE)] = (uint8_t)roll();
 }
 
 static void (*const attacks[])(void) = {random_word,       ones_everywhere, zeros_everywhere,
@@ -304,9 +304,9 @@ static void leap_too_far(pipc_t *pipe)
     page = (struct shared_page *)(uintptr_t)target.words;
     say(pipe, "here");
     if (which_position == 0) /* of what it writes, the end that came second */
-        atomic_fetch_add(&page->ring[1].head, 2 * SHARED_RING_SIZE);
+        atomic_fetch_add(&page->ring[1].head, 2 * RING_SIZE);
     else
-        atomic_fetch_add(&page->ring[0].tail, 2 * SHARED_RING_SIZE);
+        atomic_fetch_add(&page->ring[0].tail, 2 * RING_SIZE);
     harness_gate_wait(&gate);
 }
 
@@ -341,7 +341,7 @@ static void announce_too_much(pipc_t *pipe)
 {
     find_memory();
     say(pipe, "here");
-    for (size_t i = 0; i < 4 * SHARED_RING_SIZE; i++)
+    for (size_t i = 0; i < 4 * RING_SIZE; i++)
         target.data[i] = 0x7f;
     harness_gate_wait(&gate);
 }
@@ -392,10 +392,10 @@ static void trickle(pipc_t *pipe)
     harness_gate_wait(&gate);
     uint64_t head = atomic_load(&page->ring[1].head);
     for (size_t i = 0; i < sizeof header; i++)
-        target.data[2 * SHARED_RING_SIZE + (head + i) % SHARED_RING_SIZE] = header[i];
+        target.data[2 * RING_SIZE + (head + i) % RING_SIZE] = header[i];
     for (head += sizeof header;; head++) {
         atomic_store(&page->ring[1].head, head);
-        atomic_store(&page->end[0].want, 0);
+        atomic_store(&page->end[0].interest, 0);
         while (head - atomic_load(&page->ring[1].tail) > 1000)
             continue;
     }

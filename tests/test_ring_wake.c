@@ -319,7 +319,7 @@ TEST_OF_KIND(one_who_turns_to_its_descriptor_sees_a_message_of_that_moment)
     ask_at_every_moment(kind, 400);
 }
 
-static char lump[SHARED_RING_SIZE / 4 - 4];
+static char lump[RING_SIZE / 4 - 4];
 
 /* Blocks in most writes, since the ring holds but four of these. */
 static void write_lumps_until_asked_to_stop(pipc_t *pipe)
@@ -459,7 +459,7 @@ static void fail_while_the_other_reads(struct waiter *w)
 {
     struct epoll_event event;
     for (int round = 1; round <= ROOM_ROUNDS && !is_time_up(); round += 2) {
-        for (size_t i = 0; i < SHARED_RING_SIZE / (sizeof lump + 4); i++)
+        for (size_t i = 0; i < RING_SIZE / (sizeof lump + 4); i++)
             assert_true(pipc_write(w->pipe, lump, sizeof lump) > 0);
         epoll_wait(w->set, &event, 1, 0);
         atomic_store(&start->go, round);

@@ -77,7 +77,7 @@ static bool change_state(struct ends *ends, unsigned end, uint64_t seen, uint64_
 {
     if (!atomic_compare_exchange_strong(state_word(ends, end), &seen, next))
         return false;
-    atomic_exchange(&ends->shared.page->end[1 - end].want, 0);
+    atomic_exchange(&ends->shared.page->end[1 - end].interest, 0);
     sys_doorbell_ring(ends->shared.bell[1 - end]);
     return true;
 }

@@ -21,19 +21,19 @@ static int open_bells(struct shared *shared)
 
 static int open_memory(struct shared *shared)
 {
-    int fd = sys_memory_open(head_size() + 2 * SHARED_RING_SIZE);
+    int fd = sys_memory_open(head_size() + 2 * RING_SIZE);
     if (fd < 0)
         return -1;
     uint8_t *memory = NULL;
     if (sys_life_open(&shared->memory, fd) == 0)
-        memory = sys_memory_map(fd, head_size(), SHARED_RING_SIZE, 2);
+        memory = sys_memory_map(fd, head_size(), RING_SIZE, 2);
     if (memory == NULL) {
         sys_close(fd);
         return -1;
     }
     shared->page = (struct shared_page *)(void *)memory;
     shared->data[0] = memory + head_size();
-    shared->data[1] = shared->data[0] + 2 * SHARED_RING_SIZE;
+    shared->data[1] = shared->data[0] + 2 * RING_SIZE;
     return 0;
 }
 
@@ -43,7 +43,7 @@ int shared_open(struct shared *shared)
         return -1;
     if (open_bells(shared) == 0)
         return 0;
-    sys_memory_unmap(shared->page, head_size(), SHARED_RING_SIZE, 2);
+    sys_memory_unmap(shared->page, head_size(), RING_SIZE, 2);
     sys_close(shared->memory.fd);
     return -1;
 }
@@ -52,6 +52,6 @@ void shared_close(struct shared *shared)
 {
     sys_doorbell_close(shared->bell[0]);
     sys_doorbell_close(shared->bell[1]);
-    sys_memory_unmap(shared->page, head_size(), SHARED_RING_SIZE, 2);
+    sys_memory_unmap(shared->page, head_size(), RING_SIZE, 2);
     sys_close(shared->memory.fd);
 }
