@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "sys_double.h"
+#include "fault.h"
 
 /* For all messages of one call, and for the largest that arrives. */
 #define ROOM ((size_t)8 << 20)
@@ -141,7 +141,7 @@ ssize_t cancelling_read_pending(struct stream *s, pipc_t *pipe)
 static void after_act(void *context)
 {
     struct cancelling *c = context;
-    sys_double_disarm();
+    fault_disarm();
     pthread_mutex_lock(&c->lock);
     c->acted = true;
     pthread_cond_broadcast(&c->turn);
@@ -178,8 +178,8 @@ static void *run_act(void *context)
     if (c->polled)
         assert_true(pipc_fd(c->mine) >= 0);
     pthread_cleanup_push(after_act, c);
-    sys_double_cancel_at(c->nth, c->starve);
-    sys_double_arm();
+    fault_cancel_at(c->nth, c->starve);
+    fault_arm();
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &unused);
     c->act(c);
     c->has_acted = true;
@@ -253,14 +253,14 @@ static bool run_round(struct cancelling *c)
     pipc_t *end[2];
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.flags = c->flags;
-    sys_double_reset();
+    fault_reset();
     begin_streams(c);
     c->kind->open(end, &options);
     c->mine = end[0];
     c->theirs = end[1];
-    sys_double_before_wait(ask_for_step, c);
+    fault_before_wait(ask_for_step, c);
     run_both(c);
-    bool requested = sys_double_cancelled();
+    bool requested = fault_cancelled();
     c->check(c);
     pipc_close(c->theirs);
     harness_assert_nothing_left();

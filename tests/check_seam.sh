@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Holds the seam: of all objects of the library, sys alone may call the system or the allocator, and
-# each such call is one that the tests can replace: wrapped.txt names it for the linker, and the double
-# of the seam (sys_double*) has it. Reads the objects' symbols, which neither a macro nor a function
+# Checks the seam: of all objects of the library, sys alone may call the system or the allocator, and
+# the tests can make each such call fail: wrapped.txt names it for the linker, and a
+# wrapper in fault_*.c has it. Reads the objects' symbols, which neither a macro nor a function
 # pointer can hide.
 # usage: check_seam.sh object...  those of the library and of the tests' harness
 set -eu
@@ -72,15 +72,15 @@ trap 'rm -rf "$work"' EXIT
 for object; do
     shift
     case $object in
-    */sys_double*) nm -gP --defined-only "$object" | sed -n 's/^__wrap_\([^ ]*\) T.*/\1/p' | names >>"$work/double" ;;
+    */pipc_harness.dir/fault*) nm -gP --defined-only "$object" | sed -n 's/^__wrap_\([^ ]*\) T.*/\1/p' | names >>"$work/wrappers" ;;
     */pipc_harness.dir/*) ;;
     *) set -- "$@" "$object" ;;
     esac
 done
 failed=0
 grep -E '^[a-z]' tests/wrapped.txt | sort >"$work/wrapped"
-if [ -e "$work/double" ] && ! sort "$work/double" | diff "$work/wrapped" - >"$work/diff"; then
-    sed -n 's/^</only in wrapped.txt:/p; s/^>/only in the double:/p' "$work/diff" >&2
+if [ -e "$work/wrappers" ] && ! sort "$work/wrappers" | diff "$work/wrapped" - >"$work/diff"; then
+    sed -n 's/^</only in wrapped.txt:/p; s/^>/only in fault_*.c:/p' "$work/diff" >&2
     failed=1
 fi
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel of many years ago, or a sandbox: a filter (seccomp) that refuses what is newer. The
- * double of the seam refuses by call; this refuses by flag as well, in every thread, and also in what
- * the process forks or execs.
+ * An old kernel, or a sandbox: a seccomp filter that refuses newer system calls. Fault injection makes
+ * single calls fail in one thread; the filter also refuses flags, in every thread, and in all that the
+ * process forks or executes.
  */
 #ifndef PIPC_TESTS_FILTER_H
 #define PIPC_TESTS_FILTER_H
@@ -10,10 +10,10 @@
 #include <stdbool.h>
 
 /*
- * `names` are of filter_names(), with commas between; "" is none. It holds as long as the process lives.
- * False: no filter can be set up here, or there is no such name.
+ * Refuses the calls in `names` (of filter_names(), separated by commas; "" is none) until the process
+ * ends. False: this system allows no filter, or a name is unknown.
  */
 bool filter_refuse(const char *names);
-const char *filter_names(void); /* all of them, with commas between */
+const char *filter_names(void); /* all of them, separated by commas */
 
 #endif

@@ -4,7 +4,7 @@
  * group of its own, under a time-out. It fails when an assertion fails (in any of its threads), when
  * it crashes, hangs or exits early, when a process that it forked is still running at its end, and
  * when a descriptor or a heap block of the library or of the test is left over. It knows nothing of
- * how the library works inside; faults are injected by sys_double.
+ * how the library works inside; fault.h injects faults.
  *
  *     #include "harness.h"
  *
@@ -150,7 +150,7 @@ void harness_assert_nothing_left(void);
 void harness_new_baseline(void);
 
 /* Live heap of the library and the test, as asked for with malloc, calloc and realloc (which
- * sys_double counts). Blocks that the C library made, strdup's for one, do not count. */
+ * fault_calls.c counts). Blocks that the C library made, strdup's for one, do not count. */
 size_t harness_heap_blocks(void);
 size_t harness_heap_bytes(void);
 size_t harness_mapped_bytes(void); /* by mmap, as long as they are not given to munmap */

@@ -39,7 +39,7 @@
 
 /* --- The clock, the random numbers, the patterns ------------------------------------------------ */
 
-/* Past sys_double, which moves the library's clock. */
+/* Never the clock of fault injection, which moves at will. */
 int __real_clock_gettime(clockid_t clock,
                          struct timespec *now) __asm__("__real_" SYMBOL_clock_gettime);
 

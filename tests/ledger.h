@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which blocks the library and the test hold. The double of the allocator enters and strikes them;
+ * Which blocks the library and the test hold. Fault injection enters and strikes them;
  * harness_heap_blocks and its kin (harness.h) tell the sums.
  */
 #ifndef PIPC_TESTS_LEDGER_H

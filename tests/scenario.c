@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "sys_double.h"
+#include "fault.h"
 #include "traffic.h"
 
 /* One case takes a few milliseconds: after so long it hangs. */
@@ -33,7 +33,7 @@ static const char *case_name;
 static void tell_case(int signal_number)
 {
     if (case_name != NULL)
-        fprintf(stderr, "%s (%s)\n", case_name, sys_double_story());
+        fprintf(stderr, "%s (%s)\n", case_name, fault_summary());
     signal(signal_number, SIG_DFL);
     raise(signal_number);
 }
@@ -51,9 +51,9 @@ void scenario_name(const char *text)
 static void do_armed(struct scenario *s, step_fn *step, int side)
 {
     if (s->armed)
-        sys_double_arm();
+        fault_arm();
     step(&s->traffic, side);
-    sys_double_disarm();
+    fault_disarm();
 }
 
 static void *work_for_end_1(void *arg)
@@ -187,13 +187,13 @@ static void close_end(struct traffic *t, int side)
 /* Level-triggered and never silent: what can be read makes it readable. */
 static void assert_honest(struct traffic *t, int side)
 {
-    bool was_armed = sys_double_armed();
-    sys_double_disarm();
+    bool was_armed = fault_armed();
+    fault_disarm();
     bool readable = t->descriptor < 0 || harness_readable(t->descriptor, 0);
     if (!readable)
         assert_int_equal(pipc_pending(t->end[side]), 0);
     if (was_armed)
-        sys_double_arm();
+        fault_arm();
 }
 
 /* What one side holds moves on as the other takes it. */
@@ -301,16 +301,16 @@ static bool open_pipe(struct scenario *s, const struct kind *kind, struct scenar
     s->traffic.same_handle = kind->same_handle;
     s->traffic.descriptor = -1;
     s->armed = true;
-    sys_double_arm();
+    fault_arm();
     result->opened = scenario_try_open(kind, s->traffic.end) == 0;
     result->error = result->opened ? 0 : errno;
-    sys_double_disarm();
+    fault_disarm();
     return result->opened;
 }
 
 static void assert_clean(void)
 {
-    assert_int_equal(sys_double_bad_closes(), 0);
+    assert_int_equal(fault_bad_closes(), 0);
     harness_assert_nothing_left();
 }
 

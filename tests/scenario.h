@@ -4,7 +4,7 @@
  * ways, waiting, descriptor, goodbye, end, closing. Every call in it may fail. What must hold all the
  * same is asserted here: only messages that were accepted arrive, whole, in order and once; none is
  * lost unless a direction is dead; what is dead stays so, with one errno; a descriptor that is silent
- * has nothing to tell; nothing is left over. Its calls are armed (sys_double.h) and never wait for ever.
+ * has nothing to tell; nothing is left over. Its calls are armed (fault.h) and never wait for ever.
  */
 #ifndef PIPC_TESTS_SCENARIO_H
 #define PIPC_TESTS_SCENARIO_H

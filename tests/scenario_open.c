@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "sys_double.h"
+#include "fault.h"
 
 static int try_pair(pipc_t *end[2])
 {
@@ -26,7 +26,7 @@ static void take_back(const int fd[2])
 {
     int error = errno;
     for (int i = 0; i < (fd[0] == fd[1] ? 1 : 2); i++) {
-        if (sys_double_failures(CALL_fcntl) < 2) /* else it could not give them back */
+        if (fault_failures(CALL_fcntl) < 2) /* else it could not give them back */
             assert_int_equal(fcntl(fd[i], F_GETFL) & O_NONBLOCK, 0);
         assert_int_equal(close(fd[i]), 0);
     }
@@ -35,13 +35,13 @@ static void take_back(const int fd[2])
 
 static pipc_t *try_fds(const int fd[2])
 {
-    bool was_armed = sys_double_armed();
+    bool was_armed = fault_armed();
     pipc_t *pipe = pipc_open_fds(fd[0], fd[1], NULL);
-    sys_double_disarm();
+    fault_disarm();
     if (pipe == NULL)
         take_back(fd);
     if (was_armed)
-        sys_double_arm();
+        fault_arm();
     return pipe;
 }
 
@@ -62,23 +62,23 @@ static int try_adopting(pipc_t *end[2], const int first[2], const int second[2])
 static int try_sockets(pipc_t *end[2])
 {
     int fd[2];
-    bool was_armed = sys_double_armed();
-    sys_double_disarm();
+    bool was_armed = fault_armed();
+    fault_disarm();
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
     if (was_armed)
-        sys_double_arm();
+        fault_arm();
     return try_adopting(end, (int[]){fd[0], fd[0]}, (int[]){fd[1], fd[1]});
 }
 
 static int try_pipes(pipc_t *end[2])
 {
     int there[2], back[2];
-    bool was_armed = sys_double_armed();
-    sys_double_disarm();
+    bool was_armed = fault_armed();
+    fault_disarm();
     assert_int_equal(pipe2(there, O_CLOEXEC), 0);
     assert_int_equal(pipe2(back, O_CLOEXEC), 0);
     if (was_armed)
-        sys_double_arm();
+        fault_arm();
     return try_adopting(end, (int[]){back[0], there[1]}, (int[]){there[0], back[1]});
 }
 

@@ -3,8 +3,8 @@
  * Descriptors that the caller brings: whose they are and when, what becomes of their flags, and
  * descriptors that are neither pipes nor sockets. What passes through them is tested with all kinds.
  */
+#include "fault.h"
 #include "harness.h"
-#include "sys_double.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -90,12 +90,12 @@ TEST(descriptors_stay_the_callers_when_the_handle_is_not_made)
 static void check_closes(pipc_t *pipe, unsigned long count)
 {
     assert_non_null(pipe);
-    sys_double_reset();
-    sys_double_arm();
+    fault_reset();
+    fault_arm();
     pipc_close(pipe);
-    sys_double_disarm();
-    assert_int_equal(sys_double_calls(CALL_close), count);
-    assert_int_equal(sys_double_bad_closes(), 0);
+    fault_disarm();
+    assert_int_equal(fault_calls(CALL_close), count);
+    assert_int_equal(fault_bad_closes(), 0);
 }
 
 TEST(each_descriptor_is_closed_once)

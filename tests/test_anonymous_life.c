@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include "sys_double.h"
+#include "fault.h"
 
 enum { FD_MAX = 256, LONGER_THAN_A_TICK_MS = 900 };
 
@@ -131,9 +131,9 @@ static void hear_it_by_polling(pipc_t *pipe, int fd, bool armed)
     do {
         assert_true(harness_readable(fd, SIDES_LONG_MS));
         if (armed)
-            sys_double_arm();
+            fault_arm();
         n = pipc_read(pipe, text, sizeof text);
-        sys_double_disarm();
+        fault_disarm();
     } while (n < 0 && errno == EAGAIN); /* that somebody has come is an event as well */
     assert_int_equal(n, 4);
 }
@@ -175,10 +175,10 @@ TEST(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came)
     set_timeouts(pipe, 0, 0);
     int fd = pipc_fd(pipe);
     side_start(&far, &sides_kinds[1], pipe, say_when_told_and_end_when_told);
-    sys_double_reset();
-    sys_double_fail(CALL_epoll_ctl, 1, 0, ENOSPC);
+    fault_reset();
+    fault_fail(CALL_epoll_ctl, 1, 0, ENOSPC);
     hear_it_by_polling(pipe, fd, true);
-    assert_int_equal(sys_double_failures(CALL_epoll_ctl), 1);
+    assert_int_equal(fault_failures(CALL_epoll_ctl), 1);
     expect_death_by_polling(pipe, fd, &far);
     pipc_close(pipe);
     gates_close();

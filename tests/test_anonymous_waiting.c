@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "sys_double.h"
+#include "fault.h"
 
 static struct harness_gate gate[2];
 
@@ -171,11 +171,11 @@ static int stop_after_a_look_and_read(void *pipe)
 {
     pipc_msg_t message;
     assert_int_equal(pipc_pending(pipe), 0);
-    sys_double_reset();
-    sys_double_stop_at(CALL_fcntl, 1);
-    sys_double_arm();
+    fault_reset();
+    fault_stop_at(CALL_fcntl, 1);
+    fault_arm();
     int got = pipc_read_msg(pipe, &message);
-    sys_double_disarm();
+    fault_disarm();
     assert_int_equal(got, -1);
     return errno;
 }

@@ -6,8 +6,8 @@
  */
 #include <pthread.h>
 
+#include "fault.h"
 #include "peers.h"
-#include "sys_double.h"
 
 enum { COUNT = 1000, LARGEST = 5000 };
 
@@ -69,10 +69,10 @@ static void write_and_read_by_turns(struct peers *p, bool armed)
     peer_set_timeout(&p->b, 0, 0);
     while (read < COUNT) {
         if (armed)
-            sys_double_arm();
+            fault_arm();
         ssize_t went = sent < COUNT ? peer_write_batch(&p->a, messages + sent, COUNT - sent)
                                     : peer_flush(&p->a);
-        sys_double_disarm();
+        fault_disarm();
         assert_true(went >= 0 || errno == EAGAIN);
         sent += went > 0 ? (size_t)went : 0;
         for (size_t end = read + 7; read < end; read++) {
@@ -101,9 +101,9 @@ TEST_OF_KIND(short_writes_tear_no_message_of_a_batch)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
-    sys_double_reset();
-    sys_double_shorten(true);
-    sys_double_dry(true);
+    fault_reset();
+    fault_shorten(true);
+    fault_eagain_after_poll(true);
     write_and_read_by_turns(&p, true);
     peers_close(&p);
 }
@@ -121,12 +121,12 @@ TEST_OF_KIND(small_messages_of_a_batch_share_a_system_call)
     struct peers p;
     make_small(messages);
     peers_open(&p, kind, NULL);
-    sys_double_reset();
-    sys_double_arm();
+    fault_reset();
+    fault_arm();
     ssize_t went = peer_write_batch(&p.a, messages, 100);
-    sys_double_disarm();
+    fault_disarm();
     assert_int_equal(went, 100);
-    assert_in_range(sys_double_calls(CALL_ANY), 1, 5);
+    assert_in_range(fault_calls(CALL_ANY), 1, 5);
     expect_pending(&p.b, 100);
     peers_close(&p);
 }
@@ -150,19 +150,19 @@ TEST_OF_KIND(small_messages_that_are_taken_in_share_allocations)
     make_small(messages);
     peers_open(&p, kind, NULL);
     assert_int_equal(peer_write_batch(&p.b, messages, 400), 400);
-    sys_double_reset();
-    sys_double_arm();
+    fault_reset();
+    fault_arm();
     while (peer_pending(&p.a) < 400)
         continue;
-    sys_double_disarm();
-    assert_in_range(sys_double_calls(CALL_malloc) + sys_double_calls(CALL_realloc), 1, 40);
+    fault_disarm();
+    assert_in_range(fault_calls(CALL_malloc) + fault_calls(CALL_realloc), 1, 40);
     peers_close(&p);
 }
 
 static unsigned long reads(void)
 {
-    return sys_double_calls(CALL_read) + sys_double_calls(CALL_readv) +
-           sys_double_calls(CALL_preadv2) + sys_double_calls(CALL_recv);
+    return fault_calls(CALL_read) + fault_calls(CALL_readv) + fault_calls(CALL_preadv2) +
+           fault_calls(CALL_recv);
 }
 
 /* Of descriptors that are its own: reads of others may bring bit by bit what is there. */
@@ -177,8 +177,8 @@ TEST_OF_KIND(taking_what_has_arrived_makes_no_read_that_brings_nothing)
     peers_open(&p, kind, NULL);
     int fd = peer_fd(&p.a);
     assert_int_equal(peer_write_batch(&p.b, messages, MANY), MANY);
-    sys_double_reset();
-    sys_double_arm();
+    fault_reset();
+    fault_arm();
     for (ssize_t left = MANY, taken; left > 0; left -= taken, looks++) {
         assert_true(harness_readable(fd, HARNESS_TIMEOUT_MS));
         taken = peer_read_pending(&p.a, got, MANY + 1);
@@ -186,7 +186,7 @@ TEST_OF_KIND(taking_what_has_arrived_makes_no_read_that_brings_nothing)
         for (ssize_t i = 0; i < taken; i++)
             pipc_msg_free(&got[i]);
     }
-    sys_double_disarm();
+    fault_disarm();
     assert_in_range(reads(), 0, looks + 1); /* one finds out how much comes */
     peers_close(&p);
 }

@@ -5,9 +5,9 @@
  * neither side misses, repeats or splices a message.
  */
 #include "cancelling.h"
+#include "fault.h"
 #include "fifos.h"
 #include "kinds.h"
-#include "sys_double.h"
 
 enum { LAST = 100 }; /* the size of the last message alone */
 

@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "fault.h"
 #include "net.h"
-#include "sys_double.h"
 
 struct attempt {
     pipc_t *(*open)(struct attempt *a); /* armed */
@@ -22,7 +22,7 @@ struct attempt {
 static void disarm(void *unused)
 {
     (void)unused;
-    sys_double_disarm();
+    fault_disarm();
 }
 
 /* A request that met no wait is not for what the test does afterwards. */
@@ -31,7 +31,7 @@ static void *run_attempt(void *context)
     struct attempt *a = context;
     int unused;
     pthread_cleanup_push(disarm, NULL);
-    sys_double_arm();
+    fault_arm();
     a->pipe = a->open(a);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused);
     pthread_cleanup_pop(1);
@@ -47,7 +47,7 @@ static bool run(struct attempt *a)
     a->pipe = NULL;
     assert_int_equal(pthread_create(&thread, NULL, run_attempt, a), 0);
     assert_int_equal(pthread_join(thread, &result), 0);
-    assert_int_equal(sys_double_bad_closes(), 0);
+    assert_int_equal(fault_bad_closes(), 0);
     return result == PTHREAD_CANCELED;
 }
 
@@ -92,20 +92,20 @@ static void assert_two_meet(const struct attempt *a)
     pipc_close(other);
 }
 
-/* Time is the double's: the rounds take none. */
+/* In virtual time the rounds take no time. */
 static void sweep_in_vain(const char *what, struct attempt *a)
 {
     unsigned long ended = 0, nth = 1;
     for (bool requested = true; requested; nth++) {
         if (is_left_out(nth))
             continue;
-        sys_double_reset();
-        sys_double_virtual_time();
+        fault_reset();
+        fault_virtual_time();
         if (a->offline)
-            sys_double_fail(CALL_connect, 1, SYS_DOUBLE_FOR_GOOD, ENETUNREACH);
-        sys_double_cancel_at(nth, false);
+            fault_fail(CALL_connect, 1, FAULT_FOREVER, ENETUNREACH);
+        fault_cancel_at(nth, false);
         ended += run(a);
-        requested = sys_double_cancelled();
+        requested = fault_cancelled();
         assert_null(a->pipe);
         assert_place_is_free(a);
         if (nth % 16 == 0 || !requested)
@@ -160,12 +160,12 @@ static void sweep_with_strangers(struct attempt *a)
     for (bool requested = true; requested; nth++) {
         if (is_left_out(nth))
             continue;
-        sys_double_reset();
-        sys_double_virtual_time();
-        sys_double_before_wait(come_as_stranger, a);
-        sys_double_cancel_at(nth, false);
+        fault_reset();
+        fault_virtual_time();
+        fault_before_wait(come_as_stranger, a);
+        fault_cancel_at(nth, false);
         ended += run(a);
-        requested = sys_double_cancelled();
+        requested = fault_cancelled();
         send_stranger_away();
         assert_null(a->pipe);
         assert_place_is_free(a);
@@ -192,11 +192,11 @@ TEST(a_cancelled_rendezvous_drops_its_own_handshake)
     a.options.flags = PIPC_CONNECT_ONLY;
     unsigned long ended = 0, nth = 1;
     for (bool requested = true; requested; nth++) {
-        sys_double_reset();
-        sys_double_virtual_time();
-        sys_double_cancel_at(nth, false);
+        fault_reset();
+        fault_virtual_time();
+        fault_cancel_at(nth, false);
         ended += run(&a);
-        requested = sys_double_cancelled();
+        requested = fault_cancelled();
         assert_null(a.pipe);
         harness_assert_nothing_left();
     }
@@ -255,12 +255,12 @@ static unsigned long sweep_meeting(struct attempt *a, unsigned long *ended)
     for (bool requested = true; requested; nth++) {
         if (is_left_out(nth))
             continue;
-        sys_double_reset();
+        fault_reset();
         pid_t other = harness_fork(come_until_it_talks, a);
-        sys_double_cancel_at(nth, false);
+        fault_cancel_at(nth, false);
         bool was_ended = run(a);
         *ended += was_ended;
-        requested = sys_double_cancelled();
+        requested = fault_cancelled();
         expect_echo(was_ended ? open_with_time(a) : a->pipe);
         assert_int_equal(harness_wait(other), 0);
         assert_place_is_free(a);
@@ -310,15 +310,15 @@ static unsigned long sweep_server(struct attempt *a, unsigned long *ended)
     for (bool requested = true; requested; nth++) {
         if (is_left_out(nth))
             continue;
-        sys_double_reset();
+        fault_reset();
         a->server = pipc_server_open(NULL, 0, &a->options);
         assert_non_null(a->server);
         a->port = pipc_server_port(a->server);
         pid_t client = harness_fork(be_client, a);
-        sys_double_cancel_at(nth, false);
+        fault_cancel_at(nth, false);
         bool was_ended = run(a);
         *ended += was_ended;
-        requested = sys_double_cancelled();
+        requested = fault_cancelled();
         serve(was_ended ? accept_one(a) : a->pipe);
         assert_int_equal(harness_wait(client), 0);
         pipc_server_close(a->server);
@@ -381,9 +381,9 @@ TEST(a_call_that_does_not_wait_is_no_cancellation_point)
     struct net_port port = net_reserve();
     harness_new_baseline();
     struct attempt a = at_port(&port, open_all_that_does_not_wait);
-    sys_double_cancel_at(1, false);
+    fault_cancel_at(1, false);
     assert_false(run(&a));
-    assert_true(sys_double_cancelled());
+    assert_true(fault_cancelled());
     report("what does not wait", 1, 0);
     assert_place_is_free(&a);
     close(port.fd);

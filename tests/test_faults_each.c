@@ -7,9 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "harness.h"
 #include "scenario.h"
-#include "sys_double.h"
 
 static char name[200];
 
@@ -22,7 +22,7 @@ static void describe(const struct kind *kind, unsigned long nth, unsigned long m
 
 /*
  * Where there is no eventfd a doorbell is a pipe, with one byte at most. The kernel refuses that only
- * when it has no page left; the double cannot know it from the pipes of messages.
+ * when it has no page left; fault injection cannot tell it from the pipes of messages.
  */
 static void skip_doorbells_of_pipes(const struct kind *kind)
 {
@@ -43,13 +43,13 @@ static struct scenario_result run_once(const struct kind *kind,
                                        unsigned long nth, unsigned long more, unsigned which)
 {
     describe(kind, nth, more, which);
-    sys_double_reset();
-    sys_double_virtual_time();
+    fault_reset();
+    fault_virtual_time();
     if (nth > 0)
-        sys_double_fail_plausibly(nth, more, which);
+        fault_fail_plausibly(nth, more, which);
     struct scenario_result result = run(kind);
-    if (!result.opened && sys_double_failed() != CALL_NONE)
-        assert_int_equal(result.error, sys_double_error());
+    if (!result.opened && fault_failed() != CALL_NONE)
+        assert_int_equal(result.error, fault_error());
     return result;
 }
 
@@ -68,14 +68,14 @@ static void sweep_place(const struct kind *kind,
     unsigned which = 0;
     do
         run_once(kind, run, nth, more, which);
-    while (sys_double_failed() != CALL_NONE && ++which < sys_double_errors(sys_double_failed()));
+    while (fault_failed() != CALL_NONE && ++which < fault_errors(fault_failed()));
 }
 
 static unsigned long calls_of(const struct kind *kind,
                               struct scenario_result (*run)(const struct kind *kind))
 {
     run_once(kind, run, 0, 0, 0);
-    return sys_double_calls(CALL_ANY);
+    return fault_calls(CALL_ANY);
 }
 
 static void sweep(const struct kind *kind, struct scenario_result (*run)(const struct kind *kind),
@@ -103,7 +103,7 @@ TEST_OF_KIND(any_call_may_fail_once)
 TEST_OF_KIND(any_call_may_fail_for_good)
 {
     skip_doorbells_of_pipes(kind);
-    sweep(kind, scenario_run, SYS_DOUBLE_FOR_GOOD);
+    sweep(kind, scenario_run, FAULT_FOREVER);
     assert_works(kind);
 }
 
@@ -112,7 +112,7 @@ TEST_OF_KIND(any_call_may_fail_for_good)
 TEST_OF_KIND(an_opening_that_fails_leaves_nothing)
 {
     sweep(kind, scenario_open, 0);
-    sweep(kind, scenario_open, SYS_DOUBLE_FOR_GOOD);
+    sweep(kind, scenario_open, FAULT_FOREVER);
 }
 
 static void order_pair(const struct kind *kind, unsigned long first, unsigned long second,
@@ -121,10 +121,10 @@ static void order_pair(const struct kind *kind, unsigned long first, unsigned lo
     snprintf(name, sizeof name, "%s: armed calls %lu (error %u) and %lu (error %u, %lu more) fail",
              kind->name, first, which_first, second, which_second, more);
     scenario_name(name);
-    sys_double_reset();
-    sys_double_virtual_time();
-    sys_double_fail_plausibly(first, 0, which_first);
-    sys_double_fail_plausibly(second, more, which_second);
+    fault_reset();
+    fault_virtual_time();
+    fault_fail_plausibly(first, 0, which_first);
+    fault_fail_plausibly(second, more, which_second);
 }
 
 static void open_with_pair(const struct kind *kind, unsigned long first, unsigned long second)
@@ -133,8 +133,8 @@ static void open_with_pair(const struct kind *kind, unsigned long first, unsigne
     struct scenario_result result = scenario_open(kind);
     if (result.opened)
         return;
-    assert_true(sys_double_gave(result.error));
-    if (sys_double_failures(CALL_close) > 0) /* clean-up does not hide what came first */
+    assert_true(fault_injected(result.error));
+    if (fault_failures(CALL_close) > 0) /* clean-up does not hide what came first */
         assert_int_not_equal(result.error, EIO);
 }
 

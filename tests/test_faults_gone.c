@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "fault.h"
 #include "harness.h"
-#include "sys_double.h"
 
 /* --- SIGPIPE --------------------------------------------------------------------------------------------- */
 
@@ -42,7 +42,7 @@ static void write_to_nobody(const struct kind *kind)
     struct iovec part = {large, 10};
     kind->open(end, NULL);
     pipc_close(end[1]);
-    sys_double_arm();
+    fault_arm();
     assert_errno(pipc_write(end[0], "x", 1), EPIPE);
     assert_errno(pipc_write(end[0], large, sizeof large), EPIPE);
     assert_errno(pipc_writev(end[0], &part, 1), EPIPE);
@@ -51,7 +51,7 @@ static void write_to_nobody(const struct kind *kind)
     assert_int_equal(pipc_flush(end[0]), 0);
     pipc_shutdown(end[0]);
     pipc_close(end[0]);
-    sys_double_disarm();
+    fault_disarm();
 }
 
 /* What was held when the reader went is pushed on by whatever call comes next. */
@@ -64,13 +64,13 @@ static void hold_for_nobody(const struct kind *kind)
     assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
     assert_int_equal(pipc_write(end[0], large, sizeof large), sizeof large);
     pipc_close(end[1]);
-    sys_double_arm();
+    fault_arm();
     assert_int_equal(pipc_read(end[0], &byte, 1), -1);
     assert_int_equal(pipc_pending(end[0]), 0);
     pipc_flush(end[0]);
     assert_int_equal(pipc_write(end[0], "x", 1), -1);
     pipc_close(end[0]);
-    sys_double_disarm();
+    fault_disarm();
 }
 
 static void write_all_ways(const struct kind *kind)
@@ -82,10 +82,10 @@ static void write_all_ways(const struct kind *kind)
 /* A kernel before Linux 6.18. */
 static void write_all_ways_on_old_kernel(const struct kind *kind)
 {
-    sys_double_reset();
-    sys_double_fail(CALL_pwritev2, 1, SYS_DOUBLE_FOR_GOOD, EOPNOTSUPP);
+    fault_reset();
+    fault_fail(CALL_pwritev2, 1, FAULT_FOREVER, EOPNOTSUPP);
     write_all_ways(kind);
-    assert_true(sys_double_calls(CALL_writev) + sys_double_calls(CALL_send) > 0);
+    assert_true(fault_calls(CALL_writev) + fault_calls(CALL_send) > 0);
 }
 
 static void (*const kernels[])(const struct kind *) = {write_all_ways,
@@ -147,15 +147,15 @@ TEST_OF_KIND(a_handler_of_the_programs_own_is_not_called)
 #define NOTICE_MS (1000 * harness_scale())
 
 /* CALL_ANY: all of them. These are what a filter or an old kernel would refuse. */
-static void refuse(enum sys_double_call call, int error)
+static void refuse(enum fault_call call, int error)
 {
-    static const enum sys_double_call newer[] = {
-        CALL_syscall, CALL_eventfd,       CALL_memfd_create, CALL_timerfd_create,
-        CALL_madvise, CALL_epoll_create1, CALL_pwritev2,     CALL_preadv2};
-    sys_double_reset();
+    static const enum fault_call newer[] = {CALL_syscall,        CALL_eventfd, CALL_memfd_create,
+                                            CALL_timerfd_create, CALL_madvise, CALL_epoll_create1,
+                                            CALL_pwritev2,       CALL_preadv2};
+    fault_reset();
     for (size_t i = 0; i < sizeof newer / sizeof newer[0]; i++)
         if (call == CALL_ANY || call == newer[i])
-            sys_double_fail(newer[i], 1, SYS_DOUBLE_FOR_GOOD, error);
+            fault_fail(newer[i], 1, FAULT_FOREVER, error);
 }
 
 static int say_and_stay(void *pipe)
@@ -169,14 +169,14 @@ static int say_and_stay(void *pipe)
 static void notice_while_reading(pipc_t *pipe, pid_t partner)
 {
     char text[4];
-    sys_double_arm();
+    fault_arm();
     assert_int_equal(pipc_read(pipe, text, 4), 4);
-    sys_double_disarm();
+    fault_disarm();
     assert_int_equal(kill(partner, SIGKILL), 0);
     int64_t begin = harness_now_ms();
-    sys_double_arm();
+    fault_arm();
     assert_errno(pipc_read(pipe, text, 4), EPIPE);
-    sys_double_disarm();
+    fault_disarm();
     assert_true(harness_now_ms() - begin <= NOTICE_MS);
     assert_int_equal(harness_wait(partner), -SIGKILL);
 }
@@ -184,11 +184,11 @@ static void notice_while_reading(pipc_t *pipe, pid_t partner)
 static void notice_while_polling(pipc_t *pipe, pid_t partner)
 {
     char text[4];
-    sys_double_arm();
+    fault_arm();
     assert_int_equal(pipc_read(pipe, text, 4), 4);
     assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
     int fd = pipc_fd(pipe);
-    sys_double_disarm();
+    fault_disarm();
     assert_true(fd >= 0);
     assert_int_equal(kill(partner, SIGKILL), 0);
     int64_t deadline = harness_now_ms() + NOTICE_MS;
@@ -197,32 +197,31 @@ static void notice_while_polling(pipc_t *pipe, pid_t partner)
     while (result < 0 && errno == EAGAIN) { /* it may be readable for nothing */
         assert_true(harness_now_ms() < deadline);
         assert_true(harness_readable(fd, NOTICE_MS));
-        sys_double_arm();
+        fault_arm();
         result = pipc_read(pipe, text, 4);
-        sys_double_disarm();
+        fault_disarm();
     }
     assert_int_equal(errno, EPIPE);
     assert_int_equal(harness_wait(partner), -SIGKILL);
 }
 
-static void die_beside(void (*notice)(pipc_t *pipe, pid_t partner), enum sys_double_call call,
-                       int error)
+static void die_beside(void (*notice)(pipc_t *pipe, pid_t partner), enum fault_call call, int error)
 {
     refuse(call, error);
-    sys_double_arm();
+    fault_arm();
     pipc_t *pipe = pipc_open(NULL);
-    sys_double_disarm();
+    fault_disarm();
     assert_non_null(pipe);
     notice(pipe, harness_fork(say_and_stay, pipe));
     pipc_close(pipe);
 }
 
-static const enum sys_double_call refusable[] = {
-    CALL_NONE,         CALL_syscall,        CALL_eventfd, CALL_madvise,
-    CALL_memfd_create, CALL_timerfd_create, CALL_ANY};
+static const enum fault_call refusable[] = {CALL_NONE,    CALL_syscall,      CALL_eventfd,
+                                            CALL_madvise, CALL_memfd_create, CALL_timerfd_create,
+                                            CALL_ANY};
 
 /* The descriptor needs epoll, and in it a pidfd or a timer. */
-static bool leaves_a_watch(enum sys_double_call call)
+static bool leaves_a_watch(enum fault_call call)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (pidfd >= 0)

@@ -6,9 +6,9 @@
 #include <signal.h>
 #include <sys/time.h>
 
+#include "fault.h"
 #include "raw.h"
 #include "scenario.h"
-#include "sys_double.h"
 
 /* --- Bad days -------------------------------------------------------------------------------------------- */
 
@@ -28,11 +28,11 @@ static void run_in(const struct kind *kind, struct weather weather)
 {
     scenario_name(kind->name);
     for (int i = 0; i < 20; i++) {
-        sys_double_reset();
-        sys_double_virtual_time();
-        sys_double_shorten(weather.shorten);
-        sys_double_dry(weather.dry);
-        sys_double_interrupt(weather.interrupt);
+        fault_reset();
+        fault_virtual_time();
+        fault_shorten(weather.shorten);
+        fault_eagain_after_poll(weather.dry);
+        fault_interrupt(weather.interrupt);
         assert_complete(kind);
     }
 }
@@ -62,11 +62,11 @@ TEST_OF_KIND(closes_that_fail_are_not_repeated)
     static const int errors[] = {EIO, EINTR, ENOSPC};
     scenario_name(kind->name);
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
-        sys_double_reset();
-        sys_double_virtual_time();
-        sys_double_fail(CALL_close, 1, SYS_DOUBLE_FOR_GOOD, errors[i]);
+        fault_reset();
+        fault_virtual_time();
+        fault_fail(CALL_close, 1, FAULT_FOREVER, errors[i]);
         assert_complete(kind);
-        assert_true(sys_double_calls(CALL_close) > 0);
+        assert_true(fault_calls(CALL_close) > 0);
     }
 }
 
@@ -74,9 +74,9 @@ TEST_OF_KIND(closes_that_fail_are_not_repeated)
 TEST_OF_KIND(deadlines_ask_the_monotonic_clock_alone)
 {
     scenario_name(kind->name);
-    sys_double_virtual_time();
+    fault_virtual_time();
     assert_complete(kind);
-    assert_int_equal(sys_double_other_clocks(), 0);
+    assert_int_equal(fault_other_clocks(), 0);
 }
 
 /* --- Deadlines --------------------------------------------------------------------------------------------- */
@@ -85,10 +85,10 @@ static void assert_times_out(pipc_t *pipe)
 {
     char byte;
     assert_int_equal(pipc_set_timeout(pipe, 50, 50), 0);
-    sys_double_virtual_time();
-    sys_double_arm();
+    fault_virtual_time();
+    fault_arm();
     assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
-    sys_double_disarm();
+    fault_disarm();
 }
 
 TEST(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there)
@@ -96,14 +96,14 @@ TEST(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there)
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
     raw_send(&raw, BYTES("\0\0\0\1x"));
-    sys_double_fail(CALL_recv, 1, SYS_DOUBLE_FOR_GOOD, EAGAIN);
+    fault_fail(CALL_recv, 1, FAULT_FOREVER, EAGAIN);
     assert_times_out(raw.pipe);
     raw_close(&raw);
-    sys_double_reset();
+    fault_reset();
     raw_open(&raw, &raw_pipes, NULL);
     raw_send(&raw, BYTES("\0\0\0\1x"));
-    sys_double_fail(CALL_preadv2, 1, SYS_DOUBLE_FOR_GOOD, EAGAIN);
-    sys_double_fail(CALL_read, 1, SYS_DOUBLE_FOR_GOOD, EAGAIN); /* in its place on older kernels */
+    fault_fail(CALL_preadv2, 1, FAULT_FOREVER, EAGAIN);
+    fault_fail(CALL_read, 1, FAULT_FOREVER, EAGAIN); /* in its place on older kernels */
     assert_times_out(raw.pipe);
     raw_close(&raw);
 }
@@ -113,11 +113,11 @@ TEST(a_deadline_holds_when_poll_always_says_writable_and_nothing_goes)
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
     assert_int_equal(pipc_set_timeout(raw.pipe, 50, 50), 0);
-    sys_double_virtual_time();
-    sys_double_fail(CALL_sendmsg, 1, SYS_DOUBLE_FOR_GOOD, EAGAIN);
-    sys_double_arm();
+    fault_virtual_time();
+    fault_fail(CALL_sendmsg, 1, FAULT_FOREVER, EAGAIN);
+    fault_arm();
     assert_errno(pipc_write(raw.pipe, "x", 1), ETIMEDOUT);
-    sys_double_disarm();
+    fault_disarm();
     raw_close(&raw);
 }
 
@@ -288,11 +288,11 @@ TEST_OF_KIND(an_interruptible_wait_ends_with_eintr)
 
 /* --- A kernel without memory for a moment ----------------------------------------------------------------------- */
 
-static const enum sys_double_call waiting_calls[] = {CALL_read,  CALL_recv, CALL_preadv2,
-                                                     CALL_readv, CALL_poll, CALL_epoll_wait};
+static const enum fault_call waiting_calls[] = {CALL_read,  CALL_recv, CALL_preadv2,
+                                                CALL_readv, CALL_poll, CALL_epoll_wait};
 
 /* The next read brings what this one did not. */
-static void lack_once(const struct kind *kind, enum sys_double_call call, int error, int timeout_ms)
+static void lack_once(const struct kind *kind, enum fault_call call, int error, int timeout_ms)
 {
     pipc_t *end[2];
     char byte;
@@ -300,15 +300,15 @@ static void lack_once(const struct kind *kind, enum sys_double_call call, int er
     assert_int_equal(pipc_set_timeout(end[1], timeout_ms, -1), 0);
     for (char i = 0; i < 3; i++) {
         assert_int_equal(pipc_write(end[0], &i, 1), 1);
-        sys_double_reset();
-        sys_double_fail(call, 1, 0, error);
-        sys_double_arm();
+        fault_reset();
+        fault_fail(call, 1, 0, error);
+        fault_arm();
         ssize_t n = pipc_read(end[1], &byte, 1);
         if (n < 0) {
             assert_int_equal(errno, error);
             n = pipc_read(end[1], &byte, 1);
         }
-        sys_double_disarm();
+        fault_disarm();
         assert_int_equal(n, 1);
         assert_int_equal(byte, i);
     }

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "fault.h"
 #include "raw.h"
 #include "scenario.h"
-#include "sys_double.h"
 
 static void assert_complete(const struct kind *kind)
 {
@@ -34,7 +34,7 @@ TEST_OF_KIND(descriptors_over_1024_work)
         taken[count++] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     assert_true(taken[count - 1] > 1024);
     harness_new_baseline();
-    sys_double_virtual_time();
+    fault_virtual_time();
     assert_complete(kind);
     while (count > 0)
         close(taken[--count]);
@@ -50,7 +50,7 @@ TEST_OF_KIND(descriptors_0_to_2_work)
     for (int fd = 0; fd < 3; fd++)
         close(fd);
     harness_new_baseline();
-    sys_double_virtual_time();
+    fault_virtual_time();
     struct scenario_result result = scenario_run(kind);
     for (int fd = 0; fd < 3; fd++) {
         assert_int_equal(dup2(saved[fd], fd), fd);
@@ -204,13 +204,13 @@ TEST(taking_messages_without_memory_is_enomem_and_can_be_repeated)
     raw_open(&raw, &raw_socket, NULL);
     for (int i = 0; i < MESSAGES; i++)
         assert_int_equal(write(raw.out, "\0\0\0\2hi", 6), 6);
-    sys_double_reset();
-    sys_double_fail(CALL_malloc, 1, SYS_DOUBLE_FOR_GOOD, ENOMEM);
-    sys_double_fail(CALL_realloc, 2, SYS_DOUBLE_FOR_GOOD, ENOMEM); /* after the read buffer */
-    sys_double_arm();
+    fault_reset();
+    fault_fail(CALL_malloc, 1, FAULT_FOREVER, ENOMEM);
+    fault_fail(CALL_realloc, 2, FAULT_FOREVER, ENOMEM); /* after the read buffer */
+    fault_arm();
     for (int i = 0; i < 2; i++)
         assert_errno(pipc_read_pending(raw.pipe, messages, MESSAGES), ENOMEM);
-    sys_double_disarm();
+    fault_disarm();
     assert_int_equal(pipc_read_pending(raw.pipe, messages, MESSAGES), MESSAGES);
     for (int i = 0; i < MESSAGES; i++)
         pipc_msg_free(&messages[i]);
@@ -221,10 +221,10 @@ enum { MUCH = 4 << 20 }; /* for any socket */
 
 static void lack_memory(unsigned long times)
 {
-    sys_double_reset();
-    sys_double_fail(CALL_malloc, 1, times - 1, ENOMEM);
-    sys_double_fail(CALL_realloc, 1, times - 1, ENOMEM);
-    sys_double_arm();
+    fault_reset();
+    fault_fail(CALL_malloc, 1, times - 1, ENOMEM);
+    fault_fail(CALL_realloc, 1, times - 1, ENOMEM);
+    fault_arm();
 }
 
 TEST(a_flush_that_lacks_memory_for_input_tells_what_became_of_the_output)
@@ -236,7 +236,7 @@ TEST(a_flush_that_lacks_memory_for_input_tells_what_became_of_the_output)
     assert_int_equal(write(raw.out, "\0\0\0\2hi", 6), 6);
     lack_memory(1000);
     assert_errno(pipc_flush(raw.pipe), EAGAIN);
-    sys_double_disarm();
+    fault_disarm();
     raw_close(&raw);
 }
 
@@ -264,7 +264,7 @@ TEST(a_write_that_lacks_memory_for_input_for_a_moment_goes_on)
     lack_memory(5);
     assert_int_equal(pthread_create(&thread, NULL, write_first_and_read_then, &raw), 0);
     assert_int_equal(pipc_write(raw.pipe, data, MUCH), MUCH);
-    sys_double_disarm();
+    fault_disarm();
     pthread_join(thread, NULL);
     raw_close(&raw);
 }
@@ -310,7 +310,7 @@ TEST_OF_KIND(opening_without_memory_fails_and_leaves_nothing)
 /* --- Newer system calls -------------------------------------------------------------------------------------- */
 
 /* Those that libpipc can do without; without epoll there is no descriptor, and all else works. */
-static const enum sys_double_call dispensable[] = {
+static const enum fault_call dispensable[] = {
     CALL_syscall,       CALL_eventfd, CALL_memfd_create, CALL_timerfd_create,
     CALL_epoll_create1, CALL_madvise, CALL_pwritev2,     CALL_preadv2};
 enum { DISPENSABLE = sizeof dispensable / sizeof dispensable[0] };
@@ -320,9 +320,9 @@ TEST_OF_KIND(each_newer_call_may_be_refused)
     static const int errors[] = {ENOSYS, EPERM};
     for (size_t i = 0; i < DISPENSABLE; i++)
         for (size_t e = 0; e < 2; e++) {
-            sys_double_reset();
-            sys_double_virtual_time();
-            sys_double_fail(dispensable[i], 1, SYS_DOUBLE_FOR_GOOD, errors[e]);
+            fault_reset();
+            fault_virtual_time();
+            fault_fail(dispensable[i], 1, FAULT_FOREVER, errors[e]);
             assert_complete(kind);
         }
 }
@@ -331,10 +331,10 @@ TEST_OF_KIND(all_newer_calls_may_be_refused)
 {
     static const int errors[] = {ENOSYS, EPERM};
     for (size_t e = 0; e < 2; e++) {
-        sys_double_reset();
-        sys_double_virtual_time();
+        fault_reset();
+        fault_virtual_time();
         for (size_t i = 0; i < DISPENSABLE; i++)
-            sys_double_fail(dispensable[i], 1, SYS_DOUBLE_FOR_GOOD, errors[e]);
+            fault_fail(dispensable[i], 1, FAULT_FOREVER, errors[e]);
         assert_complete(kind);
     }
 }
@@ -353,17 +353,17 @@ static void begin_large(pipc_t *end[2])
 /* On streams of the kernel: a filter set up after the start refuses what the kernel took before; first another handle meets it. */
 TEST_OF_KIND(calls_that_are_refused_later_do_not_make_others_block)
 {
-    static const enum sys_double_call calls[] = {CALL_preadv2, CALL_pwritev2};
+    static const enum fault_call calls[] = {CALL_preadv2, CALL_pwritev2};
     pipc_t *end[2], *other[2];
     pipc_msg_t message;
     for (size_t i = 0; i < 2; i++) {
-        sys_double_reset();
+        fault_reset();
         assert_int_equal(scenario_try_open(kind, end), 0);
         assert_int_equal(scenario_try_open(kind, other), 0);
         begin_large(end);
         assert_int_equal(pipc_set_timeout(other[1], 1000, 1000), 0);
-        sys_double_fail(calls[i], 1, SYS_DOUBLE_FOR_GOOD, EPERM);
-        sys_double_arm();
+        fault_fail(calls[i], 1, FAULT_FOREVER, EPERM);
+        fault_arm();
         assert_int_equal(pipc_write(other[0], "x", 1), 1);
         assert_int_equal(pipc_read_msg(other[1], &message), 0);
         pipc_msg_free(&message);
@@ -372,7 +372,7 @@ TEST_OF_KIND(calls_that_are_refused_later_do_not_make_others_block)
             continue;
         assert_int_equal(errno, EAGAIN);
         assert_errno(pipc_read_msg(end[0], &message), EAGAIN);
-        sys_double_disarm();
+        fault_disarm();
         close_both(kind, end);
         close_both(kind, other);
     }
@@ -394,19 +394,19 @@ static void expect_no_waiting(pipc_t *pipe)
 /* The same, and O_NONBLOCK is refused too. */
 TEST_OF_KIND(no_call_needs_O_NONBLOCK_to_be_set_later)
 {
-    static const enum sys_double_call calls[] = {CALL_preadv2, CALL_pwritev2};
+    static const enum fault_call calls[] = {CALL_preadv2, CALL_pwritev2};
     for (size_t i = 0; i < 2; i++) {
         pipc_t *end[2];
-        sys_double_reset();
+        fault_reset();
         assert_int_equal(scenario_try_open(kind, end), 0);
         for (int e = 0; e < 2; e++)
             assert_int_equal(pipc_set_timeout(end[e], 0, 0), 0);
-        sys_double_fail(calls[i], 1, SYS_DOUBLE_FOR_GOOD, ENOSYS);
-        sys_double_fail(CALL_fcntl, 1, SYS_DOUBLE_FOR_GOOD, EPERM);
-        sys_double_arm();
+        fault_fail(calls[i], 1, FAULT_FOREVER, ENOSYS);
+        fault_fail(CALL_fcntl, 1, FAULT_FOREVER, EPERM);
+        fault_arm();
         expect_no_waiting(end[0]);
         expect_no_waiting(end[1]); /* which need not be refused itself to know */
-        sys_double_disarm();
+        fault_disarm();
         close_both(kind, end);
     }
 }
@@ -415,11 +415,11 @@ TEST_OF_KIND(without_epoll_asking_for_the_descriptor_says_so)
 {
     pipc_t *end[2];
     assert_int_equal(scenario_try_open(kind, end), 0);
-    sys_double_fail(CALL_epoll_create1, 1, SYS_DOUBLE_FOR_GOOD, ENOSYS);
-    sys_double_arm();
+    fault_fail(CALL_epoll_create1, 1, FAULT_FOREVER, ENOSYS);
+    fault_arm();
     assert_errno(pipc_fd(end[0]), ENOSYS);
     assert_int_equal(pipc_write(end[0], "x", 1), 1);
-    sys_double_disarm();
+    fault_disarm();
     close_both(kind, end);
 }
 

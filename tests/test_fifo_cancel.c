@@ -12,13 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "fifos.h"
-#include "sys_double.h"
 
 struct opening {
     struct fifos *fifos;
     int timeout_ms;
-    bool armed;        /* the double is set up */
+    bool armed;        /* fault injection is set up */
     bool uncancelable; /* PTHREAD_CANCEL_DISABLE */
     pipc_t *pipe;
     int error;
@@ -30,10 +30,10 @@ static void *open_in_thread(void *arg)
     if (opening->uncancelable)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (opening->armed)
-        sys_double_arm();
+        fault_arm();
     opening->pipe = pipc_open_fifo("x", opening->timeout_ms, &opening->fifos->options);
     opening->error = errno;
-    sys_double_disarm();
+    fault_disarm();
     return NULL;
 }
 
@@ -47,7 +47,7 @@ static bool end(pthread_t thread)
 {
     void *result;
     assert_int_equal(pthread_join(thread, &result), 0);
-    assert_int_equal(sys_double_bad_closes(), 0);
+    assert_int_equal(fault_bad_closes(), 0);
     return result == PTHREAD_CANCELED;
 }
 
@@ -95,8 +95,8 @@ static unsigned long cancel_at_each_call(struct fifos *fifos, bool starve)
     unsigned long last = 0, call = 0;
     do {
         struct opening opening = {.fifos = fifos, .timeout_ms = 20, .armed = true};
-        sys_double_reset();
-        sys_double_cancel_at(++call, starve);
+        fault_reset();
+        fault_cancel_at(++call, starve);
         if (run(&opening)) {
             last = call;
         } else if (opening.pipe != NULL ||
@@ -105,7 +105,7 @@ static unsigned long cancel_at_each_call(struct fifos *fifos, bool starve)
         }
         fifos_assert_empty(fifos);
         harness_assert_nothing_left();
-    } while (sys_double_cancelled());
+    } while (fault_cancelled());
     return last;
 }
 
@@ -143,12 +143,12 @@ static int stop_before_the_commit(void *arg)
 {
     struct fifos *fifos = arg;
     await_name(fifos);
-    sys_double_reset();
-    sys_double_stop_at(CALL_pwritev2, 1);
-    sys_double_arm();
+    fault_reset();
+    fault_stop_at(CALL_pwritev2, 1);
+    fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
     int error = errno;
-    sys_double_disarm();
+    fault_disarm();
     pipc_close(pipe);
     return pipe == NULL ? error : 0;
 }
@@ -161,13 +161,13 @@ static void cancel_in_the_grace(struct fifos *fifos, unsigned long call)
     int status;
     pid_t claimer =
         harness_fork(stop_before_the_commit, fifos); /* first: it shares no descriptors */
-    sys_double_reset();
-    sys_double_cancel_at(call, false);
+    fault_reset();
+    fault_cancel_at(call, false);
     begin(&opening, &thread);
     assert_int_equal(waitpid(claimer, &status, WUNTRACED), claimer);
     assert_true(WIFSTOPPED(status));
     assert_true(end(thread));
-    assert_true(sys_double_calls(CALL_poll) >= 2);
+    assert_true(fault_calls(CALL_poll) >= 2);
     kill(claimer, SIGCONT);
     assert_int_equal(harness_wait(claimer), ETIMEDOUT); /* it finds the door closed */
     fifos_assert_empty(fifos);
@@ -188,11 +188,11 @@ TEST(cancelled_while_it_pauses_after_lost_rounds_it_leaves_nothing)
     struct fifos fifos;
     fifos_begin(&fifos);
     struct opening opening = {.fifos = &fifos, .timeout_ms = FIFOS_LONG_MS, .armed = true};
-    sys_double_reset();
-    sys_double_fail(CALL_renameat, 1, SYS_DOUBLE_FOR_GOOD, ENOTEMPTY); /* others are faster */
-    sys_double_cancel_at(1, false);
+    fault_reset();
+    fault_fail(CALL_renameat, 1, FAULT_FOREVER, ENOTEMPTY); /* others are faster */
+    fault_cancel_at(1, false);
     assert_true(run(&opening));
-    assert_true(sys_double_calls(CALL_renameat) > 1);
+    assert_true(fault_calls(CALL_renameat) > 1);
     fifos_end(&fifos);
 }
 
@@ -208,13 +208,13 @@ TEST(a_meeting_without_a_wait_is_no_cancellation_point)
             .fifos = &fifos, .timeout_ms = FIFOS_LONG_MS * (int)(call % 2), .armed = true};
         pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
         fifos_await_offer(&fifos, "x");
-        sys_double_reset();
-        sys_double_cancel_at(++call, false);
+        fault_reset();
+        fault_cancel_at(++call, false);
         assert_false(run(&opening));
         assert_non_null(opening.pipe);
         assert_int_equal(fifos_introduce(opening.pipe), 0);
         assert_int_equal(harness_wait(waiter), 0);
-    } while (sys_double_cancelled());
+    } while (fault_cancelled());
     assert_true(call > 20);
     fifos_end(&fifos);
 }
@@ -224,8 +224,8 @@ TEST(without_a_wait_and_a_partner_it_is_eagain_all_the_same)
     struct fifos fifos;
     fifos_begin(&fifos);
     struct opening opening = {.fifos = &fifos, .timeout_ms = 0, .armed = true};
-    sys_double_reset();
-    sys_double_cancel_at(1, false);
+    fault_reset();
+    fault_cancel_at(1, false);
     assert_false(run(&opening));
     assert_null(opening.pipe);
     assert_int_equal(opening.error, EAGAIN);
@@ -238,8 +238,8 @@ TEST(with_cancellation_disabled_the_wait_goes_on)
     fifos_begin(&fifos);
     struct opening opening = {
         .fifos = &fifos, .timeout_ms = 50, .armed = true, .uncancelable = true};
-    sys_double_reset();
-    sys_double_cancel_at(1, false);
+    fault_reset();
+    fault_cancel_at(1, false);
     assert_false(run(&opening));
     assert_int_equal(opening.error, ETIMEDOUT);
     fifos_end(&fifos);

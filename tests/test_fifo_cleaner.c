@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "fifos.h"
 #include "sys/sys_file.h"
-#include "sys_double.h"
 
 /* --- While somebody waits -------------------------------------------------------------------- */
 
@@ -256,15 +256,15 @@ TEST(the_files_of_a_long_wait_are_kept_young)
     struct fifos fifos;
     struct stat status;
     fifos_begin(&fifos);
-    sys_double_reset();
-    sys_double_virtual_time();
-    sys_double_arm();
+    fault_reset();
+    fault_virtual_time();
+    fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", 3 * 3600 * 1000 + 60000, &fifos.options);
     int error = errno;
-    sys_double_disarm();
+    fault_disarm();
     errno = error;
     assert_null_errno(pipe, ETIMEDOUT);
-    assert_int_equal(sys_double_calls(CALL_utimensat), 3 * 3);
+    assert_int_equal(fault_calls(CALL_utimensat), 3 * 3);
     assert_int_equal(mkfifo(fifos_path(&fifos, "f"), 0600), 0);
     make_old(fifos_path(&fifos, "f"));
     sys_file_touch(sys_file_here, fifos_path(&fifos, "f"));

@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "fault.h"
 #include "fifos.h"
-#include "sys_double.h"
 
 /* --- At every step --------------------------------------------------------------------------- */
 
@@ -23,12 +23,12 @@ struct step {
 static int come_and_stop(void *arg)
 {
     struct step *step = arg;
-    sys_double_reset();
-    sys_double_stop_at(CALL_ANY, step->call);
-    sys_double_arm();
+    fault_reset();
+    fault_stop_at(CALL_ANY, step->call);
+    fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &step->fifos.options);
     int error = errno;
-    sys_double_disarm();
+    fault_disarm();
     return pipe == NULL ? error : fifos_introduce(pipe);
 }
 
@@ -125,13 +125,12 @@ TEST(whatever_is_deleted_at_each_call_of_a_claim_two_meet)
 static int stop_in_the_claim(void *arg)
 {
     struct step *step = arg;
-    sys_double_reset();
-    sys_double_stop_at(step->call > 4 ? CALL_pwritev2 : CALL_unlinkat,
-                       step->call > 4 ? 1 : step->call);
-    sys_double_arm();
+    fault_reset();
+    fault_stop_at(step->call > 4 ? CALL_pwritev2 : CALL_unlinkat, step->call > 4 ? 1 : step->call);
+    fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", 100, &step->fifos.options);
     int error = errno;
-    sys_double_disarm();
+    fault_disarm();
     pipc_close(pipe);
     return pipe == NULL ? error : 0;
 }

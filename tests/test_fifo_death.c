@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "fifos.h"
-#include "sys_double.h"
 
 struct victim {
     struct fifos *fifos;
@@ -21,11 +21,11 @@ struct victim {
 static int die_at_a_call(void *arg)
 {
     struct victim *victim = arg;
-    sys_double_reset();
-    sys_double_die_at(victim->call);
-    sys_double_arm();
+    fault_reset();
+    fault_die_at(victim->call);
+    fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &victim->fifos->options);
-    sys_double_disarm();
+    fault_disarm();
     pipc_close(pipe);
     return 0;
 }
@@ -142,7 +142,7 @@ TEST(killed_at_each_call_of_cleaning_up_the_next_two_meet)
     fifos_begin(&fifos);
     bool waited;
     do {
-        kill_waiter(&fifos, SYS_DOUBLE_FOR_GOOD);
+        kill_waiter(&fifos, FAULT_FOREVER);
         kill_waiter(&fifos, 18);
         waited = kill_waiter(&fifos, ++call);
         fifos_assert_two_meet(&fifos, "x");
@@ -180,12 +180,12 @@ TEST(a_stopped_waiter_is_met_and_answers_when_it_goes_on)
 static int stop_before_the_commit(void *arg)
 {
     struct fifos *fifos = arg;
-    sys_double_reset();
-    sys_double_stop_at(CALL_pwritev2, 1);
-    sys_double_arm();
+    fault_reset();
+    fault_stop_at(CALL_pwritev2, 1);
+    fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
     int error = errno;
-    sys_double_disarm();
+    fault_disarm();
     pipc_close(pipe);
     return pipe == NULL ? error : 0;
 }
@@ -254,7 +254,7 @@ TEST(who_dies_after_the_meeting_is_seen_as_the_end)
     struct fifos fifos;
     char byte = 0;
     fifos_begin(&fifos);
-    pid_t victim = fork_victim(&fifos, SYS_DOUBLE_FOR_GOOD); /* opens, closes, ends */
+    pid_t victim = fork_victim(&fifos, FAULT_FOREVER); /* opens, closes, ends */
     pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &fifos.options);
     assert_non_null(pipe);
     assert_errno(pipc_read(pipe, &byte, 1), EPIPE);

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "fifos.h"
-#include "sys_double.h"
 
 static bool is_left_out(void)
 {
@@ -22,27 +22,27 @@ static void assert_plausible(int result)
     /* 200 and more: met, and then the other failed; or what a failing call said, or time. */
     if (result == 0 || result >= 200 || result == EAGAIN || result == ETIMEDOUT)
         return;
-    if (!sys_double_gave(result) && result != sys_double_error())
-        fail_msg("%s, after %s", strerror(result), sys_double_story());
+    if (!fault_injected(result) && result != fault_error())
+        fail_msg("%s, after %s", strerror(result), fault_summary());
 }
 
 static int come_armed(struct fifos *fifos, int timeout_ms)
 {
     int before = harness_open_descriptors();
-    sys_double_arm();
+    fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", timeout_ms, &fifos->options);
     int error = pipe == NULL ? errno : 0;
-    sys_double_disarm();
+    fault_disarm();
     pipc_close(pipe);
-    assert_int_equal(sys_double_bad_closes(), 0);
+    assert_int_equal(fault_bad_closes(), 0);
     assert_int_equal(harness_open_descriptors(), before);
     return error;
 }
 
 static void order(unsigned long nth, unsigned long more, unsigned which)
 {
-    sys_double_reset();
-    sys_double_fail_plausibly(nth, more, which);
+    fault_reset();
+    fault_fail_plausibly(nth, more, which);
 }
 
 /* --- Nobody comes ---------------------------------------------------------------------------------- */
@@ -74,8 +74,8 @@ static bool sweep_place(struct fifos *fifos, unsigned long nth, unsigned long mo
     do
         if (nth == 1 || !is_left_out())
             run(fifos, nth, more, which);
-    while (sys_double_failed() != CALL_NONE && ++which < sys_double_errors(sys_double_failed()));
-    return sys_double_calls(CALL_ANY) >= nth || sys_double_failed() != CALL_NONE;
+    while (fault_failed() != CALL_NONE && ++which < fault_errors(fault_failed()));
+    return fault_calls(CALL_ANY) >= nth || fault_failed() != CALL_NONE;
 }
 
 static void sweep(unsigned long more,
@@ -94,7 +94,7 @@ static void sweep(unsigned long more,
 TEST(a_wait_in_which_any_call_fails_ends_with_its_errno)
 {
     sweep(0, wait_with_fault);
-    sweep(SYS_DOUBLE_FOR_GOOD, wait_with_fault);
+    sweep(FAULT_FOREVER, wait_with_fault);
 }
 
 /* Long enough to look after its offer, by a clock that runs by itself. */
@@ -102,7 +102,7 @@ static void wait_long_with_fault(struct fifos *fifos, unsigned long nth, unsigne
                                  unsigned which)
 {
     order(nth, more, which);
-    sys_double_virtual_time();
+    fault_virtual_time();
     int error = come_armed(fifos, 1600);
     assert_int_not_equal(error, 0);
     assert_plausible(error);
@@ -112,24 +112,24 @@ static void wait_long_with_fault(struct fifos *fifos, unsigned long nth, unsigne
 TEST(a_long_wait_in_which_any_call_fails_ends_with_its_errno_or_goes_on)
 {
     sweep(0, wait_long_with_fault);
-    sweep(SYS_DOUBLE_FOR_GOOD, wait_long_with_fault);
+    sweep(FAULT_FOREVER, wait_long_with_fault);
 }
 
 /* The first of those fstatat that look for what was deleted. */
 static unsigned long find_first_look(struct fifos *fifos)
 {
     enum { REMOVALS = 3 };
-    sys_double_reset();
-    sys_double_virtual_time();
+    fault_reset();
+    fault_virtual_time();
     assert_int_equal(come_armed(fifos, 1), ETIMEDOUT);
-    return sys_double_calls(CALL_fstatat) - REMOVALS + 1;
+    return fault_calls(CALL_fstatat) - REMOVALS + 1;
 }
 
 /* What it looks for seems to be deleted, and it begins again. */
 static int wait_and_begin_again(struct fifos *fifos, unsigned long look)
 {
-    sys_double_fail(CALL_fstatat, look, 0, ENOENT);
-    sys_double_virtual_time();
+    fault_fail(CALL_fstatat, look, 0, ENOENT);
+    fault_virtual_time();
     return come_armed(fifos, 1600);
 }
 
@@ -138,10 +138,10 @@ TEST(a_wait_that_begins_again_and_in_which_any_call_fails_leaves_nothing)
     struct fifos fifos;
     fifos_begin(&fifos);
     unsigned long look = find_first_look(&fifos);
-    sys_double_reset();
+    fault_reset();
     assert_int_equal(wait_and_begin_again(&fifos, look), ETIMEDOUT);
-    assert_int_equal(sys_double_calls(CALL_mkdirat), 2);
-    unsigned long calls = sys_double_calls(CALL_ANY);
+    assert_int_equal(fault_calls(CALL_mkdirat), 2);
+    unsigned long calls = fault_calls(CALL_ANY);
     for (unsigned long nth = 1; nth <= calls; nth++)
         for (unsigned which = 0; which < 5 && !is_left_out(); which++) {
             order(nth, 0, which);
@@ -182,7 +182,7 @@ static void claim_with_fault(struct fifos *fifos, unsigned long nth, unsigned lo
 TEST(a_claim_in_which_any_call_fails_leaves_the_waiter_waiting)
 {
     sweep(0, claim_with_fault);
-    sweep(SYS_DOUBLE_FOR_GOOD, claim_with_fault);
+    sweep(FAULT_FOREVER, claim_with_fault);
 }
 
 /* What is lacking is lacking before the claim: who waits is not met by somebody who then goes. */
@@ -194,8 +194,8 @@ TEST(without_memory_it_is_enomem_and_who_waits_is_not_disturbed)
     for (unsigned long nth = 1; error == ENOMEM; nth++) {
         pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
         fifos_await_offer(&fifos, "x");
-        sys_double_reset();
-        sys_double_fail(CALL_malloc, nth, SYS_DOUBLE_FOR_GOOD, ENOMEM);
+        fault_reset();
+        fault_fail(CALL_malloc, nth, FAULT_FOREVER, ENOMEM);
         error = come_armed(&fifos, 0);
         assert_true(nth > 2 || error == ENOMEM);
         if (error == ENOMEM)

@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "fifos.h"
-#include "sys_double.h"
 
 static void descriptors_of(pipc_t *pipe, int *in, int *out)
 {
@@ -321,12 +321,12 @@ TEST(interrupted_looks_are_repeated)
     char byte;
     fifos_open_kind(end, NULL);
     assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
-    sys_double_reset();
-    sys_double_interrupt(2);
-    sys_double_arm();
+    fault_reset();
+    fault_interrupt(2);
+    fault_arm();
     for (int i = 0; i < 50; i++)
         assert_errno(pipc_read(end[0], &byte, 1), EAGAIN);
-    sys_double_disarm();
+    fault_disarm();
     pipc_close(end[0]);
     pipc_close(end[1]);
 }

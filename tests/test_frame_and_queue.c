@@ -5,8 +5,8 @@
  */
 #include "channel/queue.h"
 #include "codec/frame.h"
+#include "fault.h"
 #include "harness.h"
-#include "sys_double.h"
 
 #define BYTES(text) (const uint8_t *)(text), (sizeof(text) - 1)
 
@@ -232,10 +232,10 @@ TEST(a_message_grows_and_keeps_its_bytes_or_stays_as_it_was)
     errno = 0;
     assert_null(message_grow(message, SIZE_MAX));
     assert_int_equal(errno, ENOMEM);
-    sys_double_fail(CALL_realloc, 1, 0, ENOMEM);
-    sys_double_arm();
+    fault_fail(CALL_realloc, 1, 0, ENOMEM);
+    fault_arm();
     assert_null(message_grow(message, 2000));
-    sys_double_disarm();
+    fault_disarm();
     assert_int_equal(message->capacity, 1000);
     message = message_grow(message, 100000);
     assert_non_null(message);

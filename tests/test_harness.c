@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sys_double.h"
+#include "fault.h"
 
 static char reason[512];
 

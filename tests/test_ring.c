@@ -7,9 +7,9 @@
  */
 #include "anonymous.h"
 
+#include "fault.h"
 #include "peer/ends.h"
 #include "peer/shared.h"
-#include "sys_double.h"
 #include "transport/transport.h"
 
 /* --- Sizes ----------------------------------------------------------------------------------- */
@@ -177,12 +177,12 @@ static void skip_a_few_and_stay(pipc_t *pipe)
 
 static void wait_for_room_in_vain(pipc_t *pipe)
 {
-    unsigned long before = sys_double_calls(CALL_ANY);
+    unsigned long before = fault_calls(CALL_ANY);
     set_timeouts(pipe, 50, 50);
-    sys_double_arm();
+    fault_arm();
     assert_errno(pipc_write(pipe, "", 0), ETIMEDOUT);
-    sys_double_disarm();
-    assert_in_range(sys_double_calls(CALL_ANY) - before, 1, 40); /* it sleeps */
+    fault_disarm();
+    assert_in_range(fault_calls(CALL_ANY) - before, 1, 40); /* it sleeps */
     set_timeouts(pipe, -1, -1);
 }
 

@@ -7,8 +7,8 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
+#include "fault.h"
 #include "net.h"
-#include "sys_double.h"
 
 static pipc_server_t *open_server(const char *host, const pipc_options_t *options)
 {
@@ -229,11 +229,11 @@ TEST(a_connection_that_went_wrong_is_passed_over)
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         pipc_t *client = call("127.0.0.1", server, NULL);
         assert_true(harness_readable(pipc_server_fd(server), 10000));
-        sys_double_reset();
-        sys_double_fail(CALL_accept4, 1, harness_random_below(5), errors[i]);
-        sys_double_arm();
+        fault_reset();
+        fault_fail(CALL_accept4, 1, harness_random_below(5), errors[i]);
+        fault_arm();
         pipc_t *pipe = pipc_server_accept(server, 0); /* it does not even have to wait */
-        sys_double_disarm();
+        fault_disarm();
         net_expect_talk(client, pipe);
         pipc_close(pipe);
         pipc_close(client);
@@ -248,14 +248,14 @@ static void expect_no_spin(int error)
     enum { FAILURES = 100 };
     pipc_server_t *server = open_server(NULL, NULL);
     pipc_t *client = call("127.0.0.1", server, NULL);
-    sys_double_reset();
-    sys_double_fail(CALL_accept4, 1, FAILURES - 1, error);
-    sys_double_virtual_time();
-    sys_double_arm();
+    fault_reset();
+    fault_fail(CALL_accept4, 1, FAILURES - 1, error);
+    fault_virtual_time();
+    fault_arm();
     assert_null_errno(pipc_server_accept(server, FAILURES * 10), ETIMEDOUT);
-    assert_in_range(sys_double_calls(CALL_accept4), FAILURES / 10, FAILURES / 2);
+    assert_in_range(fault_calls(CALL_accept4), FAILURES / 10, FAILURES / 2);
     pipc_t *pipe = pipc_server_accept(server, FAILURES * 100);
-    sys_double_disarm();
+    fault_disarm();
     net_expect_talk(client, pipe);
     pipc_close(pipe);
     pipc_close(client);
@@ -345,13 +345,13 @@ TEST(an_opening_that_fails_leaves_nothing)
     for (unsigned which = 0; which < 6; which++) {
         unsigned long nth = 0;
         do {
-            sys_double_reset();
-            sys_double_fail_plausibly(++nth, SYS_DOUBLE_FOR_GOOD, which);
-            sys_double_arm();
+            fault_reset();
+            fault_fail_plausibly(++nth, FAULT_FOREVER, which);
+            fault_arm();
             pipc_server_t *server = pipc_server_open("127.0.0.1", 0, &options);
             int error = errno;
-            sys_double_disarm();
-            calls = sys_double_calls(CALL_ANY);
+            fault_disarm();
+            calls = fault_calls(CALL_ANY);
             assert_true(server != NULL || error != 0);
             pipc_server_close(server);
         } while (calls >= nth);

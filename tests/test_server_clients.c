@@ -5,8 +5,8 @@
  */
 #include <sys/resource.h>
 
+#include "fault.h"
 #include "net.h"
-#include "sys_double.h"
 
 static const pipc_options_t *with_key(const char *key)
 {
@@ -163,16 +163,16 @@ TEST(a_handshake_has_a_deadline_of_its_own)
     pipc_server_t *server = open_server(with_key("secret"));
     int silent = net_connect(pipc_server_port(server));
     char challenge[104];
-    sys_double_reset();
-    sys_double_virtual_time();
-    sys_double_arm();
+    fault_reset();
+    fault_virtual_time();
+    fault_arm();
     assert_null_errno(pipc_server_accept(server, 9000), ETIMEDOUT);
-    sys_double_disarm();
+    fault_disarm();
     assert_true(net_take(silent, challenge, sizeof challenge));
     assert_int_equal(recv(silent, challenge, 1, MSG_DONTWAIT), -1); /* still there */
-    sys_double_arm();
+    fault_arm();
     assert_null_errno(pipc_server_accept(server, 2000), ETIMEDOUT);
-    sys_double_disarm();
+    fault_disarm();
     net_expect_end(silent);
     close(silent);
     pipc_server_close(server);

@@ -2,8 +2,8 @@
 /* A server with a key that runs short of descriptors or memory: silent clients make room. */
 #include <sys/resource.h>
 
+#include "fault.h"
 #include "net.h"
-#include "sys_double.h"
 
 static const pipc_options_t *with_key(void)
 {
@@ -102,18 +102,18 @@ TEST(nobody_is_turned_away_for_nobody)
 }
 
 /* One makes room for who comes, and at once: nothing waits here. */
-static void expect_room_in_spite_of(enum sys_double_call call, int error)
+static void expect_room_in_spite_of(enum fault_call call, int error)
 {
     pipc_server_t *server = open_server();
     int silent[3];
     come_silently(server, silent, 3);
     int last = net_connect(pipc_server_port(server));
-    sys_double_reset();
-    sys_double_fail(call, 1, 0, error);
-    sys_double_arm();
+    fault_reset();
+    fault_fail(call, 1, 0, error);
+    fault_arm();
     assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
-    sys_double_disarm();
-    assert_true(sys_double_gave(error));
+    fault_disarm();
+    assert_true(fault_injected(error));
     assert_false(is_still_there(silent[0]));
     for (int i = 1; i < 3; i++)
         assert_true(is_still_there(silent[i]));

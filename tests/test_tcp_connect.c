@@ -6,9 +6,9 @@
 #include <signal.h>
 #include <sys/time.h>
 
+#include "fault.h"
 #include "hosts.h"
 #include "net.h"
-#include "sys_double.h"
 
 enum { LONG_MS = 15000, SHORT_MS = 60 };
 
@@ -115,16 +115,15 @@ TEST(refused_until_the_time_is_up_is_ECONNREFUSED)
 {
     pipc_options_t options = connect_only(NULL);
     struct net_port port = net_reserve();
-    sys_double_reset();
-    sys_double_arm();
+    fault_reset();
+    fault_arm();
     int64_t begin = harness_now_us();
     assert_null_errno(pipc_open_tcp("localhost", port.number, SHORT_MS, &options), ECONNREFUSED);
     assert_in_range(harness_now_us() - begin, SHORT_MS * 1000, 5000000);
-    sys_double_disarm();
-    assert_true(sys_double_calls(CALL_connect) >
-                (harness_scale() > 1 ? 1 : 4)); /* again and again */
-    assert_int_equal(sys_double_calls(CALL_bind), 0);
-    assert_int_equal(sys_double_calls(CALL_listen), 0);
+    fault_disarm();
+    assert_true(fault_calls(CALL_connect) > (harness_scale() > 1 ? 1 : 4)); /* again and again */
+    assert_int_equal(fault_calls(CALL_bind), 0);
+    assert_int_equal(fault_calls(CALL_listen), 0);
     close(port.fd);
 }
 

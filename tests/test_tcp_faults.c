@@ -6,8 +6,8 @@
  */
 #include <signal.h>
 
+#include "fault.h"
 #include "net.h"
-#include "sys_double.h"
 
 enum { SHORT_MS = 20, LONG_MS = 10000 };
 
@@ -66,24 +66,24 @@ static pipc_t *accept_client(struct victim *victim, int timeout_ms)
 static bool is_explained(int error)
 {
     return error == ETIMEDOUT || error == EACCES || error == ENOENT || error == ENOMEM ||
-           sys_double_gave(error);
+           fault_injected(error);
 }
 
 /* Returns how many calls were armed. */
 static unsigned long try_once(struct victim *victim, unsigned long nth, unsigned long more,
                               unsigned which)
 {
-    sys_double_reset();
-    sys_double_fail_plausibly(nth, more, which);
-    sys_double_arm();
+    fault_reset();
+    fault_fail_plausibly(nth, more, which);
+    fault_arm();
     pipc_t *pipe = victim->call(victim, SHORT_MS);
     int error = errno;
     pipc_close(pipe);
-    sys_double_disarm();
+    fault_disarm();
     if (pipe == NULL && !is_explained(error))
-        fail_msg("%s gives %s", sys_double_story(), strerror(error));
-    assert_int_equal(sys_double_bad_closes(), 0);
-    return sys_double_calls(CALL_ANY);
+        fail_msg("%s gives %s", fault_summary(), strerror(error));
+    assert_int_equal(fault_bad_closes(), 0);
+    return fault_calls(CALL_ANY);
 }
 
 /* How many calls there are depends on who comes when: so many, and then some. */
@@ -98,7 +98,7 @@ static void sweep(struct victim *victim, struct other *other)
                 continue;
             unsigned long calls = try_once(victim, nth, 0, which);
             most = calls > most ? calls : most;
-            try_once(victim, nth, SYS_DOUBLE_FOR_GOOD, which);
+            try_once(victim, nth, FAULT_FOREVER, which);
         }
     assert_true(most >= 10);
     pipc_t *pipe = victim->call(victim, LONG_MS);
@@ -145,11 +145,11 @@ struct mortal {
 static int die_at_a_call(void *arg)
 {
     struct mortal *mortal = arg;
-    sys_double_reset();
-    sys_double_die_at(mortal->call);
-    sys_double_arm();
+    fault_reset();
+    fault_die_at(mortal->call);
+    fault_arm();
     pipc_t *pipe = pipc_open_tcp("127.0.0.1", mortal->port, 5 * SHORT_MS, the_key());
-    sys_double_disarm();
+    fault_disarm();
     pipc_close(pipe);
     return 0;
 }

@@ -6,9 +6,9 @@
  */
 #include <limits.h>
 
+#include "fault.h"
 #include "hosts.h"
 #include "net.h"
-#include "sys_double.h"
 
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44 /* since Linux 6.15 */
@@ -48,13 +48,13 @@ static void expect_cut_by(int error)
     pipc_t *end[2];
     char byte;
     net_open_server(end, NULL);
-    sys_double_reset();
-    sys_double_fail(CALL_sendmsg, 1, 0, error);
-    sys_double_fail(CALL_send, 1, 0, error);
-    sys_double_arm();
+    fault_reset();
+    fault_fail(CALL_sendmsg, 1, 0, error);
+    fault_fail(CALL_send, 1, 0, error);
+    fault_arm();
     assert_errno(pipc_write(end[0], "x", 1), EPIPE);
-    sys_double_disarm();
-    assert_true(sys_double_gave(error));
+    fault_disarm();
+    assert_true(fault_injected(error));
     pipc_close(end[1]);
     assert_errno(pipc_read(end[0], &byte, 1), ECONNRESET);
     assert_errno(pipc_write(end[0], "x", 1), EPIPE);

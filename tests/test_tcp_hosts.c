@@ -2,9 +2,9 @@
 /* pipc_open_tcp between two hosts: see hosts.h. */
 #include <poll.h>
 
+#include "fault.h"
 #include "hosts.h"
 #include "net.h"
-#include "sys_double.h"
 
 enum { LONG_MS = 15000 };
 
@@ -353,12 +353,12 @@ TEST(a_connection_to_oneself_is_no_meeting)
     if (fd < 0)
         harness_skip("this kernel connects no socket to itself");
     net_reset(fd); /* or the port would have to rest for a while */
-    sys_double_reset();
-    sys_double_fail(CALL_listen, 1, SYS_DOUBLE_FOR_GOOD, EADDRINUSE);
-    sys_double_arm();
+    fault_reset();
+    fault_fail(CALL_listen, 1, FAULT_FOREVER, EADDRINUSE);
+    fault_arm();
     assert_null_errno(pipc_open_tcp("127.0.0.1", 40000, 200, NULL), ETIMEDOUT);
-    sys_double_disarm();
-    assert_true(sys_double_calls(CALL_connect) > 2);
+    fault_disarm();
+    assert_true(fault_calls(CALL_connect) > 2);
     hosts_forget();
 }
 

@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <sys/time.h>
 
+#include "fault.h"
 #include "net.h"
-#include "sys_double.h"
 
 enum { LONG_MS = 15000 };
 
@@ -249,12 +249,12 @@ TEST(who_does_not_answer_the_handshake_is_given_up_and_called_again)
     struct net_port port = net_reserve();
     pipc_options_t options = net_with_key("secret");
     int listener = net_listen(port.number);
-    sys_double_reset();
-    sys_double_virtual_time();
-    sys_double_arm();
+    fault_reset();
+    fault_virtual_time();
+    fault_arm();
     assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, 35000, &options), ETIMEDOUT);
-    sys_double_disarm();
-    assert_int_equal(sys_double_calls(CALL_connect), 4 + 3); /* in between, ::1 is tried */
+    fault_disarm();
+    assert_int_equal(fault_calls(CALL_connect), 4 + 3); /* in between, ::1 is tried */
     close(listener);
     close(port.fd);
 }
@@ -319,12 +319,12 @@ TEST(what_makes_no_sense_is_EINVAL)
 /* The time-out 0 in each: nothing here waits for the other side. */
 static void expect_of_resolver(int error, int timeout_ms, int code)
 {
-    sys_double_reset();
-    sys_double_virtual_time();
-    sys_double_fail(CALL_getaddrinfo, 1, SYS_DOUBLE_FOR_GOOD, error);
-    sys_double_arm();
+    fault_reset();
+    fault_virtual_time();
+    fault_fail(CALL_getaddrinfo, 1, FAULT_FOREVER, error);
+    fault_arm();
     assert_null_errno(pipc_open_tcp("host.example", 9, timeout_ms, NULL), code);
-    sys_double_disarm();
+    fault_disarm();
 }
 
 TEST(a_host_that_does_not_exist_is_ENOENT)
@@ -337,7 +337,7 @@ TEST(a_host_that_does_not_exist_is_ENOENT)
 TEST(a_resolver_that_fails_for_a_while_is_asked_again_until_the_time_is_up)
 {
     expect_of_resolver(EAI_AGAIN, 5000, ETIMEDOUT);
-    assert_in_range(sys_double_calls(CALL_getaddrinfo), 10, 100);
+    assert_in_range(fault_calls(CALL_getaddrinfo), 10, 100);
     expect_of_resolver(EAI_AGAIN, 0, EAGAIN);
 }
 

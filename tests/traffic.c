@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "traffic.h"
 
-#include "sys_double.h"
+#include "fault.h"
 
 /* Told apart by their sizes; the large ones are more than any pipe holds by itself. */
 static const size_t sizes[TRAFFIC_MESSAGES] = {5, 0, 4000, 300000, 64, 1, 3, 2, 900, 17, 70000};
@@ -19,7 +19,7 @@ static bool passes(int error)
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
         if (error == passing[i])
             return true;
-    return sys_double_gave_beside_io(error);
+    return fault_injected_outside_io(error);
 }
 
 /* One errno for ever. */

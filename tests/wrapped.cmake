@@ -4,7 +4,7 @@
 # symbol: fstat64 for large files, __nanosleep64 for 64-bit time. The compiler is asked, by its assembly
 # for an array of their addresses.
 #
-# Sets `wrapped`, options for the linker. Writes wrapped_symbols.h, SYMBOL_name for the double, and
+# Sets `wrapped`, options for the linker. Writes wrapped_symbols.h, SYMBOL_name for fault_calls.c, and
 # wrapped_symbols.txt, lines of `symbol name`, for check_seam.sh.
 file(STRINGS wrapped.txt names REGEX "^[a-z]")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS wrapped.txt)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the double was told: which armed call is to fail, how often and with which error, and how
- * many there were. The calls themselves are in sys_double_calls.c.
+ * The planned faults: which armed call fails, how often and with which error. Also the counts of
+ * calls. The wrappers themselves are in fault_calls.c.
  */
-#include "sys_double.h"
+#include "fault.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -16,8 +16,8 @@
 #include "harness.h"
 #include "sys/sys_cancel.h"
 
-/* An interruption comes last, and comes once.
- * The library writes to bells alone, which have room as long as they are quiet. Nothing is listed where the kernel has no reason. */
+/* The errors that the kernel can give; EINTR comes last, and only once. write() has EINTR alone: the
+ * library writes only to doorbells, which have room until they ring. */
 static const struct {
     const char *name;
     int errors[8];
@@ -87,7 +87,7 @@ static const struct {
 };
 
 struct fault {
-    enum sys_double_call call; /* becomes the one that failed first */
+    enum fault_call call; /* becomes the one that failed first */
     unsigned long nth, more;
     int error; /* 0: plausible, number `which` */
     unsigned which;
@@ -98,9 +98,9 @@ static struct {
     struct fault faults[8];
     size_t fault_count;
     unsigned long death, stop; /* 0: none */
-    enum sys_double_call stop_call;
+    enum fault_call stop_call;
     atomic_ulong total, calls[CALL_COUNT], bad_closes;
-    enum sys_double_call failed;
+    enum fault_call failed;
     int error;
     int given[CALL_COUNT]; /* the last error of each */
     unsigned long failures[CALL_COUNT];
@@ -114,90 +114,90 @@ static struct {
 
 static _Thread_local bool armed;
 
-const char *sys_double_name(enum sys_double_call call)
+const char *fault_call_name(enum fault_call call)
 {
     return call < CALL_COUNT ? known[call].name : "nothing";
 }
 
-void sys_double_reset(void)
+void fault_reset(void)
 {
     memset(&state, 0, sizeof state);
     state.failed = CALL_NONE;
     armed = false;
-    sys_double_reset_calls();
+    fault_reset_calls();
 }
 
-void sys_double_arm(void)
+void fault_arm(void)
 {
     armed = true;
 }
 
-bool sys_double_armed(void)
+bool fault_armed(void)
 {
     return armed;
 }
 
-void sys_double_disarm(void)
+void fault_disarm(void)
 {
     armed = false;
 }
 
-unsigned long sys_double_calls(enum sys_double_call call)
+unsigned long fault_calls(enum fault_call call)
 {
     return call == CALL_ANY ? state.total : state.calls[call];
 }
 
-void sys_double_count_bad_close(void)
+void fault_count_bad_close(void)
 {
     state.bad_closes++;
 }
 
-unsigned long sys_double_bad_closes(void)
+unsigned long fault_bad_closes(void)
 {
     return state.bad_closes;
 }
 
-static void order(struct fault fault)
+static void plan(struct fault fault)
 {
     assert_true(state.fault_count < sizeof state.faults / sizeof state.faults[0]);
     state.faults[state.fault_count++] = fault;
 }
 
-void sys_double_fail(enum sys_double_call call, unsigned long nth, unsigned long more, int error)
+void fault_fail(enum fault_call call, unsigned long nth, unsigned long more, int error)
 {
-    order((struct fault){call, nth, more, error, 0, false});
+    plan((struct fault){call, nth, more, error, 0, false});
 }
 
-void sys_double_die_at(unsigned long nth)
+void fault_die_at(unsigned long nth)
 {
     state.death = nth;
 }
 
-void sys_double_stop_at(enum sys_double_call call, unsigned long nth)
+void fault_stop_at(enum fault_call call, unsigned long nth)
 {
     state.stop_call = call;
     state.stop = nth;
 }
 
-void sys_double_cancel_at(unsigned long nth, bool starve)
+void fault_cancel_at(unsigned long nth, bool starve)
 {
     state.cancel = nth;
     state.starve = starve;
 }
 
-bool sys_double_cancelled(void)
+bool fault_cancelled(void)
 {
     return state.cancelled;
 }
 
-void sys_double_before_wait(bool (*step)(void *context), void *context)
+void fault_before_wait(bool (*step)(void *context), void *context)
 {
     state.step = step;
     state.step_context = context;
 }
 
-/* Not for one that is about to end by cancellation. */
-bool sys_double_step_before_wait(void)
+/* Not for a thread that is about to end by cancellation. */
+bool fault_step_before_wait(void)
 {
     int before;
     if (!armed || state.step == NULL || state.cancelled)
@@ -210,27 +210,27 @@ bool sys_double_step_before_wait(void)
     return again;
 }
 
-void sys_double_fail_plausibly(unsigned long nth, unsigned long more, unsigned which)
+void fault_fail_plausibly(unsigned long nth, unsigned long more, unsigned which)
 {
-    order((struct fault){CALL_ANY, nth, more, 0, which, false});
+    plan((struct fault){CALL_ANY, nth, more, 0, which, false});
 }
 
-enum sys_double_call sys_double_failed(void)
+enum fault_call fault_failed(void)
 {
     return state.failed;
 }
 
-int sys_double_error(void)
+int fault_error(void)
 {
     return state.error;
 }
 
-static bool is_io(enum sys_double_call call)
+static bool is_io(enum fault_call call)
 {
     return call >= CALL_read && call <= CALL_sendmsg;
 }
 
-const char *sys_double_story(void)
+const char *fault_summary(void)
 {
     static char text[400];
     size_t at = 0;
@@ -238,7 +238,7 @@ const char *sys_double_story(void)
     for (size_t i = 0; i < state.fault_count && at < sizeof text; i++)
         if (state.faults[i].begun)
             at += (size_t)snprintf(text + at, sizeof text - at, "%s%s: %s", at > 0 ? ", " : "",
-                                   sys_double_name(state.faults[i].call),
+                                   fault_call_name(state.faults[i].call),
                                    strerror(state.faults[i].error));
     return text;
 }
@@ -246,27 +246,27 @@ const char *sys_double_story(void)
 static unsigned givers(int error, bool io)
 {
     unsigned count = 0;
-    for (enum sys_double_call call = 0; call < CALL_COUNT; call++)
+    for (enum fault_call call = 0; call < CALL_COUNT; call++)
         count += is_io(call) == io && state.given[call] == error;
     return count;
 }
 
-bool sys_double_gave(int error)
+bool fault_injected(int error)
 {
     return givers(error, true) + givers(error, false) > 0;
 }
 
-bool sys_double_gave_beside_io(int error)
+bool fault_injected_outside_io(int error)
 {
     return givers(error, false) > 0 && givers(error, true) == 0;
 }
 
-unsigned long sys_double_failures(enum sys_double_call call)
+unsigned long fault_failures(enum fault_call call)
 {
     return state.failures[call];
 }
 
-unsigned sys_double_errors(enum sys_double_call call)
+unsigned fault_errors(enum fault_call call)
 {
     unsigned count = 0;
     while (call < CALL_COUNT && known[call].errors[count] != 0)
@@ -274,21 +274,21 @@ unsigned sys_double_errors(enum sys_double_call call)
     return count;
 }
 
-void sys_double_interrupt(unsigned one_of)
+void fault_interrupt(unsigned one_of)
 {
     state.interrupt = one_of;
 }
 
-/* No kernel says these for ever to a call whose descriptor it reports as ready. */
-static bool passes(enum sys_double_call call, int error)
+/* No kernel repeats these forever for a descriptor that it reports as ready. */
+static bool passes(enum fault_call call, int error)
 {
     return error == EINTR || (error == EAGAIN && is_io(call));
 }
 
-static int begin(struct fault *fault, enum sys_double_call call)
+static int begin(struct fault *fault, enum fault_call call)
 {
     bool plausible = fault->error == 0;
-    if (plausible && fault->which < sys_double_errors(call))
+    if (plausible && fault->which < fault_errors(call))
         fault->error = known[call].errors[fault->which];
     fault->begun = true;
     fault->call = call;
@@ -301,26 +301,26 @@ static int begin(struct fault *fault, enum sys_double_call call)
     return fault->error;
 }
 
-static int ordered_error(struct fault *fault, enum sys_double_call call)
+static int planned_error(struct fault *fault, enum fault_call call)
 {
     if (fault->begun) {
         if (fault->call != call || fault->more == 0)
             return 0;
-        fault->more -= fault->more != SYS_DOUBLE_FOR_GOOD;
+        fault->more -= fault->more != FAULT_FOREVER;
         return fault->error;
     }
     if (fault->call != CALL_ANY && fault->call != call)
         return 0;
-    return sys_double_calls(fault->call) == fault->nth ? begin(fault, call) : 0;
+    return fault_calls(fault->call) == fault->nth ? begin(fault, call) : 0;
 }
 
-static bool can_be_interrupted(enum sys_double_call call)
+static bool can_be_interrupted(enum fault_call call)
 {
     return (call >= CALL_read && call <= CALL_poll) || call == CALL_epoll_wait;
 }
 
-/* Waits apart, which say so themselves: what POSIX makes a cancellation point, or allows to be one. */
-static bool may_be_a_point(enum sys_double_call call)
+/* What POSIX makes a cancellation point, or may be one. Waits call fault_assert_no_point themselves. */
+static bool may_be_a_point(enum fault_call call)
 {
     switch (call) {
     case CALL_recv:
@@ -359,7 +359,7 @@ static bool may_be_a_point(enum sys_double_call call)
     }
 }
 
-void sys_double_assert_no_point(enum sys_double_call call)
+void fault_assert_no_point(enum fault_call call)
 {
     int before;
     if (!armed || sys_is_alone()) /* the only thread takes the process with it */
@@ -367,23 +367,22 @@ void sys_double_assert_no_point(enum sys_double_call call)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     pthread_setcancelstate(before, NULL);
     if (before != PTHREAD_CANCEL_DISABLE)
-        fail_msg("%s is a cancellation point here, and no wait", sys_double_name(call));
+        fail_msg("%s is a cancellation point here, and no wait", fault_call_name(call));
 }
 
-/* 0, or the error that this call has to give. */
-int sys_double_refusal(enum sys_double_call call)
+int fault_refusal(enum fault_call call)
 {
     int error = 0;
     if (!armed)
         return 0;
     if (may_be_a_point(call))
-        sys_double_assert_no_point(call);
+        fault_assert_no_point(call);
     state.total++;
     state.calls[call]++;
     if (state.total == state.death)
         raise(SIGKILL);
     if ((call == state.stop_call || state.stop_call == CALL_ANY) &&
-        sys_double_calls(state.stop_call) == state.stop)
+        fault_calls(state.stop_call) == state.stop)
         raise(SIGSTOP);
     if (state.total == state.cancel) {
         state.cancelled = true;
@@ -392,7 +391,7 @@ int sys_double_refusal(enum sys_double_call call)
     if (state.cancelled && state.starve && call <= CALL_realloc)
         error = ENOMEM;
     for (size_t i = 0; i < state.fault_count && error == 0; i++)
-        error = ordered_error(&state.faults[i], call);
+        error = planned_error(&state.faults[i], call);
     if (error != 0) {
         state.given[call] = error;
         state.failures[call]++;
@@ -403,9 +402,9 @@ int sys_double_refusal(enum sys_double_call call)
     return error;
 }
 
-bool sys_double_denied(enum sys_double_call call)
+bool fault_denied(enum fault_call call)
 {
-    int error = sys_double_refusal(call);
+    int error = fault_refusal(call);
     if (error != 0)
         errno = error;
     return error != 0;

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The wrappers of the calls that read, write and wait, and the virtual clock. They can also transfer
+ * less than asked, and give EAGAIN after a poll. fault.c decides whether a call fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fault_wrap.h"
+#include "harness.h"
+
+/* Both are wrapped in fault_calls.c. */
+int __real_fstat(int fd, struct stat *status) REAL(fstat) __attribute__((weak));
+int __real_fcntl(int fd, int command, ...) REAL(fcntl) __attribute__((weak));
+
+static struct {
+    bool shorten, eagain, virtual_time;
+} shape;
+
+static atomic_ulong other_clocks;
+static _Atomic int64_t clock_offset_us;
+static _Thread_local unsigned polls;
+static _Thread_local bool eagain_is_due;
+
+void fault_reset_calls(void)
+{
+    shape.shorten = shape.eagain = shape.virtual_time = false;
+    clock_offset_us = 0;
+    other_clocks = 0;
+    eagain_is_due = false;
+}
+
+void fault_shorten(bool on)
+{
+    shape.shorten = on;
+}
+
+void fault_eagain_after_poll(bool on)
+{
+    shape.eagain = on;
+}
+
+void fault_virtual_time(void)
+{
+    shape.virtual_time = true;
+}
+
+void fault_advance_ms(int64_t ms)
+{
+    clock_offset_us += ms * 1000;
+}
+
+unsigned long fault_other_clocks(void)
+{
+    return other_clocks;
+}
+
+/* --- Reading and writing ----------------------------------------------------------------------- */
+
+static bool is_stream(int fd, bool *pipe)
+{
+    struct stat status;
+    if (!fault_armed() || (!shape.shorten && !shape.eagain) || __real_fstat(fd, &status) != 0)
+        return false;
+    *pipe = S_ISFIFO(status.st_mode);
+    return *pipe || S_ISSOCK(status.st_mode) || S_ISREG(status.st_mode);
+}
+
+/* Whether this call, the first after a poll, must give EAGAIN. */
+static bool gives_eagain(int fd)
+{
+    bool pipe;
+    if (!eagain_is_due || !shape.eagain || !is_stream(fd, &pipe))
+        return false;
+    eagain_is_due = false;
+    errno = EAGAIN;
+    return true;
+}
+
+/* A pipe takes up to PIPE_BUF bytes at once or not at all; the library relies on it. */
+static size_t shortened(int fd, size_t size, bool writing)
+{
+    bool pipe;
+    if (size < 2 || !shape.shorten || !is_stream(fd, &pipe) ||
+        (writing && pipe && size <= PIPE_BUF))
+        return size;
+    return 1 + harness_random_below(size - 1);
+}
+
+static size_t total_of(const struct iovec *parts, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += parts[i].iov_len;
+    return size;
+}
+
+/* The first `size` bytes of parts; returns how many parts those are. */
+static int cut(const struct iovec *parts, int count, size_t size, struct iovec cut_parts[IOV_MAX])
+{
+    int used = 0;
+    while (used < count && used < IOV_MAX && size > 0) {
+        cut_parts[used] = parts[used];
+        if (cut_parts[used].iov_len > size)
+            cut_parts[used].iov_len = size;
+        size -= cut_parts[used++].iov_len;
+    }
+    return used;
+}
+
+/* A blocking descriptor: the call is a wait. */
+static void check_wait_in_read(int fd)
+{
+    if (!fault_armed())
+        return;
+    if ((__real_fcntl(fd, F_GETFL) & O_NONBLOCK) != 0)
+        fault_assert_no_point(CALL_read);
+    else
+        fault_step_before_wait();
+}
+
+WRAP(ssize_t, read, int fd, void *buffer, size_t size)
+{
+    if (DENIED(read) || gives_eagain(fd))
+        return -1;
+    check_wait_in_read(fd);
+    return __real_read(fd, buffer, shortened(fd, size, false));
+}
+
+WRAP(ssize_t, recv, int fd, void *buffer, size_t size, int flags)
+{
+    if (DENIED(recv) || gives_eagain(fd))
+        return -1;
+    return __real_recv(fd, buffer, shortened(fd, size, false), flags);
+}
+
+WRAP(ssize_t, write, int fd, const void *buffer, size_t size)
+{
+    if (DENIED(write) || gives_eagain(fd))
+        return -1;
+    return __real_write(fd, buffer, shortened(fd, size, true));
+}
+
+WRAP(ssize_t, send, int fd, const void *buffer, size_t size, int flags)
+{
+    if (DENIED(send) || gives_eagain(fd))
+        return -1;
+    return __real_send(fd, buffer, shortened(fd, size, true), flags);
+}
+
+#define WRAP_VECTOR(name, writing, parameters, arguments)                            \
+    ssize_t __real_##name parameters REAL(name) __attribute__((weak));               \
+    ssize_t __wrap_##name parameters WRAPPED(name);                                  \
+    ssize_t __wrap_##name parameters                                                 \
+    {                                                                                \
+        struct iovec cut_parts[IOV_MAX];                                             \
+        if (DENIED(name) || gives_eagain(fd))                                        \
+            return -1;                                                               \
+        size_t total = total_of(parts, count), size = shortened(fd, total, writing); \
+        if (size < total) {                                                          \
+            count = cut(parts, count, size, cut_parts);                              \
+            parts = cut_parts;                                                       \
+        }                                                                            \
+        return __real_##name arguments;                                              \
+    }
+
+WRAP_VECTOR(readv, false, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+WRAP_VECTOR(writev, true, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+WRAP_VECTOR(preadv2, false, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
+            (fd, parts, count, offset, flags))
+WRAP_VECTOR(pwritev2, true, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
+            (fd, parts, count, offset, flags))
+
+WRAP(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
+{
+    struct iovec cut_parts[IOV_MAX];
+    struct msghdr less = *message;
+    if (DENIED(sendmsg) || gives_eagain(fd))
+        return -1;
+    size_t total = total_of(less.msg_iov, (int)less.msg_iovlen);
+    size_t size = shortened(fd, total, true);
+    if (size < total) {
+        less.msg_iovlen = (size_t)cut(less.msg_iov, (int)less.msg_iovlen, size, cut_parts);
+        less.msg_iov = cut_parts;
+    }
+    return __real_sendmsg(fd, &less, flags);
+}
+
+/* --- Waiting and the clock --------------------------------------------------------------------- */
+
+WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
+{
+    int result = __real_clock_gettime(clock, now);
+    if (fault_armed() && clock != CLOCK_MONOTONIC)
+        other_clocks++;
+    if (fault_armed() && result == 0 && clock == CLOCK_MONOTONIC) {
+        int64_t us = now->tv_nsec / 1000 + clock_offset_us % 1000000 + 1000000;
+        now->tv_sec += (time_t)(clock_offset_us / 1000000 + us / 1000000 - 1);
+        now->tv_nsec = (long)(us % 1000000) * 1000 + now->tv_nsec % 1000;
+    }
+    return result;
+}
+
+/* How long the real call may wait. In virtual time, a wait that reports an event still takes some time:
+ * so a loop that never blocks reaches its deadline. */
+static int real_timeout(int timeout)
+{
+    return fault_armed() && shape.virtual_time ? 0 : timeout;
+}
+
+static int waited(int ready, int timeout)
+{
+    if (!fault_armed())
+        return ready;
+    if (ready > 0 && shape.eagain && timeout != 0) /* timeout 0: no other reader may come between */
+        eagain_is_due = polls++ % 2 == 0;
+    if (!shape.virtual_time)
+        return ready;
+    if (ready == 0 && timeout < 0) {
+        fprintf(stderr, "waits forever, and no event will come\n");
+        abort();
+    }
+    clock_offset_us += ready == 0 ? (int64_t)timeout * 1000 : 100;
+    return ready;
+}
+
+WRAP(int, nanosleep, const struct timespec *time, struct timespec *left)
+{
+    if (time->tv_sec == 0 && time->tv_nsec == 0)
+        fault_assert_no_point(CALL_nanosleep);
+    return DENIED(nanosleep) ? -1 : __real_nanosleep(time, left);
+}
+
+WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
+{
+    if (timeout == 0)
+        fault_assert_no_point(CALL_poll);
+    if (DENIED(poll))
+        return -1;
+    while (timeout != 0 && fault_step_before_wait() && __real_poll(fds, count, 0) == 0)
+        continue;
+    return waited(__real_poll(fds, count, real_timeout(timeout)), timeout);
+}
+
+WRAP(int, epoll_wait, int set, struct epoll_event *events, int count, int timeout)
+{
+    if (timeout == 0)
+        fault_assert_no_point(CALL_epoll_wait);
+    if (DENIED(epoll_wait))
+        return -1;
+    if (timeout != 0)
+        fault_step_before_wait();
+    return waited(__real_epoll_wait(set, events, count, real_timeout(timeout)), timeout);
+}
