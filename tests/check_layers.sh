@@ -23,8 +23,11 @@ sys:
 # Modules of several files, which may call each other in a circle.
 modules='
 channel/channel(_.*)?
-sys/sys(_io)?
 '
+
+# Headers that are for src/sys alone; and those of one system, which are for its folder alone.
+private='sys/sys_cancel.h sys/sys_signal.h'
+systems='linux/* sys/epoll sys/eventfd sys/random sys/syscall sys/timerfd'
 
 # Headers of the C library that are open to every file. The rest, where I/O is, is for sys, with
 # exceptions by file where only constants or types are used.
@@ -57,9 +60,26 @@ may_use() # $1 folder, $2 folder
     [ "$1" = "$2" ] || contains "$(row "$layers" "$1")" "$2"
 }
 
+folder_of() # $1 file: the folder below src
+{
+    set -- "${1#*src/}"
+    echo "${1%%/*}"
+}
+
+check_system() # $1 file, $2 header, $3 the same without quotes or brackets
+{
+    case $1 in src/sys/*/*) return ;; esac
+    for of_system in $systems; do
+        case $3 in
+        $of_system | $of_system.h) complain "$1: $2 is for the folder of one system" ;;
+        esac
+    done
+    case $3 in sys/linux/*) complain "$1: $2 is for src/sys/linux" ;; esac
+}
+
 check_include() # $1 file, $2 header, with its quotes or brackets
 {
-    folder=$(basename "$(dirname "$1")")
+    folder=$(folder_of "$1")
     name=$(basename "${1%.?}")
     header=${2#?}
     header=${header%?}
@@ -67,16 +87,20 @@ check_include() # $1 file, $2 header, with its quotes or brackets
     '"pipc.h"' | '<pipc.h>')
         case $folder in api | channel) return ;; esac
         complain "$1: the public header is for api and channel" ;;
-    \"*/*) may_use "$folder" "${header%%/*}" || complain "$1: $folder may not include $2" ;;
+    \"*/*)
+        may_use "$folder" "${header%%/*}" || complain "$1: $folder may not include $2"
+        ! contains "$private" "$header" || [ "$folder" = sys ] || complain "$1: $2 is for sys alone"
+        check_system "$1" "$2" "$header" ;;
     \"*) complain "$1: $2 is included without its folder" ;;
     *)
+        check_system "$1" "$2" "$header"
         [ "$folder" = sys ] || contains "$plain $(row "$system" "$name" || :)" "${header%.h}" ||
             complain "$1: $2 is for sys alone" ;;
     esac
 }
 
-for file in src/*/*.[ch]; do
-    row "$layers" "$(basename "$(dirname "$file")")" >/dev/null ||
+for file in src/*/*.[ch] src/sys/*/*.[ch]; do
+    row "$layers" "$(folder_of "$file")" >/dev/null ||
         { complain "$file: its folder is not in the table of $0"; continue; }
     includes=$(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*([<"][^>"]*[>"]).*/\1/p' "$file")
     [ "$(grep -cE '^[[:space:]]*#[[:space:]]*include' "$file")" = "$(printf '%s' "$includes" | grep -c .)" ] ||

@@ -11,7 +11,7 @@ failed=0
 
 compile() # $@ compiler and options
 {
-    "$@" -std=c11 -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c || failed=1
+    "$@" -std=c11 -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c src/sys/linux/*.c || failed=1
     echo "plain: $*"
 }
 
@@ -26,7 +26,7 @@ case $(uname -m) in
 x86_64 | i?86)
     ! has "$CC" -m32 || compile "$CC" -m32
     if has "$CC" -m32 -march=i486 &&
-        ! "$CC" -m32 -march=i486 -std=c11 -Iinclude -Isrc -fsyntax-only src/sys/sys.c 2>&1 |
+        ! "$CC" -m32 -march=i486 -std=c11 -Iinclude -Isrc -fsyntax-only -x c src/sys/sys.h 2>&1 |
             grep -q 'needs 64-bit atomics without locks'; then
         echo "an i486 is not refused" >&2
         failed=1

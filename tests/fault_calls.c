@@ -183,7 +183,7 @@ WRAP(int, ioctl, int fd, unsigned long request, ...)
     return DENIED(ioctl) ? -1 : __real_ioctl(fd, request, argument);
 }
 
-/* Old C libraries have no function for these (src/sys/sys_linux.h). */
+/* Old C libraries have no function for these (src/sys/linux/sys_linux.h). */
 static enum fault_call call_of(long number)
 {
     return number == SYS_preadv2    ? CALL_preadv2

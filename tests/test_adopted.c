@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/sys_linux.h"
+#include "sys/linux/sys_linux.h"
 
 static bool is_nonblocking(int fd)
 {

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef RWF_NOWAIT /* see src/sys/sys_linux.h */
+#ifndef RWF_NOWAIT /* see src/sys/linux/sys_linux.h */
 ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
 ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
 #endif

@@ -31,6 +31,7 @@
 #include <stddef.h>
 
 #include "sys/sys.h"
+#include "sys/sys_process.h"
 
 #define STATUS_BITS 3u
 #define NAME_SHIFT  32u
@@ -126,7 +127,7 @@ static uint32_t own_name(struct ends *ends)
 {
     if (ends->name == 0) {
         uint64_t unlikely = (uint64_t)sys_now() * 0x9e3779b97f4a7c15u >> 34;
-        ends->name = is_same_space(ends) ? (uint32_t)sys_process()
+        ends->name = is_same_space(ends) ? (uint32_t)sys_process_id()
                                          : NO_PID | ((uint32_t)unlikely & NAME_MASK);
     }
     return ends->name;

@@ -9,6 +9,7 @@
 
 #include "sys/sys.h"
 #include "sys/sys_file.h"
+#include "sys/sys_process.h"
 
 #define DEFAULT_HOME   "/tmp/pipc-%lu" /* the user's number */
 #define PRIVATE_PREFIX ".pipc-"
@@ -79,11 +80,11 @@ int fifo_dir_remove_fifo(int directory, const char *name)
 static int finish_making(const char *directory)
 {
     struct sys_file_status status;
-    if (sys_file_status_at(sys_file_here, directory, &status) != 0)
+    if (sys_file_status_at(sys_file_cwd, directory, &status) != 0)
         return errno == ENOENT ? 0 : -1;
     if (!status.is_directory || !status.is_own || status.access != 0)
         return 0;
-    return sys_file_give_owner(sys_file_here, directory, 0700);
+    return sys_file_set_access(sys_file_cwd, directory, 0700);
 }
 
 static int make_and_open(const struct fifo_dir *home)
@@ -113,17 +114,17 @@ int fifo_dir_reopen(struct fifo_dir *home)
 
 int fifo_dir_open(struct fifo_dir *home, const char *directory)
 {
-    *home = (struct fifo_dir){.fd = -1, .start = sys_file_here, .path = directory};
+    *home = (struct fifo_dir){.fd = -1, .start = sys_file_cwd, .path = directory};
     if (directory == NULL) {
-        snprintf(home->own, sizeof home->own, DEFAULT_HOME, sys_file_user());
+        snprintf(home->own, sizeof home->own, DEFAULT_HOME, sys_user_id());
         home->path = home->own;
     } else if (directory[0] != '/') {
-        home->start = sys_file_open_directory(sys_file_here, ".");
+        home->start = sys_file_open_directory(sys_file_cwd, ".");
         if (home->start < 0 &&
             errno != EACCES) /* one may be in a directory that one may not read */
             return -1;
         if (home->start < 0)
-            home->start = sys_file_here;
+            home->start = sys_file_cwd;
     }
     return fifo_dir_reopen(home);
 }
@@ -131,7 +132,7 @@ int fifo_dir_open(struct fifo_dir *home, const char *directory)
 void fifo_dir_close(struct fifo_dir *home)
 {
     sys_close(home->fd);
-    sys_close(home->start); /* sys_file_here is negative */
+    sys_close(home->start); /* sys_file_cwd is negative */
     home->fd = home->start = -1;
 }
 
@@ -164,7 +165,7 @@ int fifo_dir_check_name(const char *name)
 void fifo_dir_private_name(char name[FIFO_PRIVATE_SIZE])
 {
     static atomic_uint serial;
-    snprintf(name, FIFO_PRIVATE_SIZE, PRIVATE_PREFIX "%ld-%llx-%x", sys_file_process(),
+    snprintf(name, FIFO_PRIVATE_SIZE, PRIVATE_PREFIX "%ld-%llx-%x", (long)sys_process_id(),
              (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
 }
 
@@ -198,7 +199,7 @@ static void sweep_one(void *context, const char *name)
     const int *home = context;
     char taken[FIFO_PRIVATE_SIZE];
     long maker = maker_of(name);
-    if (maker <= 0 || sys_file_is_process(maker))
+    if (maker <= 0 || sys_process_exists(maker))
         return;
     int directory = fifo_dir_open_directory(*home, name);
     fifo_dir_private_name(taken);

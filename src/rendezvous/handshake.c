@@ -7,6 +7,7 @@
 
 #include "sys/self.h"
 #include "sys/sys.h"
+#include "sys/sys_random.h"
 
 /* Ample for an exchange of six short frames across the world, short enough that the silent do not pile up. */
 #define HANDSHAKE_NS ((int64_t)10 * 1000000000)

@@ -11,6 +11,7 @@
 #include "sys/self.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
+#include "sys/sys_socket.h"
 
 enum {
     ADDRESSES_MAX = 18, /* of one name, with loopback's two */

@@ -23,6 +23,7 @@
 #include "rendezvous/tcp_where.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
+#include "sys/sys_socket.h"
 
 enum {
     PENDING_HERE_MAX = 16, /* showing their keys; the named host alone can be one */

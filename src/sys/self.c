@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "sys/sys.h"
+#include "sys/sys_memory.h"
 
 #define ROUNDS 3
 

@@ -3,7 +3,7 @@
  * Before glibc 2.41 (its bug 12683) a cancellation that comes just when read returns loses what it
  * has read. There, a thread that others may cancel has to wait in poll, which takes nothing.
  */
-#define _GNU_SOURCE
+#define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_cancel.h"
 

@@ -5,7 +5,7 @@
  * cancellation points. So the seam makes them through the functions of this file, which disable
  * cancellation meanwhile (some nanoseconds). Only its waits make such a call as it is.
  *
- * Private to src/sys*.c. All keep errno as the call left it.
+ * Private to src/sys. All keep errno as the call left it.
  */
 #ifndef PIPC_SYS_CANCEL_H
 #define PIPC_SYS_CANCEL_H
@@ -19,17 +19,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "sys/sys_linux.h"
+/* On 32-bit systems too: else large files are refused, and locks of open files do not work. */
+_Static_assert(sizeof(off_t) == 8, "define _FILE_OFFSET_BITS as 64 before anything is included");
 
 /*
  * Nobody can cancel the only thread of a process but itself, and with it the process ends: then
@@ -78,20 +77,14 @@ static inline void nocancel_end(int before)
 /* Reading and writing. */
 NOCANCEL(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size))
 NOCANCEL(ssize_t, recv, (int fd, void *buffer, size_t size, int flags), (fd, buffer, size, flags))
-NOCANCEL(ssize_t, preadv2, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
-         (fd, parts, count, offset, flags))
 NOCANCEL(ssize_t, write, (int fd, const void *buffer, size_t size), (fd, buffer, size))
 NOCANCEL(ssize_t, send, (int fd, const void *buffer, size_t size, int flags),
          (fd, buffer, size, flags))
 NOCANCEL(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 NOCANCEL(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, parts, count))
-NOCANCEL(ssize_t, pwritev2, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
-         (fd, parts, count, offset, flags))
 
 /* A look: with a time of 0, these do not wait. */
 NOCANCEL(int, poll, (struct pollfd * fds, nfds_t count, int time), (fds, count, time))
-NOCANCEL(int, epoll_wait, (int set, struct epoll_event *events, int count, int time),
-         (set, events, count, time))
 NOCANCEL(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left))
 NOCANCEL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *time),
          (set, info, time))
@@ -118,11 +111,8 @@ NOCANCEL(struct dirent *, readdir, (DIR * list), (list))
 NOCANCEL(int, closedir, (DIR * list), (list))
 
 /* The network. */
-NOCANCEL(int, accept4, (int fd, struct sockaddr *address, socklen_t *size, int flags),
-         (fd, address, size, flags))
 NOCANCEL(int, connect, (int fd, const struct sockaddr *address, socklen_t size),
          (fd, address, size))
-NOCANCEL(ssize_t, getrandom, (void *bytes, size_t size, unsigned flags), (bytes, size, flags))
 NOCANCEL(int, getaddrinfo,
          (const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **list),
          (host, port, hints, list))

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
+#define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/sys.h"
 #include "sys/sys_cancel.h"
+#include "sys/sys_descriptor.h"
+#include "sys/sys_pipe.h"
 
-const int sys_file_here = AT_FDCWD;
+const int sys_file_cwd = AT_FDCWD;
 
 /* ---- what is there ---- */
 
-static void describe(const struct stat *from, struct sys_file_status *to)
+static void describe_file(const struct stat *from, struct sys_file_status *to)
 {
     to->is_own = from->st_uid == geteuid();
     to->is_directory = S_ISDIR(from->st_mode);
@@ -34,7 +33,7 @@ int sys_file_status(int fd, struct sys_file_status *status)
     struct stat found;
     if (fstat_nocancel(fd, &found) != 0)
         return -1;
-    describe(&found, status);
+    describe_file(&found, status);
     return 0;
 }
 
@@ -43,7 +42,7 @@ int sys_file_status_at(int directory, const char *name, struct sys_file_status *
     struct stat found;
     if (fstatat_nocancel(directory, name, &found, AT_SYMLINK_NOFOLLOW) != 0)
         return -1;
-    describe(&found, status);
+    describe_file(&found, status);
     return 0;
 }
 
@@ -63,10 +62,6 @@ int sys_file_open_directory(int directory, const char *name)
     return open_at(directory, name, O_RDONLY | O_DIRECTORY);
 }
 
-#ifndef O_NOATIME
-#define O_NOATIME 0
-#endif
-
 /*
  * Who reads a FIFO can spare the kernel its time stamps: 3 of 100 parts of a round trip. Not
  * everywhere, and not for other users' files.
@@ -76,7 +71,7 @@ int sys_file_open_fifo(int directory, const char *name, bool writing)
     const int flags = O_NONBLOCK | O_NOCTTY;
     if (writing)
         return open_at(directory, name, O_WRONLY | flags);
-    int fd = open_at(directory, name, O_RDONLY | flags | O_NOATIME);
+    int fd = open_at(directory, name, O_RDONLY | flags | sys_fifo_read_flags);
     if (fd < 0 && (errno == EPERM || errno == EINVAL))
         fd = open_at(directory, name, O_RDONLY | flags);
     return fd;
@@ -84,7 +79,7 @@ int sys_file_open_fifo(int directory, const char *name, bool writing)
 
 /* ---- making and removing ---- */
 
-int sys_file_give_owner(int directory, const char *name, unsigned access)
+int sys_file_set_access(int directory, const char *name, unsigned access)
 {
     int result = fchmodat_nocancel(directory, name, (mode_t)access, AT_SYMLINK_NOFOLLOW);
     if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) /* no /proc, or an old C library */
@@ -98,7 +93,7 @@ static int correct_umask(int directory, const char *name, unsigned access)
     struct sys_file_status made;
     if (sys_file_status_at(directory, name, &made) != 0)
         return -1;
-    return made.access == access ? 0 : sys_file_give_owner(directory, name, access);
+    return made.access == access ? 0 : sys_file_set_access(directory, name, access);
 }
 
 int sys_file_make_directory(int directory, const char *name)
@@ -165,36 +160,4 @@ int sys_file_list(int directory, void (*each)(void *context, const char *name), 
         each(context, entry->d_name);
     closedir_nocancel(list);
     return 0;
-}
-
-void sys_pipe_set_size(int fifo, int size)
-{
-#ifdef F_SETPIPE_SZ
-    int saved = errno;
-    fcntl_nocancel(fifo, F_SETPIPE_SZ, size);
-    errno = saved;
-#else
-    (void)fifo;
-    (void)size;
-#endif
-}
-
-/* ---- who asks ---- */
-
-unsigned long sys_file_user(void)
-{
-    return geteuid();
-}
-
-long sys_file_process(void)
-{
-    return getpid();
-}
-
-bool sys_file_is_process(long process)
-{
-    int saved = errno;
-    bool is = kill((pid_t)process, 0) == 0 || errno != ESRCH;
-    errno = saved;
-    return is;
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-extern const int sys_file_here; /* in place of a directory's descriptor: where the process works */
+extern const int sys_file_cwd; /* in place of a directory's descriptor: where the process works */
 
 struct sys_file_status {
     bool is_own; /* its owner is the effective user of this process */
@@ -31,7 +31,7 @@ int sys_file_open_fifo(int directory, const char *name, bool writing);
 /* Access for the owner alone (0700, 0600), whatever the umask. */
 int sys_file_make_directory(int directory, const char *name);
 int sys_file_make_fifo(int directory, const char *name);
-int sys_file_give_owner(int directory, const char *name, unsigned access);
+int sys_file_set_access(int directory, const char *name, unsigned access);
 
 int sys_file_remove(int directory, const char *name);
 int sys_file_remove_directory(int directory, const char *name); /* an empty one */
@@ -40,12 +40,5 @@ int sys_file_rename(int directory, const char *from, const char *to);
 void sys_file_touch(int directory, const char *name); /* as if it was read and written just now */
 /* Calls `each` with every name in the directory. */
 int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context);
-
-/* Ask for room for so many bytes in a FIFO or pipe; keeps what it has when the kernel says no. */
-void sys_pipe_set_size(int fifo, int size);
-
-unsigned long sys_file_user(void); /* the effective one */
-long sys_file_process(void);
-bool sys_file_is_process(long process); /* also when in doubt */
 
 #endif

@@ -13,120 +13,30 @@
  *                 O_NONBLOCK is set, which is what whoever opens them does
  *   regular files read(2) and write(2)
  */
-#define _GNU_SOURCE
+#define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
+#include "sys/sys_io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include "sys/sys.h"
 #include "sys/sys_cancel.h"
-#include "sys/sys_linux.h"
+#include "sys/sys_memory.h"
+#include "sys/sys_pipe.h"
 #include "sys/sys_signal.h"
 
 /* Parts of one write of a piece; more of them go with the next. */
 #define PIECE_PARTS 16
 
-/* ---- what the kernel takes ---- */
-
-enum { NO_NOWAIT_READ = 1, NO_NOWAIT_WRITE = 2, NO_NOSIGNAL = 4 };
-
-/* The device that pipes without a name live on (0: not known), and what is refused on them. */
-static _Atomic dev_t pipe_device;
-static atomic_uint refused;
-
-static bool is_known_to_refuse(unsigned what)
-{
-    return (atomic_load_explicit(&refused, memory_order_relaxed) & what) != 0;
-}
-
-/* The kernel, or a filter in front of it, does not know the call or the flag. */
-static bool is_refusal(int error)
-{
-    return error == EOPNOTSUPP || error == ENOSYS || error == EPERM || error == EINVAL;
-}
-
-static ssize_t read_with(int fd, void *buffer, size_t size, int flags)
-{
-    struct iovec part = {buffer, size};
-    ssize_t got;
-    do
-        got = preadv2_nocancel(fd, &part, 1, -1, flags);
-    while (got < 0 && errno == EINTR);
-    return got;
-}
-
-static ssize_t write_with(int fd, const struct iovec *parts, int count, int flags)
-{
-    ssize_t sent;
-    do
-        sent = pwritev2_nocancel(fd, parts, count, -1, flags);
-    while (sent < 0 && errno == EINTR);
-    return sent;
-}
-
-static unsigned ask_about(unsigned what, ssize_t result)
-{
-    return result < 0 && is_refusal(errno) ? what : 0;
-}
-
-/*
- * Asked once in the life of the process, through a pipe of our own. What is refused later, to one
- * descriptor or by a filter that was set up meanwhile, is not noted, and costs one call each time.
- */
-static bool ask_kernel(void)
-{
-    static atomic_bool asked;
-    int fd[2];
-    char byte = 0;
-    struct iovec part = {&byte, 1};
-    struct stat status;
-    if (atomic_load(&asked))
-        return true;
-    if (sys_pipe(fd) != 0)
-        return false;
-    unsigned answer = ask_about(NO_NOSIGNAL, write_with(fd[1], &part, 1, RWF_NOSIGNAL));
-    answer |= ask_about(NO_NOWAIT_WRITE, write_with(fd[1], &part, 1, RWF_NOWAIT));
-    answer |= ask_about(NO_NOWAIT_READ, read_with(fd[0], &byte, 1, RWF_NOWAIT));
-    atomic_store(&refused, answer);
-    bool known = fstat_nocancel(fd[0], &status) == 0;
-    if (known)
-        atomic_store(&pipe_device, status.st_dev);
-    sys_close(fd[0]);
-    sys_close(fd[1]);
-    atomic_store(&asked, known);
-    return known;
-}
-
-enum sys_kind sys_kind_of_fifo(dev_t device)
-{
-    int saved = errno;
-    bool known = ask_kernel();
-    errno = saved;
-    return known && atomic_load(&pipe_device) == device ? SYS_PIPE : SYS_FIFO;
-}
-
-enum sys_kind sys_kind_if_own(enum sys_kind kind)
-{
-    return kind == SYS_PIPE ? SYS_OWN_PIPE : kind == SYS_FIFO ? SYS_OWN_FIFO : kind;
-}
-
-bool sys_needs_nonblock(enum sys_kind kind)
-{
-    return kind == SYS_FIFO || kind == SYS_OTHER ||
-           (kind == SYS_PIPE && is_known_to_refuse(NO_NOWAIT_READ | NO_NOWAIT_WRITE));
-}
-
 /* 0: now; -1: EAGAIN, or errno. */
-static int look(int fd, short event)
+static int poll_now(int fd, short event)
 {
     struct pollfd there = {.fd = fd, .events = event};
     int ready;
@@ -149,29 +59,29 @@ static ssize_t read_once(int fd, void *buffer, size_t size)
     return got;
 }
 
-/* Who alone reads it finds what poll saw. Before a FIFO's first writer nothing is there, rather than the end. */
+/*
+ * A single reader finds what poll saw. Before a FIFO's first writer nothing is there, rather than the
+ * end.
+ */
 static ssize_t read_polled(int fd, void *buffer, size_t size)
 {
-    return look(fd, POLLIN) == 0 ? read_once(fd, buffer, size) : -1;
+    return poll_now(fd, POLLIN) == 0 ? read_once(fd, buffer, size) : -1;
 }
 
 static ssize_t read_pipe(int fd, void *buffer, size_t size)
 {
-    if (!is_known_to_refuse(NO_NOWAIT_READ)) {
-        ssize_t got = read_with(fd, buffer, size, RWF_NOWAIT);
-        if (got >= 0 || !is_refusal(errno))
-            return got;
-    }
-    return read_polled(fd, buffer, size);
+    ssize_t got = sys_pipe_read_nowait(fd, buffer, size);
+    return got != SYS_PIPE_REFUSED ? got : read_polled(fd, buffer, size);
 }
 
 static bool is_local_socket(int fd)
 {
-    int family = 0, saved = errno;
-    socklen_t size = sizeof family;
-    bool local = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX;
+    struct sockaddr own = {.sa_family = AF_UNSPEC};
+    int saved = errno;
+    socklen_t size = sizeof own; /* the rest of the address is cut off */
+    bool is_local = getsockname(fd, &own, &size) == 0 && own.sa_family == AF_UNIX;
     errno = saved;
-    return local;
+    return is_local;
 }
 
 /*
@@ -247,7 +157,8 @@ static ssize_t write_once(int fd, const struct iovec *parts, int count)
 }
 
 /* The first `size` bytes of the parts, or fewer; returns how many parts they are. */
-static int cut(const struct iovec *parts, int count, size_t size, struct iovec piece[PIECE_PARTS])
+static int cut_parts(const struct iovec *parts, int count, size_t size,
+                     struct iovec piece[PIECE_PARTS])
 {
     int used = 0;
     for (int i = 0; i < count && used < PIECE_PARTS && size > 0; i++) {
@@ -261,17 +172,15 @@ static int cut(const struct iovec *parts, int count, size_t size, struct iovec p
     return used;
 }
 
-static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
+static ssize_t write_unsignalled(int fd, const struct iovec *parts, int count)
 {
     struct sys_blocked blocked;
-    if (!is_known_to_refuse(NO_NOSIGNAL)) {
-        ssize_t sent = write_with(fd, parts, count, RWF_NOSIGNAL);
-        if (sent >= 0 || !is_refusal(errno))
-            return sent;
-    }
+    ssize_t sent = sys_pipe_write_nosignal(fd, parts, count);
+    if (sent != SYS_PIPE_REFUSED)
+        return sent;
     if (sys_signal_block(&blocked, SIGPIPE) != 0)
         return -1;
-    ssize_t sent = write_once(fd, parts, count);
+    sent = write_once(fd, parts, count);
     sys_signal_restore(&blocked, sent < 0 && errno == EPIPE);
     return sent;
 }
@@ -279,9 +188,9 @@ static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
 static ssize_t write_polled(int fd, const struct iovec *parts, int count, size_t size)
 {
     struct iovec piece[PIECE_PARTS];
-    if (look(fd, POLLOUT) != 0)
+    if (poll_now(fd, POLLOUT) != 0)
         return -1;
-    return write_quietly(fd, piece, cut(parts, count, size, piece));
+    return write_unsignalled(fd, piece, cut_parts(parts, count, size, piece));
 }
 
 static ssize_t write_other(int fd, const struct iovec *parts, int count)
@@ -291,30 +200,12 @@ static ssize_t write_other(int fd, const struct iovec *parts, int count)
     return write_polled(fd, parts, count, is_nonblocking ? SIZE_MAX : 1);
 }
 
-static ssize_t write_nowait_masked(int fd, const struct iovec *parts, int count)
-{
-    struct sys_blocked blocked;
-    if (sys_signal_block(&blocked, SIGPIPE) != 0)
-        return -1;
-    ssize_t sent = write_with(fd, parts, count, RWF_NOWAIT);
-    sys_signal_restore(&blocked, sent < 0 && errno == EPIPE);
-    return sent;
-}
-
 static ssize_t write_pipe(int fd, enum sys_kind kind, const struct iovec *parts, int count)
 {
-    ssize_t sent;
-    if (!is_known_to_refuse(NO_NOSIGNAL | NO_NOWAIT_WRITE)) {
-        sent = write_with(fd, parts, count, RWF_NOSIGNAL | RWF_NOWAIT);
-        if (sent >= 0 || !is_refusal(errno))
-            return sent;
-    }
-    if (!is_known_to_refuse(NO_NOWAIT_WRITE)) {
-        sent = write_nowait_masked(fd, parts, count);
-        if (sent >= 0 || !is_refusal(errno))
-            return sent;
-    }
-    return kind == SYS_OWN_PIPE ? write_quietly(fd, parts, count)
+    ssize_t sent = sys_pipe_write_nowait(fd, parts, count);
+    if (sent != SYS_PIPE_REFUSED)
+        return sent;
+    return kind == SYS_OWN_PIPE ? write_unsignalled(fd, parts, count)
                                 : write_polled(fd, parts, count, PIPE_BUF);
 }
 
@@ -359,7 +250,7 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
     case SYS_FIFO:
         return write_polled(fd, parts, count, PIPE_BUF);
     case SYS_OWN_FIFO:
-        return write_quietly(fd, parts, count);
+        return write_unsignalled(fd, parts, count);
     case SYS_SOCKET:
         return write_socket(fd, parts, count);
     case SYS_FILE:
@@ -367,4 +258,9 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
     default:
         return write_other(fd, parts, count);
     }
+}
+
+int sys_shutdown_write(int fd)
+{
+    return shutdown(fd, SHUT_WR);
 }

@@ -33,8 +33,7 @@ void sys_life_end(void *token); /* NULL is nothing; keeps errno */
 /* Has somebody that token? UNKNOWN where the program has closed the file's descriptor. */
 enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number);
 
-/* The calling process; and a number for the namespace of its id, 0: not known. */
-pid_t sys_process(void);
+/* A number for the namespace of process ids, 0: not known. */
 uint64_t sys_process_namespace(void);
 /* Readable once that process is dead. */
 int sys_process_open(pid_t pid);

@@ -1,37 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
+#define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_net.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/timerfd.h>
 
-#include "sys/sys.h"
 #include "sys/sys_cancel.h"
+#include "sys/sys_descriptor.h"
+#include "sys/sys_socket.h"
 
-/*
- * A host that vanished is noticed after 30 s of silence and 3 probes 10 s apart; or, while
- * something waits to be sent or acknowledged, when the kernel has repeated it 15 times
- * (net.ipv4.tcp_retries2) without an answer, at most 5 s apart: a minute as well. TCP_USER_TIMEOUT
- * would not do: it also counts the time for which a living peer has no room.
- */
-enum { KEEP_IDLE_S = 30, KEEP_INTERVAL_S = 10, KEEP_PROBES = 3, REPEAT_MS = 5000 };
-
-/* Since Linux 6.15. An older one refuses it, and the pauses grow to 2 minutes. */
-#ifndef TCP_RTO_MAX_MS
-#define TCP_RTO_MAX_MS 44
-#endif
-
-#define NANOSECONDS 1000000000
+/* How many may wait to be accepted: more than SOMAXCONN in some C libraries. */
+enum { BACKLOG = 4096 };
 
 /* ---- addresses ---- */
 
@@ -100,17 +86,9 @@ bool sys_is_unspecified(const struct sys_address *address)
     return memcmp(address->bytes, zeros, address->family == SYS_IPV4 ? 4 : 16) == 0;
 }
 
-static void set_option(int fd, int level, int name, int value)
-{
-    int saved = errno;
-    setsockopt(fd, level, name, &value, sizeof value); /* without it the connection works as well */
-    errno = saved;
-}
-
 static int open_socket(enum sys_family family, int type)
 {
-    int domain = family == SYS_IPV4 ? AF_INET : AF_INET6;
-    return sys_above_standard(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return sys_socket_open(family == SYS_IPV4 ? AF_INET : AF_INET6, type);
 }
 
 /* A datagram socket that connects only looks for the way, and sends nothing. */
@@ -131,7 +109,7 @@ static bool is_broadcast(const struct sys_address *address)
     int fd = open_socket(address->family, SOCK_DGRAM);
     bool is_one = fd >= 0 && find_way(fd, address) != 0 && errno == EACCES;
     if (is_one) {
-        set_option(fd, SOL_SOCKET, SO_BROADCAST, 1);
+        sys_socket_set(fd, SOL_SOCKET, SO_BROADCAST, 1);
         is_one = find_way(fd, address) == 0;
     }
     sys_close(fd);
@@ -152,7 +130,7 @@ bool sys_is_host(const struct sys_address *address)
 /* A resolver that has no descriptor to read its files with says that there is no such host. */
 static int no_such_host(void)
 {
-    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int probe = open_socket(SYS_IPV4, SOCK_STREAM);
     bool is_short = probe < 0 && (errno == EMFILE || errno == ENFILE);
     int error = is_short ? errno : ENOENT;
     sys_close(probe);
@@ -246,9 +224,6 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
 
 /* ---- sockets ---- */
 
-/* How many may wait to be accepted: more than SOMAXCONN in some C libraries. */
-enum { BACKLOG = 4096 };
-
 int sys_local_address(int fd, struct sys_address *address)
 {
     union address own;
@@ -262,33 +237,33 @@ int sys_local_address(int fd, struct sys_address *address)
 
 int sys_peer_address(int fd, struct sys_address *address)
 {
-    union address far;
-    socklen_t size = sizeof far;
-    memset(&far, 0, sizeof far);
-    if (getpeername(fd, &far.any, &size) != 0)
+    union address peer;
+    socklen_t size = sizeof peer;
+    memset(&peer, 0, sizeof peer);
+    if (getpeername(fd, &peer.any, &size) != 0)
         return -1;
-    if (far.any.sa_family != AF_INET && far.any.sa_family != AF_INET6) {
+    if (peer.any.sa_family != AF_INET && peer.any.sa_family != AF_INET6) {
         errno = ENOTCONN;
         return -1;
     }
-    from_kernel(&far, address);
+    from_kernel(&peer, address);
     return 0;
 }
 
 int sys_peer_address_text(int fd, char *text, size_t size)
 {
-    struct sys_address far;
+    struct sys_address peer;
     union address kernel;
-    char host[NI_MAXHOST];
-    if (sys_peer_address(fd, &far) != 0)
+    char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE]; /* with a scope */
+    if (sys_peer_address(fd, &peer) != 0)
         return -1;
-    socklen_t length = to_kernel(&far, &kernel);
+    socklen_t length = to_kernel(&peer, &kernel);
     if (getnameinfo_nocancel(&kernel.any, length, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
         0) {
         errno = ENOTCONN;
         return -1;
     }
-    snprintf(text, size, far.family == SYS_IPV6 ? "[%s]:%u" : "%s:%u", host, (unsigned)far.port);
+    snprintf(text, size, peer.family == SYS_IPV6 ? "[%s]:%u" : "%s:%u", host, (unsigned)peer.port);
     return 0;
 }
 
@@ -304,13 +279,14 @@ int sys_source(const struct sys_address *to, struct sys_address *source)
     return result;
 }
 
-static int listen_on(int fd, const struct sys_address *address)
+static int bind_and_listen(int fd, const struct sys_address *address)
 {
     union address kernel;
     socklen_t size = to_kernel(address, &kernel);
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* remains of earlier connections do not matter */
+    sys_socket_set(fd, SOL_SOCKET, SO_REUSEADDR,
+                   1); /* remains of earlier connections do not matter */
     if (address->family != SYS_IPV4)
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->family == SYS_IPV6);
+        sys_socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->family == SYS_IPV6);
     if (bind(fd, &kernel.any, size) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     sys_close(fd);
@@ -322,11 +298,11 @@ int sys_listen(const struct sys_address *address)
     struct sys_address v4 = {.family = SYS_IPV4, .port = address->port};
     int fd = open_socket(address->family, SOCK_STREAM);
     if (fd >= 0)
-        return listen_on(fd, address);
+        return bind_and_listen(fd, address);
     if (address->family != SYS_ANY || errno != EAFNOSUPPORT)
         return -1;
     fd = open_socket(SYS_IPV4, SOCK_STREAM); /* a kernel without IPv6 */
-    return fd < 0 ? -1 : listen_on(fd, &v4);
+    return fd < 0 ? -1 : bind_and_listen(fd, &v4);
 }
 
 int sys_accept(int listener, struct sys_address *from)
@@ -336,11 +312,7 @@ int sys_accept(int listener, struct sys_address *from)
     memset(&kernel, 0, sizeof kernel);
     if (sys_room_above_standard(listener) != 0)
         return -1;
-    int fd;
-    do
-        fd = accept4_nocancel(listener, &kernel.any, &size, SOCK_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    fd = sys_above_standard(fd);
+    int fd = sys_socket_accept(listener, &kernel.any, &size);
     if (fd >= 0)
         from_kernel(&kernel, from);
     return fd;
@@ -360,7 +332,7 @@ int sys_connect(const struct sys_address *address)
     if (fd < 0)
         return -1;
     /* The port that it gets must not keep anybody from listening there. */
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    sys_socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (connect_nocancel(fd, &kernel.any, size) == 0 || errno == EINPROGRESS || errno == EINTR)
         return fd;
     sys_close(fd);
@@ -369,27 +341,15 @@ int sys_connect(const struct sys_address *address)
 
 int sys_connected(int fd)
 {
-    struct sys_address far;
+    struct sys_address peer;
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return -1;
-    if (error == 0 && sys_peer_address(fd, &far) == 0)
+    if (error == 0 && sys_peer_address(fd, &peer) == 0)
         return 0;
     errno = error != 0 ? error : errno == ENOTCONN ? EINPROGRESS : errno;
     return -1;
-}
-
-void sys_tcp_options(int fd)
-{
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES);
-#ifdef __linux__
-    set_option(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, REPEAT_MS);
-#endif
 }
 
 void sys_socket_shutdown(int fd)
@@ -410,48 +370,4 @@ void sys_socket_reset(int fd)
         sys_close(fd);
     else
         sys_socket_shutdown(fd);
-}
-
-/* ---- random bytes, the timer, the set ---- */
-
-int sys_random(void *bytes, size_t size)
-{
-    uint8_t *at = bytes;
-    while (size > 0) {
-        ssize_t got = getrandom_nocancel(at, size, 0);
-        if (got < 0 && errno != EINTR)
-            return -1;
-        if (got > 0) {
-            at += got;
-            size -= (size_t)got;
-        }
-    }
-    return 0;
-}
-
-int sys_timer_open(void)
-{
-    return sys_above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-}
-
-void sys_timer_set(int timer, int64_t when)
-{
-    struct itimerspec spec = {0}; /* never */
-    int saved = errno;
-    if (when >= 0) {
-        spec.it_value.tv_sec = (time_t)(when / NANOSECONDS);
-        spec.it_value.tv_nsec = (long)(when % NANOSECONDS) | 1; /* all zeros would mean never */
-    }
-    timerfd_settime(timer, TFD_TIMER_ABSTIME, &spec, NULL);
-    errno = saved;
-}
-
-int sys_epoll_take_ready(int set, int *fds, int max)
-{
-    struct epoll_event events[SYS_EPOLL_READY_MAX];
-    int count =
-        epoll_wait_nocancel(set, events, max < SYS_EPOLL_READY_MAX ? max : SYS_EPOLL_READY_MAX, 0);
-    for (int i = 0; i < count; i++)
-        fds[i] = events[i].data.fd;
-    return count;
 }

@@ -54,21 +54,9 @@ int sys_peer_address(int fd, struct sys_address *address);  /* ENOTCONN */
 int sys_peer_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
 bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
-/* Send at once, and notice in about a minute that a host has vanished; never give up a living one. */
-void sys_tcp_options(int fd);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
 void sys_socket_shutdown(int fd);
 /* The same with a reset, after which the kernel keeps nothing: for those who come in thousands. */
 void sys_socket_reset(int fd);
-
-int sys_random(void *bytes, size_t size);
-
-/* A descriptor that is readable from `when` (sys_now time; negative: never) on. */
-int sys_timer_open(void);
-void sys_timer_set(int timer, int64_t when);
-
-/* Which descriptors of the set have something to tell; returns how many, without waiting. */
-#define SYS_EPOLL_READY_MAX 64 /* at a time */
-int sys_epoll_take_ready(int set, int *fds, int max);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
+#define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_signal.h"
 

@@ -4,7 +4,7 @@
  * the program: it is blocked, the call is made, and the signal of this call is taken back. One
  * that was pending before is the program's own, and stays.
  *
- * Private to src/sys*.c.
+ * Private to src/sys.
  */
 #ifndef PIPC_SYS_SIGNAL_H
 #define PIPC_SYS_SIGNAL_H

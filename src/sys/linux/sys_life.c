@@ -12,8 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sys/sys.h"
-#include "sys/sys_cancel.h"
+#include "sys/linux/sys_linux.h"
+#include "sys/sys_descriptor.h"
+#include "sys/sys_memory.h"
 
 #ifndef F_OFD_GETLK
 #define F_OFD_GETLK 36
@@ -37,7 +38,7 @@ int sys_life_open(struct sys_life_file *file, int fd)
 }
 
 /* An open file of our own: locks belong to open files, and the one of `fd` is everybody's. */
-static int open_own(const struct sys_life_file *file)
+static int open_private(const struct sys_life_file *file)
 {
     char path[40];
     if (!is_same(file, file->fd)) {
@@ -75,7 +76,7 @@ static void *map_and_lock(int fd, uint64_t number)
     return NULL;
 }
 
-static int reason(int error)
+static int life_error(int error)
 {
     switch (error) {
     case EMFILE:
@@ -94,15 +95,15 @@ static int reason(int error)
 
 void *sys_life_begin(const struct sys_life_file *file, uint64_t number)
 {
-    int fd = open_own(file);
+    int fd = open_private(file);
     if (fd < 0) {
-        errno = errno == EACCES ? ENOSYS : reason(errno);
+        errno = errno == EACCES ? ENOSYS : life_error(errno);
         return NULL;
     }
     void *token = map_and_lock(fd, number);
     int error = errno;
     sys_close(fd);
-    errno = reason(error);
+    errno = life_error(error);
     return token;
 }
 
@@ -131,11 +132,6 @@ enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 
 /* ---- processes ---- */
 
-pid_t sys_process(void)
-{
-    return getpid();
-}
-
 uint64_t sys_process_namespace(void)
 {
     struct stat status;
@@ -145,22 +141,25 @@ uint64_t sys_process_namespace(void)
     return known ? (uint64_t)status.st_ino : 0;
 }
 
+#ifdef SYS_pidfd_open
 int sys_process_open(pid_t pid)
 {
-#ifdef SYS_pidfd_open
     return sys_above_standard((int)syscall(SYS_pidfd_open, pid, 0));
+}
 #else
+int sys_process_open(pid_t pid)
+{
     (void)pid;
     errno = ENOSYS;
     return -1;
-#endif
 }
+#endif
 
 bool sys_process_is_dead(int process)
 {
-    struct pollfd look = {.fd = process, .events = POLLIN};
+    struct pollfd entry = {.fd = process, .events = POLLIN};
     int saved = errno;
-    bool is_dead = poll_nocancel(&look, 1, 0) > 0 && (look.revents & POLLIN) != 0;
+    bool is_dead = poll_nocancel(&entry, 1, 0) > 0 && (entry.revents & POLLIN) != 0;
     errno = saved;
     return is_dead;
 }

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_epoll.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "sys/linux/sys_linux.h"
+#include "sys/sys_deadline.h"
+#include "sys/sys_descriptor.h"
+#include "sys/sys_poll.h"
+
+const uint32_t sys_epoll_in = EPOLLIN, sys_epoll_out = EPOLLOUT, sys_epoll_edge = EPOLLET,
+               sys_epoll_end = EPOLLRDHUP;
+
+int sys_epoll_open(void)
+{
+    return sys_above_standard(epoll_create1(EPOLL_CLOEXEC));
+}
+
+int sys_epoll_add(int set, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.fd = fd}};
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+}
+
+int sys_epoll_change(int set, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.fd = fd}};
+    return epoll_ctl(set, EPOLL_CTL_MOD, fd, &event);
+}
+
+void sys_epoll_remove(int set, int fd)
+{
+    struct epoll_event unused = {0};
+    int saved = errno;
+    epoll_ctl(set, EPOLL_CTL_DEL, fd, &unused);
+    errno = saved;
+}
+
+int sys_epoll_wait(int set, int64_t deadline)
+{
+    struct epoll_event events[4];
+    int time = sys_deadline_ms_left(deadline);
+    return time == 0 ? epoll_wait_nocancel(set, events, 4, 0)
+                     : epoll_wait(set, events, 4, time); /* a wait */
+}
+
+/* After SIGSTOP and SIGCONT, with nothing caught, the kernel goes on with poll, but not with epoll_wait. */
+int sys_epoll_wait_for_signal(int set, int64_t deadline)
+{
+    struct pollfd entry = {.fd = set, .events = POLLIN};
+    int ready = sys_poll(&entry, 1, deadline);
+    return ready > 0 ? sys_epoll_wait(set, 0) : ready;
+}
+
+int sys_epoll_take_ready(int set, int *fds, int max)
+{
+    struct epoll_event events[SYS_EPOLL_READY_MAX];
+    int count =
+        epoll_wait_nocancel(set, events, max < SYS_EPOLL_READY_MAX ? max : SYS_EPOLL_READY_MAX, 0);
+    for (int i = 0; i < count; i++)
+        fds[i] = events[i].data.fd;
+    return count;
+}
+
+bool sys_hung_up(int fd)
+{
+    struct pollfd item = {.fd = fd, .events = POLLRDHUP};
+    int saved = errno;
+    bool is_over = poll_nocancel(&item, 1, 0) > 0;
+    errno = saved;
+    return is_over;
+}

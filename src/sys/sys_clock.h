@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The monotonic clock, in nanoseconds: it never jumps with the time of day. */
+#ifndef PIPC_SYS_CLOCK_H
+#define PIPC_SYS_CLOCK_H
+
+#include <stdint.h>
+
+#define SYS_SECOND      INT64_C(1000000000)
+#define SYS_MILLISECOND INT64_C(1000000)
+
+int64_t sys_now(void);
+void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
+
+#endif

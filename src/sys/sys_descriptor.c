@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#define _XOPEN_SOURCE     700
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "sys/sys_cancel.h"
+
+int sys_above_standard(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int moved = fcntl_nocancel(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (moved < 0 && errno == EINVAL)
+        errno = EMFILE; /* the limit on descriptors is as low as that */
+    sys_close(fd);
+    return moved;
+}
+
+int sys_room_above_standard(int fd)
+{
+    int standard = 0;
+    while (standard <= STDERR_FILENO && fcntl_nocancel(standard, F_GETFD, 0) >= 0)
+        standard++;
+    if (standard > STDERR_FILENO)
+        return 0; /* the usual case: what is opened next lies above */
+    int probe = fcntl_nocancel(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (probe < 0 && errno == EINVAL)
+        errno = EMFILE;
+    sys_close(probe);
+    return probe < 0 ? -1 : 0;
+}
+
+int sys_access_mode(int fd)
+{
+    int flags = fcntl_nocancel(fd, F_GETFL, 0);
+    return flags < 0 ? -1 : flags & O_ACCMODE;
+}
+
+void sys_close(int fd)
+{
+    int saved = errno;
+    if (fd >= 0)
+        close_nocancel(fd); /* never repeated: after EINTR the number may be somebody else's */
+    errno = saved;
+}
+
+int sys_nonblock(int fd, bool on)
+{
+    int flags = fcntl_nocancel(fd, F_GETFL, 0);
+    if (flags < 0)
+        return -1;
+    bool was = (flags & O_NONBLOCK) != 0;
+    if (was != on && fcntl_nocancel(fd, F_SETFL, flags ^ O_NONBLOCK) != 0)
+        return -1;
+    return was;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A set of descriptors behind one, which the program can poll. EPERM: something that cannot be
+ * polled, a regular file.
+ */
+#ifndef PIPC_SYS_EPOLL_H
+#define PIPC_SYS_EPOLL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Events. `end`: the peer has ended its direction. `edge`: reported once, until something changes. */
+extern const uint32_t sys_epoll_in, sys_epoll_out, sys_epoll_edge, sys_epoll_end;
+
+int sys_epoll_open(void);
+int sys_epoll_add(int set, int fd, uint32_t events);
+int sys_epoll_change(int set, int fd, uint32_t events);
+void sys_epoll_remove(int set, int fd);        /* keeps errno */
+int sys_epoll_wait(int set, int64_t deadline); /* as sys_poll; EINTR also after a stop (SIGSTOP) */
+/* The same, and EINTR is a signal that was caught, for a call more. */
+int sys_epoll_wait_for_signal(int set, int64_t deadline);
+
+/* Which descriptors of the set are ready; returns how many, without waiting. */
+#define SYS_EPOLL_READY_MAX 64 /* at a time */
+int sys_epoll_take_ready(int set, int *fds, int max);
+
+/* Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. */
+bool sys_hung_up(int fd);
+
+#endif

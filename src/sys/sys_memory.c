@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#define _XOPEN_SOURCE     700
+#define _FILE_OFFSET_BITS 64
+#define _DEFAULT_SOURCE   /* MAP_ANONYMOUS, which POSIX has since 2024 */
+#include "sys/sys_memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "sys/sys_cancel.h"
+#include "sys/sys_clock.h"
+#include "sys/sys_descriptor.h"
+#include "sys/sys_signal.h"
+
+/*
+ * The size may be beyond the limit on the size of files: EFBIG, and the kernel would send SIGXFSZ. On a file
+ * system that is full it is better told now than by SIGBUS later.
+ */
+static int give_size(int fd, size_t size, bool is_on_disk)
+{
+    struct sys_blocked blocked;
+    if (sys_signal_block(&blocked, SIGXFSZ) != 0)
+        return -1;
+    int failed =
+        is_on_disk ? posix_fallocate_nocancel(fd, 0, (off_t)size) : ftruncate(fd, (off_t)size);
+    if (is_on_disk)
+        errno = failed;
+    sys_signal_restore(&blocked, failed != 0 && errno == EFBIG);
+    return failed == 0 ? 0 : -1;
+}
+
+static int memory_by_name(void)
+{
+    static atomic_uint serial;
+    char name[64];
+    int fd;
+    do {
+        snprintf(name, sizeof name, "/pipc-%ld-%llx-%u", (long)getpid(),
+                 (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
+        fd = shm_open_nocancel(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    } while (fd < 0 && errno == EEXIST);
+    if (fd >= 0)
+        shm_unlink(name);
+    return fd;
+}
+
+int sys_memory_open(size_t size)
+{
+    int fd = sys_memory_open_unnamed();
+    bool is_named = fd < 0 && (errno == ENOSYS || errno == EPERM);
+    fd = sys_above_standard(is_named ? memory_by_name() : fd);
+    if (fd < 0)
+        return -1;
+    if (give_size(fd, size, is_named) != 0) {
+        sys_close(fd);
+        return -1;
+    }
+    if (!is_named)
+        sys_memory_seal(fd);
+    return fd;
+}
+
+/* After mlockall, more than may be locked is EAGAIN. */
+static void *map_pages(void *where, size_t size, int protection, int flags, int fd, size_t offset)
+{
+    void *memory = mmap(where, size, protection, flags, fd, (off_t)offset);
+    if (memory == MAP_FAILED && errno == EAGAIN)
+        errno = ENOMEM;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int map_at(uint8_t *where, size_t size, int fd, size_t offset)
+{
+    void *got = map_pages(where, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
+    return got == NULL ? -1 : 0;
+}
+
+void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
+{
+    size_t size = head + (size_t)rings * 2 * ring;
+    uint8_t *memory = map_pages(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == NULL)
+        return NULL;
+    int failed = map_at(memory, head, fd, 0);
+    uint8_t *where = memory + head;
+    for (int i = 0; i < rings && failed == 0; i++)
+        for (int copy = 0; copy < 2 && failed == 0; copy++, where += ring)
+            failed = map_at(where, ring, fd, head + (size_t)i * ring);
+    if (failed != 0) {
+        sys_memory_unmap(memory, head, ring, rings);
+        return NULL;
+    }
+    return memory;
+}
+
+void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings)
+{
+    int saved = errno;
+    munmap(memory, head + (size_t)rings * 2 * ring);
+    errno = saved;
+}
+
+size_t sys_page(void)
+{
+    long size = sysconf(_SC_PAGESIZE);
+    return size > 0 ? (size_t)size : 4096;
+}

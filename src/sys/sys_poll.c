@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#define _XOPEN_SOURCE     700
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_poll.h"
+
+#include <errno.h>
+
+#include "sys/sys_cancel.h"
+#include "sys/sys_deadline.h"
+
+int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline)
+{
+    int time = sys_deadline_ms_left(deadline);
+    return time == 0 ? poll_nocancel(fds, count, 0) : poll(fds, count, time); /* a wait */
+}
+
+bool sys_has_unread(int fd)
+{
+    int size = 0, saved = errno;
+    bool unread = fionread_nocancel(fd, &size) == 0 && size > 0;
+    errno = saved;
+    return unread;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for descriptors, and asking what has come. */
+#ifndef PIPC_SYS_POLL_H
+#define PIPC_SYS_POLL_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* poll(2) until the deadline. 0: it has passed. EINTR: a caught signal. */
+int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline);
+bool sys_has_unread(int fd); /* false also when it cannot be told; keeps errno */
+
+#endif

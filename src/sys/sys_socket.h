@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a system does for sockets beyond POSIX. All but sys_tcp_options is private to src/sys.
+ */
+#ifndef PIPC_SYS_SOCKET_H
+#define PIPC_SYS_SOCKET_H
+
+#include <sys/socket.h>
+
+/* Send at once, and notice in about a minute that a host has vanished; never give up a living one. */
+void sys_tcp_options(int fd);
+
+void sys_socket_set(int fd, int level, int name, int value); /* if possible; keeps errno */
+int sys_socket_open(int domain, int type);                   /* non-blocking */
+/* As accept(2). It goes on after EINTR. */
+int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size);
+
+#endif
