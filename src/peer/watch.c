@@ -116,6 +116,11 @@ void watch_process_ended(struct watch *watch, const struct watch_sets *sets)
     watch->has_ended = true;
 }
 
+static bool has_state(const struct watch *watch, uint64_t state)
+{
+    return ends_peer_state(watch->ends, watch->end) == state;
+}
+
 static enum ends_proof watch_proof(const struct watch *watch, uint64_t state)
 {
     return ends_peer_proof(watch->ends, watch->end, state);
@@ -131,7 +136,8 @@ static void open_process(struct watch *watch)
     watch->process = sys_process_open(pid);
     self_release_forks();
     if (watch->process < 0 && errno == ESRCH)
-        watch->is_dead = watch_proof(watch, watch->state) == ENDS_HAS_NAME;
+        watch->is_dead = watch_proof(watch, watch->state) == ENDS_HAS_NAME &&
+                         has_state(watch, watch->state); /* or it left first */
     if (watch->process >= 0 && watch_proof(watch, watch->state) == ENDS_LOST_TOKEN) {
         sys_close(watch->process);
         watch->process = -1;
@@ -258,20 +264,34 @@ static bool has_lost_proof(const struct watch *watch, uint64_t state)
     return proof == ENDS_LOST_TOKEN || proof == ENDS_FORGED;
 }
 
-bool watch_is_dead(struct watch *watch, uint64_t read, bool wholly)
+static bool is_dead_holder(const struct watch *watch, uint64_t state, uint64_t read, bool wholly)
 {
-    if (watch->is_dead)
-        return true;
-    uint64_t state = ends_peer_state(watch->ends, watch->end);
     bool is_held = ends_is_held(ends_status_of(state));
     if (is_held && ends_peer_is_here(watch->ends, watch->end))
         return false;
-    watch->is_dead = ends_status_of(state) == ENDS_DEAD ||
-                     (is_held && has_lost_proof(watch, state)) ||
-                     (wholly && has_holder_died(watch, state, is_held, read));
-    if (watch->is_dead && ends_status_of(state) != ENDS_DEAD)
-        ends_bury_peer(watch->ends, watch->end, state);
-    return watch->is_dead;
+    return ends_status_of(state) == ENDS_DEAD || (is_held && has_lost_proof(watch, state)) ||
+           (wholly && has_holder_died(watch, state, is_held, read));
+}
+
+/*
+ * A peer may leave in order, and end, after its state was loaded: the verdict counts for a state
+ * that is still there afterwards. The dead change nothing; so the tries end also when a third
+ * process changes the state all the time.
+ */
+bool watch_is_dead(struct watch *watch, uint64_t read, bool wholly)
+{
+    enum { TRIES = 4 }; /* held, leaving, freed, held by the next */
+    bool is_sure = watch->is_dead;
+    for (int i = 0; i < TRIES && !is_sure; i++) {
+        uint64_t state = ends_peer_state(watch->ends, watch->end);
+        if (!is_dead_holder(watch, state, read, wholly))
+            return false;
+        is_sure = has_state(watch, state);
+        if (is_sure && ends_status_of(state) != ENDS_DEAD)
+            ends_bury_peer(watch->ends, watch->end, state);
+    }
+    watch->is_dead = true;
+    return true;
 }
 
 void watch_close(struct watch *watch)
