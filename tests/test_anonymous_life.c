@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "fault.h"
 
@@ -204,6 +205,79 @@ TEST(a_read_notices_a_death_though_no_descriptor_is_free)
     gates_close();
 }
 
+/* --- Those who leave in order ---------------------------------------------------------------- */
+
+static void say_and_leave_when_told(pipc_t *pipe)
+{
+    say(pipe, "here");
+    harness_gate_wait(&gate[1]);
+    leave(pipe, "bye");
+}
+
+static bool let_it_leave(void *unused)
+{
+    (void)unused;
+    harness_gate_open(&gate[1]);
+    return false;
+}
+
+struct survivor {
+    pipc_t *pipe;
+    unsigned long stop; /* at this call to the system of those that hear the goodbye and go on */
+};
+
+static int hear_the_goodbye(void *context)
+{
+    struct survivor *s = context;
+    char byte;
+    set_timeouts(s->pipe, SIDES_LONG_MS, 0);
+    hear(s->pipe, "here");
+    fault_reset();
+    fault_before_wait(let_it_leave, NULL);
+    fault_stop_at(CALL_ANY, s->stop);
+    fault_arm();
+    ssize_t size = pipc_read(s->pipe, &byte, 1);
+    int error = errno;
+    ssize_t written = pipc_write(s->pipe, "x", 1);
+    fault_disarm();
+    if (size >= 0 || error != ESHUTDOWN || written != 1)
+        fail_msg("call %lu: read %zd (%s), wrote %zd", s->stop, size, strerror(error), written);
+    leave(s->pipe, NULL);
+    return 0;
+}
+
+/* Returns whether the survivor stopped, which its peer used to leave and to end. */
+static bool leave_at_call(unsigned long nth)
+{
+    struct survivor s = {open_anonymous(), nth};
+    struct side far;
+    int status;
+    gates_init();
+    pid_t survivor = harness_fork(hear_the_goodbye, &s);
+    side_start(&far, &sides_kinds[1], s.pipe, say_and_leave_when_told);
+    assert_int_equal(waitpid(survivor, &status, WUNTRACED), survivor);
+    bool has_stopped = WIFSTOPPED(status);
+    if (has_stopped)
+        harness_gate_open(&gate[1]);
+    side_end(&far);
+    if (has_stopped) {
+        assert_int_equal(kill(survivor, SIGCONT), 0);
+        assert_int_equal(waitpid(survivor, &status, 0), survivor);
+    }
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pipc_close(s.pipe);
+    gates_close();
+    return has_stopped;
+}
+
+TEST(a_peer_that_leaves_and_ends_while_it_is_looked_at_is_not_dead)
+{
+    unsigned long nth = 1;
+    while (leave_at_call(nth))
+        nth++;
+    assert_true(nth > 3);
+}
+
 /* --- Who is asking --------------------------------------------------------------------------- */
 
 /* As some emulators do: the request succeeds, and nothing is wiped. */
@@ -279,5 +353,6 @@ HARNESS_MAIN("anonymous life", EACH_SIDE(a_peer_that_counts_its_descriptors_live
              IT(poll_notices_a_death_though_no_descriptor_was_free_when_the_peer_came),
              IT(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came),
              IT(a_read_notices_a_death_though_no_descriptor_is_free),
+             IT(a_peer_that_leaves_and_ends_while_it_is_looked_at_is_not_dead),
              IT(a_child_is_somebody_else_also_where_pages_are_not_wiped_on_fork),
              IT(a_child_of_a_bare_system_call_is_somebody_else))
