@@ -86,28 +86,31 @@ static int open_both(pipc_t *(*first)(void), pipc_t *(*second)(void), pipc_t *en
     return -1;
 }
 
+/* Short where an attempt may lack room: then it waits in vain. */
+static int rendezvous_ms = 300;
+
 static pipc_t *open_fifo(void)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.directory = directory;
-    return pipc_open_fifo("name", 300, &options);
+    return pipc_open_fifo("name", rendezvous_ms, &options);
 }
 
 static pipc_t *open_tcp(void)
 {
-    return pipc_open_tcp("127.0.0.1", port.number, 300, NULL);
+    return pipc_open_tcp("127.0.0.1", port.number, rendezvous_ms, NULL);
 }
 
 static pipc_server_t *server;
 
 static pipc_t *accept_client(void)
 {
-    return pipc_server_accept(server, 300);
+    return pipc_server_accept(server, rendezvous_ms);
 }
 
 static pipc_t *open_client(void)
 {
-    return pipc_open_tcp("127.0.0.1", pipc_server_port(server), 300, NULL);
+    return pipc_open_tcp("127.0.0.1", pipc_server_port(server), rendezvous_ms, NULL);
 }
 
 typedef int open_ends(pipc_t *end[2]);
@@ -201,6 +204,7 @@ static int try_constructor(void *arg)
     int before = harness_open_descriptors();
     close_standard();
     harness_limit(RLIMIT_NOFILE, 400);
+    rendezvous_ms *= harness_scale();
     expect(open_and_use(open), "it works where there is room");
     expect(harness_open_descriptors() == before, "nothing is left");
     return 0;
