@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The shared memory behind a symmetric handle, from the inside: messages around its size and across
- * its edge, and its transport alone, where a moment of the partner's is to be met. Knows the ring's
- * size; how sleepers are woken is in test_ring_wake.c, what a hostile partner can do in
+ * its edge, and its transport alone, where a moment of the peer is to be met. Knows the ring's
+ * size; how sleepers are woken is in test_ring_wake.c, what a hostile peer can do in
  * test_ring_hostile.c.
  */
 #include "anonymous.h"

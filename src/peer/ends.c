@@ -4,11 +4,11 @@
  *
  *   status    set by                          next
  *   UNUSED    the opening of the pipe         HELD
- *   HELD      who takes the end               SHUT, LEAVING, DEAD
+ *   HELD      the thread that claims the end  SHUT, LEAVING, DEAD
  *   SHUT      its holder                      DEAD
  *   LEAVING   its holder, before its goodbye  HELD (the goodbye did not go), FREED
- *   FREED     its holder, or a newcomer who   HELD
- *             sees that the goodbye is out
+ *   FREED     its holder, or a newcomer that  HELD
+ *             finds the goodbye is out
  *   DEAD      its holder, its thread's end,   none
  *             or a peer that knows it dead
  *
@@ -19,8 +19,8 @@
  * Each holder also has a token (sys_life), whose number is made of the end and the name. To take an
  * end: token, then state; to leave it: state, then token. So a held end without its token is that
  * of a process that died, or has become another program. A peer that wants its death unseen can
- * arrange for somebody else to keep its token; therefore the token is one sign of two, and whoever
- * watches the process itself (watch.c) believes that first.
+ * arrange for another process to keep its token. So the token is one sign of two: the monitor also
+ * watches the process itself (monitor.c), and believes that first.
  *
  * A name is a process id where it means the same for all: in the pid namespace of the process that
  * opened the pipe. Elsewhere it is a number that hardly anybody else has.
@@ -71,15 +71,15 @@ static uint64_t next_state(uint64_t state, enum ends_status status, uint32_t nam
 }
 
 /*
- * Change the state from what was seen, and wake the peer so that it looks. Its wish is taken as for
- * a message, which tells it that its doorbell has been rung.
+ * Change the state from what was seen, and wake the peer so that it checks. Its interest is cleared
+ * as for a message, which shows it that its doorbell has been rung.
  */
 static bool change_state(struct ends *ends, unsigned end, uint64_t seen, uint64_t next)
 {
     if (!atomic_compare_exchange_strong(state_word(ends, end), &seen, next))
         return false;
     atomic_exchange(&ends->shared.page->end[1 - end].interest, 0);
-    sys_doorbell_ring(ends->shared.bell[1 - end]);
+    sys_doorbell_ring(ends->shared.doorbell[1 - end]);
     return true;
 }
 
@@ -105,7 +105,7 @@ void ends_disown(struct ends *ends)
 {
     for (int e = 0; e < 2; e++) {
         struct ends_local *local = &ends->local[e];
-        atomic_store(&local->holder, 0); /* a thread beside us may look */
+        atomic_store(&local->holder, 0); /* a thread beside us may load it */
         local->former = 0;
         local->state = 0;
         local->token = NULL;
@@ -116,7 +116,7 @@ void ends_disown(struct ends *ends)
 
 /* ---- taking an end ---- */
 
-/* What is not known counts as the same: then there is one namespace, or no /proc to tell. */
+/* What is not known counts as the same: there is one namespace, or no /proc. */
 static bool is_same_space(const struct ends *ends)
 {
     uint64_t here = sys_process_namespace();
@@ -146,7 +146,7 @@ static void help_to_leave(struct ends *ends, unsigned end, uint64_t state)
         change_state(ends, end, state, next_state(state, ENDS_FREED, 0));
 }
 
-static uint64_t look_for_room(struct ends *ends, unsigned end)
+static uint64_t load_and_free_left(struct ends *ends, unsigned end)
 {
     uint64_t state = atomic_load(state_word(ends, end));
     if (ends_status_of(state) != ENDS_LEAVING)
@@ -178,9 +178,9 @@ static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t
 }
 
 /* 0: it is taken; EBUSY: somebody has it, or was faster; or what is missing. */
-static int take(struct ends *ends, unsigned end)
+static int try_claim(struct ends *ends, unsigned end)
 {
-    uint64_t state = look_for_room(ends, end);
+    uint64_t state = load_and_free_left(ends, end);
     uint32_t name = own_name(ends);
     if (!is_free(ends, end, state))
         return EBUSY;
@@ -199,7 +199,7 @@ static int take(struct ends *ends, unsigned end)
  * In which order a newcomer tries: its own former end, one that nobody has held, one that was
  * freed; among those rather the one that no thread known to this process would come back to.
  */
-static int rank(const struct ends *ends, unsigned end)
+static int claim_rank(const struct ends *ends, unsigned end)
 {
     const struct ends_local *local = &ends->local[end];
     if (local->former == self_thread())
@@ -223,11 +223,11 @@ static bool holder_is_gone(struct ends *ends, unsigned end)
 
 int ends_claim(struct ends *ends)
 {
-    unsigned first = rank(ends, 1) < rank(ends, 0) ? 1 : 0;
+    unsigned first = claim_rank(ends, 1) < claim_rank(ends, 0) ? 1 : 0;
     int error = EBUSY;
     for (unsigned i = 0; i < 2 && error == EBUSY; i++) {
         unsigned end = i == 0 ? first : 1 - first;
-        error = take(ends, end);
+        error = try_claim(ends, end);
         if (error == 0)
             return (int)end;
     }
@@ -265,7 +265,7 @@ void ends_shutdown(struct ends *ends, unsigned end)
         change_own(ends, end, ENDS_SHUT);
 }
 
-static void leave(struct ends *ends, unsigned end, enum ends_status status)
+static void release_end(struct ends *ends, unsigned end, enum ends_status status)
 {
     struct ends_local *local = &ends->local[end];
     change_own(ends, end, status);
@@ -276,12 +276,12 @@ static void leave(struct ends *ends, unsigned end, enum ends_status status)
 
 void ends_free(struct ends *ends, unsigned end)
 {
-    leave(ends, end, ENDS_FREED);
+    release_end(ends, end, ENDS_FREED);
 }
 
 void ends_finish(struct ends *ends, unsigned end)
 {
-    leave(ends, end, ENDS_DEAD);
+    release_end(ends, end, ENDS_DEAD);
 }
 
 /* ---- the peer ---- */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who holds which end of an anonymous pipe. The holder of an end is a thread of a process; the
- * state of both ends is shared by all who inherited the pipe, and any of them may write anything
- * into it. So what this process holds stands in its own memory, and is never read from there. Ends
- * knows nothing of bytes.
+ * state of both ends is shared by all processes that inherited the pipe, and any of them may write
+ * anything into it. So what this process holds stands in its own memory, and is never read from
+ * there. Ends knows nothing of bytes.
  */
 #ifndef PIPC_ENDS_H
 #define PIPC_ENDS_H
@@ -16,7 +16,7 @@
 #include "peer/shared.h"
 #include "sys/self.h"
 
-/* SHUT and LEAVING: held, by somebody who writes no more, or who is about to free it. */
+/* SHUT, LEAVING: held by a thread that writes no more, or that is about to free the end. */
 enum ends_status { ENDS_UNUSED, ENDS_HELD, ENDS_SHUT, ENDS_LEAVING, ENDS_FREED, ENDS_DEAD };
 
 /* What this process knows of an end. */
@@ -79,8 +79,8 @@ bool ends_is_held(enum ends_status status);
 /* It is a thread of this process, and lives. */
 bool ends_peer_is_here(const struct ends *ends, unsigned end);
 /*
- * What the holder that `state` speaks of has to show for itself: its token, which it has or has lost; or
- * nothing but its process id, where it could have none. A state that names neither is forged.
+ * The proof that the holder of `state` lives: its token, which it has or has lost; or nothing but
+ * its process id, where it could have no token. A state that names neither is forged.
  */
 enum ends_proof { ENDS_HAS_TOKEN, ENDS_LOST_TOKEN, ENDS_HAS_NAME, ENDS_FORGED };
 enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t state);

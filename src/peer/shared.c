@@ -9,13 +9,13 @@ static size_t head_size(void)
     return (sizeof(struct shared_page) + page - 1) / page * page;
 }
 
-static int open_bells(struct shared *shared)
+static int open_doorbells(struct shared *shared)
 {
-    if (sys_doorbell_open(shared->bell[0]) != 0)
+    if (sys_doorbell_open(shared->doorbell[0]) != 0)
         return -1;
-    if (sys_doorbell_open(shared->bell[1]) == 0)
+    if (sys_doorbell_open(shared->doorbell[1]) == 0)
         return 0;
-    sys_doorbell_close(shared->bell[0]);
+    sys_doorbell_close(shared->doorbell[0]);
     return -1;
 }
 
@@ -41,7 +41,7 @@ int shared_open(struct shared *shared)
 {
     if (open_memory(shared) != 0)
         return -1;
-    if (open_bells(shared) == 0)
+    if (open_doorbells(shared) == 0)
         return 0;
     sys_memory_unmap(shared->page, head_size(), RING_SIZE, 2);
     sys_close(shared->memory.fd);
@@ -50,8 +50,8 @@ int shared_open(struct shared *shared)
 
 void shared_close(struct shared *shared)
 {
-    sys_doorbell_close(shared->bell[0]);
-    sys_doorbell_close(shared->bell[1]);
+    sys_doorbell_close(shared->doorbell[0]);
+    sys_doorbell_close(shared->doorbell[1]);
     sys_memory_unmap(shared->page, head_size(), RING_SIZE, 2);
     sys_close(shared->memory.fd);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memory and the bells that all holders of an anonymous pipe share. Layout only: who holds an
- * end is the matter of ends, how bytes travel is the matter of ring. Every word in here can be
- * overwritten by any process that inherited the pipe: it is read once, and checked, before use.
+ * The memory and the doorbells that all holders of an anonymous pipe share. Layout only: ends knows
+ * the holders, and ring how bytes travel. Any process that inherited the pipe can overwrite each
+ * word in here: it is loaded once, and checked, before use.
  */
 #ifndef PIPC_SHARED_H
 #define PIPC_SHARED_H
@@ -27,7 +27,7 @@ struct shared {
     struct shared_page *page;
     uint8_t *data[2]; /* each twice in a row */
     struct sys_life_file memory;
-    int bell[2][2]; /* bell[e] wakes the holder of end e */
+    int doorbell[2][2]; /* doorbell[e] wakes the holder of end e */
 };
 
 int shared_open(struct shared *shared);

@@ -7,37 +7,37 @@
 #include <stdio.h>
 
 #include "peer/ends.h"
-#include "peer/watch.h"
+#include "peer/monitor.h"
 #include "sys/sys.h"
 #include "transport/ring.h"
 #include "transport/transport.h"
 
 /*
- * In sys_ticks: some microseconds. The death of a peer is seen by its watch or by the hook of its
+ * In sys_ticks: some microseconds. The death of a peer is seen by its monitor or by the hook of its
  * thread; what they miss (exec, a foreign pid namespace) by its lock, at each tick of a wait, and
- * before a write. A check costs half a microsecond, so it is spared that long.
+ * before a write. A check costs half a microsecond, so it is skipped that long.
  */
-#define CHECK_INTERVAL  50000
-#define WHOLLY_INTERVAL 3000000 /* the same, where a peer may have handed its token on */
-#define BLIND_WAIT      5000000 /* nanoseconds */
+#define CHECK_INTERVAL_TICKS   50000
+#define PROCESS_INTERVAL_TICKS 3000000 /* the same, where a peer may have handed its token on */
+#define BLIND_WAIT_NS          5000000 /* nanoseconds */
 
 struct ring_end {
     struct transport base; /* first */
     struct ring ring;
     struct ends *ends;
     unsigned end;
-    int64_t checked;        /* in sys_ticks, when the peer was last known to live */
-    int64_t checked_wholly; /* the same, by its process too */
+    int64_t checked;         /* in sys_ticks, when the peer was last known to live */
+    int64_t checked_process; /* the same, by its process too */
 
-    struct watch_sets sets; /* of own doorbell and watch: for `wait`; for the program */
-    struct watch watch;
+    struct monitor_sets sets; /* of own doorbell and monitor: for `wait`; for the program */
+    struct monitor monitor;
     enum {
-        BELL_UNKNOWN,
-        BELL_QUIET,
-        BELL_LOUD
-    } bell;                           /* quiet: until the peer takes our interest */
-    unsigned armed;                   /* what it was made quiet for */
-    uint64_t settled_in, settled_out; /* positions when the descriptor was last settled */
+        READABLE_UNKNOWN,
+        UNREADABLE,
+        READABLE
+    } readable;                       /* UNREADABLE: until the peer clears our interest */
+    unsigned armed;                   /* the interest it was made unreadable for */
+    uint64_t updated_in, updated_out; /* positions at the last update of readiness */
 };
 
 static struct ring_end *end_of(struct transport *transport)
@@ -50,9 +50,9 @@ static unsigned interest_of(unsigned events)
     return (events & TRANSPORT_IN ? RING_BYTES : 0u) | (events & TRANSPORT_OUT ? RING_ROOM : 0u);
 }
 
-static const int *own_bell(const struct ring_end *e)
+static const int *own_doorbell(const struct ring_end *e)
 {
-    return e->ends->shared.bell[e->end];
+    return e->ends->shared.doorbell[e->end];
 }
 
 /* ---- what the ring asks for ---- */
@@ -60,13 +60,13 @@ static const int *own_bell(const struct ring_end *e)
 static void wake_peer(void *context)
 {
     const struct ring_end *e = context;
-    sys_doorbell_ring(e->ends->shared.bell[1 - e->end]);
+    sys_doorbell_ring(e->ends->shared.doorbell[1 - e->end]);
 }
 
-static bool see_peer(struct ring_end *e)
+static bool follow_peer(struct ring_end *e)
 {
-    bool has_changed = watch_peer(&e->watch, &e->sets);
-    if (e->watch.is_dead)
+    bool has_changed = monitor_update(&e->monitor, &e->sets);
+    if (e->monitor.is_dead)
         ring_set_dead(&e->ring);
     return has_changed;
 }
@@ -76,28 +76,29 @@ static bool is_gone_now(struct ring_end *e, bool is_held, bool may_have_left, in
 {
     if (!is_held && !may_have_left)
         return false;
-    bool wholly = e->watch.has_ended || (uint64_t)(now - e->checked_wholly) >= WHOLLY_INTERVAL;
-    if (!wholly && (uint64_t)(now - e->checked) < CHECK_INTERVAL)
+    bool by_process =
+        e->monitor.has_ended || (uint64_t)(now - e->checked_process) >= PROCESS_INTERVAL_TICKS;
+    if (!by_process && (uint64_t)(now - e->checked) < CHECK_INTERVAL_TICKS)
         return false;
     e->checked = now;
-    if (wholly) {
-        e->checked_wholly = now;
-        see_peer(e);
+    if (by_process) {
+        e->checked_process = now;
+        follow_peer(e);
     }
-    return watch_is_dead(&e->watch, e->ring.in_tail, wholly);
+    return monitor_is_dead(&e->monitor, e->ring.in_tail, by_process);
 }
 
 /* At once, and in every way. */
 static bool is_gone(struct ring_end *e)
 {
-    see_peer(e);
-    return watch_is_dead(&e->watch, e->ring.in_tail, true);
+    follow_peer(e);
+    return monitor_is_dead(&e->monitor, e->ring.in_tail, true);
 }
 
 static bool is_dead(struct ring_end *e, enum ends_status status, enum ring_question question,
                     int64_t now)
 {
-    if (question != RING_ASK_KERNEL && (e->watch.is_dead || status == ENDS_DEAD))
+    if (question != RING_ASK_KERNEL && (e->monitor.is_dead || status == ENDS_DEAD))
         return true;
     switch (question) {
     case RING_ASK_READER:
@@ -155,7 +156,7 @@ static void end_publish(struct transport *transport, size_t size)
 static bool end_goodbye(struct transport *transport)
 {
     struct ring_end *e = end_of(transport);
-    watch_goodbye(&e->watch, &e->sets);
+    monitor_goodbye(&e->monitor, &e->sets);
     return false;
 }
 
@@ -168,15 +169,15 @@ static int end_shutdown(struct transport *transport)
 
 /* ---- waiting ---- */
 
-/* Own doorbell and watch behind one descriptor, which no child has: see transport_ring_disown. */
-static int open_set(struct ring_end *e, int *set, int (*join)(struct watch *watch, int set))
+/* Own doorbell and monitor behind one descriptor, which no child has: see transport_ring_disown. */
+static int open_set(struct ring_end *e, int *set, int (*join)(struct monitor *monitor, int set))
 {
     self_hold_forks();
     *set = sys_epoll_open();
     self_release_forks();
     if (*set < 0)
         return -1;
-    if (sys_epoll_add_doorbell(*set, own_bell(e)) == 0 && join(&e->watch, *set) == 0)
+    if (sys_epoll_add_doorbell(*set, own_doorbell(e)) == 0 && join(&e->monitor, *set) == 0)
         return 0;
     sys_close(*set);
     *set = -1;
@@ -189,23 +190,23 @@ static int64_t earlier_of(int64_t deadline, int64_t most)
     return deadline < 0 || (other >= 0 && other < deadline) ? other : deadline;
 }
 
-/* Without a descriptor to wait on, look again every now and then. */
+/* Without a descriptor to wait on, check again every now and then. */
 static int wait_without_set(struct ring_end *e, int64_t deadline)
 {
-    struct pollfd process = {.fd = e->watch.process, .events = POLLIN};
-    return sys_poll(&process, 1, earlier_of(deadline, BLIND_WAIT));
+    struct pollfd process = {.fd = e->monitor.process, .events = POLLIN};
+    return sys_poll(&process, 1, earlier_of(deadline, BLIND_WAIT_NS));
 }
 
 static int wait_once(struct ring_end *e, int64_t deadline, bool for_signal)
 {
-    if (e->sets.waits < 0 && open_set(e, &e->sets.waits, watch_join_waits) != 0)
+    if (e->sets.waits < 0 && open_set(e, &e->sets.waits, monitor_join_waits) != 0)
         return wait_without_set(e, deadline);
-    see_peer(e);
-    int64_t until = earlier_of(deadline, watch_longest_wait(&e->watch));
+    follow_peer(e);
+    int64_t until = earlier_of(deadline, monitor_wait_max(&e->monitor));
     int ready = for_signal ? sys_epoll_wait_for_signal(e->sets.waits, until)
                            : sys_epoll_wait(e->sets.waits, until);
     if (ready > 0)
-        sys_doorbell_drain(own_bell(e));
+        sys_doorbell_drain(own_doorbell(e));
     return ready;
 }
 
@@ -214,7 +215,7 @@ static int end_wait(struct transport *transport, unsigned events, int64_t deadli
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
     int ready;
-    e->bell = BELL_UNKNOWN;
+    e->readable = READABLE_UNKNOWN;
     for (;;) {
         if (ring_arm(&e->ring, interest))
             return 0;
@@ -225,8 +226,8 @@ static int end_wait(struct transport *transport, unsigned events, int64_t deadli
             e->checked = sys_ticks(); /* it has just been alive */
             break;
         }
-        /* A tick, a death, or a ring for something that we have already seen. */
-        watch_quiet(&e->watch);
+        /* A tick, a death, or a ring for something that is known already. */
+        monitor_drain(&e->monitor);
         if (ring_ask(&e->ring, RING_ASK_KERNEL) == RING_PEER_DEAD)
             break;
         if (deadline >= 0 && sys_now() >= deadline) {
@@ -245,63 +246,64 @@ static int end_descriptor(struct transport *transport)
 {
     struct ring_end *e = end_of(transport);
     if (e->sets.descriptor < 0)
-        open_set(e, &e->sets.descriptor, watch_join_descriptor);
+        open_set(e, &e->sets.descriptor, monitor_join_descriptor);
     return e->sets.descriptor;
 }
 
 /*
- * Readable now; and a new edge for who waits for one after it was told that there is no more, or no room:
- * what came since then, or comes later, may find the bell loud already.
+ * Readable now, and with a new edge for a caller that found too little, or no room: what has come
+ * since then, or comes later, may find the doorbell rung already.
  */
-static void make_loud(struct ring_end *e, unsigned interest)
+static void make_readable(struct ring_end *e, unsigned interest)
 {
-    bool news = e->ring.ran_short || e->bell != BELL_LOUD;
+    bool is_new = e->ring.ran_short || e->readable != READABLE;
     if ((interest & RING_ROOM) == 0)
         ring_disarm(&e->ring);
     else if (ring_arm(&e->ring, RING_ROOM))
-        news = true;
-    if (news)
-        sys_doorbell_ring(own_bell(e));
-    e->bell = BELL_LOUD;
+        is_new = true;
+    if (is_new)
+        sys_doorbell_ring(own_doorbell(e));
+    e->readable = READABLE;
 }
 
-/* Still armed, and something was done: then nothing has rung, and nothing is missed. */
-static bool is_settled(struct ring_end *e, unsigned interest)
+/* Still armed, and something was done: the doorbell has not rung, and nothing is missed. */
+static bool is_up_to_date(struct ring_end *e, unsigned interest)
 {
-    bool idle = e->settled_in == e->ring.in_tail && e->settled_out == e->ring.out_head;
-    e->settled_in = e->ring.in_tail;
-    e->settled_out = e->ring.out_head;
-    return e->bell == BELL_QUIET && e->armed == interest && !idle &&
+    bool idle = e->updated_in == e->ring.in_tail && e->updated_out == e->ring.out_head;
+    e->updated_in = e->ring.in_tail;
+    e->updated_out = e->ring.out_head;
+    return e->readable == UNREADABLE && e->armed == interest && !idle &&
            ring_is_armed(&e->ring, interest);
 }
 
-static void make_quiet(struct ring_end *e, unsigned interest)
+static void make_unreadable(struct ring_end *e, unsigned interest)
 {
     ring_disarm(&e->ring);
-    if (e->watch.ticks)
-        watch_quiet(&e->watch);
-    bool has_ended = sys_epoll_drain_doorbell(e->sets.descriptor, own_bell(e), e->watch.process);
+    if (e->monitor.ticks)
+        monitor_drain(&e->monitor);
+    bool has_ended =
+        sys_epoll_drain_doorbell(e->sets.descriptor, own_doorbell(e), e->monitor.process);
     if (has_ended)
-        watch_process_ended(&e->watch, &e->sets);
-    e->bell = BELL_QUIET;
+        monitor_process_ended(&e->monitor, &e->sets);
+    e->readable = UNREADABLE;
     e->armed = interest;
     if (ring_arm(&e->ring, interest) ||
         (has_ended && ring_ask(&e->ring, RING_ASK_KERNEL) == RING_PEER_DEAD))
-        make_loud(e, 0);
+        make_readable(e, 0);
 }
 
-static void end_settle(struct transport *transport, bool loud, unsigned events)
+static void end_update_readiness(struct transport *transport, bool readable, unsigned events)
 {
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
     bool changed = ring_peer_changed(&e->ring); /* since the caller read */
-    see_peer(e);
+    follow_peer(e);
     if (events & TRANSPORT_EDGE)
         e->ring.ran_short = true;
-    if (loud || (changed && ring_ask(&e->ring, RING_ASK_VERSION) != RING_PEER_MAY_WRITE))
-        make_loud(e, interest);
-    else if (!is_settled(e, interest) || changed)
-        make_quiet(e, interest);
+    if (readable || (changed && ring_ask(&e->ring, RING_ASK_VERSION) != RING_PEER_MAY_WRITE))
+        make_readable(e, interest);
+    else if (!is_up_to_date(e, interest) || changed)
+        make_unreadable(e, interest);
     e->ring.ran_short = false;
 }
 
@@ -317,7 +319,7 @@ static unsigned end_over(struct transport *transport)
     }
 }
 
-/* A side is one thread, which looks into the ring itself. */
+/* A side is one thread, which checks the ring itself. */
 static bool end_unread(struct transport *transport)
 {
     (void)transport;
@@ -331,7 +333,7 @@ static void end_peer(struct transport *transport, char *text, size_t size)
     struct ring_end *e = end_of(transport);
     uint64_t state = ends_peer_state(e->ends, e->end);
     pid_t pid = ends_peer_process(e->ends, state);
-    if (e->watch.is_dead || ends_status_of(state) == ENDS_DEAD)
+    if (e->monitor.is_dead || ends_status_of(state) == ENDS_DEAD)
         snprintf(text, size, "gone");
     else if (!ends_is_held(ends_status_of(state)))
         snprintf(text, size, "nobody yet");
@@ -347,8 +349,8 @@ static void close_own(struct ring_end *e)
 {
     sys_close(e->sets.waits);
     sys_close(e->sets.descriptor);
-    e->sets = (struct watch_sets){-1, -1};
-    watch_close(&e->watch);
+    e->sets = (struct monitor_sets){-1, -1};
+    monitor_close(&e->monitor);
 }
 
 static void end_close(struct transport *transport)
@@ -374,7 +376,7 @@ static const struct transport_ops end_ops = {
     .shutdown = end_shutdown,
     .wait = end_wait,
     .descriptor = end_descriptor,
-    .settle = end_settle,
+    .settle = end_update_readiness,
     .over = end_over,
     .unread = end_unread,
     .peer = end_peer,
@@ -392,7 +394,7 @@ struct transport *transport_ring(struct ends *ends)
                                     .placed = RING_PIECE_SIZE},
                            .ends = ends,
                            .sets = {-1, -1}};
-    watch_init(&e->watch, ends, 0);
+    monitor_init(&e->monitor, ends, 0);
     return &e->base;
 }
 
@@ -412,7 +414,7 @@ void transport_ring_take(struct transport *transport, unsigned end)
     };
     e->end = end;
     ring_init(&e->ring, &memory, &peer);
-    watch_init(&e->watch, e->ends, end);
+    monitor_init(&e->monitor, e->ends, end);
 }
 
 uint64_t transport_ring_written(const struct transport *transport)

@@ -93,8 +93,8 @@ static enum ring_life last_life(struct ring *r)
 
 /* ---- the reader's steps ----
  *
- * The tail tells exactly how far the reader has come. It is loaded only by a writer that knows of no
- * more room: each load costs both sides the way between two cores. While messages stream, the writer
+ * The tail is exactly how far the reader has come. It is loaded only by a writer that knows of no
+ * more room: each load costs both sides the way between two cores. While messages stream, a writer
  * loads `steps` instead, which moves when the reader has read all it knew of, or so many bytes; and
  * then alone the reader checks whether the writer waits (16 B where the cores are far from each
  * other: 19 to 38 million messages a second).
@@ -139,8 +139,8 @@ static bool reader_keeps_up(struct ring *r, int64_t now)
  *
  * A reader that keeps up with the writer takes each cache line from under its hands, and both lose.
  * So one that finds little, again and again, gives the writer a head start (measured on two cores:
- * 14 to 18 million messages of 16 bytes a second, 1.8 to 7 million of 1 KiB). One that finds nothing
- * although the writer is at it goes on checking for a few microseconds, since to sleep and be woken
+ * 14 to 18 million messages of 16 bytes a second, 1.8 to 7 million of 1 KiB). One that finds
+ * nothing although the writer is at it goes on checking for a few microseconds, since to sleep and be woken
  * takes longer (messages of 1 MiB: 4 to 17 GB/s); where that was in vain, as on one core, it checks
  * half as long the next time. A side that has just written, and waits for an answer, does neither.
  * And a peer that sends a message byte by byte gains no time by it.

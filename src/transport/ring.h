@@ -68,7 +68,7 @@ enum ring_question {
 struct ring_peer {
     void *context;
     void (*wake)(void *context);
-    /* `version` is a copy of the peer's version. `now`: sys_ticks; 0 except for READER and WRITER. */
+    /* `version`: a copy of the peer's. `now`: sys_ticks; 0 except for READER and WRITER. */
     enum ring_life (*life)(void *context, uint64_t version, enum ring_question question,
                            int64_t now);
 };

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is monitored, by the state of the peer. "The pidfd" is that of the process that was last
+ * seen to hold the end.
+ *
+ *   peer's state             pidfd            ticker
+ *   held in this process     none             off
+ *   held in another one      opened           on in waiting calls; in the program's descriptor too
+ *                                             as long as the pidfd is missing there
+ *   not held, after goodbye  dropped          off
+ *   not held, no goodbye     kept             as before: a holder that frees its end without a
+ *                                             goodbye is dead when its process is, or, without a
+ *                                             pidfd, when its token is gone
+ *   dead                     dropped          off
+ *
+ * Another process that holds the end takes the place of the one that was monitored if that one said
+ * goodbye, or if the new one has a token: a name alone can be forged.
+ *
+ * A descriptor, an entry of a set or memory may be missing at the moment when a peer comes. So the
+ * ticker joins a set when the set is made, when a failure can be reported; and
+ * what was missing is tried again.
+ */
+#include "peer/monitor.h"
+
+#include <errno.h>
+
+#include "sys/sys.h"
+#include "sys/sys_life.h"
+
+#define TICK_NS  400000000 /* a death is detected within a second */
+#define RETRY_NS 100000000
+
+void monitor_init(struct monitor *monitor, struct ends *ends, unsigned end)
+{
+    *monitor = (struct monitor){.ends = ends, .end = end, .process = -1, .ticker = -1};
+}
+
+/* ---- the ticker ---- */
+
+/* Where there are no such timers at all, it goes without. */
+static int need_ticker(struct monitor *monitor)
+{
+    if (monitor->ticker < 0) {
+        self_hold_forks();
+        monitor->ticker = sys_ticker_open(TICK_NS);
+        self_release_forks();
+    }
+    return monitor->ticker >= 0 || errno == ENOSYS || errno == EPERM ? 0 : -1;
+}
+
+static int join_ticker(struct monitor *monitor, int set, uint32_t events)
+{
+    monitor->retry_at = 0;
+    if (need_ticker(monitor) != 0)
+        return -1;
+    return monitor->ticker < 0 ? 0 : sys_epoll_add(set, monitor->ticker, events);
+}
+
+int monitor_join_waits(struct monitor *monitor, int waits)
+{
+    return join_ticker(monitor, waits, sys_epoll_in);
+}
+
+int monitor_join_descriptor(struct monitor *monitor, int descriptor)
+{
+    return join_ticker(monitor, descriptor, 0);
+}
+
+/* Another process holds the end; or it did, and has freed it without a goodbye. */
+static bool may_die(const struct monitor *monitor)
+{
+    return monitor->is_remote || monitor->has_token;
+}
+
+int64_t monitor_wait_max(const struct monitor *monitor)
+{
+    return may_die(monitor) && monitor->ticker < 0 ? TICK_NS : -1;
+}
+
+void monitor_drain(struct monitor *monitor)
+{
+    if (monitor->ticker >= 0)
+        sys_ticker_drain(monitor->ticker);
+}
+
+static void update_ticks(struct monitor *monitor, int descriptor)
+{
+    bool wanted =
+        may_die(monitor) && !monitor->is_polled && !monitor->has_ended && !monitor->is_dead;
+    if (descriptor < 0 || monitor->ticker < 0 || wanted == monitor->ticks)
+        return;
+    if (sys_epoll_change(descriptor, monitor->ticker, wanted ? sys_epoll_in : 0) == 0)
+        monitor->ticks = wanted;
+}
+
+/* ---- the process ---- */
+
+static void leave_set(int set, int fd, bool *is_there)
+{
+    if (*is_there)
+        sys_epoll_remove(set, fd);
+    *is_there = false;
+}
+
+static void drop_process(struct monitor *monitor, const struct monitor_sets *sets)
+{
+    leave_set(sets->waits, monitor->process, &monitor->is_waited);
+    leave_set(sets->descriptor, monitor->process, &monitor->is_polled);
+    sys_close(monitor->process);
+    monitor->process = -1;
+    monitor->has_ended = monitor->has_token = false;
+}
+
+void monitor_process_ended(struct monitor *monitor, const struct monitor_sets *sets)
+{
+    drop_process(monitor, sets);
+    monitor->has_ended = true;
+}
+
+static enum ends_proof monitor_proof(const struct monitor *monitor, uint64_t state)
+{
+    return ends_peer_proof(monitor->ends, monitor->end, state);
+}
+
+static bool has_state(const struct monitor *monitor, uint64_t state)
+{
+    return ends_peer_state(monitor->ends, monitor->end) == state;
+}
+
+/* A pidfd is of the right process only if the end is still that process's afterwards. */
+static void open_process(struct monitor *monitor)
+{
+    pid_t pid = ends_peer_process(monitor->ends, monitor->state);
+    if (pid == 0 || monitor->name != ends_name_of(monitor->state))
+        return;
+    self_hold_forks();
+    monitor->process = sys_process_open(pid);
+    self_release_forks();
+    if (monitor->process < 0 && errno == ESRCH)
+        monitor->is_dead = monitor_proof(monitor, monitor->state) == ENDS_HAS_NAME &&
+                           has_state(monitor, monitor->state); /* or it left first */
+    if (monitor->process >= 0 && monitor_proof(monitor, monitor->state) == ENDS_LOST_TOKEN) {
+        sys_close(monitor->process);
+        monitor->process = -1;
+    }
+}
+
+static void join_set(int set, int fd, bool *is_there)
+{
+    if (!*is_there && set >= 0 && fd >= 0)
+        *is_there = sys_epoll_add(set, fd, sys_epoll_in) == 0;
+}
+
+/* What was missing before is tried again, now and then. */
+static void complete(struct monitor *monitor, const struct monitor_sets *sets)
+{
+    if (monitor->is_remote && monitor->process < 0 && !monitor->has_ended)
+        open_process(monitor);
+    if (monitor->is_dead)
+        drop_process(monitor, sets);
+    join_set(sets->waits, monitor->process, &monitor->is_waited);
+    join_set(sets->descriptor, monitor->process, &monitor->is_polled);
+    update_ticks(monitor, sets->descriptor);
+}
+
+static bool is_complete(const struct monitor *monitor, const struct monitor_sets *sets)
+{
+    if (monitor->is_dead || monitor->has_ended)
+        return !monitor->ticks;
+    if (!may_die(monitor) && monitor->process < 0)
+        return !monitor->ticks;
+    return monitor->process >= 0 && (sets->waits < 0 || monitor->is_waited) &&
+           (sets->descriptor < 0 || monitor->is_polled);
+}
+
+static void follow_held(struct monitor *monitor, const struct monitor_sets *sets)
+{
+    enum ends_proof proof = monitor_proof(monitor, monitor->state);
+    bool is_same = monitor->name == ends_name_of(monitor->state);
+    bool is_credible = monitor->has_left || proof == ENDS_HAS_TOKEN;
+    monitor->is_remote = !ends_peer_is_here(monitor->ends, monitor->end);
+    if (!monitor->is_remote || (!is_same && is_credible))
+        drop_process(monitor, sets);
+    if (!monitor->is_remote || monitor->process >= 0 || monitor->has_ended || monitor->has_token)
+        return;
+    monitor->name = ends_name_of(monitor->state);
+    monitor->has_token = proof == ENDS_HAS_TOKEN;
+}
+
+static void follow(struct monitor *monitor, uint64_t state, const struct monitor_sets *sets)
+{
+    bool was_held = ends_is_held(ends_status_of(monitor->state));
+    monitor->state = state;
+    monitor->retry_at = 0;
+    if (ends_is_held(ends_status_of(state))) {
+        follow_held(monitor, sets);
+        if (!was_held)
+            monitor->has_left = false;
+    } else {
+        monitor->is_remote = false;
+        if (monitor->has_left || ends_status_of(state) == ENDS_DEAD)
+            drop_process(monitor, sets);
+    }
+}
+
+bool monitor_update(struct monitor *monitor, const struct monitor_sets *sets)
+{
+    uint64_t state = ends_peer_state(monitor->ends, monitor->end);
+    bool has_changed = state != monitor->state;
+    if (!has_changed && is_complete(monitor, sets))
+        return false;
+    int saved = errno;
+    if (has_changed)
+        follow(monitor, state, sets);
+    if (monitor->is_dead)
+        drop_process(monitor, sets);
+    int64_t now = sys_now();
+    if (now >= monitor->retry_at) {
+        complete(monitor, sets);
+        monitor->retry_at = now + RETRY_NS;
+    }
+    errno = saved;
+    return has_changed;
+}
+
+void monitor_goodbye(struct monitor *monitor, const struct monitor_sets *sets)
+{
+    int saved = errno;
+    uint64_t state = ends_peer_state(monitor->ends, monitor->end);
+    if (state != monitor->state)
+        follow(monitor, state, sets); /* of the peer that leaves, or of the next one */
+    monitor->has_left = true;
+    if (!ends_is_held(ends_status_of(monitor->state)))
+        drop_process(monitor, sets);
+    errno = saved;
+}
+
+/* ---- its death ---- */
+
+/* Asked after the state: a goodbye that it speaks of is in the ring by then. */
+static bool has_read_all(const struct monitor *monitor, uint64_t read)
+{
+    return atomic_load(&monitor->ends->shared.page->ring[1 - monitor->end].head) == read;
+}
+
+/* The process that was seen to hold the end last. */
+static bool has_process_died(const struct monitor *monitor)
+{
+    if (monitor->process >= 0 || monitor->has_ended)
+        return monitor->has_ended || sys_process_is_dead(monitor->process);
+    return monitor->has_token && ends_has_lost_token(monitor->ends, monitor->end, monitor->name);
+}
+
+/* One that freed its end without a goodbye, or wrote another's name there, counts as its holder. */
+static bool has_holder_died(const struct monitor *monitor, uint64_t state, bool is_held,
+                            uint64_t read)
+{
+    bool is_holder = is_held ? monitor->name == ends_name_of(state) || monitor->state == state
+                             : !monitor->has_left && has_read_all(monitor, read);
+    return is_holder && has_process_died(monitor);
+}
+
+static bool has_lost_proof(const struct monitor *monitor, uint64_t state)
+{
+    enum ends_proof proof = monitor_proof(monitor, state);
+    return proof == ENDS_LOST_TOKEN || proof == ENDS_FORGED;
+}
+
+static bool is_dead_holder(const struct monitor *monitor, uint64_t state, uint64_t read,
+                           bool by_process)
+{
+    bool is_held = ends_is_held(ends_status_of(state));
+    if (is_held && ends_peer_is_here(monitor->ends, monitor->end))
+        return false;
+    return ends_status_of(state) == ENDS_DEAD || (is_held && has_lost_proof(monitor, state)) ||
+           (by_process && has_holder_died(monitor, state, is_held, read));
+}
+
+/*
+ * A peer may leave in order, and end, after its state was loaded: the verdict counts for a state
+ * that is still there afterwards. The dead change nothing; so the tries end also when a third
+ * process changes the state all the time.
+ */
+bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process)
+{
+    enum { TRIES = 4 }; /* held, leaving, freed, held by the next */
+    bool is_sure = monitor->is_dead;
+    for (int i = 0; i < TRIES && !is_sure; i++) {
+        uint64_t state = ends_peer_state(monitor->ends, monitor->end);
+        if (!is_dead_holder(monitor, state, read, by_process))
+            return false;
+        is_sure = has_state(monitor, state);
+        if (is_sure && ends_status_of(state) != ENDS_DEAD)
+            ends_bury_peer(monitor->ends, monitor->end, state);
+    }
+    monitor->is_dead = true;
+    return true;
+}
+
+void monitor_close(struct monitor *monitor)
+{
+    sys_close(monitor->process);
+    sys_close(monitor->ticker);
+    monitor->process = monitor->ticker = -1;
+}
