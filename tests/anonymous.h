@@ -41,11 +41,6 @@ struct side {
     _Atomic pid_t tid; /* of the thread, or of the child's only one; 0: not begun yet */
 };
 
-/* Every script over a thread and over a forked child. */
-static const struct kind sides_kinds[] = {
-    {"thread", NULL, true, true}, {"child", NULL, true, false}, {NULL, NULL, false, false}};
-#define EACH_SIDE(name) EACH_OF(name, sides_kinds, HARNESS_TIMEOUT_MS)
-
 /* When a thread is cancelled, or calls pthread_exit, the marks that AddressSanitizer made on the stack
  * for the functions it was in stay there, and the next ones would stumble over them. */
 static inline void side_unmark_stack(void *unused)

@@ -255,7 +255,7 @@ static bool run_round(struct cancelling *c)
     options.flags = c->flags;
     fault_reset();
     begin_streams(c);
-    c->kind->open(end, &options);
+    kind_open(c->kind, end, &options);
     c->mine = end[0];
     c->theirs = end[1];
     fault_before_wait(ask_for_step, c);
@@ -275,14 +275,12 @@ static size_t measure_volume(const struct kind *kind)
     static const unsigned char zeros[ROOM];
     pipc_stats_t stats = PIPC_STATS_INIT;
     pipc_t *end[2];
-    kind->open(end, NULL);
+    kind_open(kind, end, NULL);
     assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
     assert_int_equal(pipc_write(end[0], zeros, sizeof zeros), sizeof zeros);
     assert_int_equal(pipc_stats(end[0], &stats), 0);
     assert_true(stats.bytes_held > 0);
-    pipc_close(end[0]);
-    if (!kind->same_handle)
-        pipc_close(end[1]);
+    kind_close(kind, end);
     return sizeof zeros - stats.bytes_held;
 }
 

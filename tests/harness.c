@@ -317,6 +317,14 @@ static void run_cmocka_test(void **state)
     }
 }
 
+static const struct kind *next_kind(const struct harness_test *test, const struct kind *kind)
+{
+    if (test->cases == NULL)
+        return kind_next(test->set, kind);
+    kind = kind == NULL ? test->cases : kind + 1;
+    return kind->name == NULL ? NULL : kind;
+}
+
 static size_t count_jobs(const struct harness_test *tests, size_t count)
 {
     size_t jobs = 0;
@@ -324,7 +332,8 @@ static size_t count_jobs(const struct harness_test *tests, size_t count)
         if (tests[i].body != NULL)
             jobs++;
         else
-            for (const struct kind *kind = tests[i].kinds; kind->name != NULL; kind++)
+            for (const struct kind *kind = next_kind(&tests[i], NULL); kind != NULL;
+                 kind = next_kind(&tests[i], kind))
                 jobs++;
     return jobs;
 }
@@ -352,7 +361,8 @@ int harness_run(int argc, char **argv, const char *suite, const struct harness_t
         if (tests[i].body != NULL)
             add_job(&entries[at], &jobs[at], &tests[i], NULL), at++;
         else
-            for (const struct kind *kind = tests[i].kinds; kind->name != NULL; kind++, at++)
+            for (const struct kind *kind = next_kind(&tests[i], NULL); kind != NULL;
+                 kind = next_kind(&tests[i], kind), at++)
                 add_job(&entries[at], &jobs[at], &tests[i], kind);
     harness_choose_seed();
     const char *filter = argc > 1 ? argv[1] : getenv("PIPC_TEST_FILTER");

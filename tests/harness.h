@@ -9,12 +9,12 @@
  *     #include "harness.h"
  *
  *     TEST(an_empty_pipe_has_nothing_pending) { ... }
- *     TEST_OF_KIND(a_zero_length_message_is_a_message) { pipc_t *end[2]; kind->open(end, NULL); ... }
+ *     TEST_OF_KIND(an_empty_message_is_delivered) { pipc_t *end[2]; kind_open(kind, end, NULL); ... }
  *
  *     HARNESS_MAIN("messages", IT(an_empty_pipe_has_nothing_pending),
- *                  EACH(a_zero_length_message_is_a_message))
+ *                  OVER_KINDS(an_empty_message_is_delivered))
  *
- * runs "an_empty_pipe_has_nothing_pending", "pair: a_zero_length_message_is_a_message" and so on.
+ * runs "an_empty_pipe_has_nothing_pending", "pair: an_empty_message_is_delivered" and so on.
  * A program's first argument, or PIPC_TEST_FILTER, is a pattern (* and ?) of the tests to run.
  * PIPC_TEST_SEED repeats a run's random numbers; PIPC_TEST_SCALE lengthens the time-outs.
  */
@@ -35,6 +35,7 @@
 
 #include <cmocka.h>
 
+#include "kinds.h"
 #include "pipc.h"
 
 /* cmocka 2 has a macro of that name, and no longer wants assert_in_range for numbers of any type. */
@@ -50,19 +51,12 @@
 /* Long enough for a busy machine of two cores, short enough that somebody still waits for it. */
 #define HARNESS_TIMEOUT_MS 20000
 
-/* A way to get the two ends of a pipe, so that one test body runs over all of them. */
-struct kind {
-    const char *name;
-    void (*open)(pipc_t *end[2], const pipc_options_t *options); /* asserts that it works */
-    bool same_handle; /* both ends are one handle, so the sides must be two threads or processes */
-    bool in_threads;  /* harness_two_sides runs the far side in a thread, not in a forked child */
-};
-
 struct harness_test {
     const char *name;
     void (*body)(void);                   /* this one ... */
-    void (*of_kind)(const struct kind *); /* ... or this one */
-    const struct kind *kinds;             /* ends with a kind without name */
+    void (*of_kind)(const struct kind *); /* ... or this one, */
+    enum kind_set set;                    /* over these kinds, */
+    const struct kind *cases;             /* unless it has cases: the last has no name */
     int timeout_ms;                       /* before scaling */
 };
 
@@ -71,10 +65,17 @@ struct harness_test {
 
 /* clang-format off */
 #define IT(name)                 IT_WITHIN(name, HARNESS_TIMEOUT_MS)
-#define IT_WITHIN(name, ms)      {#name, name, NULL, NULL, ms}
-#define EACH(name)               EACH_OF(name, harness_kinds, HARNESS_TIMEOUT_MS)
-#define EACH_SIDES(name)         EACH_OF(name, harness_all_kinds, HARNESS_TIMEOUT_MS)
-#define EACH_OF(name, kinds, ms) {#name, NULL, name, kinds, ms}
+#define IT_WITHIN(name, ms)      {#name, name, NULL, ALL_KINDS, NULL, ms}
+
+/* Over each kind of a set. */
+#define OVER(name, set, ms)         {#name, NULL, name, set, NULL, ms}
+#define OVER_KINDS(name)            OVER(name, ALL_KINDS, HARNESS_TIMEOUT_MS)
+#define OVER_TWO_HANDLE_KINDS(name) OVER(name, TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS)
+#define OVER_MADE_KINDS(name)       OVER(name, MADE_KINDS, HARNESS_TIMEOUT_MS)
+#define OVER_ANONYMOUS_KINDS(name)  OVER(name, ANONYMOUS_KINDS, HARNESS_TIMEOUT_MS)
+
+/* Over cases of the test's own, which are no kinds of pipe: name and in_threads are all they need. */
+#define OVER_CASES(name, cases)     {#name, NULL, name, ALL_KINDS, cases, HARNESS_TIMEOUT_MS}
 /* clang-format on */
 
 #define HARNESS_MAIN(suite, ...)                                                      \
@@ -172,7 +173,5 @@ enum harness_verdict { HARNESS_PASSED, HARNESS_FAILED, HARNESS_SKIPPED };
 
 /* Runs a body as a test and tells how it went; reason is an empty string when it passed. */
 enum harness_verdict harness_try(void (*body)(void), int timeout_ms, char *reason, size_t size);
-
-#include "harness_kinds.h"
 
 #endif

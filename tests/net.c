@@ -13,7 +13,7 @@ static void fix_buffers(void)
     }
 }
 
-void net_open_meeting(pipc_t *end[2], const pipc_options_t *options)
+void net_open_rendezvous(pipc_t *end[2], const pipc_options_t *options)
 {
     struct net_port port = net_reserve();
     struct net_call call = {"127.0.0.1", port.number, 10000, options, NULL, 0, 0};

@@ -260,7 +260,7 @@ static inline void net_expect_process(pipc_t *pipe, pid_t pid)
 }
 
 /* For the table of kinds: both ends called pipc_open_tcp, or one of them is a server's. */
-void net_open_meeting(pipc_t *end[2], const pipc_options_t *options);
+void net_open_rendezvous(pipc_t *end[2], const pipc_options_t *options);
 void net_open_server(pipc_t *end[2], const pipc_options_t *options);
 
 static inline pipc_options_t net_with_key(const char *key)

@@ -96,7 +96,7 @@ intmax_t peer_do(struct peer *peer, peer_fn *fn, void *arg)
 static void open_both(struct peers *peers, const struct kind *kind, const pipc_options_t *options)
 {
     pipc_t *end[2];
-    kind->open(end, options);
+    kind_open(kind, end, options);
     *peers = (struct peers){.kind = kind};
     peers->a.pipe = end[0];
     peers->b.pipe = end[1];

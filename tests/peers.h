@@ -8,7 +8,7 @@
 #ifndef PIPC_TESTS_PEERS_H
 #define PIPC_TESTS_PEERS_H
 
-#include "kinds.h"
+#include "harness.h"
 
 #include <pthread.h>
 

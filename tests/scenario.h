@@ -19,10 +19,6 @@ struct scenario_result {
     int error;     /* errno of the constructor when it failed */
 };
 
-/* The kinds that it knows to open; their `open` is not for others. */
-extern const struct kind scenario_kinds[];
-#define EACH_SCENARIO(name, ms) EACH_OF(name, scenario_kinds, ms)
-
 /* What the script's own waits are: it runs in one thread, or in two that take turns. */
 #define SCENARIO_WAIT_MS 50
 
@@ -30,9 +26,6 @@ struct scenario_result scenario_run(const struct kind *kind);
 
 /* Only opening, a first call, and closing. */
 struct scenario_result scenario_open(const struct kind *kind);
-
-/* The constructor alone: both ends, or -1 and errno, and everything as it was before. */
-int scenario_try_open(const struct kind *kind, pipc_t *end[2]);
 
 /* Printed when an assertion fails from here on; NULL: nothing. */
 void scenario_name(const char *text);

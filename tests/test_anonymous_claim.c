@@ -72,7 +72,7 @@ TEST_OF_KIND(the_one_who_opened_need_not_take_part)
 static int be_a_parent_too(void *arg)
 {
     struct side grandchild;
-    side_start(&grandchild, &sides_kinds[1], arg, answer_ten);
+    side_start(&grandchild, anonymous_forked, arg, answer_ten);
     ask_ten(arg);
     side_end(&grandchild);
     pipc_close(arg);
@@ -240,8 +240,8 @@ TEST_OF_KIND(a_third_gets_ebusy_on_every_using_call)
     gates_init();
     side_start(&far, kind, pipe, stay_until_told);
     hear(pipe, "here");
-    side_play(&sides_kinds[0], pipe, be_refused_everything);
-    side_play(&sides_kinds[1], pipe, be_refused_everything);
+    side_play(anonymous_in_threads, pipe, be_refused_everything);
+    side_play(anonymous_forked, pipe, be_refused_everything);
     hear_nothing(pipe);
     harness_gate_open(&gate[0]);
     hear_bye(pipe, "");
@@ -299,7 +299,7 @@ TEST_OF_KIND(each_using_call_takes_an_end)
         side_start(&far, kind, pipe,
                    uses[chosen_use] == use_shutdown ? shut_down_and_stay : use_and_stay);
         harness_gate_wait(&gate[1]);
-        side_play(&sides_kinds[1], pipe, be_refused_everything);
+        side_play(anonymous_forked, pipe, be_refused_everything);
         harness_gate_open(&gate[0]);
         side_end(&far);
         pipc_close(pipe);
@@ -354,8 +354,8 @@ TEST_OF_KIND(stats_peer_and_bye_text_are_not_refused_to_a_third)
     gates_init();
     side_start(&far, kind, pipe, stay_until_told);
     hear(pipe, "here");
-    side_play(&sides_kinds[0], pipe, look_without_using);
-    side_play(&sides_kinds[1], pipe, look_without_using);
+    side_play(anonymous_in_threads, pipe, look_without_using);
+    side_play(anonymous_forked, pipe, look_without_using);
     harness_gate_open(&gate[0]);
     side_end(&far);
     hear_bye(pipe, "");
@@ -372,13 +372,13 @@ TEST(close_takes_no_end)
 {
     pipc_t *pipe = open_anonymous();
     for (int i = 0; i < 3; i++)
-        side_play(&sides_kinds[1], pipe, close_unused);
+        side_play(anonymous_forked, pipe, close_unused);
     say(pipe, "1");
     for (int i = 0; i < 3; i++)
-        side_play(&sides_kinds[0], pipe, close_unused);
+        side_play(anonymous_in_threads, pipe, close_unused);
     say(pipe, "2");
     say(pipe, "3");
-    side_play(&sides_kinds[1], pipe, hear_three);
+    side_play(anonymous_forked, pipe, hear_three);
     hear_bye(pipe, "");
     pipc_close(pipe);
 }
@@ -480,17 +480,17 @@ TEST_OF_KIND(time_outs_belong_to_the_holder_of_the_end)
     gates_close();
 }
 
-HARNESS_MAIN("anonymous claim", EACH_SIDE(whoever_opened_may_write_first),
-             EACH_SIDE(whoever_opened_may_read_first),
-             EACH_SIDE(the_one_who_opened_need_not_take_part),
+HARNESS_MAIN("anonymous claim", OVER_ANONYMOUS_KINDS(whoever_opened_may_write_first),
+             OVER_ANONYMOUS_KINDS(whoever_opened_may_read_first),
+             OVER_ANONYMOUS_KINDS(the_one_who_opened_need_not_take_part),
              IT(child_and_grandchild_use_what_their_ancestor_opened),
-             EACH_SIDE(a_read_waits_for_the_first_partner),
-             EACH_SIDE(what_is_written_before_a_partner_came_waits_for_it),
-             EACH_SIDE(a_third_gets_ebusy_on_every_using_call),
-             EACH_SIDE(one_who_was_refused_is_let_in_once_an_end_is_free),
-             EACH_SIDE(each_using_call_takes_an_end),
-             EACH_SIDE(a_disconnect_as_the_first_call_takes_an_end_and_gives_it_back),
-             EACH_SIDE(stats_peer_and_bye_text_take_no_end),
-             EACH_SIDE(stats_peer_and_bye_text_are_not_refused_to_a_third), IT(close_takes_no_end),
-             EACH_SIDE(of_eight_that_come_at_once_two_get_in),
-             EACH_SIDE(time_outs_belong_to_the_holder_of_the_end))
+             OVER_ANONYMOUS_KINDS(a_read_waits_for_the_first_partner),
+             OVER_ANONYMOUS_KINDS(what_is_written_before_a_partner_came_waits_for_it),
+             OVER_ANONYMOUS_KINDS(a_third_gets_ebusy_on_every_using_call),
+             OVER_ANONYMOUS_KINDS(one_who_was_refused_is_let_in_once_an_end_is_free),
+             OVER_ANONYMOUS_KINDS(each_using_call_takes_an_end),
+             OVER_ANONYMOUS_KINDS(a_disconnect_as_the_first_call_takes_an_end_and_gives_it_back),
+             OVER_ANONYMOUS_KINDS(stats_peer_and_bye_text_take_no_end),
+             OVER_ANONYMOUS_KINDS(stats_peer_and_bye_text_are_not_refused_to_a_third),
+             IT(close_takes_no_end), OVER_ANONYMOUS_KINDS(of_eight_that_come_at_once_two_get_in),
+             OVER_ANONYMOUS_KINDS(time_outs_belong_to_the_holder_of_the_end))

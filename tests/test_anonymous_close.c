@@ -25,7 +25,7 @@ TEST(two_threads_close_at_the_same_time_hundreds_of_times)
     for (int i = 0; i < 1000 / harness_scale(); i++) {
         pipc_t *pipe = open_anonymous();
         struct side far;
-        side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close);
+        side_start(&far, anonymous_in_threads, pipe, take_an_end_and_close);
         take_an_end_and_close(pipe);
         side_end(&far);
     }
@@ -44,7 +44,7 @@ static void close_in_order(bool opener_first)
     pipc_t *pipe = open_anonymous();
     struct side far;
     harness_gate_init(&gate);
-    side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close_when_told);
+    side_start(&far, anonymous_in_threads, pipe, take_an_end_and_close_when_told);
     hear(pipe, "here");
     if (opener_first)
         pipc_close(pipe);
@@ -86,7 +86,7 @@ TEST(a_close_gives_back_queue_held_output_and_descriptor)
     for (int i = 0; i < 50 / harness_scale(); i++) {
         pipc_t *pipe = open_anonymous();
         struct side far;
-        side_start(&far, &sides_kinds[0], pipe, use_everything_and_close);
+        side_start(&far, anonymous_in_threads, pipe, use_everything_and_close);
         use_everything_and_close(pipe);
         side_end(&far);
     }
@@ -107,11 +107,11 @@ TEST(a_close_by_a_thread_without_an_end_does_nothing_while_another_holds_one)
     say(pipe, "before");
     blocks = harness_heap_blocks();
     for (int i = 0; i < 3; i++)
-        side_play(&sides_kinds[0], pipe, close_only);
+        side_play(anonymous_in_threads, pipe, close_only);
     assert_int_equal(harness_heap_blocks(), blocks);
-    side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close_when_told);
+    side_start(&far, anonymous_in_threads, pipe, take_an_end_and_close_when_told);
     hear(pipe, "here");
-    side_play(&sides_kinds[0], pipe, close_only);
+    side_play(anonymous_in_threads, pipe, close_only);
     harness_gate_open(&gate);
     side_end(&far);
     hear_the_end(pipe, EPIPE);
@@ -132,7 +132,7 @@ TEST(a_close_after_a_goodbye_does_nothing_while_the_partner_stays)
     struct side far;
     harness_gate_init(&gate);
     assert_int_equal(pipc_pending(pipe), 0);
-    side_start(&far, &sides_kinds[0], pipe, take_an_end_and_close_when_told);
+    side_start(&far, anonymous_in_threads, pipe, take_an_end_and_close_when_told);
     hear(pipe, "here");
     leave(pipe, "I am off");
     pipc_close(pipe);
@@ -145,10 +145,10 @@ TEST(when_both_have_left_the_close_of_the_one_who_lives_frees)
 {
     pipc_t *pipe = open_anonymous();
     say(pipe, "before");
-    side_play(&sides_kinds[0], pipe, hear_and_leave);
+    side_play(anonymous_in_threads, pipe, hear_and_leave);
     hear_bye(pipe, "");
     leave(pipe, NULL);
-    side_play(&sides_kinds[0], pipe, close_only);
+    side_play(anonymous_in_threads, pipe, close_only);
     assert_int_equal(pipc_pending(pipe), 0); /* it may come back */
     pipc_close(pipe);
 }
@@ -159,7 +159,7 @@ TEST(a_handle_that_nobody_used_gives_back_its_descriptors_when_any_thread_closes
     for (int i = 0; i < 5; i++) {
         pipc_close(open_anonymous());
         pipc_t *pipe = open_anonymous();
-        side_play(&sides_kinds[0], pipe, close_only);
+        side_play(anonymous_in_threads, pipe, close_only);
         assert_int_equal(harness_open_descriptors(), descriptors);
         assert_errno(pipc_write(pipe, "x", 1), EPIPE);
         pipc_close(pipe); /* its opener may, once */
@@ -176,7 +176,7 @@ TEST(the_close_after_a_partner_thread_has_ended_frees)
 {
     for (int i = 0; i < 5; i++) {
         pipc_t *pipe = open_anonymous();
-        side_play(&sides_kinds[0], pipe, take_an_end_and_end);
+        side_play(anonymous_in_threads, pipe, take_an_end_and_end);
         if (i % 2 == 0)
             hear(pipe, "here");
         pipc_close(pipe);
@@ -190,7 +190,7 @@ TEST(a_close_right_after_a_partner_thread_was_seen_dead_frees)
         pipc_t *pipe = open_anonymous();
         struct side far;
         size_t blocks = harness_heap_blocks();
-        side_start(&far, &sides_kinds[0], pipe, take_an_end_and_end);
+        side_start(&far, anonymous_in_threads, pipe, take_an_end_and_end);
         hear(pipe, "here");
         hear_the_end(pipe, EPIPE);
         pipc_close(pipe);
@@ -212,7 +212,7 @@ TEST(a_handle_is_freed_when_one_has_closed_it_and_the_one_who_left_has_ended)
         struct side far;
         size_t blocks = harness_heap_blocks();
         assert_int_equal(pipc_pending(pipe), 0);
-        side_start(&far, &sides_kinds[0], pipe, say_goodbye_and_end);
+        side_start(&far, anonymous_in_threads, pipe, say_goodbye_and_end);
         hear_bye(pipe, "here");
         pipc_close(pipe);
         side_end(&far);
@@ -264,7 +264,7 @@ TEST(a_child_inherits_none_of_what_its_parent_has_in_memory)
     struct side far;
     harness_gate_init(&gate);
     assert_true(pipc_fd(pipe) >= 0);
-    side_start(&far, &sides_kinds[1], pipe, take_an_end_and_close_when_told);
+    side_start(&far, anonymous_forked, pipe, take_an_end_and_close_when_told);
     while (pipc_flush(pipe) == 0)
         assert_true(harness_readable(pipc_fd(pipe), SIDES_LONG_MS));
     set_timeouts(pipe, -1, 0);
@@ -302,7 +302,7 @@ static int answer_with_a_thread(void *arg)
 {
     struct side thread;
     assert_int_equal(pthread_barrier_init(&both, NULL, 2), 0);
-    side_start(&thread, &sides_kinds[0], arg, take_an_end_and_close);
+    side_start(&thread, anonymous_in_threads, arg, take_an_end_and_close);
     take_an_end_and_close(arg);
     side_end(&thread);
     pthread_barrier_destroy(&both);
@@ -340,8 +340,8 @@ TEST(a_parent_that_closes_unused_leaves_its_children_alone)
     pipc_t *pipe = open_anonymous();
     struct side asks, answers;
     harness_gate_init(&gate);
-    side_start(&asks, &sides_kinds[1], pipe, ask);
-    side_start(&answers, &sides_kinds[1], pipe, answer);
+    side_start(&asks, anonymous_forked, pipe, ask);
+    side_start(&answers, anonymous_forked, pipe, answer);
     pipc_close(pipe);
     harness_gate_open(&gate);
     side_end(&asks);
@@ -360,7 +360,7 @@ HARNESS_MAIN("anonymous close", IT(two_threads_close_at_the_same_time_hundreds_o
              IT(the_close_after_a_partner_thread_has_ended_frees),
              IT(a_close_right_after_a_partner_thread_was_seen_dead_frees),
              IT(a_handle_is_freed_when_one_has_closed_it_and_the_one_who_left_has_ended),
-             EACH_SIDE(a_child_that_closes_unused_gives_back_all_and_disturbs_nobody),
+             OVER_ANONYMOUS_KINDS(a_child_that_closes_unused_gives_back_all_and_disturbs_nobody),
              IT(a_child_inherits_none_of_what_its_parent_has_in_memory),
              IT(a_child_that_used_its_end_gives_back_all),
              IT(two_threads_of_a_child_may_be_the_sides),

@@ -200,7 +200,7 @@ TEST(a_partner_that_nobody_has_waited_for_is_dead_all_the_same)
         siginfo_t info;
         struct side far;
         pipc_t *pipe = open_anonymous();
-        side_start(&far, &sides_kinds[1], pipe, take_an_end_and_die);
+        side_start(&far, anonymous_forked, pipe, take_an_end_and_die);
         assert_int_equal(waitid(P_PID, (id_t)far.pid, &info, WEXITED | WNOWAIT), 0);
         first_uses[i](pipe);
         expect_dead(pipe, EPIPE);
@@ -315,10 +315,10 @@ TEST_OF_KIND(newcomers_to_a_dead_pipe_are_told_so)
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipc_pending(pipe), 0);
     side_play(kind, pipe, take_an_end_and_die);
-    side_play(&sides_kinds[0], pipe, be_told_of_the_death);
-    side_play(&sides_kinds[1], pipe, be_told_of_the_death);
+    side_play(anonymous_in_threads, pipe, be_told_of_the_death);
+    side_play(anonymous_forked, pipe, be_told_of_the_death);
     expect_dead(pipe, EPIPE);
-    side_play(&sides_kinds[1], pipe, be_told_of_the_death);
+    side_play(anonymous_forked, pipe, be_told_of_the_death);
     pipc_close(pipe);
 }
 
@@ -360,16 +360,17 @@ TEST_OF_KIND(a_side_may_come_to_a_partner_that_has_died_meanwhile)
     }
 }
 
-HARNESS_MAIN("anonymous dead", EACH_SIDE(what_was_written_before_a_death_is_delivered_first),
-             EACH_SIDE(what_was_taken_in_before_a_death_was_seen_is_delivered_first),
-             EACH_SIDE(a_torn_message_is_dropped_after_the_whole_ones),
-             EACH_SIDE(a_close_tears_what_was_held),
-             EACH_SIDE(a_close_is_final_after_what_was_written),
-             EACH_SIDE(held_output_is_given_up_when_the_partner_has_died),
-             EACH_SIDE(a_side_that_took_an_end_and_died_is_seen_at_the_others_first_use),
+HARNESS_MAIN("anonymous dead",
+             OVER_ANONYMOUS_KINDS(what_was_written_before_a_death_is_delivered_first),
+             OVER_ANONYMOUS_KINDS(what_was_taken_in_before_a_death_was_seen_is_delivered_first),
+             OVER_ANONYMOUS_KINDS(a_torn_message_is_dropped_after_the_whole_ones),
+             OVER_ANONYMOUS_KINDS(a_close_tears_what_was_held),
+             OVER_ANONYMOUS_KINDS(a_close_is_final_after_what_was_written),
+             OVER_ANONYMOUS_KINDS(held_output_is_given_up_when_the_partner_has_died),
+             OVER_ANONYMOUS_KINDS(a_side_that_took_an_end_and_died_is_seen_at_the_others_first_use),
              IT(a_partner_that_nobody_has_waited_for_is_dead_all_the_same),
-             EACH_SIDE(a_side_that_ends_before_its_first_call_is_not_missed),
-             EACH_SIDE(once_a_dead_partner_was_waited_for_the_next_write_fails),
-             EACH_SIDE(newcomers_to_a_dead_pipe_are_told_so),
-             EACH_SIDE(newcomers_are_told_so_when_both_have_died),
-             EACH_SIDE(a_side_may_come_to_a_partner_that_has_died_meanwhile))
+             OVER_ANONYMOUS_KINDS(a_side_that_ends_before_its_first_call_is_not_missed),
+             OVER_ANONYMOUS_KINDS(once_a_dead_partner_was_waited_for_the_next_write_fails),
+             OVER_ANONYMOUS_KINDS(newcomers_to_a_dead_pipe_are_told_so),
+             OVER_ANONYMOUS_KINDS(newcomers_are_told_so_when_both_have_died),
+             OVER_ANONYMOUS_KINDS(a_side_may_come_to_a_partner_that_has_died_meanwhile))

@@ -46,19 +46,19 @@ static void be_cancelled(void)
 }
 
 static const struct kind deaths[] = {
-    {"process killed", NULL, true, false},
-    {"process leaves by _exit", NULL, true, false},
-    {"process leaves by exit", NULL, true, false},
-    {"process returns", NULL, true, false},
-    {"thread returns", NULL, true, true},
-    {"thread leaves by pthread_exit", NULL, true, true},
-    {"thread is cancelled", NULL, true, true},
-    {NULL, NULL, false, false},
+    {.name = "process killed"},
+    {.name = "process leaves by _exit"},
+    {.name = "process leaves by exit"},
+    {.name = "process returns"},
+    {.name = "thread returns", .in_threads = true},
+    {.name = "thread leaves by pthread_exit", .in_threads = true},
+    {.name = "thread is cancelled", .in_threads = true},
+    {.name = NULL},
 };
 static void (*const die[])(void) = {be_killed,   exit_at_once,   exit_in_order, just_return,
                                     just_return, end_the_thread, be_cancelled};
 
-#define EACH_DEATH(name) EACH_OF(name, deaths, HARNESS_TIMEOUT_MS)
+#define OVER_DEATHS(name) OVER_CASES(name, deaths)
 
 /* --- Ways to notice -------------------------------------------------------------------------- */
 
@@ -376,7 +376,7 @@ TEST(a_partner_that_execs_is_noticed_by_blocked_calls)
 static void let_a_thread_live_and_die(pipc_t *pipe)
 {
     struct side mortal;
-    side_start(&mortal, &sides_kinds[0], pipe, live_and_die);
+    side_start(&mortal, anonymous_in_threads, pipe, live_and_die);
     bury(&mortal);
     harness_gate_wait(&bystanders_may_go);
 }
@@ -388,7 +388,7 @@ static void see_a_thread_of_a_child_die(const struct kind *death,
     the_death = die[death - deaths];
     set_the_stage();
     pipc_t *pipe = open_anonymous();
-    side_start(&child, &sides_kinds[1], pipe, let_a_thread_live_and_die);
+    side_start(&child, anonymous_forked, pipe, let_a_thread_live_and_die);
     hear(pipe, "here");
     notice(pipe, EPIPE);
     expect_a_quick_end(pipe, EPIPE);
@@ -475,12 +475,12 @@ TEST(a_child_notices_the_death_of_its_parent)
     }
 }
 
-HARNESS_MAIN("anonymous death", EACH_DEATH(a_blocked_read_notices),
-             EACH_DEATH(a_read_with_a_deadline_notices), EACH_DEATH(a_blocked_peek_notices),
-             EACH_DEATH(a_blocked_write_notices), EACH_DEATH(poll_notices),
-             EACH_DEATH(select_notices), EACH_DEATH(epoll_notices),
-             EACH_DEATH(edge_triggered_epoll_notices), EACH_DEATH(nested_epoll_notices),
-             EACH_DEATH(a_death_inside_a_large_message_is_a_reset),
+HARNESS_MAIN("anonymous death", OVER_DEATHS(a_blocked_read_notices),
+             OVER_DEATHS(a_read_with_a_deadline_notices), OVER_DEATHS(a_blocked_peek_notices),
+             OVER_DEATHS(a_blocked_write_notices), OVER_DEATHS(poll_notices),
+             OVER_DEATHS(select_notices), OVER_DEATHS(epoll_notices),
+             OVER_DEATHS(edge_triggered_epoll_notices), OVER_DEATHS(nested_epoll_notices),
+             OVER_DEATHS(a_death_inside_a_large_message_is_a_reset),
              IT(a_partner_that_execs_is_noticed_by_blocked_calls),
              IT(a_thread_that_ends_in_a_living_child_is_noticed),
              IT(a_main_thread_that_ends_before_its_process_is_noticed),

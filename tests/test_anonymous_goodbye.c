@@ -333,7 +333,7 @@ static void fork_a_successor_and_leave(pipc_t *pipe)
 {
     struct side successor;
     say(pipe, "a");
-    side_start(&successor, &sides_kinds[1], pipe, succeed_when_told);
+    side_start(&successor, anonymous_forked, pipe, succeed_when_told);
     leave(pipe, "goodbye from a");
     harness_gate_open(&gate[0]);
     side_end(&successor);
@@ -400,20 +400,20 @@ TEST_OF_KIND(a_shutdown_ends_one_direction_only)
     gates_close();
 }
 
-HARNESS_MAIN("anonymous goodbye", EACH_SIDE(a_goodbye_comes_in_order),
-             EACH_SIDE(a_goodbye_is_a_message_of_its_own_kind),
-             EACH_SIDE(a_goodbye_is_counted_and_read_with_what_is_pending),
-             EACH_SIDE(a_goodbye_can_be_looked_at_and_dropped),
-             EACH_SIDE(a_goodbye_needs_no_buffer),
-             EACH_SIDE(data_that_starts_with_bye_is_no_goodbye),
-             EACH_SIDE(a_goodbye_may_be_without_text),
-             EACH_SIDE(a_long_text_comes_whole_and_one_far_too_long_changes_nothing),
-             EACH_SIDE(the_text_stays_after_the_reader_has_left_too),
-             EACH_SIDE(each_disconnect_is_a_stay_of_its_own),
-             EACH_SIDE(a_side_that_said_goodbye_may_end_without_being_dead),
-             EACH_SIDE(writing_goes_on_after_the_others_goodbye),
-             EACH_SIDE(flush_takes_in_a_goodbye_and_what_a_successor_says),
-             EACH_SIDE(a_successor_may_have_been_there_before_the_goodbye),
-             EACH_SIDE(the_one_who_leaves_may_have_forked_its_successor),
-             EACH_SIDE(both_may_say_goodbye_at_the_same_time),
-             EACH_SIDE(a_shutdown_ends_one_direction_only))
+HARNESS_MAIN("anonymous goodbye", OVER_ANONYMOUS_KINDS(a_goodbye_comes_in_order),
+             OVER_ANONYMOUS_KINDS(a_goodbye_is_a_message_of_its_own_kind),
+             OVER_ANONYMOUS_KINDS(a_goodbye_is_counted_and_read_with_what_is_pending),
+             OVER_ANONYMOUS_KINDS(a_goodbye_can_be_looked_at_and_dropped),
+             OVER_ANONYMOUS_KINDS(a_goodbye_needs_no_buffer),
+             OVER_ANONYMOUS_KINDS(data_that_starts_with_bye_is_no_goodbye),
+             OVER_ANONYMOUS_KINDS(a_goodbye_may_be_without_text),
+             OVER_ANONYMOUS_KINDS(a_long_text_comes_whole_and_one_far_too_long_changes_nothing),
+             OVER_ANONYMOUS_KINDS(the_text_stays_after_the_reader_has_left_too),
+             OVER_ANONYMOUS_KINDS(each_disconnect_is_a_stay_of_its_own),
+             OVER_ANONYMOUS_KINDS(a_side_that_said_goodbye_may_end_without_being_dead),
+             OVER_ANONYMOUS_KINDS(writing_goes_on_after_the_others_goodbye),
+             OVER_ANONYMOUS_KINDS(flush_takes_in_a_goodbye_and_what_a_successor_says),
+             OVER_ANONYMOUS_KINDS(a_successor_may_have_been_there_before_the_goodbye),
+             OVER_ANONYMOUS_KINDS(the_one_who_leaves_may_have_forked_its_successor),
+             OVER_ANONYMOUS_KINDS(both_may_say_goodbye_at_the_same_time),
+             OVER_ANONYMOUS_KINDS(a_shutdown_ends_one_direction_only))

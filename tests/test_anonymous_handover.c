@@ -106,14 +106,14 @@ static void pass_on_to_a_child(pipc_t *pipe)
     say_number(pipe, left - 1);
     leave(pipe, "my child goes on");
     if (left > 0)
-        side_play(&sides_kinds[1], pipe, pass_on_to_a_child);
+        side_play(anonymous_forked, pipe, pass_on_to_a_child);
 }
 
 TEST(each_generation_takes_the_end_that_its_parent_left)
 {
     pipc_t *pipe = open_anonymous();
     struct side first;
-    side_start(&first, &sides_kinds[1], pipe, pass_on_to_a_child);
+    side_start(&first, anonymous_forked, pipe, pass_on_to_a_child);
     for (int left = 20; left >= 0; left--) {
         say_number(pipe, left);
         assert_int_equal(hear_number(pipe), left - 1);
@@ -417,16 +417,16 @@ TEST_OF_KIND(two_newcomers_take_two_free_ends)
     gates_close();
 }
 
-HARNESS_MAIN("anonymous handover", EACH_SIDE(hundreds_of_successors_take_the_same_end),
-             EACH_SIDE(the_same_side_comes_back_hundreds_of_times),
-             EACH_SIDE(both_sides_leave_and_come_back_hundreds_of_times),
-             EACH_SIDE(a_successor_is_not_refused_while_its_predecessor_leaves),
+HARNESS_MAIN("anonymous handover", OVER_ANONYMOUS_KINDS(hundreds_of_successors_take_the_same_end),
+             OVER_ANONYMOUS_KINDS(the_same_side_comes_back_hundreds_of_times),
+             OVER_ANONYMOUS_KINDS(both_sides_leave_and_come_back_hundreds_of_times),
+             OVER_ANONYMOUS_KINDS(a_successor_is_not_refused_while_its_predecessor_leaves),
              IT(each_generation_takes_the_end_that_its_parent_left),
-             EACH_SIDE(holders_that_came_and_went_cost_no_descriptor_and_no_memory),
-             EACH_SIDE(a_newcomer_rather_takes_an_end_that_nobody_has_held),
-             EACH_SIDE(else_it_takes_the_end_that_was_freed),
-             EACH_SIDE(of_two_free_ends_the_first_to_return_takes_its_own),
-             EACH_SIDE(of_two_free_ends_the_second_to_return_finds_its_own),
-             EACH_SIDE(one_whose_own_end_is_taken_takes_the_other_when_it_is_free),
-             EACH_SIDE(one_whose_own_end_is_taken_gets_it_back_when_it_is_free),
-             EACH_SIDE(two_newcomers_take_two_free_ends))
+             OVER_ANONYMOUS_KINDS(holders_that_came_and_went_cost_no_descriptor_and_no_memory),
+             OVER_ANONYMOUS_KINDS(a_newcomer_rather_takes_an_end_that_nobody_has_held),
+             OVER_ANONYMOUS_KINDS(else_it_takes_the_end_that_was_freed),
+             OVER_ANONYMOUS_KINDS(of_two_free_ends_the_first_to_return_takes_its_own),
+             OVER_ANONYMOUS_KINDS(of_two_free_ends_the_second_to_return_finds_its_own),
+             OVER_ANONYMOUS_KINDS(one_whose_own_end_is_taken_takes_the_other_when_it_is_free),
+             OVER_ANONYMOUS_KINDS(one_whose_own_end_is_taken_gets_it_back_when_it_is_free),
+             OVER_ANONYMOUS_KINDS(two_newcomers_take_two_free_ends))

@@ -83,7 +83,7 @@ TEST(a_child_inherits_nothing_by_which_its_parent_waits)
     struct side far;
     char byte;
     pipc_t *pipe = open_anonymous();
-    side_start(&far, &sides_kinds[1], pipe, say_and_stay);
+    side_start(&far, anonymous_forked, pipe, say_and_stay);
     hear(pipe, "here");
     set_timeouts(pipe, 1, 1);
     assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT); /* it has waited, and watches its peer */
@@ -385,7 +385,7 @@ TEST(a_full_doorbell_that_blocks_holds_up_nobody)
     char byte;
     set_timeouts(pipe, -1, 0);
     int fd = pipc_fd(pipe);
-    side_start(&far, &sides_kinds[1], pipe, block_the_doorbells);
+    side_start(&far, anonymous_forked, pipe, block_the_doorbells);
     hear(pipe, "here");
     hear(pipe, "blocked");
     set_timeouts(pipe, 0, 0);
@@ -445,7 +445,7 @@ static void see_it_die(script *hide, bool by_polling)
     harness_gate_init(&gate);
     set_timeouts(pipe, 1, 1);
     int fd = by_polling ? pipc_fd(pipe) : -1;
-    side_start(&far, &sides_kinds[1], pipe, hide);
+    side_start(&far, anonymous_forked, pipe, hide);
     set_timeouts(pipe, SIDES_LONG_MS, 1);
     hear(pipe, "here");
     set_timeouts(pipe, 1, 1);
@@ -507,10 +507,10 @@ TEST(an_end_that_a_thread_holds_is_not_taken_by_another_whatever_the_memory_says
     struct side far;
     harness_gate_init(&gate);
     set_timeouts(pipe, -1, -1);
-    side_start(&far, &sides_kinds[1], pipe, free_the_other_end);
+    side_start(&far, anonymous_forked, pipe, free_the_other_end);
     hear(pipe, "here");
     hear(pipe, "freed");
-    side_play(&sides_kinds[0], pipe, expect_to_be_a_third);
+    side_play(anonymous_in_threads, pipe, expect_to_be_a_third);
     say(pipe, "mine");
     harness_gate_open(&gate);
     side_end(&far);

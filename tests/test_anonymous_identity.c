@@ -218,22 +218,22 @@ static int meet_a_number_again(const struct kind *kind, pipc_t *pipe, void (*not
 
 static int read_beside_the_same_process_id(void *pipe)
 {
-    return meet_a_number_again(&sides_kinds[1], pipe, notice_by_reading);
+    return meet_a_number_again(anonymous_forked, pipe, notice_by_reading);
 }
 
 static int poll_beside_the_same_process_id(void *pipe)
 {
-    return meet_a_number_again(&sides_kinds[1], pipe, notice_by_polling);
+    return meet_a_number_again(anonymous_forked, pipe, notice_by_polling);
 }
 
 static int read_beside_the_same_thread_id(void *pipe)
 {
-    return meet_a_number_again(&sides_kinds[0], pipe, notice_by_reading);
+    return meet_a_number_again(anonymous_in_threads, pipe, notice_by_reading);
 }
 
 static int poll_beside_the_same_thread_id(void *pipe)
 {
-    return meet_a_number_again(&sides_kinds[0], pipe, notice_by_polling);
+    return meet_a_number_again(anonymous_in_threads, pipe, notice_by_polling);
 }
 
 TEST(a_death_is_seen_although_the_number_is_in_use_again)
@@ -289,7 +289,7 @@ static void cancel_one(script *life, bool when_asleep)
     pipc_t *pipe = open_anonymous();
     struct side far;
     pipc_msg_t message;
-    side_start(&far, &sides_kinds[0], pipe, life);
+    side_start(&far, anonymous_in_threads, pipe, life);
     hear(pipe, "here");
     if (when_asleep)
         sleeper_wait(sleeper_side(&far));
@@ -318,7 +318,7 @@ TEST(a_thread_cancelled_while_it_comes_and_goes_leaves_the_pipe_usable)
         pipc_t *pipe = open_anonymous();
         struct side far;
         char buffer[8];
-        side_start(&far, &sides_kinds[0], pipe, come_and_go_for_ever);
+        side_start(&far, anonymous_in_threads, pipe, come_and_go_for_ever);
         hear(pipe, "here");
         for (size_t n = harness_random_below(50); n > 0; n--)
             assert_errno(pipc_read(pipe, buffer, sizeof buffer), ESHUTDOWN);

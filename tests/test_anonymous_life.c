@@ -89,7 +89,7 @@ TEST(a_peer_that_closes_all_descriptors_is_not_dead_before_it_dies)
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
-    side_start(&far, &sides_kinds[1], pipe, close_all_and_stay);
+    side_start(&far, anonymous_forked, pipe, close_all_and_stay);
     hear(pipe, "here");
     set_timeouts(pipe, LONGER_THAN_A_TICK_MS, -1);
     assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
@@ -146,7 +146,7 @@ TEST(poll_notices_a_death_though_no_descriptor_was_free_when_the_peer_came)
     gates_init();
     set_timeouts(pipe, 0, 0);
     int fd = pipc_fd(pipe);
-    side_start(&far, &sides_kinds[1], pipe, say_when_told_and_end_when_told);
+    side_start(&far, anonymous_forked, pipe, say_when_told_and_end_when_told);
     int next = dup(0);
     close(next);
     rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)next);
@@ -175,7 +175,7 @@ TEST(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came)
     gates_init();
     set_timeouts(pipe, 0, 0);
     int fd = pipc_fd(pipe);
-    side_start(&far, &sides_kinds[1], pipe, say_when_told_and_end_when_told);
+    side_start(&far, anonymous_forked, pipe, say_when_told_and_end_when_told);
     fault_reset();
     fault_fail(CALL_epoll_ctl, 1, 0, ENOSPC);
     hear_it_by_polling(pipe, fd, true);
@@ -191,7 +191,7 @@ TEST(a_read_notices_a_death_though_no_descriptor_is_free)
     struct side far;
     gates_init();
     set_timeouts(pipe, SIDES_LONG_MS, 0);
-    side_start(&far, &sides_kinds[1], pipe, say_when_told_and_end_when_told);
+    side_start(&far, anonymous_forked, pipe, say_when_told_and_end_when_told);
     int next = dup(0);
     close(next);
     rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)next);
@@ -254,7 +254,7 @@ static bool leave_at_call(unsigned long nth)
     int status;
     gates_init();
     pid_t survivor = harness_fork(hear_the_goodbye, &s);
-    side_start(&far, &sides_kinds[1], s.pipe, say_and_leave_when_told);
+    side_start(&far, anonymous_forked, s.pipe, say_and_leave_when_told);
     assert_int_equal(waitpid(survivor, &status, WUNTRACED), survivor);
     bool has_stopped = WIFSTOPPED(status);
     if (has_stopped)
@@ -310,7 +310,7 @@ static int ask_a_child(void *unused)
         return 77;
     pipc_t *pipe = open_anonymous();
     set_timeouts(pipe, SIDES_LONG_MS, SIDES_LONG_MS); /* has its end before the child is there */
-    side_start(&far, &sides_kinds[1], pipe, answer);
+    side_start(&far, anonymous_forked, pipe, answer);
     say(pipe, "question");
     hear(pipe, "answer");
     side_end(&far);
@@ -348,7 +348,7 @@ TEST(a_child_of_a_bare_system_call_is_somebody_else)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("anonymous life", EACH_SIDE(a_peer_that_counts_its_descriptors_lives),
+HARNESS_MAIN("anonymous life", OVER_ANONYMOUS_KINDS(a_peer_that_counts_its_descriptors_lives),
              IT(a_peer_that_closes_all_descriptors_is_not_dead_before_it_dies),
              IT(poll_notices_a_death_though_no_descriptor_was_free_when_the_peer_came),
              IT(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came),

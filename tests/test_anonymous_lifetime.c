@@ -176,7 +176,7 @@ TEST(a_thread_that_ends_frees_nothing_as_long_as_nobody_has_closed)
 {
     pipc_t *pipe = open_anonymous();
     for (int i = 0; i < 3; i++)
-        side_play(&sides_kinds[0], pipe, say_goodbye);
+        side_play(anonymous_in_threads, pipe, say_goodbye);
     hear_bye(pipe, "bye");
     hear_bye(pipe, "bye");
     hear_bye(pipe, "bye");
@@ -199,7 +199,7 @@ TEST(a_user_that_has_not_closed_keeps_the_handle_after_the_openers_close)
     struct side far;
     harness_gate_init(&gate[0]);
     harness_gate_init(&gate[1]);
-    side_start(&far, &sides_kinds[0], pipe, use_and_wait);
+    side_start(&far, anonymous_in_threads, pipe, use_and_wait);
     harness_gate_wait(&gate[0]);
     pipc_close(pipe); /* never used here */
     harness_gate_open(&gate[1]);
@@ -231,7 +231,7 @@ TEST(threads_that_are_not_in_the_child_do_not_count_there)
     pthread_t forker;
     harness_gate_init(&gate[0]);
     harness_gate_init(&gate[1]);
-    side_start(&far, &sides_kinds[0], pipe, use_and_wait);
+    side_start(&far, anonymous_in_threads, pipe, use_and_wait);
     harness_gate_wait(&gate[0]);
     fork_and_wait(pipe);
     assert_int_equal(pthread_create(&forker, NULL, fork_and_wait, pipe), 0);
@@ -252,7 +252,7 @@ TEST(a_handle_that_others_closed_says_so_to_its_opener)
     harness_gate_init(&gate[0]);
     harness_gate_init(&gate[1]);
     harness_gate_open(&gate[1]);
-    side_start(&far, &sides_kinds[0], pipe, use_and_wait);
+    side_start(&far, anonymous_in_threads, pipe, use_and_wait);
     side_end(&far);
     assert_int_equal(pipc_pending(pipe) >= 0, true);
     pipc_close(pipe);
@@ -275,7 +275,7 @@ static size_t heap_after_a_visit(pipc_t *pipe)
     static const char data[1000];
     for (int i = 0; i < 150; i++)
         assert_int_equal(pipc_write(pipe, data, sizeof data), sizeof data);
-    side_play(&sides_kinds[0], pipe, read_one_count_the_rest_and_leave);
+    side_play(anonymous_in_threads, pipe, read_one_count_the_rest_and_leave);
     hear_bye(pipe, "bye");
     return harness_heap_bytes();
 }
@@ -315,7 +315,7 @@ TEST(what_those_who_left_keep_counts_against_max_pending)
     for (int i = 0; i < VISITORS; i++) {
         for (int k = 0; k < KEPT; k++)
             assert_int_equal(pipc_write(pipe, data, sizeof data), sizeof data);
-        side_start(&visitor[i], &sides_kinds[0], pipe, take_some_in_leave_and_stay);
+        side_start(&visitor[i], anonymous_in_threads, pipe, take_some_in_leave_and_stay);
         harness_gate_wait(&gate[0]);
         hear_bye(pipe, "bye");
     }
@@ -348,7 +348,7 @@ TEST(counts_stay_when_a_side_closes_or_ends)
         pipc_stats_t stats = PIPC_STATS_INIT;
         pipc_t *pipe = open_anonymous();
         assert_int_equal(pipc_pending(pipe), 0);
-        side_play(&sides_kinds[0], pipe, closes_it ? say_hello_and_close : say_hello_and_end);
+        side_play(anonymous_in_threads, pipe, closes_it ? say_hello_and_close : say_hello_and_end);
         hear(pipe, "hello");
         assert_int_equal(pipc_stats(pipe, &stats), 0);
         assert_int_equal(stats.messages_written, 1);
@@ -381,7 +381,7 @@ TEST(a_goodbye_said_in_a_destructor_of_thread_specific_data_arrives)
         assert_int_equal(pthread_key_create(&own_key, leave_from_a_destructor), 0);
         pipe = pipe != NULL ? pipe : open_anonymous();
         assert_int_equal(pipc_pending(pipe), 0);
-        side_play(&sides_kinds[0], pipe, leave_the_goodbye_to_a_destructor);
+        side_play(anonymous_in_threads, pipe, leave_the_goodbye_to_a_destructor);
         hear(pipe, "here");
         hear_bye(pipe, "from a destructor");
         hear_nothing(pipe);
@@ -406,7 +406,7 @@ TEST(a_thread_whose_first_use_is_in_a_destructor_is_missed_too)
     for (int i = 0; i < 2; i++) {
         pipc_t *pipe = open_anonymous();
         assert_int_equal(pipc_pending(pipe), 0);
-        side_play(&sides_kinds[0], pipe, leave_the_first_use_to_a_destructor);
+        side_play(anonymous_in_threads, pipe, leave_the_first_use_to_a_destructor);
         hear(pipe, "late");
         hear_the_end(pipe, EPIPE);
         pipc_close(pipe);

@@ -223,10 +223,11 @@ TEST_OF_KIND(a_large_message_of_which_nothing_was_taken_stays_for_the_successor)
     gates_close();
 }
 
-HARNESS_MAIN("anonymous stay",
-             EACH_SIDE(a_disconnect_with_held_output_fails_until_the_output_has_gone),
-             EACH_SIDE(a_disconnect_fails_while_the_pipe_is_full),
-             EACH_SIDE(after_a_failed_disconnect_talk_goes_on),
-             EACH_SIDE(a_disconnect_completes_a_large_message_that_was_being_counted),
-             EACH_SIDE(a_disconnect_completes_a_large_message_whose_read_timed_out),
-             EACH_SIDE(a_large_message_of_which_nothing_was_taken_stays_for_the_successor))
+HARNESS_MAIN(
+    "anonymous stay",
+    OVER_ANONYMOUS_KINDS(a_disconnect_with_held_output_fails_until_the_output_has_gone),
+    OVER_ANONYMOUS_KINDS(a_disconnect_fails_while_the_pipe_is_full),
+    OVER_ANONYMOUS_KINDS(after_a_failed_disconnect_talk_goes_on),
+    OVER_ANONYMOUS_KINDS(a_disconnect_completes_a_large_message_that_was_being_counted),
+    OVER_ANONYMOUS_KINDS(a_disconnect_completes_a_large_message_whose_read_timed_out),
+    OVER_ANONYMOUS_KINDS(a_large_message_of_which_nothing_was_taken_stays_for_the_successor))

@@ -108,7 +108,7 @@ TEST(however_fast_one_writes_soon_after_waitpid_a_write_fails)
         pipc_t *pipe = open_anonymous();
         struct side far;
         int more = 0;
-        side_start(&far, &sides_kinds[1], pipe, take_an_end_and_leave_life);
+        side_start(&far, anonymous_forked, pipe, take_an_end_and_leave_life);
         hear(pipe, "here");
         set_timeouts(pipe, 0, 0);
         while (waitpid(far.pid, NULL, WNOHANG) == 0)
@@ -121,7 +121,8 @@ TEST(however_fast_one_writes_soon_after_waitpid_a_write_fails)
     }
 }
 
-HARNESS_MAIN("anonymous stream", EACH_SIDE(after_a_stream_few_messages_go_to_a_dead_reader),
-             EACH_SIDE(after_a_stream_no_batch_goes_to_a_dead_reader),
+HARNESS_MAIN("anonymous stream",
+             OVER_ANONYMOUS_KINDS(after_a_stream_few_messages_go_to_a_dead_reader),
+             OVER_ANONYMOUS_KINDS(after_a_stream_no_batch_goes_to_a_dead_reader),
              IT(after_a_stream_few_messages_go_to_a_reader_that_execs),
              IT(however_fast_one_writes_soon_after_waitpid_a_write_fails))

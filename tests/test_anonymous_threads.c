@@ -94,7 +94,7 @@ TEST_OF_KIND(visitors_who_come_and_go_lose_and_double_nothing)
     for (int i = 0; i < VISITORS; i++)
         side_end(&side[i]);
     hear_the_rest(pipe);
-    side_play(&sides_kinds[0], pipe, hear_the_rest);
+    side_play(anonymous_in_threads, pipe, hear_the_rest);
     assert_int_equal(account->said, account->heard);
     assert_int_equal(account->sum_said, account->sum_heard);
     assert_int_equal(account->byes_said, VISITORS * visits);
@@ -228,7 +228,7 @@ static int use_fresh_and_inherited(void *inherited)
 {
     struct side grandchild;
     pipc_t *fresh = open_anonymous();
-    side_start(&grandchild, &sides_kinds[1], fresh, answer_three);
+    side_start(&grandchild, anonymous_forked, fresh, answer_three);
     ask_three(fresh);
     side_end(&grandchild);
     pipc_close(fresh);
@@ -269,6 +269,7 @@ TEST(a_child_of_a_program_with_busy_threads_uses_fresh_and_inherited_handles)
     harness_gate_close(&talking);
 }
 
-HARNESS_MAIN("anonymous threads", EACH_SIDE(visitors_who_come_and_go_lose_and_double_nothing),
-             EACH_SIDE(a_host_answers_guests_who_take_turns),
+HARNESS_MAIN("anonymous threads",
+             OVER_ANONYMOUS_KINDS(visitors_who_come_and_go_lose_and_double_nothing),
+             OVER_ANONYMOUS_KINDS(a_host_answers_guests_who_take_turns),
              IT(a_child_of_a_program_with_busy_threads_uses_fresh_and_inherited_handles))

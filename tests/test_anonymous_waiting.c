@@ -194,9 +194,9 @@ TEST(a_reader_about_to_wait_sees_a_shutdown_of_that_moment)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("anonymous waiting", EACH_SIDE(what_one_did_not_read_its_successor_reads),
-             EACH_SIDE(a_large_message_waits_for_the_successor),
-             EACH_SIDE(what_one_had_taken_into_its_memory_stays_with_it),
-             EACH_SIDE(a_read_waits_for_the_next_partner),
-             EACH_SIDE(the_descriptor_is_quiet_until_the_next_partner_writes),
+HARNESS_MAIN("anonymous waiting", OVER_ANONYMOUS_KINDS(what_one_did_not_read_its_successor_reads),
+             OVER_ANONYMOUS_KINDS(a_large_message_waits_for_the_successor),
+             OVER_ANONYMOUS_KINDS(what_one_had_taken_into_its_memory_stays_with_it),
+             OVER_ANONYMOUS_KINDS(a_read_waits_for_the_next_partner),
+             OVER_ANONYMOUS_KINDS(the_descriptor_is_quiet_until_the_next_partner_writes),
              IT(a_reader_about_to_wait_sees_a_shutdown_of_that_moment))

@@ -7,7 +7,7 @@
 #include "cancelling.h"
 #include "fault.h"
 #include "fifos.h"
-#include "kinds.h"
+#include "harness.h"
 
 enum { LAST = 100 }; /* the size of the last message alone */
 
@@ -279,7 +279,7 @@ static void sweep(const struct kind *kind, const char *name, const struct cancel
 /* FIFOs take tens of milliseconds to make and to remove, and afterwards are as a pair. */
 static bool is_slow(const struct kind *kind)
 {
-    return kind->open == fifos_open_kind;
+    return !kind->local && !kind->tcp;
 }
 
 static void sweep_ways(const struct kind *kind, const char *name, const struct cancelling *what)
@@ -325,8 +325,7 @@ TEST_OF_KIND(without_memory_a_cancelled_call_ends_its_direction_at_most)
 #define WITHIN_MS 60000
 
 HARNESS_MAIN("cancellation, each",
-             EACH_OF(a_cancelled_write_is_sent_whole_or_not_at_all, contract_kinds, WITHIN_MS),
-             EACH_OF(a_cancelled_read_leaves_the_message_to_the_next, contract_kinds, WITHIN_MS),
-             EACH_OF(a_cancelled_goodbye_is_said_once, contract_kinds, WITHIN_MS),
-             EACH_OF(without_memory_a_cancelled_call_ends_its_direction_at_most, contract_kinds,
-                     WITHIN_MS))
+             OVER(a_cancelled_write_is_sent_whole_or_not_at_all, ALL_KINDS, WITHIN_MS),
+             OVER(a_cancelled_read_leaves_the_message_to_the_next, ALL_KINDS, WITHIN_MS),
+             OVER(a_cancelled_goodbye_is_said_once, ALL_KINDS, WITHIN_MS),
+             OVER(without_memory_a_cancelled_call_ends_its_direction_at_most, ALL_KINDS, WITHIN_MS))

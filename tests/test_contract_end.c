@@ -162,7 +162,7 @@ TEST_OF_KIND(a_blocked_read_ends_when_the_other_side_closes)
 TEST_OF_KIND(a_blocked_write_ends_when_the_other_side_closes)
 {
     struct peers p;
-    bool is_reset = kind_is_tcp(kind);
+    bool is_reset = kind->tcp;
     peers_open(&p, kind, NULL);
     fill_to_the_brim(&p.b);
     peer_set_timeout(&p.b, -1, -1);
@@ -181,7 +181,7 @@ TEST_OF_KIND(a_blocked_write_ends_when_the_other_side_closes)
 TEST_OF_KIND(an_end_comes_after_all_messages_also_when_the_other_side_left_some_unread)
 {
     struct peers p;
-    bool is_reset = kind_is_tcp(kind);
+    bool is_reset = kind->tcp;
     peers_open(&p, kind, NULL);
     send_text(&p.b, "never read");
     send_text(&p.a, "one");

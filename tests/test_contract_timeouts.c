@@ -401,7 +401,7 @@ static intmax_t write_while_little_is_read(const struct kind *kind, peer_fn *wri
 
 TEST_OF_KIND(a_write_whose_time_is_up_takes_the_room_that_has_come)
 {
-    if (kind_is_tcp(kind))
+    if (kind->tcp)
         harness_skip("what is read makes room here when the other side has been told");
     assert_int_equal(write_while_little_is_read(kind, write_one), 1000);
     assert_int_equal(write_while_little_is_read(kind, write_two), 2);

@@ -115,7 +115,7 @@ TEST_OF_KIND(without_read_a_goodbye_is_a_message)
     want(&p.b, PIPC_WANT_WRITE);
     assert_int_equal(peer_disconnect(&p.a, "bye"), 0);
     expect_pending(&p.b, 1);
-    if (!kind_is_tcp(kind))
+    if (!kind->tcp)
         assert_silent(&p.b);
     want(&p.b, BOTH);
     assert_readable(&p.b);
@@ -268,7 +268,7 @@ TEST_OF_KIND(without_read_an_end_of_its_own_writing_is_not_told)
     want(&p.b, PIPC_WANT_WRITE);
     assert_silent(&p.b);
     peer_close(&p.a);
-    if (!kind_is_tcp(kind))
+    if (!kind->tcp)
         assert_silent(&p.b);
     expect_text(&p.b, "unread");
     assert_readable_for_good(&p.b);
@@ -294,7 +294,7 @@ TEST_OF_KIND(it_refuses_what_it_does_not_know)
 TEST(pipc_disconnect_on_an_anonymous_pipe_resets_it)
 {
     struct peers p;
-    open_polled(&p, &contract_kinds[0]);
+    open_polled(&p, anonymous_in_threads);
     want(&p.b, NOTHING);
     assert_int_equal(peer_disconnect(&p.b, NULL), 0);
     expect_bye(&p.a, "");

@@ -85,8 +85,7 @@ static void tell_of_room(const struct kind *kind, enum way way)
 
 TEST_OF_KIND(every_way_of_polling_tells_of_room_while_messages_wait)
 {
-    enum way step =
-        kind_is_tcp(kind) ? BY_EDGE : 1; /* filling takes TCP long: one level, one edge */
+    enum way step = kind->tcp ? BY_EDGE : 1; /* filling takes TCP long: one level, one edge */
     for (enum way way = 0; way < WAYS; way += step)
         tell_of_room(kind, way);
 }

@@ -4,41 +4,12 @@
  * on every kind of descriptor, with output held, messages unread and the descriptor asked for. The thread
  * sanitizer is the judge; without it nothing may hang or crash.
  */
-#include "kinds.h"
+#include "harness.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <termios.h>
 #include <unistd.h>
-
-/* --- A terminal, one more kind -------------------------------------------------------------------------------- */
-
-static void make_raw(int fd)
-{
-    struct termios mode;
-    assert_int_equal(tcgetattr(fd, &mode), 0);
-    cfmakeraw(&mode);
-    assert_int_equal(tcsetattr(fd, TCSANOW, &mode), 0);
-}
-
-static void open_terminal(pipc_t *end[2], const pipc_options_t *options)
-{
-    char name[64];
-    int near = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    assert_true(near >= 0);
-    assert_int_equal(grantpt(near), 0);
-    assert_int_equal(unlockpt(near), 0);
-    assert_int_equal(ptsname_r(near, name, sizeof name), 0);
-    int far = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    assert_true(far >= 0);
-    make_raw(far);
-    end[0] = harness_adopt(near, near, options);
-    end[1] = harness_adopt(far, far, options);
-}
-
-static const struct kind terminal[] = {{"terminal", open_terminal, false, false},
-                                       {NULL, NULL, false, false}};
 
 /* --- The calls --------------------------------------------------------------------------------------------------- */
 
@@ -220,7 +191,7 @@ static void run_pair(const struct kind *kind, call_fn *reads, call_fn *writes, b
     pipc_options_t options = PIPC_OPTIONS_INIT;
     pthread_t threads[3];
     options.flags = PIPC_DUPLEX;
-    kind->open(pair.end, &options);
+    kind_open(kind, pair.end, &options);
     assert_int_equal(pthread_barrier_init(&pair.start, NULL, 3), 0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(pipc_set_timeout(pair.end[i], 0, 0), 0);
@@ -267,7 +238,7 @@ TEST_OF_KIND(an_end_arrives_while_the_reader_waits_for_room)
         pipc_options_t options = PIPC_OPTIONS_INIT;
         pthread_t reader;
         options.flags = PIPC_DUPLEX;
-        kind->open(end, &options);
+        kind_open(kind, end, &options);
         if (round % 2 == 0)
             call_fd(end[0]);
         assert_int_equal(pipc_set_timeout(end[0], -1, 0), 0);
@@ -297,7 +268,7 @@ TEST_OF_KIND(a_flush_ends_when_the_reader_pushed_the_last_out)
         pipc_options_t options = PIPC_OPTIONS_INIT;
         pthread_t writer, reader;
         options.flags = PIPC_DUPLEX;
-        kind->open(end, &options);
+        kind_open(kind, end, &options);
         assert_int_equal(pipc_set_timeout(end[0], -1, 0), 0);
         assert_int_equal(pipc_write(end[0], large, LARGE), LARGE);
         assert_int_equal(pipc_shutdown(end[0]), 0);
@@ -313,10 +284,10 @@ TEST_OF_KIND(a_flush_ends_when_the_reader_pushed_the_last_out)
     }
 }
 
-#define SLOWLY(name, kinds) EACH_OF(name, kinds, 3 * HARNESS_TIMEOUT_MS)
+#define SLOWLY(name, kinds) OVER(name, kinds, 3 * HARNESS_TIMEOUT_MS)
 
 HARNESS_MAIN("duplex",
-             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, two_handle_kinds),
-             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, terminal),
+             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, TWO_HANDLE_KINDS),
+             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, TERMINALS),
              OVER_TWO_HANDLE_KINDS(an_end_arrives_while_the_reader_waits_for_room),
              OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_pushed_the_last_out))

@@ -162,9 +162,9 @@ TEST_OF_KIND(any_two_calls_may_fail)
     }
 }
 
-HARNESS_MAIN("faults, each", EACH_SCENARIO(without_faults_the_script_is_complete, 20000),
-             EACH_SCENARIO(an_opening_that_fails_leaves_nothing, 20000),
-             EACH_SCENARIO(an_opening_that_fails_twice_leaves_nothing, 20000),
-             EACH_SCENARIO(any_two_calls_may_fail, 60000),
-             EACH_SCENARIO(any_call_may_fail_once, 60000),
-             EACH_SCENARIO(any_call_may_fail_for_good, 60000))
+HARNESS_MAIN("faults, each", OVER(without_faults_the_script_is_complete, LOCAL_KINDS, 20000),
+             OVER(an_opening_that_fails_leaves_nothing, LOCAL_KINDS, 20000),
+             OVER(an_opening_that_fails_twice_leaves_nothing, LOCAL_KINDS, 20000),
+             OVER(any_two_calls_may_fail, LOCAL_KINDS, 60000),
+             OVER(any_call_may_fail_once, LOCAL_KINDS, 60000),
+             OVER(any_call_may_fail_for_good, LOCAL_KINDS, 60000))

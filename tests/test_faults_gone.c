@@ -40,7 +40,7 @@ static void write_to_nobody(const struct kind *kind)
     static char large[300000];
     pipc_t *end[2];
     struct iovec part = {large, 10};
-    kind->open(end, NULL);
+    kind_open(kind, end, NULL);
     pipc_close(end[1]);
     fault_arm();
     assert_errno(pipc_write(end[0], "x", 1), EPIPE);
@@ -60,7 +60,7 @@ static void hold_for_nobody(const struct kind *kind)
     static char large[3000000];
     pipc_t *end[2];
     char byte;
-    kind->open(end, NULL);
+    kind_open(kind, end, NULL);
     assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
     assert_int_equal(pipc_write(end[0], large, sizeof large), sizeof large);
     pipc_close(end[1]);
@@ -248,9 +248,13 @@ TEST(the_descriptor_notices_a_death_when_newer_calls_are_refused)
     die_on_all_kernels(notice_while_polling, true);
 }
 
-HARNESS_MAIN("faults when nobody is there", EACH(at_its_default_sigpipe_does_not_kill),
-             EACH(blocked_by_the_program_sigpipe_stays_blocked_and_none_is_left_pending),
-             EACH(a_pending_sigpipe_of_the_programs_own_stays_pending),
-             EACH(a_handler_of_the_programs_own_is_not_called),
+HARNESS_MAIN("faults when nobody is there",
+             OVER(at_its_default_sigpipe_does_not_kill, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
+             OVER(blocked_by_the_program_sigpipe_stays_blocked_and_none_is_left_pending,
+                  LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
+             OVER(a_pending_sigpipe_of_the_programs_own_stays_pending, LOCAL_TWO_HANDLE_KINDS,
+                  HARNESS_TIMEOUT_MS),
+             OVER(a_handler_of_the_programs_own_is_not_called, LOCAL_TWO_HANDLE_KINDS,
+                  HARNESS_TIMEOUT_MS),
              IT(a_read_notices_a_death_when_newer_calls_are_refused),
              IT(the_descriptor_notices_a_death_when_newer_calls_are_refused))

@@ -228,8 +228,8 @@ static void play_second_quietly(pipc_t *end, void *unused)
 
 TEST_OF_KIND(signals_at_1_khz_disturb_nothing)
 {
-    harness_two_sides(kind, NULL, play_first, kind->in_threads ? play_second_quietly : play_second,
-                      NULL);
+    kind_run_both(kind, NULL, play_first, kind->in_threads ? play_second_quietly : play_second,
+                  NULL);
 }
 
 static void read_in_vain(pipc_t *end, int timeout_ms)
@@ -261,12 +261,10 @@ static void write_in_vain(pipc_t *end, int timeout_ms)
 TEST_OF_KIND(interrupted_waits_keep_the_rest_of_their_deadline)
 {
     pipc_t *end[2];
-    kind->open(end, NULL);
+    kind_open(kind, end, NULL);
     read_in_vain(end[0], 200);
     write_in_vain(end[0], 200);
-    pipc_close(end[0]);
-    if (!kind->same_handle)
-        pipc_close(end[1]);
+    kind_close(kind, end);
 }
 
 TEST_OF_KIND(an_interruptible_wait_ends_with_eintr)
@@ -275,15 +273,13 @@ TEST_OF_KIND(an_interruptible_wait_ends_with_eintr)
     pipc_t *end[2];
     char byte;
     options.flags = PIPC_INTERRUPTIBLE;
-    kind->open(end, &options);
+    kind_open(kind, end, &options);
     tick(true);
     assert_errno(pipc_read(end[0], &byte, 1), EINTR);
     assert_int_equal(pipc_set_timeout(end[0], 10000, -1), 0);
     assert_errno(pipc_read(end[0], &byte, 1), EINTR);
     tick(false);
-    pipc_close(end[0]);
-    if (!kind->same_handle)
-        pipc_close(end[1]);
+    kind_close(kind, end);
 }
 
 /* --- A kernel without memory for a moment ----------------------------------------------------------------------- */
@@ -296,7 +292,7 @@ static void lack_once(const struct kind *kind, enum fault_call call, int error, 
 {
     pipc_t *end[2];
     char byte;
-    kind->open(end, NULL);
+    kind_open(kind, end, NULL);
     assert_int_equal(pipc_set_timeout(end[1], timeout_ms, -1), 0);
     for (char i = 0; i < 3; i++) {
         assert_int_equal(pipc_write(end[0], &i, 1), 1);
@@ -327,16 +323,18 @@ TEST_OF_KIND(a_read_without_kernel_memory_is_not_the_end)
 }
 
 HARNESS_MAIN("faults in reads, writes and waits",
-             EACH_SCENARIO(short_reads_and_writes_lose_nothing, 20000),
-             EACH_SCENARIO(nothing_there_after_poll_said_so_loses_nothing, 20000),
-             EACH_SCENARIO(interrupted_calls_lose_nothing, 20000),
-             EACH_SCENARIO(all_of_it_at_once_loses_nothing, 20000),
-             EACH_SCENARIO(closes_that_fail_are_not_repeated, 20000),
-             EACH_SCENARIO(deadlines_ask_the_monotonic_clock_alone, 20000),
+             OVER(short_reads_and_writes_lose_nothing, LOCAL_KINDS, 20000),
+             OVER(nothing_there_after_poll_said_so_loses_nothing, LOCAL_KINDS, 20000),
+             OVER(interrupted_calls_lose_nothing, LOCAL_KINDS, 20000),
+             OVER(all_of_it_at_once_loses_nothing, LOCAL_KINDS, 20000),
+             OVER(closes_that_fail_are_not_repeated, LOCAL_KINDS, 20000),
+             OVER(deadlines_ask_the_monotonic_clock_alone, LOCAL_KINDS, 20000),
              IT(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there),
              IT(a_deadline_holds_when_poll_always_says_writable_and_nothing_goes),
              IT(a_deadline_holds_while_a_message_without_end_streams_in),
-             EACH_SIDES(signals_at_1_khz_disturb_nothing),
-             EACH_SIDES(interrupted_waits_keep_the_rest_of_their_deadline),
-             EACH_SIDES(an_interruptible_wait_ends_with_eintr),
-             EACH(a_read_without_kernel_memory_is_not_the_end))
+             OVER(signals_at_1_khz_disturb_nothing, LOCAL_OR_FORKED_KINDS, HARNESS_TIMEOUT_MS),
+             OVER(interrupted_waits_keep_the_rest_of_their_deadline, LOCAL_OR_FORKED_KINDS,
+                  HARNESS_TIMEOUT_MS),
+             OVER(an_interruptible_wait_ends_with_eintr, LOCAL_OR_FORKED_KINDS, HARNESS_TIMEOUT_MS),
+             OVER(a_read_without_kernel_memory_is_not_the_end, LOCAL_TWO_HANDLE_KINDS,
+                  HARNESS_TIMEOUT_MS))

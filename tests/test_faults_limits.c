@@ -3,6 +3,7 @@
  * Little left: descriptors that run out, or are where nobody expects them; memory that runs out; and
  * kernels, or filters in front of them, that refuse what is newer. It works on, or says so.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -60,24 +61,12 @@ TEST_OF_KIND(descriptors_0_to_2_work)
     assert_true(result.complete);
 }
 
-static bool makes_descriptors(const struct kind *kind)
-{
-    return strcmp(kind->name, "pair") == 0 || strcmp(kind->name, "anonymous") == 0;
-}
-
 static int lowest_free(void)
 {
     int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     assert_true(fd >= 0);
     close(fd);
     return fd;
-}
-
-static void close_both(const struct kind *kind, pipc_t *end[2])
-{
-    if (!kind->same_handle)
-        pipc_close(end[1]);
-    pipc_close(end[0]);
 }
 
 /* As if it had never failed: for what the kernel shows and for what has been read ahead. */
@@ -99,11 +88,10 @@ static void assert_descriptor_works(pipc_t *end[2])
 static bool open_with(const struct kind *kind, int count)
 {
     pipc_t *end[2];
-    bool limited_from_start = makes_descriptors(kind);
-    if (!limited_from_start)
-        assert_int_equal(scenario_try_open(kind, end), 0);
+    if (!kind->made)
+        assert_int_equal(kind->open(end, NULL), 0);
     rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)(lowest_free() + count));
-    if (limited_from_start && scenario_try_open(kind, end) != 0) {
+    if (kind->made && kind->open(end, NULL) != 0) {
         assert_int_equal(errno, EMFILE);
         harness_limit(RLIMIT_NOFILE, before);
         return false;
@@ -113,7 +101,7 @@ static bool open_with(const struct kind *kind, int count)
         assert_true(kind->same_handle);
         assert_int_equal(errno, EMFILE);
         harness_limit(RLIMIT_NOFILE, before);
-        close_both(kind, end);
+        kind_close(kind, end);
         return false;
     }
     int fd = pipc_fd(end[0]);
@@ -123,7 +111,7 @@ static bool open_with(const struct kind *kind, int count)
     harness_limit(RLIMIT_NOFILE, before);
     if (!kind->same_handle)
         assert_descriptor_works(end);
-    close_both(kind, end);
+    kind_close(kind, end);
     return fd >= 0;
 }
 
@@ -295,7 +283,7 @@ TEST_OF_KIND(opening_without_memory_fails_and_leaves_nothing)
     rlim_t before = harness_limit(RLIMIT_AS, mapped_now() + 200000);
     int opened = 0;
     pipc_t *many[200][2];
-    while (opened < 200 && scenario_try_open(kind, end) == 0) {
+    while (opened < 200 && kind->open(end, NULL) == 0) {
         many[opened][0] = end[0];
         many[opened++][1] = end[1];
     }
@@ -304,7 +292,7 @@ TEST_OF_KIND(opening_without_memory_fails_and_leaves_nothing)
     if (opened < 200)
         assert_int_equal(error, ENOMEM);
     while (opened > 0)
-        close_both(kind, many[--opened]);
+        kind_close(kind, many[--opened]);
 }
 
 /* --- Newer system calls -------------------------------------------------------------------------------------- */
@@ -358,8 +346,8 @@ TEST_OF_KIND(calls_that_are_refused_later_do_not_make_others_block)
     pipc_msg_t message;
     for (size_t i = 0; i < 2; i++) {
         fault_reset();
-        assert_int_equal(scenario_try_open(kind, end), 0);
-        assert_int_equal(scenario_try_open(kind, other), 0);
+        assert_int_equal(kind->open(end, NULL), 0);
+        assert_int_equal(kind->open(other, NULL), 0);
         begin_large(end);
         assert_int_equal(pipc_set_timeout(other[1], 1000, 1000), 0);
         fault_fail(calls[i], 1, FAULT_FOREVER, EPERM);
@@ -373,8 +361,8 @@ TEST_OF_KIND(calls_that_are_refused_later_do_not_make_others_block)
         assert_int_equal(errno, EAGAIN);
         assert_errno(pipc_read_msg(end[0], &message), EAGAIN);
         fault_disarm();
-        close_both(kind, end);
-        close_both(kind, other);
+        kind_close(kind, end);
+        kind_close(kind, other);
     }
 }
 
@@ -398,7 +386,7 @@ TEST_OF_KIND(no_call_needs_O_NONBLOCK_to_be_set_later)
     for (size_t i = 0; i < 2; i++) {
         pipc_t *end[2];
         fault_reset();
-        assert_int_equal(scenario_try_open(kind, end), 0);
+        assert_int_equal(kind->open(end, NULL), 0);
         for (int e = 0; e < 2; e++)
             assert_int_equal(pipc_set_timeout(end[e], 0, 0), 0);
         fault_fail(calls[i], 1, FAULT_FOREVER, ENOSYS);
@@ -407,35 +395,35 @@ TEST_OF_KIND(no_call_needs_O_NONBLOCK_to_be_set_later)
         expect_no_waiting(end[0]);
         expect_no_waiting(end[1]); /* which need not be refused itself to know */
         fault_disarm();
-        close_both(kind, end);
+        kind_close(kind, end);
     }
 }
 
 TEST_OF_KIND(without_epoll_asking_for_the_descriptor_says_so)
 {
     pipc_t *end[2];
-    assert_int_equal(scenario_try_open(kind, end), 0);
+    assert_int_equal(kind->open(end, NULL), 0);
     fault_fail(CALL_epoll_create1, 1, FAULT_FOREVER, ENOSYS);
     fault_arm();
     assert_errno(pipc_fd(end[0]), ENOSYS);
     assert_int_equal(pipc_write(end[0], "x", 1), 1);
     fault_disarm();
-    close_both(kind, end);
+    kind_close(kind, end);
 }
 
-HARNESS_MAIN("faults at limits", EACH_SCENARIO(descriptors_over_1024_work, 20000),
-             EACH_SCENARIO(descriptors_0_to_2_work, 20000),
-             EACH_SCENARIO(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothing,
-                           20000),
+HARNESS_MAIN("faults at limits", OVER(descriptors_over_1024_work, LOCAL_KINDS, 20000),
+             OVER(descriptors_0_to_2_work, LOCAL_KINDS, 20000),
+             OVER(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothing, LOCAL_KINDS,
+                  20000),
              IT(a_read_without_memory_is_enomem_and_can_be_repeated),
              IT(taking_messages_without_memory_is_enomem_and_can_be_repeated),
              IT(a_flush_that_lacks_memory_for_input_tells_what_became_of_the_output),
              IT(a_write_that_lacks_memory_for_input_for_a_moment_goes_on),
              IT(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing),
-             EACH_SCENARIO(opening_without_memory_fails_and_leaves_nothing, 20000),
-             EACH_SCENARIO(each_newer_call_may_be_refused, 20000),
-             EACH_SCENARIO(all_newer_calls_may_be_refused, 20000),
-             EACH_OF(calls_that_are_refused_later_do_not_make_others_block, scenario_kinds + 1,
-                     5000),
-             EACH_OF(no_call_needs_O_NONBLOCK_to_be_set_later, scenario_kinds + 1, 5000),
-             EACH_SCENARIO(without_epoll_asking_for_the_descriptor_says_so, 20000))
+             OVER(opening_without_memory_fails_and_leaves_nothing, LOCAL_KINDS, 20000),
+             OVER(each_newer_call_may_be_refused, LOCAL_KINDS, 20000),
+             OVER(all_newer_calls_may_be_refused, LOCAL_KINDS, 20000),
+             OVER(calls_that_are_refused_later_do_not_make_others_block, LOCAL_TWO_HANDLE_KINDS,
+                  5000),
+             OVER(no_call_needs_O_NONBLOCK_to_be_set_later, LOCAL_TWO_HANDLE_KINDS, 5000),
+             OVER(without_epoll_asking_for_the_descriptor_says_so, LOCAL_KINDS, 20000))

@@ -335,12 +335,13 @@ TEST(a_descriptor_tells_of_a_death_after_the_last_look)
     settle_after_the_partner_went(true);
 }
 
-HARNESS_MAIN("ring", EACH_SIDE(messages_around_the_edges_from_a_piece_to_two_rings_come_whole),
-             EACH_SIDE(messages_around_those_sizes_come_whole_without_waiting),
-             EACH_SIDE(the_ring_can_be_filled_to_the_last_byte),
-             EACH_SIDE(frames_come_whole_from_every_offset),
-             EACH_SIDE(what_a_reader_has_read_is_room_at_once),
-             EACH_SIDE(a_writer_that_waits_goes_on_when_half_has_been_read),
-             EACH_SIDE(a_writer_that_polls_is_told_when_half_has_been_read),
+HARNESS_MAIN("ring",
+             OVER_ANONYMOUS_KINDS(messages_around_the_edges_from_a_piece_to_two_rings_come_whole),
+             OVER_ANONYMOUS_KINDS(messages_around_those_sizes_come_whole_without_waiting),
+             OVER_ANONYMOUS_KINDS(the_ring_can_be_filled_to_the_last_byte),
+             OVER_ANONYMOUS_KINDS(frames_come_whole_from_every_offset),
+             OVER_ANONYMOUS_KINDS(what_a_reader_has_read_is_room_at_once),
+             OVER_ANONYMOUS_KINDS(a_writer_that_waits_goes_on_when_half_has_been_read),
+             OVER_ANONYMOUS_KINDS(a_writer_that_polls_is_told_when_half_has_been_read),
              IT(a_descriptor_tells_of_a_shutdown_after_the_last_look),
              IT(a_descriptor_tells_of_a_death_after_the_last_look))

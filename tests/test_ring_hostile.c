@@ -251,7 +251,7 @@ static void attack_for_ever(pipc_t *pipe)
 static void start_attack(struct side *side, pipc_t *pipe, script *attack)
 {
     dice = harness_random() | 1;
-    side_start(side, &sides_kinds[1], pipe, attack);
+    side_start(side, anonymous_forked, pipe, attack);
     dice = harness_random() | 1;
 }
 
@@ -318,7 +318,7 @@ TEST(a_position_that_makes_no_sense_is_a_protocol_error_for_good)
         char room[64];
         pipc_t *pipe = open_anonymous();
         say(pipe, "first");
-        side_start(&hostile, &sides_kinds[1], pipe, leap_too_far);
+        side_start(&hostile, anonymous_forked, pipe, leap_too_far);
         set_timeouts(pipe, SIDES_LONG_MS, SIDES_LONG_MS);
         if (which_position == 0)
             while (pipc_read(pipe, room, sizeof room) >= 0)
@@ -353,7 +353,7 @@ TEST(a_length_over_the_limit_is_a_protocol_error)
     harness_gate_init(&gate);
     pipc_t *pipe = open_anonymous();
     int fd = pipc_fd(pipe);
-    side_start(&hostile, &sides_kinds[1], pipe, announce_too_much);
+    side_start(&hostile, anonymous_forked, pipe, announce_too_much);
     /* Seen as "here" or as what replaced it. */
     assert_true(harness_readable(fd, SIDES_LONG_MS));
     set_timeouts(pipe, 1, 1);
@@ -407,7 +407,7 @@ static void expect_deadlines_kept(script *attack)
     pipc_t *pipe = open_anonymous();
     pipc_msg_t message;
     assert_int_equal(pipc_pending(pipe), 0);
-    side_start(&hostile, &sides_kinds[1], pipe, attack);
+    side_start(&hostile, anonymous_forked, pipe, attack);
     hear(pipe, "here");
     set_timeouts(pipe, 20, 20);
     harness_gate_open(&gate);
@@ -465,7 +465,7 @@ TEST(the_memory_cannot_be_taken_away)
         pipc_close(pipe);
         harness_skip("the memory has no descriptor that can be found");
     }
-    side_play(&sides_kinds[1], pipe, take_the_memory_away);
+    side_play(anonymous_forked, pipe, take_the_memory_away);
     dice = 1;
     for (int i = 0; i < 50; i++)
         do_something(pipe);

@@ -480,11 +480,11 @@ TEST_OF_KIND(a_descriptor_tells_of_room_made_while_a_write_failed)
     race(kind, read_all_at_once, fail_while_the_other_reads);
 }
 
-HARNESS_MAIN("ring wake", EACH_SIDE(no_wake_up_is_lost_whichever_way_the_sides_wait),
-             EACH_SIDE(no_wake_up_is_lost_when_they_also_wait_for_the_descriptor),
-             EACH_SIDE(no_edge_is_lost_inside_a_long_message),
-             EACH_SIDE(one_who_falls_asleep_is_woken_by_a_message_of_that_moment),
-             EACH_SIDE(one_who_turns_to_its_descriptor_sees_a_message_of_that_moment),
-             EACH_SIDE(one_who_falls_asleep_is_woken_by_room_of_that_moment),
-             EACH_SIDE(a_descriptor_tells_of_a_message_written_while_one_looked),
-             EACH_SIDE(a_descriptor_tells_of_room_made_while_a_write_failed))
+HARNESS_MAIN("ring wake", OVER_ANONYMOUS_KINDS(no_wake_up_is_lost_whichever_way_the_sides_wait),
+             OVER_ANONYMOUS_KINDS(no_wake_up_is_lost_when_they_also_wait_for_the_descriptor),
+             OVER_ANONYMOUS_KINDS(no_edge_is_lost_inside_a_long_message),
+             OVER_ANONYMOUS_KINDS(one_who_falls_asleep_is_woken_by_a_message_of_that_moment),
+             OVER_ANONYMOUS_KINDS(one_who_turns_to_its_descriptor_sees_a_message_of_that_moment),
+             OVER_ANONYMOUS_KINDS(one_who_falls_asleep_is_woken_by_room_of_that_moment),
+             OVER_ANONYMOUS_KINDS(a_descriptor_tells_of_a_message_written_while_one_looked),
+             OVER_ANONYMOUS_KINDS(a_descriptor_tells_of_room_made_while_a_write_failed))

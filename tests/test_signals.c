@@ -189,7 +189,7 @@ static void talk_to_a_stopped_partner(size_t size)
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
-    side_start(&far, &sides_kinds[1], pipe, count_until_goodbye);
+    side_start(&far, anonymous_forked, pipe, count_until_goodbye);
     hear(pipe, "here");
     stop(&far);
     set_timeouts(pipe, 50, 50);
@@ -222,7 +222,7 @@ static void take_an_end_and_exit(pipc_t *pipe)
 static pipc_t *make_a_dead_pipe(struct side *far)
 {
     pipc_t *pipe = open_anonymous();
-    side_start(far, &sides_kinds[1], pipe, take_an_end_and_exit);
+    side_start(far, anonymous_forked, pipe, take_an_end_and_exit);
     hear(pipe, "here");
     hear_the_end(pipe, EPIPE);
     return pipe;
@@ -419,7 +419,7 @@ TEST(each_descriptor_that_the_library_makes_is_closed_on_exec)
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipc_open_pair(end, NULL), 0);
     assert_true(pipc_fd(end[0]) >= 0);
-    side_start(&far, &sides_kinds[1], pipe, count_until_goodbye);
+    side_start(&far, anonymous_forked, pipe, count_until_goodbye);
     hear(pipe, "here");
     assert_true(pipc_fd(pipe) >= 0);
     set_timeouts(pipe, 1, -1);
@@ -432,9 +432,9 @@ TEST(each_descriptor_that_the_library_makes_is_closed_on_exec)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("signals", EACH_SIDE(a_talk_goes_on_under_a_thousand_signals_a_second),
+HARNESS_MAIN("signals", OVER_ANONYMOUS_KINDS(a_talk_goes_on_under_a_thousand_signals_a_second),
              IT(an_interrupted_wait_goes_on_with_the_rest_of_its_time),
-             EACH_SIDE(an_interruptible_wait_ends_with_eintr_and_loses_nothing),
+             OVER_ANONYMOUS_KINDS(an_interruptible_wait_ends_with_eintr_and_loses_nothing),
              IT(a_stopped_partner_is_not_dead_and_gets_whole_messages_later),
              IT(writing_to_the_dead_raises_no_sigpipe), IT(a_sigpipe_of_the_program_stays_pending),
              IT(the_end_of_a_child_is_told_to_the_program), IT(a_blocked_sigchld_stays_pending),

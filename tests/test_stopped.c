@@ -84,16 +84,14 @@ static int wait_to_write(void *arg)
 static void close_wait(const struct kind *kind, struct wait *wait)
 {
     harness_gate_close(&wait->ready);
-    pipc_close(wait->end[0]);
-    if (!kind->same_handle)
-        pipc_close(wait->end[1]);
+    kind_close(kind, wait->end);
 }
 
 static struct wait open_wait(const struct kind *kind, int timeout_ms)
 {
     pipc_options_t options = interruptible();
     struct wait wait = {.timeout_ms = timeout_ms};
-    kind->open(wait.end, &options);
+    kind_open(kind, wait.end, &options);
     assert_int_equal(pipc_set_timeout(wait.end[0], 0, -1), 0);
     harness_gate_init(&wait.ready);
     return wait;
@@ -203,6 +201,8 @@ TEST(a_server_goes_on_after_a_stop)
     pipc_server_close(server);
 }
 
-HARNESS_MAIN("stopped processes", EACH(a_read_goes_on_after_a_stop),
-             EACH(a_write_goes_on_after_a_stop), IT(a_meeting_by_name_goes_on_after_a_stop),
+HARNESS_MAIN("stopped processes",
+             OVER(a_read_goes_on_after_a_stop, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
+             OVER(a_write_goes_on_after_a_stop, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
+             IT(a_meeting_by_name_goes_on_after_a_stop),
              IT(a_meeting_over_TCP_goes_on_after_a_stop), IT(a_server_goes_on_after_a_stop))
