@@ -4,7 +4,7 @@
 # Holds the architecture. The folder is the layer: a file includes and calls only its own folder and
 # those that the table allows. Reads the #include lines of src/, and the symbols that the objects of
 # the library import, which neither a macro nor a declaration by hand can hide. Fails also on a
-# circle of calls between files, unless they are all parts of one module.
+# circle of calls between files.
 # usage: check_layers.sh object...  those of the library
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
@@ -18,11 +18,6 @@ peer:       transport sys
 transport:  sys
 codec:
 sys:
-'
-
-# Modules of several files, which may call each other in a circle.
-modules='
-channel/channel(_.*)?
 '
 
 # Headers that are for src/sys alone; and those of one system, which are for its folder alone.
@@ -128,15 +123,7 @@ while read -r from to symbol; do
     may_use "${from%%/*}" "${to%%/*}" || complain "$from calls $symbol of $to"
 done <"$work/calls"
 
-# Each module counts as one; what is left must have an order.
-awk -v modules="$(echo "$modules" | grep .)" '
-    function module(file,    i) {
-        for (i in names)
-            if (file ~ "^(" names[i] ")$") return names[i]
-        return file
-    }
-    BEGIN { split(modules, names, "\n") }
-    { from = module($1); to = module($2); if (from != to) print from, to }' "$work/calls" | sort -u >"$work/order"
+awk '{ print $1, $2 }' "$work/calls" | sort -u >"$work/order"
 tsort "$work/order" >/dev/null 2>"$work/circle" || complain "a circle of calls: $(tr '\n' ' ' <"$work/circle")"
 
 # The table itself points one way.

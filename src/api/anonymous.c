@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "codec/frame.h"
 #include "peer/ends.h"
 #include "sys/self.h"
 #include "sys/sys.h"
@@ -29,9 +30,9 @@ struct user {
     struct anonymous *handle;
     struct user *next;
     uintptr_t thread;
-    int end;                  /* the one it holds; -1: it has left */
-    struct channel *channel;  /* while it holds an end */
-    struct channel_rest rest; /* what it had taken into memory when it left; for itself alone */
+    int end;                 /* the one it holds; -1: it has left */
+    struct channel *channel; /* while it holds an end */
+    struct unread unread;    /* what it had taken into memory when it left; for itself alone */
 };
 
 struct anonymous {
@@ -79,7 +80,7 @@ static void share_limit(struct anonymous *a)
 {
     size_t kept = 0;
     for (const struct user *user = a->users; user != NULL; user = user->next)
-        kept += channel_rest_cost(&user->rest);
+        kept += unread_cost(&user->unread);
     for (unsigned e = 0; e < 2; e++)
         if (a->holder[e] != NULL)
             channel_lower_limit(a->holder[e], &a->options, kept);
@@ -103,7 +104,7 @@ static void remove_user(struct anonymous *a, struct user **at)
         drop_channel(a, user);
         ends_finish(&a->ends, (unsigned)user->end);
     }
-    channel_drop_rest(&user->rest);
+    unread_free(&user->unread);
     sys_free(user);
     share_limit(a);
 }
@@ -184,7 +185,7 @@ static void in_child(struct self_fork_hook *hook)
     pthread_mutex_unlock(&a->lock); /* it was locked by the thread that is here now */
     for (unsigned e = 0; e < 2; e++)
         if (a->holder[e] != NULL)
-            transport_ring_disown(a->holder[e]->transport);
+            transport_ring_disown(channel_transport(a->holder[e]));
     a->opener = self_thread();
     a->opener_is_done = a->is_closed = false;
     self_remember(&a->opener_hook); /* where it cannot be had, a shell may stay behind */
@@ -202,7 +203,7 @@ static void notice_fork(struct anonymous *a)
         a->users = user->next;
         if (user->channel != NULL)
             channel_close(user->channel);
-        channel_drop_rest(&user->rest);
+        unread_free(&user->unread);
         sys_free(user);
     }
     a->holder[0] = a->holder[1] = NULL;
@@ -249,9 +250,13 @@ static struct user *become_user(struct anonymous *a)
 static struct channel *new_channel(struct anonymous *a)
 {
     struct channel *channel = channel_open(&a->options);
-    if (channel == NULL || (channel->transport = transport_ring(&a->ends)) != NULL)
+    struct transport *transport = channel == NULL ? NULL : transport_ring(&a->ends);
+    if (transport != NULL) {
+        channel_attach(channel, transport);
         return channel;
-    channel_close(channel);
+    }
+    if (channel != NULL)
+        channel_close(channel);
     return NULL;
 }
 
@@ -266,8 +271,8 @@ static struct channel *take_end(struct anonymous *a, struct user *user)
         channel_close(channel);
         return NULL;
     }
-    transport_ring_take(channel->transport, (unsigned)user->end);
-    channel_adopt_rest(channel, &user->rest);
+    transport_ring_take(channel_transport(channel), (unsigned)user->end);
+    channel_adopt_unread(channel, &user->unread);
     user->channel = channel;
     a->holder[user->end] = channel;
     share_limit(a);
@@ -304,7 +309,7 @@ const char *anonymous_bye_text(struct anonymous *a)
         return channel_bye_text(channel);
     int cancellation = enter_here(a);
     const struct user *user = *find_user(a);
-    const char *text = user == NULL ? NULL : channel_text_of(user->rest.bye);
+    const char *text = user == NULL ? NULL : message_bye_text(user->unread.bye);
     quit(a, cancellation);
     return text;
 }
@@ -314,7 +319,7 @@ const char *anonymous_bye_text(struct anonymous *a)
 static void leave(struct anonymous *a, struct user *user)
 {
     unsigned end = (unsigned)user->end;
-    channel_give_rest(user->channel, &user->rest);
+    channel_give_unread(user->channel, &user->unread);
     drop_channel(a, user);
     user->end = -1;
     ends_free(&a->ends, end);
@@ -328,16 +333,16 @@ static size_t goodbye_size(const char *text)
     return frame_header(header, size, true) + size;
 }
 
-/* One try, that does not block: threads that want an end wait for the lock meanwhile. */
-static int try_to_leave(struct anonymous *a, struct channel *channel, const char *text)
+/* Threads that want an end wait for the lock meanwhile: this does not block. */
+static int try_to_leave(struct channel *channel, const char *text, void *handle)
 {
-    const struct channel_wait not_at_all = {.ms = 0, .deadline = -1};
+    struct anonymous *a = handle;
     int cancellation = enter(a);
     struct user *user = *find_user(a);
     unsigned end = (unsigned)user->end;
-    ends_begin_leaving(&a->ends, end,
-                       transport_ring_written(channel->transport) + goodbye_size(text));
-    int result = channel_send_goodbye(channel, text, &not_at_all);
+    uint64_t written = transport_ring_written(channel_transport(channel));
+    ends_begin_leaving(&a->ends, end, written + goodbye_size(text));
+    int result = channel_try_goodbye(channel, text);
     int saved = errno;
     if (result == 0)
         leave(a, user);
@@ -350,23 +355,7 @@ static int try_to_leave(struct anonymous *a, struct channel *channel, const char
 
 int anonymous_disconnect(struct anonymous *a, struct channel *channel, const char *text)
 {
-    struct channel_wait wait = channel_wait_start(channel->write_ms);
-    /* It must go in one piece, since nobody stays behind to push on the rest. */
-    if (text != NULL &&
-        strlen(text) > channel->transport->whole - FRAME_HEADER_MAX - FRAME_BYE_SIZE) {
-        errno = EMSGSIZE;
-        return -1;
-    }
-    bool looked = false;
-    int result = channel_prepare_goodbye(channel, text, &wait);
-    if (result == 0)
-        result = channel_complete(channel, &wait);
-    while (result == 0 && (result = try_to_leave(a, channel, text)) != 0 && errno == EAGAIN)
-        result =
-            channel_wait_for_room(channel, &wait) == 0 || channel_looks_again(&looked) ? 0 : -1;
-    if (result != 0)
-        channel_settle(channel, TRANSPORT_OUT);
-    return result;
+    return channel_leave(channel, text, try_to_leave, a);
 }
 
 /* ---- the whole ---- */

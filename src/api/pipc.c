@@ -13,6 +13,7 @@
 
 #include "api/anonymous.h"
 #include "channel/channel.h"
+#include "channel/channel_internal.h" /* for its size alone */
 #include "rendezvous/fifo.h"
 #include "rendezvous/server.h"
 #include "rendezvous/tcp.h"
@@ -145,8 +146,11 @@ static pipc_t *open_on(open_transport *open, int read_fd, int write_fd,
                        const pipc_options_t *options)
 {
     pipc_t *pipe = open_channel(options);
-    if (pipe == NULL || (pipe->channel->transport = open(read_fd, write_fd)) != NULL)
+    struct transport *transport = pipe == NULL ? NULL : open(read_fd, write_fd);
+    if (transport != NULL) {
+        channel_attach(pipe->channel, transport);
         return pipe;
+    }
     pipc_close(pipe);
     return NULL;
 }
@@ -166,9 +170,12 @@ static int rendezvous(pipc_t *pipe, const struct fifo_request *request)
 {
     struct transport *transport;
     pthread_cleanup_push(discard, pipe);
-    transport = pipe->channel->transport = fifo_open(request);
+    transport = fifo_open(request);
     pthread_cleanup_pop(transport == NULL);
-    return transport == NULL ? -1 : 0;
+    if (transport == NULL)
+        return -1;
+    channel_attach(pipe->channel, transport);
+    return 0;
 }
 
 pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
@@ -446,10 +453,11 @@ int pipc_peer(pipc_t *pipe, char *buffer, size_t size)
     if (!is_usable(pipe) || buffer == NULL || size == 0)
         return invalid();
     const struct channel *channel = channel_if_any(pipe);
-    if (channel == NULL)
+    struct transport *transport = channel == NULL ? NULL : channel_transport(channel);
+    if (transport == NULL)
         snprintf(text, sizeof text, "no end held");
     else
-        channel->transport->ops->peer(channel->transport, text, sizeof text);
+        transport->ops->peer(transport, text, sizeof text);
     if ((size_t)snprintf(buffer, size, "%s", text) < size)
         return 0;
     errno = ERANGE;

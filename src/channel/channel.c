@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "channel/channel.h"
-
 #include <errno.h>
 #include <string.h>
 
+#include "channel/channel_internal.h"
 #include "sys/sys.h"
-
-#define DEFAULT_LIMIT ((size_t)64 * 1024 * 1024)
-
-/* No object is larger, and sizes plus a header must not overflow. */
-#define LARGEST_LIMIT ((size_t)PTRDIFF_MAX / 2)
-
-static size_t limit_or_default(size_t limit)
-{
-    if (limit == 0)
-        return DEFAULT_LIMIT;
-    return limit < LARGEST_LIMIT ? limit : LARGEST_LIMIT;
-}
 
 struct channel *channel_open(const pipc_options_t *options)
 {
@@ -26,15 +13,26 @@ struct channel *channel_open(const pipc_options_t *options)
     if (c == NULL)
         return NULL;
     memset(c, 0, sizeof *c);
-    c->max_message = limit_or_default(o->max_message);
-    atomic_init(&c->max_pending, limit_or_default(o->max_pending));
     c->interruptible = (o->flags & PIPC_INTERRUPTIBLE) != 0;
     c->duplex = (o->flags & PIPC_DUPLEX) != 0;
     c->read_ms = c->write_ms = -1;
     c->wanted = PIPC_WANT_READ | PIPC_WANT_WRITE;
-    pthread_mutex_init(&c->out_lock, NULL);
-    pthread_mutex_init(&c->settle_lock, NULL);
+    duplex_lock_init(&c->readiness_lock, c->duplex);
+    outbound_init(&c->out, o, &c->readiness_lock);
+    inbound_init(&c->in, o, &c->out.was_reset);
     return c;
+}
+
+void channel_attach(struct channel *c, struct transport *transport)
+{
+    c->transport = transport;
+    inbound_attach(&c->in, transport);
+    outbound_attach(&c->out, transport);
+}
+
+struct transport *channel_transport(const struct channel *c)
+{
+    return c->transport;
 }
 
 void channel_close(struct channel *c)
@@ -42,20 +40,11 @@ void channel_close(struct channel *c)
     int saved = errno;
     if (c->transport != NULL)
         c->transport->ops->close(c->transport);
-    queue_clear(&c->in.queue);
-    message_free(c->in.partial);
-    message_free(c->in.bye);
-    sys_free(c->out.held);
-    pthread_mutex_destroy(&c->out_lock);
-    pthread_mutex_destroy(&c->settle_lock);
+    inbound_fini(&c->in);
+    outbound_fini(&c->out);
+    duplex_lock_fini(&c->readiness_lock);
     sys_free(c);
     errno = saved;
-}
-
-void channel_lower_limit(struct channel *c, const pipc_options_t *options, size_t kept)
-{
-    size_t limit = limit_or_default(options->max_pending);
-    atomic_store_explicit(&c->max_pending, kept < limit ? limit - kept : 0, memory_order_relaxed);
 }
 
 /* ---- waiting ---- */
@@ -71,20 +60,19 @@ struct channel_wait channel_wait_start(int ms)
 struct cancellation {
     struct channel *channel;
     const struct channel_wait *wait;
-    bool counts; /* among those who wait for room */
+    bool counts; /* among the threads that wait for room */
 };
 
 static void put_in_order(void *context)
 {
     const struct cancellation *at = context;
     int saved = errno;
-    errno = ECANCELED;
     if (at->counts)
-        channel_end_wait(at->channel);
+        outbound_end_wait(&at->channel->out);
     if (at->wait->cancelled != NULL)
         at->wait->cancelled(at->channel, at->wait->context);
     else
-        channel_end_output(at->channel);
+        channel_end_writing(at->channel);
     errno = saved;
 }
 
@@ -92,13 +80,13 @@ static int wait_in_transport(struct channel *c, const struct channel_wait *wait,
 {
     struct cancellation at = {c, wait, c->duplex && (events & TRANSPORT_OUT) != 0};
     int result;
-    if (at.counts && !channel_begin_wait(c))
+    if (at.counts && !outbound_begin_wait(&c->out))
         return 0;
     pthread_cleanup_push(put_in_order, &at);
     result = c->transport->ops->wait(c->transport, events, wait->deadline);
     pthread_cleanup_pop(0);
     if (at.counts)
-        channel_end_wait(c);
+        outbound_end_wait(&c->out);
     return result;
 }
 
@@ -108,12 +96,14 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
         errno = EAGAIN;
         return -1;
     }
-    /* Looked at here too: readiness without anything to do must not carry a call past its deadline. */
+    /*
+     * Checked here too: readiness without anything to do must not carry a call past its deadline.
+     */
     if (wait->deadline >= 0 && sys_now() >= wait->deadline) {
         errno = ETIMEDOUT;
         return -1;
     }
-    if ((events & TRANSPORT_IN) != 0 && c->in.stopped)
+    if ((events & TRANSPORT_IN) != 0 && inbound_is_stopped(&c->in))
         return 0; /* there is more than was taken in */
     if (c->interruptible)
         events |= TRANSPORT_CAUGHT;
@@ -134,6 +124,20 @@ int channel_wait_a_little(struct channel *c, const struct channel_wait *wait, un
     return channel_wait(c, &soon, events) == 0 || errno == ETIMEDOUT ? 0 : -1;
 }
 
+/* Two sides that write at once would wait for ever if neither took in what the other writes. */
+int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
+{
+    if (wait->ms == 0 || c->duplex)
+        return channel_wait(c, wait, TRANSPORT_OUT);
+    enum io_result taken = channel_take_in(c, SIZE_MAX);
+    if (outbound_error(&c->out) != 0)
+        return 0; /* what came tells that writing is dead too, as the next try finds */
+    if (taken == IO_FAILED)
+        return channel_wait_a_little(c, wait, TRANSPORT_OUT);
+    bool more = taken == IO_AGAIN || inbound_is_stopped(&c->in);
+    return channel_wait(c, wait, more ? TRANSPORT_IN | TRANSPORT_OUT : TRANSPORT_OUT);
+}
+
 /* ---- small things ---- */
 
 void channel_set_timeout(struct channel *c, int read_ms, int write_ms)
@@ -144,12 +148,26 @@ void channel_set_timeout(struct channel *c, int read_ms, int write_ms)
 
 void channel_add_stats(const struct channel *c, pipc_stats_t *stats)
 {
-    const struct channel_counts *n = &c->counts;
-    stats->messages_read += atomic_load(&n->messages_read);
-    stats->bytes_read += atomic_load(&n->bytes_read);
-    stats->messages_written += atomic_load(&n->messages_written);
-    stats->bytes_written += atomic_load(&n->bytes_written);
-    stats->messages_pending += atomic_load(&n->messages_pending);
-    stats->bytes_pending += atomic_load(&n->bytes_pending);
-    stats->bytes_held += atomic_load(&n->bytes_held);
+    stats->messages_read += atomic_load(&c->messages_read);
+    stats->bytes_read += atomic_load(&c->bytes_read);
+    stats->messages_written += atomic_load(&c->messages_written);
+    stats->bytes_written += atomic_load(&c->bytes_written);
+    stats->messages_pending += atomic_load(&c->in.messages_pending);
+    stats->bytes_pending += atomic_load(&c->in.bytes_pending);
+    stats->bytes_held += atomic_load(&c->out.bytes_held);
+}
+
+void channel_give_unread(struct channel *c, struct unread *unread)
+{
+    inbound_give_unread(&c->in, unread);
+}
+
+void channel_adopt_unread(struct channel *c, struct unread *unread)
+{
+    inbound_adopt_unread(&c->in, unread);
+}
+
+void channel_lower_limit(struct channel *c, const pipc_options_t *options, size_t kept)
+{
+    inbound_lower_limit(&c->in, options, kept);
 }

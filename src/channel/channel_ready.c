@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When the descriptor of pipc_fd is readable. At the end of each call channel_settle compares what the
- * program wants (pipc_want) with the state of both directions, and gives the transport two things: is
- * the descriptor loud, that is readable at once; and for which events of the transport's own is it
- * readable from now on.
+ * When the descriptor of pipc_fd is readable. At the end of each call channel_update_readiness
+ * compares what the program wants (pipc_want) with the state of both directions, and gives the
+ * transport two things: is the descriptor readable at once; and for which events of the transport's
+ * own does it become readable from now on.
  *
- *   wanted    state                                                     loud   event
+ *   wanted    state                                                     readable   event
  *   READ      a message is in memory, or the call stopped before it had
  *             taken in all that was there                               yes
  *             an end or an error of reading                             yes, until it has been
@@ -22,46 +22,86 @@
  *
  * "Failed for good": nobody will read it. That is no end of writing that the program asked for.
  *
- * IN_END is also the hang-up of a stream in which messages are unread, and stays so. Then one message
- * is taken into memory: it is unread, or there is none and the end is known. Either answers the
- * hang-up, so that nobody is woken by it twice. The writing thread of a duplex channel may not take
- * anything in: it hides such a hang-up until the reading thread makes a call.
+ * IN_END is also the hang-up of a stream in which messages are unread, and stays so. Then one
+ * message is taken into memory: it is unread, or there is none and the end is known. Either answers
+ * the hang-up, so that nobody is woken by it twice. The writing thread of a duplex channel may not
+ * take anything in: it hides such a hang-up until the reading thread makes a call.
  */
 #include <errno.h>
 
-#include "channel/channel.h"
+#include "channel/channel_internal.h"
 
-/* What the reading side knows: the first two lines of each half of the table; and what it was not asked. */
+/*
+ * What the reading side knows: the first two lines of each half of the table; and what it was not
+ * asked.
+ */
 enum { IN_READABLE = 1, IN_UNREAD = 2, IN_OVER = 4, IN_HIDDEN = 8 };
 
-static bool wants(const struct channel *c, unsigned event)
+/* ---- a flush that failed ----
+ *
+ * It is worth repeating as soon as nothing is held, and the descriptor has to report it. But a
+ * program that reads until there is nothing more before it polls would push out the last byte in
+ * one read, and the next read would end the report. So the last byte is left for a call that found
+ * nothing, after which a program polls; and the next such call ends the report, or a program that
+ * ignores it would get it for ever.
+ */
+
+enum io_result channel_push(struct channel *c)
 {
-    return (atomic_load_explicit(&c->wanted, memory_order_relaxed) & event) != 0;
+    bool failed = atomic_load_explicit(&c->flush_failed, memory_order_relaxed);
+    return outbound_push_all_but(&c->out, failed ? 1 : 0);
 }
 
-static bool is_polled(const struct channel *c)
+bool channel_reports_flush(const struct channel *c)
 {
-    return atomic_load_explicit(&c->polled, memory_order_relaxed);
+    return atomic_load(&c->flush_failed) && !outbound_is_holding(&c->out);
 }
+
+enum io_result channel_push_last(struct channel *c)
+{
+    bool held = outbound_is_holding(&c->out);
+    enum io_result result = outbound_push_all_but(&c->out, 0);
+    if (held && channel_reports_flush(c))
+        atomic_store(&c->news, true);
+    return result;
+}
+
+void channel_find_nothing(struct channel *c, bool was_reported)
+{
+    channel_push_last(c);
+    if (was_reported)
+        atomic_store(&c->flush_failed, false);
+}
+
+/* ---- input ---- */
 
 static bool may_be_over(struct channel *c, unsigned over)
 {
-    return c->in.queue.count == 0 && c->in.error == 0 &&
-           ((over & TRANSPORT_IN) != 0 || channel_has_seen_end(c));
+    return !inbound_is_queued(&c->in) && inbound_error(&c->in) == 0 &&
+           ((over & TRANSPORT_IN) != 0 || inbound_has_seen_end(&c->in));
+}
+
+static bool is_input_readable(struct channel *c)
+{
+    if (inbound_is_queued(&c->in))
+        return true;
+    if (inbound_is_dead(&c->in))
+        return c->reports < CHANNEL_REPORTS_MAX;
+    return inbound_is_stopped(&c->in) || inbound_is_in_memory(&c->in);
 }
 
 /* For the reading side, and without the lock: what is taken in may end writing too. */
 static void note_input(struct channel *c, bool reads, unsigned over)
 {
-    if (!reads && !c->in.stopped && may_be_over(c, over))
+    if (!reads && !inbound_is_stopped(&c->in) && may_be_over(c, over))
         channel_take_in(c, 1);
-    unsigned state = channel_is_loud(c) ? IN_READABLE : 0;
-    if (c->in.queue.count > 0)
+    unsigned state = is_input_readable(c) ? IN_READABLE : 0;
+    if (inbound_is_queued(&c->in))
         state |= IN_UNREAD;
-    else if (c->in.error != 0)
+    else if (inbound_is_dead(&c->in))
         state |= IN_OVER;
     atomic_store(&c->in_state, state);
-    if (c->in.stopped)
+    if (inbound_is_stopped(&c->in))
         atomic_store(&c->news, true); /* no edge need come from what is there already */
 }
 
@@ -72,92 +112,90 @@ static void hide_input(struct channel *c, unsigned over)
         atomic_fetch_or(&c->in_state, IN_HIDDEN);
 }
 
-static bool is_output_loud(const struct channel *c)
+/* ---- output ---- */
+
+static bool is_output_readable(const struct channel *c)
 {
-    return wants(c, PIPC_WANT_WRITE) && channel_tells_of_flush(c);
+    return channel_wants(c, PIPC_WANT_WRITE) && channel_reports_flush(c);
 }
 
 static unsigned output_events(const struct channel *c)
 {
-    bool waits = atomic_load(&c->out_wish) || atomic_load(&c->counts.bytes_held) > 0;
-    return waits && wants(c, PIPC_WANT_WRITE) ? TRANSPORT_OUT : 0;
+    bool waits = atomic_load(&c->write_interest) || outbound_is_holding(&c->out);
+    return waits && channel_wants(c, PIPC_WANT_WRITE) ? TRANSPORT_OUT : 0;
 }
 
-static bool is_writing_alive(const struct channel *c)
-{
-    return !atomic_load(&c->out_failed) && !atomic_load(&c->out_ended);
-}
+/* ---- the descriptor ---- */
 
-static bool settle_for_ends(struct channel *c, unsigned side, unsigned over, unsigned *events)
+static bool is_readable_for_ends(struct channel *c, unsigned side, unsigned over, unsigned *events)
 {
+    bool has_failed = atomic_load(&c->out.has_failed), is_ended = atomic_load(&c->out.is_ended);
     if ((side & TRANSPORT_IN) == 0)
         hide_input(c, over);
     unsigned state = atomic_load(&c->in_state);
     if ((state & (IN_UNREAD | IN_OVER | IN_HIDDEN)) == 0)
         *events |= TRANSPORT_IN_END;
-    if (is_writing_alive(c))
+    if (!has_failed && !is_ended)
         *events |= TRANSPORT_OUT_END;
-    bool has_failed =
-        atomic_load(&c->out_failed) || ((over & TRANSPORT_OUT) != 0 && !atomic_load(&c->out_ended));
-    return (state & (IN_OVER | IN_READABLE)) == (IN_OVER | IN_READABLE) || has_failed;
+    return (state & (IN_OVER | IN_READABLE)) == (IN_OVER | IN_READABLE) || has_failed ||
+           ((over & TRANSPORT_OUT) != 0 && !is_ended);
 }
 
-static void settle(struct channel *c, unsigned side, unsigned over)
+static void update(struct channel *c, unsigned side, unsigned over)
 {
-    bool loud;
+    bool readable;
     unsigned events = output_events(c);
-    if (wants(c, PIPC_WANT_READ)) {
+    if (channel_wants(c, PIPC_WANT_READ)) {
         unsigned state = atomic_load(&c->in_state);
-        loud = (state & IN_READABLE) != 0;
+        readable = (state & IN_READABLE) != 0;
         if ((state & IN_OVER) == 0)
             events |= TRANSPORT_IN;
     } else {
-        loud = settle_for_ends(c, side, over, &events);
+        readable = is_readable_for_ends(c, side, over, &events);
     }
     if (atomic_exchange(&c->news, false))
         events |= TRANSPORT_EDGE;
-    c->transport->ops->settle(c->transport, loud || is_output_loud(c), events);
+    c->transport->ops->settle(c->transport, readable || is_output_readable(c), events);
 }
 
-static void lock_settle(struct channel *c)
+static bool is_polled(const struct channel *c)
 {
-    if (c->duplex)
-        pthread_mutex_lock(&c->settle_lock);
+    return atomic_load_explicit(&c->polled, memory_order_relaxed);
 }
 
-static void unlock_settle(struct channel *c)
-{
-    if (c->duplex)
-        pthread_mutex_unlock(&c->settle_lock);
-}
-
-void channel_settle_polled(struct channel *c, unsigned side)
+void channel_update_polled(struct channel *c, unsigned side)
 {
     int saved = errno;
-    bool reads = wants(c, PIPC_WANT_READ) || !is_polled(c);
+    bool reads = channel_wants(c, PIPC_WANT_READ) || !is_polled(c);
     unsigned over = reads ? 0 : c->transport->ops->over(c->transport);
     if (!c->duplex)
         side = TRANSPORT_IN | TRANSPORT_OUT;
     if (side & TRANSPORT_IN)
         note_input(c, reads, over);
     if (atomic_load(&c->polled)) {
-        lock_settle(c);
-        settle(c, side, over);
-        unlock_settle(c);
+        duplex_lock(&c->readiness_lock);
+        update(c, side, over);
+        duplex_unlock(&c->readiness_lock);
     }
     errno = saved;
 }
 
+void channel_end_writing(struct channel *c)
+{
+    outbound_end_call(&c->out);
+    channel_update_readiness(c, TRANSPORT_OUT);
+}
+
 int channel_descriptor(struct channel *c)
 {
-    lock_settle(c);
+    duplex_lock(&c->readiness_lock);
     int fd = c->transport->ops->descriptor(c->transport);
-    unlock_settle(c);
+    duplex_unlock(&c->readiness_lock);
     if (fd < 0)
         return -1;
     channel_push(c);
     atomic_store(&c->polled, true);
-    channel_settle(c, 0);
+    channel_update_readiness(c, 0);
     return fd;
 }
 
@@ -167,13 +205,5 @@ void channel_want(struct channel *c, unsigned events)
     if ((events & ~before) != 0)
         atomic_store(&c->news, true);
     channel_push(c);
-    channel_settle(c, 0);
-}
-
-void channel_end_transport_output(struct channel *c)
-{
-    lock_settle(c);
-    c->transport->ops->shutdown(c->transport); /* may tell that the other side is gone: no news */
-    unlock_settle(c);
-    atomic_store(&c->out_ended, true);
+    channel_update_readiness(c, 0);
 }

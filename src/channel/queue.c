@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "codec/frame.h"
 #include "sys/sys.h"
 
 #define ALIGNMENT _Alignof(struct message)
@@ -19,7 +20,7 @@ struct message *message_grow(struct message *message, size_t capacity)
     return grown;
 }
 
-static void begin(struct message *message, size_t size, size_t at)
+static void init_message(struct message *message, size_t size, size_t at)
 {
     message->next = NULL;
     message->size = size;
@@ -31,7 +32,7 @@ struct message *message_new(size_t capacity)
 {
     struct message *message = message_grow(NULL, capacity);
     if (message != NULL) {
-        begin(message, 0, 0);
+        init_message(message, 0, 0);
         atomic_init(&message->sharers, 1);
     }
     return message;
@@ -74,7 +75,7 @@ bool block_open(struct block *block, size_t size, size_t count)
 struct message *block_add(struct block *block, size_t message_size)
 {
     struct message *message = (struct message *)(void *)((char *)block->first + block->used);
-    begin(message, message_size, block->used);
+    init_message(message, message_size, block->used);
     message->capacity = message_size;
     block->used += block_cost(message_size);
     return message;
@@ -112,10 +113,10 @@ void queue_push(struct queue *queue, struct message *message)
     queue_append(queue, message, message, 1, message->size);
 }
 
-void queue_drop(struct queue *queue, struct message *rest, size_t count, size_t bytes)
+void queue_drop(struct queue *queue, struct message *next, size_t count, size_t bytes)
 {
-    set_first(queue, rest);
-    if (rest == NULL)
+    set_first(queue, next);
+    if (next == NULL)
         queue->last = NULL;
     queue->count -= count;
     queue->bytes -= bytes;
@@ -134,4 +135,21 @@ void queue_clear(struct queue *queue)
     struct message *message;
     while ((message = queue_pop(queue)) != NULL)
         message_free(message);
+}
+
+void unread_free(struct unread *unread)
+{
+    queue_clear(&unread->queue);
+    message_free(unread->bye);
+    *unread = (struct unread){0};
+}
+
+size_t unread_cost(const struct unread *unread)
+{
+    return unread->queue.bytes + unread->queue.count * QUEUE_COST;
+}
+
+const char *message_bye_text(const struct message *bye)
+{
+    return bye == NULL ? NULL : (const char *)bye->data + FRAME_BYE_SIZE;
 }

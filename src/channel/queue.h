@@ -41,9 +41,9 @@ struct message *message_of_data(void *data);
 void message_free(struct message *message); /* NULL is nothing; keeps errno */
 
 /*
- * Each message lies in a block, alone or with other short ones, and a block goes back with the last of
- * its messages, in whatever thread each is freed: a program that keeps one keeps its block, so blocks
- * of many are small.
+ * Each message lies in a block, alone or with other short ones, and a block goes back with the last
+ * of its messages, in whatever thread each is freed: a program that keeps one keeps its block, so
+ * blocks of many are small.
  */
 #define BLOCK_SIZE ((size_t)4096)
 struct block {
@@ -63,9 +63,19 @@ void queue_push(struct queue *queue, struct message *message);
 /* `count` messages with `bytes` in all, linked from the first to the last, which links to none. */
 void queue_append(struct queue *queue, struct message *first, struct message *last, size_t count,
                   size_t bytes);
-/* The caller has taken so many from the front; `rest` is the one after them. */
-void queue_drop(struct queue *queue, struct message *rest, size_t count, size_t bytes);
+/* The caller has taken so many from the front; `next` is the one after them. */
+void queue_drop(struct queue *queue, struct message *next, size_t count, size_t bytes);
 struct message *queue_pop(struct queue *queue); /* NULL: empty */
 void queue_clear(struct queue *queue);
+
+/* What was taken into memory and not read outlives the channel of an end that is left. */
+struct unread {
+    struct queue queue;
+    struct message *bye; /* the last goodbye that was read */
+};
+void unread_free(struct unread *unread);
+size_t unread_cost(const struct unread *unread); /* as counted against max_pending */
+/* The text of a goodbye; NULL: NULL. */
+const char *message_bye_text(const struct message *bye);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define FRAME_HEADER_MIN 4  /* of a message */
 #define FRAME_HEADER_MAX 16 /* goodbye prefix, mark of a long frame, 8-byte length */
@@ -58,6 +59,18 @@ static inline enum frame_status frame_parse(const uint8_t *bytes, size_t size, s
         return frame_parse_any(bytes, size, max, frame);
     *frame = (struct frame){.header = FRAME_HEADER_MIN, .size = length, .bye = false};
     return FRAME_WHOLE;
+}
+
+/*
+ * The payload's size, when a message with the shortest header has arrived as a whole in those `size`
+ * bytes, and is of at most `max` bytes; else -1: frame_parse tells.
+ */
+static inline ssize_t frame_short_size(const uint8_t *bytes, size_t size, size_t max)
+{
+    uint32_t length = size < FRAME_HEADER_MIN ? UINT32_MAX : load_be32(bytes);
+    return length > FRAME_SHORT_MAX || length > max || length > size - FRAME_HEADER_MIN
+               ? -1
+               : (ssize_t)length;
 }
 
 /* Write the header for a payload of `size` bytes; returns its length. */

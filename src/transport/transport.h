@@ -24,6 +24,9 @@ enum { TRANSPORT_IN_END = 4, TRANSPORT_OUT_END = 8, TRANSPORT_EDGE = 16 };
 /* What `wait` is given besides: EINTR has to be a signal that was caught, and not a stop (SIGSTOP). */
 enum { TRANSPORT_CAUGHT = 32 };
 
+/* What became of a step that never waits. What IO_AGAIN and IO_FAILED (errno) mean stands with each. */
+enum io_result { IO_DONE, IO_AGAIN, IO_FAILED };
+
 struct transport {
     const struct transport_ops *ops;
     size_t window;     /* `peek` can show so many bytes at once */

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One message from the transport: its header, then the message, which is taken whole when it is
+ * short and piece by piece when it is long. It goes to the queue or to the caller's buffer.
+ */
+#include "channel/inbound.h"
+
+#include <errno.h>
+
+#include "channel/channel_limits.h"
+
+/* A call takes in so much at most. */
+#define TAKE_IN_MAX ((size_t)16 * 1024 * 1024)
+
+/* The first allocation for a message that comes in pieces; it doubles as bytes really come. */
+#define FIRST_PIECE ((size_t)64 * 1024)
+
+void inbound_init(struct inbound *in, const pipc_options_t *options, const atomic_bool *was_reset)
+{
+    *in = (struct inbound){.was_reset = was_reset,
+                           .max_message = channel_limit(options->max_message)};
+    atomic_init(&in->max_pending, channel_limit(options->max_pending));
+}
+
+void inbound_attach(struct inbound *in, struct transport *transport)
+{
+    in->transport = transport;
+}
+
+void inbound_fini(struct inbound *in)
+{
+    queue_clear(&in->queue);
+    message_free(in->partial);
+    message_free(in->bye);
+}
+
+void inbound_lower_limit(struct inbound *in, const pipc_options_t *options, size_t kept)
+{
+    size_t limit = channel_limit(options->max_pending);
+    atomic_store_explicit(&in->max_pending, kept < limit ? limit - kept : 0, memory_order_relaxed);
+}
+
+/* ---- how reading ends ---- */
+
+static enum io_result end_reading(struct inbound *in, int error)
+{
+    in->error = error;
+    errno = error;
+    return IO_FAILED;
+}
+
+/* The stream has ended; `torn`: inside a message. */
+static enum io_result end_here(struct inbound *in, bool torn)
+{
+    message_free(in->partial);
+    in->partial = NULL;
+    in->begun = false;
+    return end_reading(in, torn || atomic_load(in->was_reset) ? ECONNRESET : EPIPE);
+}
+
+static enum io_result transport_failed(struct inbound *in, int error)
+{
+    switch (error) {
+    case ENOMEM:
+    case ENOBUFS:
+        errno = error;
+        return IO_FAILED; /* passes */
+    case ETIMEDOUT:       /* the kernel's, not a deadline of ours */
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EPIPE:
+    case ECONNRESET:
+        return end_here(in, true);
+    default:
+        return end_reading(in, error);
+    }
+}
+
+/* ---- how much one call takes in ---- */
+
+void inbound_begin_call(struct inbound *in)
+{
+    in->allowance = TAKE_IN_MAX;
+    in->stopped = false;
+}
+
+static void spend(struct inbound *in, size_t cost)
+{
+    in->allowance -= cost < in->allowance ? cost : in->allowance;
+}
+
+/* ---- one message ---- */
+
+enum io_result inbound_next(struct inbound *in, struct frame *frame)
+{
+    const struct transport_ops *ops = in->transport->ops;
+    if (in->begun) {
+        *frame = in->frame;
+        return IO_DONE;
+    }
+    frame->header = FRAME_HEADER_MIN;
+    for (;;) {
+        const uint8_t *bytes;
+        bool end;
+        size_t want = frame->header;
+        ssize_t there = ops->peek(in->transport, want, &bytes, &end);
+        if (there < 0)
+            return transport_failed(in, errno);
+        enum frame_status status = frame_parse(bytes, (size_t)there, in->max_message, frame);
+        if (status == FRAME_BAD)
+            return end_reading(in, EPROTO);
+        if (status == FRAME_WHOLE)
+            break;
+        if (end)
+            return end_here(in, there > 0);
+        if ((size_t)there < want)
+            return IO_AGAIN;
+    }
+    if (frame->size > in->transport->window - frame->header) {
+        ops->skip(in->transport, frame->header);
+        in->frame = *frame;
+        in->begun = true;
+    }
+    return IO_DONE;
+}
+
+/* Have all of a short message in the transport's memory, at *payload. */
+static enum io_result load_payload(struct inbound *in, const struct frame *frame,
+                                   const uint8_t **payload)
+{
+    const uint8_t *bytes;
+    bool end;
+    size_t whole = frame->header + frame->size;
+    ssize_t there = in->transport->ops->peek(in->transport, whole, &bytes, &end);
+    if (there < 0)
+        return transport_failed(in, errno);
+    if ((size_t)there < whole)
+        return end ? end_here(in, true) : IO_AGAIN;
+    *payload = bytes + frame->header;
+    return IO_DONE;
+}
+
+/* Goodbyes have one byte more, so that their text ends with a NUL. */
+static size_t room_of(const struct frame *frame)
+{
+    return frame->bye ? frame->size + 1 : frame->size;
+}
+
+static enum io_result take_short(struct inbound *in, const struct frame *frame,
+                                 struct message **taken)
+{
+    const uint8_t *payload;
+    enum io_result result = load_payload(in, frame, &payload);
+    if (result != IO_DONE)
+        return result;
+    struct message *message = message_new(room_of(frame));
+    if (message == NULL)
+        return IO_FAILED;
+    memcpy(message->data, payload, frame->size);
+    message->size = frame->size;
+    in->transport->ops->skip(in->transport, frame->header + frame->size);
+    spend(in, frame->size + QUEUE_COST);
+    *taken = message;
+    return IO_DONE;
+}
+
+static int grow_partial(struct inbound *in)
+{
+    struct message *partial = in->partial;
+    size_t goal = room_of(&in->frame);
+    if (partial == NULL) {
+        in->partial = message_new(goal < FIRST_PIECE ? goal : FIRST_PIECE);
+        return in->partial == NULL ? -1 : 0;
+    }
+    if (partial->size < partial->capacity || partial->capacity == goal)
+        return 0;
+    size_t capacity = partial->capacity < goal / 2 ? partial->capacity * 2 : goal;
+    partial = message_grow(partial, capacity);
+    if (partial == NULL)
+        return -1;
+    in->partial = partial;
+    return 0;
+}
+
+/* Up to `size` more bytes of a message that has begun; *got grows by what came. */
+static enum io_result take_piece(struct inbound *in, uint8_t *to, size_t size, size_t *got)
+{
+    ssize_t piece = in->transport->ops->read(in->transport, to, size);
+    if (piece < 0)
+        return errno == EAGAIN ? IO_AGAIN : transport_failed(in, errno);
+    if (piece == 0)
+        return end_here(in, true);
+    *got += (size_t)piece;
+    return IO_DONE;
+}
+
+static enum io_result take_long(struct inbound *in, struct message **taken)
+{
+    size_t goal = in->frame.size;
+    while (in->partial == NULL || in->partial->size < goal) {
+        if (grow_partial(in) != 0)
+            return IO_FAILED;
+        struct message *partial = in->partial;
+        size_t before = partial->size;
+        size_t room = (partial->capacity < goal ? partial->capacity : goal) - before;
+        if (room > in->allowance)
+            room = in->allowance;
+        in->stopped = room == 0;
+        if (in->stopped)
+            return IO_AGAIN;
+        enum io_result result = take_piece(in, partial->data + before, room, &partial->size);
+        if (result != IO_DONE)
+            return result;
+        spend(in, partial->size - before);
+    }
+    spend(in, QUEUE_COST);
+    if (in->frame.bye && grow_partial(in) != 0)
+        return IO_FAILED;
+    *taken = in->partial;
+    in->partial = NULL;
+    in->begun = false;
+    return IO_DONE;
+}
+
+static enum io_result take_message(struct inbound *in, const struct frame *frame,
+                                   struct message **taken)
+{
+    enum io_result result = in->begun ? take_long(in, taken) : take_short(in, frame, taken);
+    if (result != IO_DONE || !frame->bye)
+        return result;
+    struct message *bye = *taken;
+    if (memcmp(bye->data, FRAME_BYE, FRAME_BYE_SIZE) != 0) {
+        message_free(bye);
+        return end_reading(in, EPROTO);
+    }
+    bye->kind = PIPC_BYE;
+    bye->data[bye->size] = '\0';
+    if (in->transport->ops->goodbye(in->transport))
+        in->error = EPIPE; /* the end itself may be long in coming: others may hold copies */
+    return IO_DONE;
+}
+
+/* ---- to the queue ---- */
+
+void inbound_note_queue(struct inbound *in)
+{
+    atomic_store_explicit(&in->messages_pending, in->queue.count, memory_order_relaxed);
+    atomic_store_explicit(&in->bytes_pending, in->queue.bytes, memory_order_relaxed);
+}
+
+enum io_result inbound_queue_next(struct inbound *in, const struct frame *frame)
+{
+    struct message *message;
+    /* A message that has begun stops by itself. */
+    in->stopped = !in->begun && frame->size + QUEUE_COST > in->allowance;
+    if (in->stopped)
+        return IO_AGAIN;
+    enum io_result result = take_message(in, frame, &message);
+    if (result == IO_DONE) {
+        queue_push(&in->queue, message);
+        inbound_note_queue(in);
+    }
+    return result;
+}
+
+static enum io_result still_dead(const struct inbound *in)
+{
+    errno = in->error;
+    return IO_FAILED;
+}
+
+/* The next one alone: its size is limited by max_message, and not by the allowance. */
+enum io_result inbound_load(struct inbound *in)
+{
+    struct frame frame;
+    struct message *message;
+    if (in->queue.count > 0)
+        return IO_DONE;
+    if (in->error != 0)
+        return still_dead(in);
+    enum io_result result = inbound_next(in, &frame);
+    if (result == IO_DONE)
+        result = take_message(in, &frame, &message);
+    if (result == IO_DONE) {
+        queue_push(&in->queue, message);
+        inbound_note_queue(in);
+    }
+    return result;
+}
+
+enum io_result inbound_complete(struct inbound *in)
+{
+    if (!in->begun || in->error != 0)
+        return IO_DONE;
+    enum io_result result = inbound_queue_next(in, &in->frame);
+    return result == IO_FAILED && in->error != 0 ? IO_DONE : result;
+}
+
+/* ---- to the caller's buffer ---- */
+
+static struct message *dequeue(struct inbound *in)
+{
+    struct message *message = queue_pop(&in->queue);
+    inbound_note_queue(in);
+    return message;
+}
+
+static enum io_result read_queued(struct inbound *in, struct inbound_target *target)
+{
+    const struct message *first = in->queue.first;
+    if (first->kind == PIPC_BYE) {
+        message_free(in->bye);
+        in->bye = dequeue(in);
+        errno = ESHUTDOWN;
+        return IO_FAILED;
+    }
+    if (first->size > target->size) {
+        errno = EMSGSIZE;
+        return IO_FAILED;
+    }
+    if (first->size > 0)
+        memcpy(target->buffer, first->data, first->size);
+    target->got = first->size;
+    message_free(dequeue(in));
+    return IO_DONE;
+}
+
+static enum io_result read_by_way_of_queue(struct inbound *in, struct inbound_target *target)
+{
+    enum io_result result = inbound_load(in);
+    return result == IO_DONE ? read_queued(in, target) : result;
+}
+
+static enum io_result read_short(struct inbound *in, const struct frame *frame,
+                                 struct inbound_target *target)
+{
+    const uint8_t *payload;
+    enum io_result result = load_payload(in, frame, &payload);
+    if (result != IO_DONE)
+        return result;
+    if (frame->size > 0)
+        memcpy(target->buffer, payload, frame->size);
+    target->got = frame->size;
+    in->transport->ops->skip(in->transport, frame->header + frame->size);
+    return IO_DONE;
+}
+
+/*
+ * Straight to the caller's buffer when the call cannot end before the message does. Otherwise what
+ * has come is kept in memory of ours until it is whole.
+ */
+static enum io_result read_long(struct inbound *in, struct inbound_target *target)
+{
+    if (!target->is_direct || in->partial != NULL)
+        return read_by_way_of_queue(in, target);
+    while (target->got < in->frame.size) {
+        enum io_result result = take_piece(in, target->buffer + target->got,
+                                           in->frame.size - target->got, &target->got);
+        if (result != IO_DONE)
+            return result;
+    }
+    in->begun = false;
+    return IO_DONE;
+}
+
+enum io_result inbound_read(struct inbound *in, struct inbound_target *target)
+{
+    struct frame frame;
+    if (in->queue.count > 0)
+        return read_queued(in, target);
+    if (in->error != 0)
+        return still_dead(in);
+    enum io_result result = inbound_next(in, &frame);
+    if (result != IO_DONE)
+        return result;
+    /*
+     * A goodbye is kept; what does not fit stays, and that is reported when it is known to be
+     * whole.
+     */
+    if (frame.bye || frame.size > target->size)
+        return read_by_way_of_queue(in, target);
+    return in->begun ? read_long(in, target) : read_short(in, &frame, target);
+}
+
+void inbound_keep_pieces(struct inbound *in, const struct inbound_target *target)
+{
+    if (target->got == 0 || !in->begun)
+        return;
+    int saved = errno;
+    struct message *partial = message_new(target->got);
+    if (partial == NULL) {
+        end_reading(in, ENOMEM);
+        return;
+    }
+    memcpy(partial->data, target->buffer, target->got);
+    partial->size = target->got;
+    in->partial = partial;
+    errno = saved;
+}
+
+void inbound_block(struct inbound *in)
+{
+    const uint8_t *bytes;
+    in->transport->ops->await(in->transport, &bytes);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a transport's bytes to messages, and the messages that wait to be read. inbound.c takes one
+ * message at a time, inbound_many.c as many as there are. Neither waits, and neither knows of
+ * writing. One thread at a time uses it, but for what says otherwise.
+ *
+ * Results: IO_DONE, what was asked for is there. IO_AGAIN, it has not arrived. IO_FAILED, errno: it
+ * will never arrive when inbound_error() returns that errno; else the call may be repeated.
+ */
+#ifndef PIPC_INBOUND_H
+#define PIPC_INBOUND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "channel/queue.h"
+#include "codec/frame.h"
+#include "pipc.h"
+#include "transport/transport.h"
+
+/* The fields are private to inbound.c, inbound_many.c and the inline functions of this file. */
+struct inbound {
+    struct transport *transport;
+    const atomic_bool *was_reset; /* writing has found that the peer reset the connection */
+    size_t max_message;
+    _Atomic size_t max_pending;
+    struct queue queue;
+    struct frame frame;      /* the message that is being taken in, when `begun` */
+    struct message *partial; /* its bytes so far */
+    bool begun;              /* its header is taken, its bytes come one by one */
+    struct message *bye;     /* the last goodbye that was read */
+    size_t allowance;        /* bytes that the call may still take in, a message's cost with them */
+    bool stopped;            /* the allowance ran out */
+    int error;               /* why reading is dead, once the queue is empty; 0: alive */
+    _Atomic uint64_t messages_pending, bytes_pending; /* copies of the queue's, for any thread */
+};
+
+/* Where a call wants its message. */
+struct inbound_target {
+    uint8_t *buffer;
+    size_t size, got;
+    bool is_direct; /* pieces of a long message may go there: the call ends after the message */
+};
+
+void inbound_init(struct inbound *in, const pipc_options_t *options, const atomic_bool *was_reset);
+void inbound_attach(struct inbound *in, struct transport *transport);
+void inbound_fini(struct inbound *in);
+/* `kept` bytes that others keep count against max_pending too. From any thread. */
+void inbound_lower_limit(struct inbound *in, const pipc_options_t *options, size_t kept);
+
+/*
+ * Before a call takes in what follows: it takes in a limited amount, so that a call which does not
+ * wait ends also when the peer writes as fast as it reads.
+ */
+void inbound_begin_call(struct inbound *in);
+
+/* Have a message in the queue. */
+enum io_result inbound_load(struct inbound *in);
+/*
+ * The next message into the target. ESHUTDOWN: a goodbye; EMSGSIZE: the message is larger, and
+ * stays.
+ */
+enum io_result inbound_read(struct inbound *in, struct inbound_target *target);
+/* The call ends in the middle of a long message: keep what is in the caller's buffer. */
+void inbound_keep_pieces(struct inbound *in, const struct inbound_target *target);
+/* The rest of a message that has begun, if there is one, into the queue. Done also at the end. */
+enum io_result inbound_complete(struct inbound *in);
+/* Fill the transport's memory by a blocking read, where it has one and nothing is in memory. */
+void inbound_block(struct inbound *in);
+
+/*
+ * Take in what has arrived, up to max_pending and the call's allowance, until `enough` messages
+ * wait. IO_AGAIN: that was all that has arrived. IO_DONE: it stopped before, or reading is dead.
+ * IO_FAILED: no memory.
+ */
+enum io_result inbound_take_in(struct inbound *in, size_t enough);
+/* Messages that can be read now, after inbound_take_in: those in the queue, and those behind it. */
+size_t inbound_count_unread(struct inbound *in);
+/* Is there a message in memory, a piece of a long one, or how it ended? Makes no system call. */
+bool inbound_is_in_memory(struct inbound *in);
+/* The end of the stream has been seen, perhaps behind something unread. */
+bool inbound_has_seen_end(struct inbound *in);
+
+struct inbound_count {
+    size_t messages, bytes;
+};
+/*
+ * Give queued messages to the program; returns how many. `read` counts those that are no goodbye.
+ */
+size_t inbound_hand_over(struct inbound *in, pipc_msg_t *messages, size_t max,
+                         struct inbound_count *read);
+
+void inbound_give_unread(struct inbound *in, struct unread *unread);
+void inbound_adopt_unread(struct inbound *in, struct unread *unread);
+
+/*
+ * Between inbound.c and inbound_many.c. The header of the next message; a long one has begun then.
+ */
+enum io_result inbound_next(struct inbound *in, struct frame *frame);
+/* That message, into the queue. IO_AGAIN with `stopped` set: the call has taken in enough. */
+enum io_result inbound_queue_next(struct inbound *in, const struct frame *frame);
+void inbound_note_queue(struct inbound *in);
+
+static inline bool inbound_is_queued(const struct inbound *in)
+{
+    return in->queue.count > 0;
+}
+
+/* The first message in the queue, which stays there. */
+static inline void inbound_view_first(const struct inbound *in, pipc_msg_t *view)
+{
+    struct message *first = in->queue.first;
+    *view = (pipc_msg_t){.data = first->data, .size = first->size, .kind = first->kind};
+}
+
+/* Why reading is dead, perhaps behind messages in the queue; 0: it is alive. */
+static inline int inbound_error(const struct inbound *in)
+{
+    return in->error;
+}
+
+/* Nothing will ever be read any more. */
+static inline bool inbound_is_dead(const struct inbound *in)
+{
+    return in->error != 0 && in->queue.count == 0;
+}
+
+/* The call has taken in all that it may: more may be there, and the next call is worth making. */
+static inline bool inbound_is_stopped(const struct inbound *in)
+{
+    return in->stopped;
+}
+
+/* Nothing is queued, begun or dead: the next message starts with the next byte. */
+static inline bool inbound_is_idle(const struct inbound *in)
+{
+    return in->queue.count == 0 && in->error == 0 && !in->begun;
+}
+
+static inline const struct message *inbound_bye(const struct inbound *in)
+{
+    return in->bye;
+}
+
+/*
+ * A short message that is at hand, when inbound_is_idle(), into the buffer: at the cost of no
+ * system call, or of one that reads, which blocks where `may_block`. Returns its size; -1: take the
+ * long way, on which what went wrong here goes wrong again.
+ */
+static inline ssize_t inbound_read_at_hand(struct inbound *in, void *buffer, size_t size,
+                                           bool may_block)
+{
+    struct transport *t = in->transport;
+    const uint8_t *bytes;
+    bool end;
+    ssize_t there = may_block ? t->ops->await(t, &bytes)
+                              : t->ops->peek(t, t->whole > 0 ? FRAME_HEADER_MIN : 0, &bytes, &end);
+    if (there < 0)
+        return -1;
+    ssize_t length = frame_short_size(bytes, (size_t)there, in->max_message);
+    if (length < 0 || (size_t)length > size)
+        return -1;
+    if (length > 0)
+        memcpy(buffer, bytes + FRAME_HEADER_MIN, (size_t)length);
+    t->ops->skip(t, FRAME_HEADER_MIN + (size_t)length);
+    return length;
+}
+
+#endif

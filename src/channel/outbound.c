@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+#include "channel/outbound.h"
+
+#include "channel/channel_limits.h"
+#include "sys/sys.h"
+
+/* A held buffer larger than this goes back to the heap once it is empty. */
+#define KEEP_HELD 4096
+
+void outbound_init(struct outbound *out, const pipc_options_t *options,
+                   struct duplex_lock *readiness_lock)
+{
+    *out = (struct outbound){.readiness_lock = readiness_lock,
+                             .max_message = channel_limit(options->max_message)};
+    duplex_lock_init(&out->lock, (options->flags & PIPC_DUPLEX) != 0);
+}
+
+void outbound_attach(struct outbound *out, struct transport *transport)
+{
+    out->transport = transport;
+}
+
+void outbound_fini(struct outbound *out)
+{
+    sys_free(out->held);
+    duplex_lock_fini(&out->lock);
+}
+
+/* ---- held bytes ---- */
+
+static size_t held_size(const struct outbound *out)
+{
+    return out->end - out->begin;
+}
+
+static void note_held(struct outbound *out)
+{
+    atomic_store_explicit(&out->bytes_held, held_size(out), memory_order_relaxed);
+}
+
+static void drop_held(struct outbound *out)
+{
+    out->begin = out->end = 0;
+    note_held(out);
+}
+
+/* Nothing is held when this is filled: only the last message that began to go can be held. */
+static int reserve(struct outbound *out, size_t size)
+{
+    if (out->capacity >= size)
+        return 0;
+    uint8_t *grown = sys_realloc(out->held, size);
+    if (grown == NULL)
+        return -1;
+    out->held = grown;
+    out->capacity = size;
+    return 0;
+}
+
+/* In the course of a call the memory may be reserved for what is still to come. */
+static void free_unused(struct outbound *out)
+{
+    if (held_size(out) > 0 || out->capacity <= KEEP_HELD)
+        return;
+    sys_free(out->held);
+    out->held = NULL;
+    out->capacity = 0;
+}
+
+void outbound_end_call(struct outbound *out)
+{
+    duplex_lock(&out->lock);
+    free_unused(out);
+    duplex_unlock(&out->lock);
+}
+
+/* ---- how writing ends ---- */
+
+/* The kernel's memory comes back; then what is held, or the call, can be tried again. */
+static bool lacks_memory(int error)
+{
+    return error == ENOMEM || error == ENOBUFS;
+}
+
+/*
+ * What the kernel reports of a connection that it has given up, once, to whichever call comes
+ * first.
+ */
+static bool is_reset(int error)
+{
+    return error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH ||
+           error == ENETUNREACH || error == ENETDOWN;
+}
+
+static void end_writing(struct outbound *out, int error)
+{
+    out->error = error;
+    atomic_store(&out->has_failed, true);
+}
+
+static enum io_result fail(struct outbound *out, int error)
+{
+    if (is_reset(error)) {
+        atomic_store(&out->was_reset, true);
+        error = EPIPE;
+    }
+    end_writing(out, error);
+    drop_held(out);
+    errno = error;
+    return IO_FAILED;
+}
+
+enum io_result outbound_write_failed(struct outbound *out, int error)
+{
+    if (error == EAGAIN)
+        return IO_AGAIN;
+    if (!lacks_memory(error))
+        return fail(out, error);
+    errno = error;
+    return IO_FAILED;
+}
+
+void outbound_fail(struct outbound *out, int error)
+{
+    duplex_lock(&out->lock);
+    if (out->error == 0)
+        end_writing(out, error);
+    duplex_unlock(&out->lock);
+}
+
+int outbound_error(struct outbound *out)
+{
+    duplex_lock(&out->lock);
+    int error = out->error;
+    duplex_unlock(&out->lock);
+    return error;
+}
+
+int outbound_refusal(struct outbound *out, size_t size)
+{
+    duplex_lock(&out->lock);
+    int error = out->closing && out->error == 0 ? EPIPE : out->error;
+    duplex_unlock(&out->lock);
+    return error == 0 && size > out->max_message ? EMSGSIZE : error;
+}
+
+/* ---- moving held bytes on ---- */
+
+static void shut_down(struct outbound *out)
+{
+    duplex_lock(out->readiness_lock);
+    out->transport->ops->shutdown(out->transport); /* may fail when the peer is gone: no news */
+    duplex_unlock(out->readiness_lock);
+    atomic_store(&out->is_ended, true);
+    out->error = EPIPE;
+}
+
+static enum io_result push_all_but(struct outbound *out, size_t keep)
+{
+    if (out->error != 0)
+        drop_held(out); /* reading has found out, and how writing died does not change */
+    while (held_size(out) > keep) {
+        struct iovec part = {out->held + out->begin, held_size(out) - keep};
+        ssize_t sent = out->transport->ops->writev(out->transport, &part, 1);
+        if (sent < 0) {
+            enum io_result result = outbound_write_failed(out, errno);
+            return out->error != 0 ? IO_DONE : result;
+        }
+        out->begin += (size_t)sent;
+        note_held(out);
+        if (held_size(out) == 0)
+            drop_held(out);
+    }
+    if (held_size(out) > 0)
+        return IO_AGAIN;
+    if (out->closing && out->error == 0 && out->waiting == 0)
+        shut_down(out);
+    return IO_DONE;
+}
+
+enum io_result outbound_push(struct outbound *out)
+{
+    duplex_lock(&out->lock);
+    enum io_result result = push_all_but(out, 0);
+    duplex_unlock(&out->lock);
+    return result;
+}
+
+enum io_result outbound_push_all_but(struct outbound *out, size_t keep)
+{
+    if (!outbound_is_holding(out) || !duplex_try_lock(&out->lock))
+        return IO_DONE;
+    int saved = errno;
+    enum io_result result = push_all_but(out, keep);
+    free_unused(out);
+    errno = saved;
+    duplex_unlock(&out->lock);
+    return result;
+}
+
+/*
+ * With duplex each of the two threads may wait for room, and the other one may push out the last of
+ * what is held. The thread that waits on a descriptor closes it, then: its number may be another
+ * file's afterwards.
+ */
+bool outbound_begin_wait(struct outbound *out)
+{
+    duplex_lock(&out->lock);
+    bool is_alive = out->error == 0;
+    if (is_alive)
+        out->waiting++;
+    duplex_unlock(&out->lock);
+    return is_alive;
+}
+
+void outbound_end_wait(struct outbound *out)
+{
+    int saved = errno;
+    duplex_lock(&out->lock);
+    out->waiting--;
+    if (out->closing && held_size(out) == 0)
+        push_all_but(out, 0);
+    duplex_unlock(&out->lock);
+    errno = saved;
+}
+
+void outbound_close(struct outbound *out)
+{
+    duplex_lock(&out->lock);
+    out->closing = true;
+    push_all_but(out, 0);
+    duplex_unlock(&out->lock);
+}
+
+/* ---- one message, or a group of them, on its way ---- */
+
+static void advance(struct outgoing *o, size_t sent)
+{
+    o->left -= sent;
+    while (o->count > 0 && sent >= o->parts->iov_len) {
+        sent -= o->parts->iov_len;
+        o->parts++;
+        o->count--;
+    }
+    if (sent > 0) {
+        o->parts->iov_base = (uint8_t *)o->parts->iov_base + sent;
+        o->parts->iov_len -= sent;
+    }
+}
+
+static enum io_result try_send(struct outbound *out, struct outgoing *o)
+{
+    enum io_result result = push_all_but(out, 0);
+    if (out->error != 0) {
+        errno = out->error;
+        return IO_FAILED;
+    }
+    while (result == IO_DONE && o->left > 0) {
+        ssize_t sent = out->transport->ops->writev(out->transport, o->parts, o->count);
+        if (sent < 0)
+            result = outbound_write_failed(out, errno);
+        else
+            advance(o, (size_t)sent);
+    }
+    return result;
+}
+
+enum io_result outbound_try_send(struct outbound *out, struct outgoing *outgoing)
+{
+    duplex_lock(&out->lock);
+    enum io_result result = try_send(out, outgoing);
+    duplex_unlock(&out->lock);
+    return result;
+}
+
+int outbound_reserve(struct outbound *out, size_t size)
+{
+    duplex_lock(&out->lock);
+    enum io_result pushed = push_all_but(out, 0);
+    int result = 0;
+    if (pushed == IO_FAILED)
+        result = -1;
+    else if (out->error == 0)
+        result = reserve(out, size);
+    duplex_unlock(&out->lock);
+    return result;
+}
+
+static void copy_to_held(struct outbound *out, const struct outgoing *rest)
+{
+    out->begin = out->end = 0;
+    for (int i = 0; i < rest->count; i++) {
+        if (rest->parts[i].iov_len > 0)
+            memcpy(out->held + out->end, rest->parts[i].iov_base, rest->parts[i].iov_len);
+        out->end += rest->parts[i].iov_len;
+    }
+    note_held(out);
+}
+
+/* The memory was reserved, unless nothing but a kernel without memory could end the call. */
+int outbound_hold(struct outbound *out, const struct outgoing *rest)
+{
+    duplex_lock(&out->lock);
+    if (out->error == 0 && reserve(out, rest->left) != 0)
+        fail(out, errno);
+    int error = out->error;
+    if (error == 0)
+        copy_to_held(out, rest);
+    duplex_unlock(&out->lock);
+    if (error == 0)
+        return 0;
+    errno = error;
+    return -1;
+}

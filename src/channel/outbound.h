@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From messages to a transport's bytes: the tries to send, which never wait, and the bytes that are
+ * held: the rest of a message of which a part has gone when the call's time was up. Knows nothing
+ * of reading. With duplex two threads use it, and each function locks what it needs.
+ *
+ * Results: IO_DONE, all has gone. IO_AGAIN, there is no room now. IO_FAILED, errno: writing is
+ * dead, or the kernel lacks memory for a moment (ENOMEM, ENOBUFS).
+ */
+#ifndef PIPC_OUTBOUND_H
+#define PIPC_OUTBOUND_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "channel/duplex_lock.h"
+#include "codec/frame.h"
+#include "pipc.h"
+#include "transport/transport.h"
+
+/* The fields are private to outbound.c and the inline functions of this file. */
+struct outbound {
+    struct transport *transport;
+    struct duplex_lock lock;            /* for what is not atomic */
+    struct duplex_lock *readiness_lock; /* while output is shut down; taken after `lock` */
+    size_t max_message;
+    uint8_t *held; /* accepted bytes that are not in the kernel yet, from `begin` to `end` */
+    size_t begin, end, capacity;
+    bool closing;     /* no more messages; shut down once nothing is held, and nobody waits */
+    unsigned waiting; /* threads that wait for room */
+    int error;        /* why writing is dead; 0: alive */
+    _Atomic uint64_t bytes_held; /* a copy of end - begin */
+    atomic_bool has_failed;      /* `error` is set, and the program did not ask for it */
+    atomic_bool is_ended;        /* it is set, since the program did */
+    atomic_bool was_reset;       /* the connection: reading ends with that */
+};
+
+/* A message on its way, or several. */
+struct outgoing {
+    struct iovec *parts;
+    int count;
+    size_t size, left; /* bytes in all, and not yet gone */
+};
+
+void outbound_init(struct outbound *out, const pipc_options_t *options,
+                   struct duplex_lock *readiness_lock);
+void outbound_attach(struct outbound *out, struct transport *transport);
+void outbound_fini(struct outbound *out);
+
+/* 0, or why no message of that size can be sent: EPIPE or how writing died, EMSGSIZE. */
+int outbound_refusal(struct outbound *out, size_t size);
+/* Why writing is dead; 0: it is alive. */
+int outbound_error(struct outbound *out);
+/* Writing is dead of what reading has found. No effect when it was dead before. */
+void outbound_fail(struct outbound *out, int error);
+
+/* Have memory for the `size` bytes that outbound_hold() may be called with. -1: errno. */
+int outbound_reserve(struct outbound *out, size_t size);
+/* What is held, then as much as goes. */
+enum io_result outbound_try_send(struct outbound *out, struct outgoing *outgoing);
+/* The rest of a message that has begun to go counts as accepted, and is held. -1: errno, dead. */
+int outbound_hold(struct outbound *out, const struct outgoing *rest);
+/*
+ * Move held bytes on. IO_DONE: nothing is held, or writing is dead. The second leaves `keep` of
+ * them, keeps errno, and leaves it to another thread that is sending.
+ */
+enum io_result outbound_push(struct outbound *out);
+enum io_result outbound_push_all_but(struct outbound *out, size_t keep);
+/* At the end of a call: memory that was reserved and is not used goes back to the heap. */
+void outbound_end_call(struct outbound *out);
+
+/* Around a wait for room. False: writing is dead, and there is nothing to wait for. */
+bool outbound_begin_wait(struct outbound *out);
+void outbound_end_wait(struct outbound *out);
+/* No more messages: shuts down at once, or, when bytes are held, once the last of them has gone. */
+void outbound_close(struct outbound *out);
+
+/* The transport refused a message, with that error: see the results above. */
+enum io_result outbound_write_failed(struct outbound *out, int error);
+
+static inline bool outbound_is_holding(const struct outbound *out)
+{
+    return atomic_load_explicit(&out->bytes_held, memory_order_relaxed) > 0;
+}
+
+/* Nothing is in the way of a message of that size, and no other thread writes. */
+static inline bool outbound_is_free(const struct outbound *out, size_t size)
+{
+    return size <= out->max_message && !out->lock.is_used && !out->closing && out->error == 0 &&
+           out->begin == out->end;
+}
+
+/* May a message of that size be written in place? */
+static inline bool outbound_is_placeable(const struct outbound *out, size_t size)
+{
+    return out->transport->placed > FRAME_HEADER_MIN &&
+           size <= out->transport->placed - FRAME_HEADER_MIN;
+}
+
+/* A small message, when it is free and placeable: all of it or nothing. */
+static inline enum io_result outbound_try_place(struct outbound *out, const struct iovec *message)
+{
+    const struct transport_ops *ops = out->transport->ops;
+    size_t size = FRAME_HEADER_MIN + message->iov_len;
+    uint8_t *frame = ops->place(out->transport, size);
+    if (frame == NULL)
+        return outbound_write_failed(out, errno);
+    frame_header(frame, message->iov_len, false);
+    if (message->iov_len > 0)
+        memcpy(frame + FRAME_HEADER_MIN, message->iov_base, message->iov_len);
+    ops->publish(out->transport, size);
+    return IO_DONE;
+}
+
+/*
+ * One write of one part, when it is free: how many bytes have gone. All or none have where a write
+ * goes entirely or not at all (transport.whole). -1: errno, for outbound_write_failed.
+ */
+static inline ssize_t outbound_write(struct outbound *out, const struct iovec *part)
+{
+    return out->transport->ops->writev(out->transport, part, 1);
+}
+
+#endif
