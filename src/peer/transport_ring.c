@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "peer/descriptor.h"
 #include "peer/ends.h"
 #include "peer/monitor.h"
 #include "sys/sys.h"
@@ -31,12 +32,8 @@ struct ring_end {
 
     struct monitor_sets sets; /* of own doorbell and monitor: for `wait`; for the program */
     struct monitor monitor;
-    enum {
-        READABLE_UNKNOWN,
-        UNREADABLE,
-        READABLE
-    } readable;                       /* UNREADABLE: until the peer clears our interest */
-    unsigned armed;                   /* the interest it was made unreadable for */
+    enum descriptor_state descriptor;
+    unsigned armed;                   /* the interest it was last drained for */
     uint64_t updated_in, updated_out; /* positions at the last update of readiness */
 };
 
@@ -215,7 +212,7 @@ static int end_wait(struct transport *transport, unsigned events, int64_t deadli
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
     int ready;
-    e->readable = READABLE_UNKNOWN;
+    descriptor_step(&e->descriptor, DESCRIPTOR_WAITED);
     for (;;) {
         if (ring_arm(&e->ring, interest))
             return 0;
@@ -250,33 +247,30 @@ static int end_descriptor(struct transport *transport)
     return e->sets.descriptor;
 }
 
-/*
- * Readable now, and with a new edge for a caller that found too little, or no room: what has come
- * since then, or comes later, may find the doorbell rung already.
- */
-static void make_readable(struct ring_end *e, unsigned interest)
+/* Work that its caller may not have known of needs a new edge. */
+static enum descriptor_event work_event(struct ring_end *e, unsigned interest)
 {
-    bool is_new = e->ring.ran_short || e->readable != READABLE;
+    bool is_new = e->ring.ran_short;
     if ((interest & RING_ROOM) == 0)
         ring_disarm(&e->ring);
     else if (ring_arm(&e->ring, RING_ROOM))
         is_new = true;
-    if (is_new)
-        sys_doorbell_ring(own_doorbell(e));
-    e->readable = READABLE;
+    return is_new ? DESCRIPTOR_NEW_WORK : DESCRIPTOR_WORK;
 }
 
 /* Still armed, and something was done: the doorbell has not rung, and nothing is missed. */
-static bool is_up_to_date(struct ring_end *e, unsigned interest)
+static enum descriptor_event idle_event(struct ring_end *e, unsigned interest, bool peer_changed)
 {
-    bool idle = e->updated_in == e->ring.in_tail && e->updated_out == e->ring.out_head;
+    bool has_progress = e->updated_in != e->ring.in_tail || e->updated_out != e->ring.out_head;
     e->updated_in = e->ring.in_tail;
     e->updated_out = e->ring.out_head;
-    return e->readable == UNREADABLE && e->armed == interest && !idle &&
-           ring_is_armed(&e->ring, interest);
+    bool is_still =
+        has_progress && !peer_changed && e->armed == interest && ring_is_armed(&e->ring, interest);
+    return is_still ? DESCRIPTOR_STILL_IDLE : DESCRIPTOR_IDLE;
 }
 
-static void make_unreadable(struct ring_end *e, unsigned interest)
+/* True: something has come meanwhile. */
+static bool drain_and_arm(struct ring_end *e, unsigned interest)
 {
     ring_disarm(&e->ring);
     if (e->monitor.ticks)
@@ -285,11 +279,22 @@ static void make_unreadable(struct ring_end *e, unsigned interest)
         sys_epoll_drain_doorbell(e->sets.descriptor, own_doorbell(e), e->monitor.process);
     if (has_ended)
         monitor_process_ended(&e->monitor, &e->sets);
-    e->readable = UNREADABLE;
     e->armed = interest;
-    if (ring_arm(&e->ring, interest) ||
-        (has_ended && ring_ask(&e->ring, RING_ASK_KERNEL) == RING_PEER_DEAD))
-        make_readable(e, 0);
+    if (ring_arm(&e->ring, interest))
+        return true;
+    if (!has_ended || ring_ask(&e->ring, RING_ASK_KERNEL) != RING_PEER_DEAD)
+        return false;
+    ring_disarm(&e->ring);
+    return true;
+}
+
+static void step_descriptor(struct ring_end *e, enum descriptor_event event, unsigned interest)
+{
+    enum descriptor_action action = descriptor_step(&e->descriptor, event);
+    if (action == DESCRIPTOR_DRAIN && drain_and_arm(e, interest))
+        action = descriptor_step(&e->descriptor, DESCRIPTOR_CAME);
+    if (action == DESCRIPTOR_RING)
+        sys_doorbell_ring(own_doorbell(e));
 }
 
 static void end_update_readiness(struct transport *transport, bool readable, unsigned events)
@@ -300,10 +305,10 @@ static void end_update_readiness(struct transport *transport, bool readable, uns
     follow_peer(e);
     if (events & TRANSPORT_EDGE)
         e->ring.ran_short = true;
-    if (readable || (changed && ring_ask(&e->ring, RING_ASK_VERSION) != RING_PEER_MAY_WRITE))
-        make_readable(e, interest);
-    else if (!is_up_to_date(e, interest) || changed)
-        make_unreadable(e, interest);
+    bool has_work =
+        readable || (changed && ring_ask(&e->ring, RING_ASK_VERSION) != RING_PEER_MAY_WRITE);
+    step_descriptor(e, has_work ? work_event(e, interest) : idle_event(e, interest, changed),
+                    interest);
     e->ring.ran_short = false;
 }
 
