@@ -98,7 +98,7 @@ static void check_closes(pipc_t *pipe, unsigned long count)
     assert_int_equal(fault_bad_closes(), 0);
 }
 
-TEST(each_descriptor_is_closed_once)
+TEST(each_descriptor_is_closed_exactly_once)
 {
     int one[2], two[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, one), 0);
@@ -114,7 +114,7 @@ TEST(each_descriptor_is_closed_once)
     assert_int_equal(fcntl(two[1], F_GETFD), -1);
 }
 
-TEST(no_descriptor_is_made_before_one_is_asked_for)
+TEST(the_library_opens_a_descriptor_only_when_pipc_fd_is_called)
 {
     pipc_t *end[2];
     char buffer[8];
@@ -172,7 +172,7 @@ static void check_flags(const int fd[2], bool in_was, bool out_was, bool shut_do
     close(out);
 }
 
-TEST(O_NONBLOCK_of_a_pipe_is_left_alone)
+TEST(O_NONBLOCK_of_a_pipe_is_not_changed)
 {
     for (int i = 0; i < 8; i++) {
         int fd[2];
@@ -181,7 +181,7 @@ TEST(O_NONBLOCK_of_a_pipe_is_left_alone)
     }
 }
 
-TEST(O_NONBLOCK_of_a_FIFO_is_set_while_the_handle_lives_and_put_back_by_close)
+TEST(O_NONBLOCK_of_a_FIFO_is_set_until_close_restores_it)
 {
     for (int i = 0; i < 8; i++) {
         int fd[2];
@@ -190,7 +190,7 @@ TEST(O_NONBLOCK_of_a_FIFO_is_set_while_the_handle_lives_and_put_back_by_close)
     }
 }
 
-TEST(O_NONBLOCK_of_a_socket_is_left_alone)
+TEST(O_NONBLOCK_of_a_socket_is_not_changed)
 {
     for (int was = 0; was < 2; was++) {
         int fd[2];
@@ -208,7 +208,7 @@ TEST(O_NONBLOCK_of_a_socket_is_left_alone)
 }
 
 /* Two numbers, one open file: the flag that the first got must not be taken for the second's own. */
-TEST(O_NONBLOCK_of_a_terminal_comes_back_when_both_descriptors_are_one_file)
+TEST(close_restores_O_NONBLOCK_of_a_terminal_that_is_both_descriptors)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
@@ -234,7 +234,7 @@ static int close_in_child(void *pipe)
     return 0;
 }
 
-TEST(a_child_that_closes_leaves_the_flags_to_its_parent)
+TEST(a_close_in_a_child_does_not_restore_the_flags_of_the_parent)
 {
     int fd[2];
     open_fifo(fd);
@@ -246,7 +246,7 @@ TEST(a_child_that_closes_leaves_the_flags_to_its_parent)
     pipc_close(pipe);
 }
 
-TEST(close_on_exec_is_left_alone)
+TEST(close_on_exec_is_not_changed)
 {
     for (int flag = 0; flag <= FD_CLOEXEC; flag += FD_CLOEXEC) {
         int fd[2];
@@ -329,7 +329,7 @@ TEST(messages_are_written_to_a_file_and_read_from_it)
     pipc_close(pipe);
 }
 
-TEST(a_file_that_ends_inside_a_message_is_ECONNRESET)
+TEST(a_read_returns_ECONNRESET_when_a_file_ends_inside_a_message)
 {
     int file = temporary_file(), reader = again(file), cut = again(file);
     char buffer[8];
@@ -344,7 +344,7 @@ TEST(a_file_that_ends_inside_a_message_is_ECONNRESET)
     pipc_close(pipe);
 }
 
-TEST(a_file_cannot_be_polled_and_is_read_all_the_same)
+TEST(a_file_can_be_read_but_not_polled)
 {
     int file = temporary_file(), reader = again(file);
     char buffer[8];
@@ -377,7 +377,7 @@ static int without_standard_descriptors(void *unused)
     return 42;
 }
 
-TEST(descriptors_0_to_2_are_as_good_as_any)
+TEST(descriptors_0_to_2_can_be_adopted)
 {
     assert_int_equal(harness_wait(harness_fork(without_standard_descriptors, NULL)), 42);
 }
@@ -385,7 +385,7 @@ TEST(descriptors_0_to_2_are_as_good_as_any)
 /* --- Packets --------------------------------------------------------------------------------------------------------- */
 
 /* Each read of such a pipe brings what one write gave. */
-TEST(all_that_has_arrived_is_counted_when_reads_bring_it_bit_by_bit)
+TEST(pending_counts_all_messages_when_reads_are_short)
 {
     int fd[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     pipc_msg_t messages[4];
@@ -414,7 +414,7 @@ static void *trickle(void *arg)
     return NULL;
 }
 
-TEST(a_deadline_holds_although_bytes_keep_coming)
+TEST(a_read_ends_at_its_deadline_while_bytes_keep_arriving)
 {
     int fd[2];
     pipc_msg_t message;
@@ -438,14 +438,14 @@ TEST(a_deadline_holds_although_bytes_keep_coming)
 }
 
 HARNESS_MAIN("adopted", IT(descriptors_stay_the_callers_when_the_handle_is_not_made),
-             IT(each_descriptor_is_closed_once), IT(no_descriptor_is_made_before_one_is_asked_for),
-             IT(O_NONBLOCK_of_a_pipe_is_left_alone), IT(O_NONBLOCK_of_a_socket_is_left_alone),
-             IT(O_NONBLOCK_of_a_FIFO_is_set_while_the_handle_lives_and_put_back_by_close),
-             IT(O_NONBLOCK_of_a_terminal_comes_back_when_both_descriptors_are_one_file),
-             IT(a_child_that_closes_leaves_the_flags_to_its_parent),
-             IT(close_on_exec_is_left_alone), IT(messages_are_written_to_a_file_and_read_from_it),
-             IT(a_file_that_ends_inside_a_message_is_ECONNRESET),
-             IT(a_file_cannot_be_polled_and_is_read_all_the_same),
-             IT(descriptors_0_to_2_are_as_good_as_any),
-             IT(all_that_has_arrived_is_counted_when_reads_bring_it_bit_by_bit),
-             IT(a_deadline_holds_although_bytes_keep_coming))
+             IT(each_descriptor_is_closed_exactly_once),
+             IT(the_library_opens_a_descriptor_only_when_pipc_fd_is_called),
+             IT(O_NONBLOCK_of_a_pipe_is_not_changed), IT(O_NONBLOCK_of_a_socket_is_not_changed),
+             IT(O_NONBLOCK_of_a_FIFO_is_set_until_close_restores_it),
+             IT(close_restores_O_NONBLOCK_of_a_terminal_that_is_both_descriptors),
+             IT(a_close_in_a_child_does_not_restore_the_flags_of_the_parent),
+             IT(close_on_exec_is_not_changed), IT(messages_are_written_to_a_file_and_read_from_it),
+             IT(a_read_returns_ECONNRESET_when_a_file_ends_inside_a_message),
+             IT(a_file_can_be_read_but_not_polled), IT(descriptors_0_to_2_can_be_adopted),
+             IT(pending_counts_all_messages_when_reads_are_short),
+             IT(a_read_ends_at_its_deadline_while_bytes_keep_arriving))

@@ -38,7 +38,7 @@ static void ask_ten(pipc_t *pipe)
     leave(pipe, "done");
 }
 
-TEST_OF_KIND(whoever_opened_may_write_first)
+TEST_OF_KIND(the_opener_may_write_first)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -48,7 +48,7 @@ TEST_OF_KIND(whoever_opened_may_write_first)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(whoever_opened_may_read_first)
+TEST_OF_KIND(the_opener_may_read_first)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -58,7 +58,7 @@ TEST_OF_KIND(whoever_opened_may_read_first)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(the_one_who_opened_need_not_take_part)
+TEST_OF_KIND(two_children_can_talk_while_the_opener_takes_no_end)
 {
     pipc_t *pipe = open_anonymous();
     struct side asks, answers;
@@ -79,7 +79,7 @@ static int be_a_parent_too(void *arg)
     return 0;
 }
 
-TEST(child_and_grandchild_use_what_their_ancestor_opened)
+TEST(a_child_and_a_grandchild_use_an_inherited_handle)
 {
     pipc_t *pipe = open_anonymous();
     assert_int_equal(harness_wait(harness_fork(be_a_parent_too, pipe)), 0);
@@ -92,7 +92,7 @@ static void say_hello(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(a_read_waits_for_the_first_partner)
+TEST_OF_KIND(a_read_waits_until_the_first_peer_comes)
 {
     pipc_t *pipe = open_anonymous();
     char byte;
@@ -114,7 +114,7 @@ static void hear_three(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(what_is_written_before_a_partner_came_waits_for_it)
+TEST_OF_KIND(messages_written_before_a_peer_came_are_delivered_to_it)
 {
     pipc_t *pipe = open_anonymous();
     say(pipe, "1");
@@ -233,7 +233,7 @@ static void stay_until_told(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(a_third_gets_ebusy_on_every_using_call)
+TEST_OF_KIND(every_call_of_a_third_caller_returns_ebusy)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -250,7 +250,7 @@ TEST_OF_KIND(a_third_gets_ebusy_on_every_using_call)
     gates_close();
 }
 
-TEST_OF_KIND(one_who_was_refused_is_let_in_once_an_end_is_free)
+TEST_OF_KIND(a_refused_caller_gets_an_end_when_one_becomes_free)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -289,7 +289,7 @@ static void shut_down_and_stay(pipc_t *pipe)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(each_using_call_takes_an_end)
+TEST_OF_KIND(each_call_that_reads_or_writes_takes_an_end)
 {
     gates_init();
     for (chosen_use = 0; chosen_use < STAYING_USES; chosen_use++) {
@@ -312,7 +312,7 @@ static void say_goodbye_at_once(pipc_t *pipe)
     leave(pipe, "only passing");
 }
 
-TEST_OF_KIND(a_disconnect_as_the_first_call_takes_an_end_and_gives_it_back)
+TEST_OF_KIND(a_disconnect_as_the_first_call_takes_an_end_and_releases_it)
 {
     pipc_t *pipe = open_anonymous();
     say(pipe, "1");
@@ -347,7 +347,7 @@ TEST_OF_KIND(stats_peer_and_bye_text_take_no_end)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(stats_peer_and_bye_text_are_not_refused_to_a_third)
+TEST_OF_KIND(stats_peer_and_bye_text_work_for_a_third_caller)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -428,7 +428,7 @@ static void rush_once(const struct kind *kind)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(of_eight_that_come_at_once_two_get_in)
+TEST_OF_KIND(two_of_eight_simultaneous_callers_get_an_end)
 {
     crowd = shared_memory(sizeof *crowd);
     gates_init();
@@ -457,7 +457,7 @@ static void wait_as_usual(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(time_outs_belong_to_the_holder_of_the_end)
+TEST_OF_KIND(timeouts_belong_to_the_holder_of_the_end)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -480,17 +480,18 @@ TEST_OF_KIND(time_outs_belong_to_the_holder_of_the_end)
     gates_close();
 }
 
-HARNESS_MAIN("anonymous claim", OVER_ANONYMOUS_KINDS(whoever_opened_may_write_first),
-             OVER_ANONYMOUS_KINDS(whoever_opened_may_read_first),
-             OVER_ANONYMOUS_KINDS(the_one_who_opened_need_not_take_part),
-             IT(child_and_grandchild_use_what_their_ancestor_opened),
-             OVER_ANONYMOUS_KINDS(a_read_waits_for_the_first_partner),
-             OVER_ANONYMOUS_KINDS(what_is_written_before_a_partner_came_waits_for_it),
-             OVER_ANONYMOUS_KINDS(a_third_gets_ebusy_on_every_using_call),
-             OVER_ANONYMOUS_KINDS(one_who_was_refused_is_let_in_once_an_end_is_free),
-             OVER_ANONYMOUS_KINDS(each_using_call_takes_an_end),
-             OVER_ANONYMOUS_KINDS(a_disconnect_as_the_first_call_takes_an_end_and_gives_it_back),
+HARNESS_MAIN("anonymous claim", OVER_ANONYMOUS_KINDS(the_opener_may_write_first),
+             OVER_ANONYMOUS_KINDS(the_opener_may_read_first),
+             OVER_ANONYMOUS_KINDS(two_children_can_talk_while_the_opener_takes_no_end),
+             IT(a_child_and_a_grandchild_use_an_inherited_handle),
+             OVER_ANONYMOUS_KINDS(a_read_waits_until_the_first_peer_comes),
+             OVER_ANONYMOUS_KINDS(messages_written_before_a_peer_came_are_delivered_to_it),
+             OVER_ANONYMOUS_KINDS(every_call_of_a_third_caller_returns_ebusy),
+             OVER_ANONYMOUS_KINDS(a_refused_caller_gets_an_end_when_one_becomes_free),
+             OVER_ANONYMOUS_KINDS(each_call_that_reads_or_writes_takes_an_end),
+             OVER_ANONYMOUS_KINDS(a_disconnect_as_the_first_call_takes_an_end_and_releases_it),
              OVER_ANONYMOUS_KINDS(stats_peer_and_bye_text_take_no_end),
-             OVER_ANONYMOUS_KINDS(stats_peer_and_bye_text_are_not_refused_to_a_third),
-             IT(close_takes_no_end), OVER_ANONYMOUS_KINDS(of_eight_that_come_at_once_two_get_in),
-             OVER_ANONYMOUS_KINDS(time_outs_belong_to_the_holder_of_the_end))
+             OVER_ANONYMOUS_KINDS(stats_peer_and_bye_text_work_for_a_third_caller),
+             IT(close_takes_no_end),
+             OVER_ANONYMOUS_KINDS(two_of_eight_simultaneous_callers_get_an_end),
+             OVER_ANONYMOUS_KINDS(timeouts_belong_to_the_holder_of_the_end))

@@ -19,7 +19,7 @@ static void take_an_end_and_close(pipc_t *pipe)
     pipc_close(pipe);
 }
 
-TEST(two_threads_close_at_the_same_time_hundreds_of_times)
+TEST(two_threads_can_close_at_the_same_time)
 {
     assert_int_equal(pthread_barrier_init(&both, NULL, 2), 0);
     for (int i = 0; i < 1000 / harness_scale(); i++) {
@@ -80,7 +80,7 @@ static void use_everything_and_close(pipc_t *pipe)
     pipc_close(pipe);
 }
 
-TEST(a_close_gives_back_queue_held_output_and_descriptor)
+TEST(a_close_frees_queued_messages_held_output_and_the_descriptor)
 {
     assert_int_equal(pthread_barrier_init(&both, NULL, 2), 0);
     for (int i = 0; i < 50 / harness_scale(); i++) {
@@ -98,7 +98,7 @@ static void close_only(pipc_t *pipe)
     pipc_close(pipe);
 }
 
-TEST(a_close_by_a_thread_without_an_end_does_nothing_while_another_holds_one)
+TEST(a_close_has_no_effect_without_an_end_while_another_thread_has_one)
 {
     pipc_t *pipe = open_anonymous();
     size_t blocks;
@@ -126,7 +126,7 @@ static void hear_and_leave(pipc_t *pipe)
 }
 
 /* The one who left no longer counts; the one who stays frees. */
-TEST(a_close_after_a_goodbye_does_nothing_while_the_partner_stays)
+TEST(a_close_after_a_goodbye_has_no_effect_while_the_peer_stays)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -141,7 +141,7 @@ TEST(a_close_after_a_goodbye_does_nothing_while_the_partner_stays)
     harness_gate_close(&gate);
 }
 
-TEST(when_both_have_left_the_close_of_the_one_who_lives_frees)
+TEST(the_close_of_the_last_thread_frees_the_handle)
 {
     pipc_t *pipe = open_anonymous();
     say(pipe, "before");
@@ -153,7 +153,7 @@ TEST(when_both_have_left_the_close_of_the_one_who_lives_frees)
     pipc_close(pipe);
 }
 
-TEST(a_handle_that_nobody_used_gives_back_its_descriptors_when_any_thread_closes_it)
+TEST(a_close_by_any_thread_frees_an_unused_handle)
 {
     int descriptors = harness_open_descriptors();
     for (int i = 0; i < 5; i++) {
@@ -172,7 +172,7 @@ static void take_an_end_and_end(pipc_t *pipe)
 }
 
 /* A thread that has ended holds nothing. */
-TEST(the_close_after_a_partner_thread_has_ended_frees)
+TEST(a_close_after_the_end_of_the_peer_thread_frees_the_handle)
 {
     for (int i = 0; i < 5; i++) {
         pipc_t *pipe = open_anonymous();
@@ -184,7 +184,7 @@ TEST(the_close_after_a_partner_thread_has_ended_frees)
 }
 
 /* Without waiting for the thread: it may still be on its way out. */
-TEST(a_close_right_after_a_partner_thread_was_seen_dead_frees)
+TEST(a_close_frees_the_handle_when_the_peer_threads_death_was_detected)
 {
     for (int i = 0; i < 500 / harness_scale(); i++) {
         pipc_t *pipe = open_anonymous();
@@ -205,7 +205,7 @@ static void say_goodbye_and_end(pipc_t *pipe)
 }
 
 /* Who left may come back as long as it lives. */
-TEST(a_handle_is_freed_when_one_has_closed_it_and_the_one_who_left_has_ended)
+TEST(a_handle_is_freed_after_a_close_and_the_end_of_the_thread_that_left)
 {
     for (int i = 0; i < 500 / harness_scale(); i++) {
         pipc_t *pipe = open_anonymous();
@@ -238,7 +238,7 @@ static void hear_when_told(pipc_t *pipe)
 }
 
 /* Neither what is in the pipe, nor the ends, nor the descriptor that it inherited suffer from it. */
-TEST_OF_KIND(a_child_that_closes_unused_gives_back_all_and_disturbs_nobody)
+TEST_OF_KIND(a_close_in_a_child_frees_an_unused_handle_and_affects_no_other)
 {
     pipc_t *pipe = open_anonymous();
     int fd = pipc_fd(pipe);
@@ -258,7 +258,7 @@ TEST_OF_KIND(a_child_that_closes_unused_gives_back_all_and_disturbs_nobody)
 }
 
 /* With a queue, a torn message and held output at the time of the fork. */
-TEST(a_child_inherits_none_of_what_its_parent_has_in_memory)
+TEST(a_child_does_not_inherit_messages_in_its_parents_memory)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -286,7 +286,7 @@ static int use_and_close(void *arg)
     return close_inherited(arg);
 }
 
-TEST(a_child_that_used_its_end_gives_back_all)
+TEST(a_close_in_a_child_frees_all_when_the_child_used_its_end)
 {
     pipc_t *pipe = open_anonymous();
     harness_gate_init(&gate);
@@ -311,7 +311,7 @@ static int answer_with_a_thread(void *arg)
     return 0;
 }
 
-TEST(two_threads_of_a_child_may_be_the_sides)
+TEST(two_threads_of_a_child_can_be_the_peers)
 {
     pipc_t *pipe = open_anonymous();
     harness_gate_init(&gate);
@@ -335,7 +335,7 @@ static void answer(pipc_t *pipe)
 }
 
 /* What one process closes stays open in the others. */
-TEST(a_parent_that_closes_unused_leaves_its_children_alone)
+TEST(a_close_in_the_parent_does_not_affect_its_children)
 {
     pipc_t *pipe = open_anonymous();
     struct side asks, answers;
@@ -350,18 +350,18 @@ TEST(a_parent_that_closes_unused_leaves_its_children_alone)
     harness_gate_close(&gate);
 }
 
-HARNESS_MAIN("anonymous close", IT(two_threads_close_at_the_same_time_hundreds_of_times),
+HARNESS_MAIN("anonymous close", IT(two_threads_can_close_at_the_same_time),
              IT(either_thread_may_close_first),
-             IT(a_close_gives_back_queue_held_output_and_descriptor),
-             IT(a_close_by_a_thread_without_an_end_does_nothing_while_another_holds_one),
-             IT(a_close_after_a_goodbye_does_nothing_while_the_partner_stays),
-             IT(when_both_have_left_the_close_of_the_one_who_lives_frees),
-             IT(a_handle_that_nobody_used_gives_back_its_descriptors_when_any_thread_closes_it),
-             IT(the_close_after_a_partner_thread_has_ended_frees),
-             IT(a_close_right_after_a_partner_thread_was_seen_dead_frees),
-             IT(a_handle_is_freed_when_one_has_closed_it_and_the_one_who_left_has_ended),
-             OVER_ANONYMOUS_KINDS(a_child_that_closes_unused_gives_back_all_and_disturbs_nobody),
-             IT(a_child_inherits_none_of_what_its_parent_has_in_memory),
-             IT(a_child_that_used_its_end_gives_back_all),
-             IT(two_threads_of_a_child_may_be_the_sides),
-             IT(a_parent_that_closes_unused_leaves_its_children_alone))
+             IT(a_close_frees_queued_messages_held_output_and_the_descriptor),
+             IT(a_close_has_no_effect_without_an_end_while_another_thread_has_one),
+             IT(a_close_after_a_goodbye_has_no_effect_while_the_peer_stays),
+             IT(the_close_of_the_last_thread_frees_the_handle),
+             IT(a_close_by_any_thread_frees_an_unused_handle),
+             IT(a_close_after_the_end_of_the_peer_thread_frees_the_handle),
+             IT(a_close_frees_the_handle_when_the_peer_threads_death_was_detected),
+             IT(a_handle_is_freed_after_a_close_and_the_end_of_the_thread_that_left),
+             OVER_ANONYMOUS_KINDS(a_close_in_a_child_frees_an_unused_handle_and_affects_no_other),
+             IT(a_child_does_not_inherit_messages_in_its_parents_memory),
+             IT(a_close_in_a_child_frees_all_when_the_child_used_its_end),
+             IT(two_threads_of_a_child_can_be_the_peers),
+             IT(a_close_in_the_parent_does_not_affect_its_children))

@@ -63,7 +63,7 @@ static void write_a_hundred_and_die(pipc_t *pipe)
         say_number(pipe, i);
 }
 
-TEST_OF_KIND(what_was_written_before_a_death_is_delivered_first)
+TEST_OF_KIND(messages_written_before_a_death_are_delivered_first)
 {
     pipc_t *pipe = open_anonymous();
     side_play(kind, pipe, write_a_hundred_and_die);
@@ -74,7 +74,7 @@ TEST_OF_KIND(what_was_written_before_a_death_is_delivered_first)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(what_was_taken_in_before_a_death_was_seen_is_delivered_first)
+TEST_OF_KIND(messages_received_before_a_death_are_delivered_first)
 {
     pipc_t *pipe = open_anonymous();
     int fd = pipc_fd(pipe);
@@ -97,7 +97,7 @@ static void write_one_and_a_half_and_die(pipc_t *pipe)
     say_large(pipe, LARGE, 1);
 }
 
-TEST_OF_KIND(a_torn_message_is_dropped_after_the_whole_ones)
+TEST_OF_KIND(complete_messages_are_delivered_and_an_incomplete_one_is_dropped)
 {
     pipc_t *pipe = open_anonymous();
     side_play(kind, pipe, write_one_and_a_half_and_die);
@@ -112,7 +112,7 @@ static void close_with_output_held(pipc_t *pipe)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(a_close_tears_what_was_held)
+TEST_OF_KIND(a_close_cuts_off_held_output)
 {
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipc_pending(pipe), 0);
@@ -128,7 +128,7 @@ static void write_a_hundred_and_close(pipc_t *pipe)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(a_close_is_final_after_what_was_written)
+TEST_OF_KIND(a_closed_peer_is_reported_after_its_messages)
 {
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipc_pending(pipe), 0);
@@ -140,7 +140,7 @@ TEST_OF_KIND(a_close_is_final_after_what_was_written)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(held_output_is_given_up_when_the_partner_has_died)
+TEST_OF_KIND(held_output_is_dropped_when_the_peer_has_died)
 {
     pipc_t *pipe = open_anonymous();
     pipc_stats_t stats = PIPC_STATS_INIT;
@@ -183,7 +183,7 @@ static void (*const first_uses[])(pipc_t *) = {first_use_is_a_read, first_use_is
                                                first_use_is_poll};
 enum { FIRST_USES = sizeof first_uses / sizeof first_uses[0] };
 
-TEST_OF_KIND(a_side_that_took_an_end_and_died_is_seen_at_the_others_first_use)
+TEST_OF_KIND(the_first_call_reports_a_peer_that_has_died)
 {
     for (int i = 0; i < FIRST_USES; i++) {
         pipc_t *pipe = open_anonymous();
@@ -194,7 +194,7 @@ TEST_OF_KIND(a_side_that_took_an_end_and_died_is_seen_at_the_others_first_use)
     }
 }
 
-TEST(a_partner_that_nobody_has_waited_for_is_dead_all_the_same)
+TEST(a_zombie_peer_counts_as_dead)
 {
     for (int i = 0; i < FIRST_USES; i++) {
         siginfo_t info;
@@ -222,7 +222,7 @@ static void answer(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(a_side_that_ends_before_its_first_call_is_not_missed)
+TEST_OF_KIND(a_caller_that_ends_before_its_first_call_is_not_a_peer)
 {
     pipc_t *pipe = open_anonymous();
     char byte;
@@ -283,7 +283,7 @@ static void (*const pasts[])(pipc_t *) = {do_nothing,  have_read_in_vain, have_w
                                           have_polled, have_written,      have_a_full_pipe};
 enum { PASTS = sizeof pasts / sizeof pasts[0] };
 
-TEST_OF_KIND(once_a_dead_partner_was_waited_for_the_next_write_fails)
+TEST_OF_KIND(a_write_fails_after_waitpid_returned_the_dead_peer)
 {
     gates_init();
     for (int round = 0; round < 10 * PASTS; round++) {
@@ -310,7 +310,7 @@ static void be_told_of_the_death(pipc_t *pipe)
     assert_errno(pipc_write(pipe, "x", 1), EPIPE);
 }
 
-TEST_OF_KIND(newcomers_to_a_dead_pipe_are_told_so)
+TEST_OF_KIND(new_callers_get_an_error_on_a_dead_pipe)
 {
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipc_pending(pipe), 0);
@@ -322,7 +322,7 @@ TEST_OF_KIND(newcomers_to_a_dead_pipe_are_told_so)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(newcomers_are_told_so_when_both_have_died)
+TEST_OF_KIND(new_callers_get_an_error_when_both_peers_have_died)
 {
     pipc_t *pipe = open_anonymous();
     side_play(kind, pipe, take_an_end_and_die);
@@ -339,7 +339,7 @@ static void hear_and_be_told(pipc_t *pipe)
 }
 
 /* Its end came free before the death: whoever takes it finds what the dead one wrote. */
-TEST_OF_KIND(a_side_may_come_to_a_partner_that_has_died_meanwhile)
+TEST_OF_KIND(a_new_caller_reads_what_a_dead_peer_wrote)
 {
     for (int comes_back = 0; comes_back < 2; comes_back++) {
         pipc_t *pipe = open_anonymous();
@@ -361,16 +361,16 @@ TEST_OF_KIND(a_side_may_come_to_a_partner_that_has_died_meanwhile)
 }
 
 HARNESS_MAIN("anonymous dead",
-             OVER_ANONYMOUS_KINDS(what_was_written_before_a_death_is_delivered_first),
-             OVER_ANONYMOUS_KINDS(what_was_taken_in_before_a_death_was_seen_is_delivered_first),
-             OVER_ANONYMOUS_KINDS(a_torn_message_is_dropped_after_the_whole_ones),
-             OVER_ANONYMOUS_KINDS(a_close_tears_what_was_held),
-             OVER_ANONYMOUS_KINDS(a_close_is_final_after_what_was_written),
-             OVER_ANONYMOUS_KINDS(held_output_is_given_up_when_the_partner_has_died),
-             OVER_ANONYMOUS_KINDS(a_side_that_took_an_end_and_died_is_seen_at_the_others_first_use),
-             IT(a_partner_that_nobody_has_waited_for_is_dead_all_the_same),
-             OVER_ANONYMOUS_KINDS(a_side_that_ends_before_its_first_call_is_not_missed),
-             OVER_ANONYMOUS_KINDS(once_a_dead_partner_was_waited_for_the_next_write_fails),
-             OVER_ANONYMOUS_KINDS(newcomers_to_a_dead_pipe_are_told_so),
-             OVER_ANONYMOUS_KINDS(newcomers_are_told_so_when_both_have_died),
-             OVER_ANONYMOUS_KINDS(a_side_may_come_to_a_partner_that_has_died_meanwhile))
+             OVER_ANONYMOUS_KINDS(messages_written_before_a_death_are_delivered_first),
+             OVER_ANONYMOUS_KINDS(messages_received_before_a_death_are_delivered_first),
+             OVER_ANONYMOUS_KINDS(complete_messages_are_delivered_and_an_incomplete_one_is_dropped),
+             OVER_ANONYMOUS_KINDS(a_close_cuts_off_held_output),
+             OVER_ANONYMOUS_KINDS(a_closed_peer_is_reported_after_its_messages),
+             OVER_ANONYMOUS_KINDS(held_output_is_dropped_when_the_peer_has_died),
+             OVER_ANONYMOUS_KINDS(the_first_call_reports_a_peer_that_has_died),
+             IT(a_zombie_peer_counts_as_dead),
+             OVER_ANONYMOUS_KINDS(a_caller_that_ends_before_its_first_call_is_not_a_peer),
+             OVER_ANONYMOUS_KINDS(a_write_fails_after_waitpid_returned_the_dead_peer),
+             OVER_ANONYMOUS_KINDS(new_callers_get_an_error_on_a_dead_pipe),
+             OVER_ANONYMOUS_KINDS(new_callers_get_an_error_when_both_peers_have_died),
+             OVER_ANONYMOUS_KINDS(a_new_caller_reads_what_a_dead_peer_wrote))

@@ -266,52 +266,52 @@ static void see_deaths(const struct kind *kind, void (*notice)(pipc_t *pipe, int
         see_a_death(kind, live_and_die, notice);
 }
 
-TEST_OF_KIND(a_blocked_read_notices)
+TEST_OF_KIND(a_blocked_read_ends_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_reading);
 }
 
-TEST_OF_KIND(a_read_with_a_deadline_notices)
+TEST_OF_KIND(a_read_with_a_deadline_ends_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_reading_for_a_while);
 }
 
-TEST_OF_KIND(a_blocked_peek_notices)
+TEST_OF_KIND(a_blocked_peek_ends_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_looking);
 }
 
-TEST_OF_KIND(a_blocked_write_notices)
+TEST_OF_KIND(a_blocked_write_ends_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_writing);
 }
 
-TEST_OF_KIND(poll_notices)
+TEST_OF_KIND(poll_returns_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_poll);
 }
 
-TEST_OF_KIND(select_notices)
+TEST_OF_KIND(select_returns_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_select);
 }
 
-TEST_OF_KIND(epoll_notices)
+TEST_OF_KIND(epoll_returns_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_epoll);
 }
 
-TEST_OF_KIND(edge_triggered_epoll_notices)
+TEST_OF_KIND(edge_triggered_epoll_returns_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_edge);
 }
 
-TEST_OF_KIND(nested_epoll_notices)
+TEST_OF_KIND(nested_epoll_returns_when_the_peer_dies)
 {
     see_deaths(kind, notice_by_nested_epoll);
 }
 
-TEST_OF_KIND(a_death_inside_a_large_message_is_a_reset)
+TEST_OF_KIND(a_read_returns_econnreset_when_the_peer_died_inside_a_message)
 {
     static void (*const notice[])(pipc_t *,
                                   int) = {notice_by_reading, notice_by_reading_for_a_while,
@@ -365,7 +365,7 @@ static void see_an_exec(void (*notice)(pipc_t *pipe, int code))
     clear_the_stage(0);
 }
 
-TEST(a_partner_that_execs_is_noticed_by_blocked_calls)
+TEST(blocked_calls_end_when_the_peer_execs)
 {
     see_an_exec(notice_by_reading);
     see_an_exec(notice_by_reading_for_a_while);
@@ -398,7 +398,7 @@ static void see_a_thread_of_a_child_die(const struct kind *death,
     clear_the_stage(0);
 }
 
-TEST(a_thread_that_ends_in_a_living_child_is_noticed)
+TEST(the_end_of_a_peer_thread_in_a_living_child_is_detected)
 {
     for (const struct kind *death = deaths; death->name != NULL; death++) {
         if (!death->in_threads)
@@ -428,7 +428,7 @@ static int end_the_main_thread(void *pipe)
     pthread_exit(NULL);
 }
 
-TEST(a_main_thread_that_ends_before_its_process_is_noticed)
+TEST(the_end_of_a_main_thread_before_its_process_is_detected)
 {
     set_the_stage();
     pipc_t *pipe = open_anonymous();
@@ -461,7 +461,7 @@ static int die_as_a_parent(void *arg)
     return 1;
 }
 
-TEST(a_child_notices_the_death_of_its_parent)
+TEST(a_child_detects_the_death_of_its_parent)
 {
     static void (*const notice[])(pipc_t *, int) = {notice_by_reading, notice_by_writing,
                                                     notice_by_poll, notice_by_edge};
@@ -475,13 +475,17 @@ TEST(a_child_notices_the_death_of_its_parent)
     }
 }
 
-HARNESS_MAIN("anonymous death", OVER_DEATHS(a_blocked_read_notices),
-             OVER_DEATHS(a_read_with_a_deadline_notices), OVER_DEATHS(a_blocked_peek_notices),
-             OVER_DEATHS(a_blocked_write_notices), OVER_DEATHS(poll_notices),
-             OVER_DEATHS(select_notices), OVER_DEATHS(epoll_notices),
-             OVER_DEATHS(edge_triggered_epoll_notices), OVER_DEATHS(nested_epoll_notices),
-             OVER_DEATHS(a_death_inside_a_large_message_is_a_reset),
-             IT(a_partner_that_execs_is_noticed_by_blocked_calls),
-             IT(a_thread_that_ends_in_a_living_child_is_noticed),
-             IT(a_main_thread_that_ends_before_its_process_is_noticed),
-             IT(a_child_notices_the_death_of_its_parent))
+HARNESS_MAIN("anonymous death", OVER_DEATHS(a_blocked_read_ends_when_the_peer_dies),
+             OVER_DEATHS(a_read_with_a_deadline_ends_when_the_peer_dies),
+             OVER_DEATHS(a_blocked_peek_ends_when_the_peer_dies),
+             OVER_DEATHS(a_blocked_write_ends_when_the_peer_dies),
+             OVER_DEATHS(poll_returns_when_the_peer_dies),
+             OVER_DEATHS(select_returns_when_the_peer_dies),
+             OVER_DEATHS(epoll_returns_when_the_peer_dies),
+             OVER_DEATHS(edge_triggered_epoll_returns_when_the_peer_dies),
+             OVER_DEATHS(nested_epoll_returns_when_the_peer_dies),
+             OVER_DEATHS(a_read_returns_econnreset_when_the_peer_died_inside_a_message),
+             IT(blocked_calls_end_when_the_peer_execs),
+             IT(the_end_of_a_peer_thread_in_a_living_child_is_detected),
+             IT(the_end_of_a_main_thread_before_its_process_is_detected),
+             IT(a_child_detects_the_death_of_its_parent))

@@ -29,7 +29,7 @@ static void say_three_and_leave(pipc_t *pipe)
     leave(pipe, "that was all");
 }
 
-TEST_OF_KIND(a_goodbye_comes_in_order)
+TEST_OF_KIND(a_goodbye_arrives_in_order)
 {
     pipc_t *pipe = open_anonymous();
     side_play(kind, pipe, say_three_and_leave);
@@ -84,7 +84,7 @@ TEST_OF_KIND(a_goodbye_is_counted_and_read_with_what_is_pending)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(a_goodbye_can_be_looked_at_and_dropped)
+TEST_OF_KIND(a_goodbye_can_be_peeked_at_and_skipped)
 {
     pipc_t *pipe = open_anonymous();
     pipc_msg_t view;
@@ -100,7 +100,7 @@ TEST_OF_KIND(a_goodbye_can_be_looked_at_and_dropped)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(a_goodbye_needs_no_buffer)
+TEST_OF_KIND(a_read_without_a_buffer_receives_a_goodbye)
 {
     pipc_t *pipe = open_anonymous();
     side_play(kind, pipe, say_three_and_leave);
@@ -121,7 +121,7 @@ static void say_lookalikes(pipc_t *pipe)
     leave(pipe, "BYE");
 }
 
-TEST_OF_KIND(data_that_starts_with_bye_is_no_goodbye)
+TEST_OF_KIND(data_that_starts_with_bye_is_not_a_goodbye)
 {
     pipc_t *pipe = open_anonymous();
     pipc_msg_t message;
@@ -152,7 +152,7 @@ static void leave_with_an_empty_text(pipc_t *pipe)
     leave(pipe, "");
 }
 
-TEST_OF_KIND(a_goodbye_may_be_without_text)
+TEST_OF_KIND(a_goodbye_may_have_no_text)
 {
     pipc_t *pipe = open_anonymous();
     pipc_msg_t message;
@@ -182,7 +182,7 @@ static void leave_at_length(pipc_t *pipe)
     free(text);
 }
 
-TEST_OF_KIND(a_long_text_comes_whole_and_one_far_too_long_changes_nothing)
+TEST_OF_KIND(a_long_text_arrives_whole_and_one_too_long_is_refused)
 {
     pipc_t *pipe = open_anonymous();
     char byte;
@@ -195,7 +195,7 @@ TEST_OF_KIND(a_long_text_comes_whole_and_one_far_too_long_changes_nothing)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(the_text_stays_after_the_reader_has_left_too)
+TEST_OF_KIND(the_text_stays_valid_after_the_reader_has_left_too)
 {
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipc_pending(pipe), 0);
@@ -215,7 +215,7 @@ static void leave_twice(pipc_t *pipe)
     leave(pipe, "second");
 }
 
-TEST_OF_KIND(each_disconnect_is_a_stay_of_its_own)
+TEST_OF_KIND(a_peer_may_take_an_end_and_disconnect_again)
 {
     pipc_t *pipe = open_anonymous();
     side_play(kind, pipe, leave_twice);
@@ -226,7 +226,7 @@ TEST_OF_KIND(each_disconnect_is_a_stay_of_its_own)
 
 /* --- What goes on afterwards ----------------------------------------------------------------- */
 
-TEST_OF_KIND(a_side_that_said_goodbye_may_end_without_being_dead)
+TEST_OF_KIND(a_process_that_disconnected_and_ends_is_not_reported_dead)
 {
     pipc_t *pipe = open_anonymous();
     char byte;
@@ -252,7 +252,7 @@ static void hear_what_was_left(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(writing_goes_on_after_the_others_goodbye)
+TEST_OF_KIND(a_write_works_after_the_peers_goodbye)
 {
     pipc_t *pipe = open_anonymous();
     side_play(kind, pipe, say_three_and_leave);
@@ -278,7 +278,7 @@ static void say_b(pipc_t *pipe)
     leave(pipe, "goodbye from b");
 }
 
-TEST_OF_KIND(flush_takes_in_a_goodbye_and_what_a_successor_says)
+TEST_OF_KIND(flush_receives_a_goodbye_and_the_messages_of_a_successor)
 {
     pipc_t *pipe = open_anonymous();
     int fd = pipc_fd(pipe);
@@ -306,7 +306,7 @@ static void succeed_when_told(pipc_t *pipe)
 }
 
 /* One successor was started before its predecessor's goodbye, one afterwards. */
-TEST_OF_KIND(a_successor_may_have_been_there_before_the_goodbye)
+TEST_OF_KIND(a_successor_may_exist_before_the_goodbye)
 {
     pipc_t *pipe = open_anonymous();
     struct side earlier, first, later;
@@ -339,7 +339,7 @@ static void fork_a_successor_and_leave(pipc_t *pipe)
     side_end(&successor);
 }
 
-TEST_OF_KIND(the_one_who_leaves_may_have_forked_its_successor)
+TEST_OF_KIND(a_process_may_fork_its_successor_and_disconnect)
 {
     pipc_t *pipe = open_anonymous();
     gates_init();
@@ -363,7 +363,7 @@ static void leave_at_the_same_time(pipc_t *pipe)
     }
 }
 
-TEST_OF_KIND(both_may_say_goodbye_at_the_same_time)
+TEST_OF_KIND(both_peers_may_disconnect_at_the_same_time)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -383,7 +383,7 @@ static void shut_down_and_listen(pipc_t *pipe)
     harness_gate_wait(&gate[1]);
 }
 
-TEST_OF_KIND(a_shutdown_ends_one_direction_only)
+TEST_OF_KIND(a_shutdown_ends_only_one_direction)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -400,20 +400,20 @@ TEST_OF_KIND(a_shutdown_ends_one_direction_only)
     gates_close();
 }
 
-HARNESS_MAIN("anonymous goodbye", OVER_ANONYMOUS_KINDS(a_goodbye_comes_in_order),
+HARNESS_MAIN("anonymous goodbye", OVER_ANONYMOUS_KINDS(a_goodbye_arrives_in_order),
              OVER_ANONYMOUS_KINDS(a_goodbye_is_a_message_of_its_own_kind),
              OVER_ANONYMOUS_KINDS(a_goodbye_is_counted_and_read_with_what_is_pending),
-             OVER_ANONYMOUS_KINDS(a_goodbye_can_be_looked_at_and_dropped),
-             OVER_ANONYMOUS_KINDS(a_goodbye_needs_no_buffer),
-             OVER_ANONYMOUS_KINDS(data_that_starts_with_bye_is_no_goodbye),
-             OVER_ANONYMOUS_KINDS(a_goodbye_may_be_without_text),
-             OVER_ANONYMOUS_KINDS(a_long_text_comes_whole_and_one_far_too_long_changes_nothing),
-             OVER_ANONYMOUS_KINDS(the_text_stays_after_the_reader_has_left_too),
-             OVER_ANONYMOUS_KINDS(each_disconnect_is_a_stay_of_its_own),
-             OVER_ANONYMOUS_KINDS(a_side_that_said_goodbye_may_end_without_being_dead),
-             OVER_ANONYMOUS_KINDS(writing_goes_on_after_the_others_goodbye),
-             OVER_ANONYMOUS_KINDS(flush_takes_in_a_goodbye_and_what_a_successor_says),
-             OVER_ANONYMOUS_KINDS(a_successor_may_have_been_there_before_the_goodbye),
-             OVER_ANONYMOUS_KINDS(the_one_who_leaves_may_have_forked_its_successor),
-             OVER_ANONYMOUS_KINDS(both_may_say_goodbye_at_the_same_time),
-             OVER_ANONYMOUS_KINDS(a_shutdown_ends_one_direction_only))
+             OVER_ANONYMOUS_KINDS(a_goodbye_can_be_peeked_at_and_skipped),
+             OVER_ANONYMOUS_KINDS(a_read_without_a_buffer_receives_a_goodbye),
+             OVER_ANONYMOUS_KINDS(data_that_starts_with_bye_is_not_a_goodbye),
+             OVER_ANONYMOUS_KINDS(a_goodbye_may_have_no_text),
+             OVER_ANONYMOUS_KINDS(a_long_text_arrives_whole_and_one_too_long_is_refused),
+             OVER_ANONYMOUS_KINDS(the_text_stays_valid_after_the_reader_has_left_too),
+             OVER_ANONYMOUS_KINDS(a_peer_may_take_an_end_and_disconnect_again),
+             OVER_ANONYMOUS_KINDS(a_process_that_disconnected_and_ends_is_not_reported_dead),
+             OVER_ANONYMOUS_KINDS(a_write_works_after_the_peers_goodbye),
+             OVER_ANONYMOUS_KINDS(flush_receives_a_goodbye_and_the_messages_of_a_successor),
+             OVER_ANONYMOUS_KINDS(a_successor_may_exist_before_the_goodbye),
+             OVER_ANONYMOUS_KINDS(a_process_may_fork_its_successor_and_disconnect),
+             OVER_ANONYMOUS_KINDS(both_peers_may_disconnect_at_the_same_time),
+             OVER_ANONYMOUS_KINDS(a_shutdown_ends_only_one_direction))

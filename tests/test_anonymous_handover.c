@@ -59,7 +59,7 @@ static void answer_and_come_back(pipc_t *pipe)
     }
 }
 
-TEST_OF_KIND(the_same_side_comes_back_hundreds_of_times)
+TEST_OF_KIND(the_same_caller_takes_its_end_again_hundreds_of_times)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -85,7 +85,7 @@ static void answer_and_leave_until_zero(pipc_t *pipe)
 }
 
 /* Between two rounds neither side holds an end. */
-TEST_OF_KIND(both_sides_leave_and_come_back_hundreds_of_times)
+TEST_OF_KIND(both_peers_leave_and_come_back_hundreds_of_times)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -109,7 +109,7 @@ static void pass_on_to_a_child(pipc_t *pipe)
         side_play(anonymous_forked, pipe, pass_on_to_a_child);
 }
 
-TEST(each_generation_takes_the_end_that_its_parent_left)
+TEST(each_child_takes_the_end_that_its_parent_left)
 {
     pipc_t *pipe = open_anonymous();
     struct side first;
@@ -141,7 +141,7 @@ static void play_a_round(const struct kind *kind, pipc_t *pipe)
     hear_nothing(pipe);
 }
 
-TEST_OF_KIND(holders_that_came_and_went_cost_no_descriptor_and_no_memory)
+TEST_OF_KIND(former_holders_cost_no_descriptor_and_no_memory)
 {
     pipc_t *pipe = open_anonymous();
     for (int i = 0; i < 5; i++)
@@ -212,7 +212,7 @@ static void answer_a_question(pipc_t *pipe)
 }
 
 /* Had it taken the end that was freed, it would not see the question. */
-TEST_OF_KIND(a_newcomer_rather_takes_an_end_that_nobody_has_held)
+TEST_OF_KIND(a_new_caller_prefers_an_end_that_was_never_held)
 {
     pipc_t *pipe = open_anonymous();
     say(pipe, "question");
@@ -231,7 +231,7 @@ static void wait_for_a_late_question(pipc_t *pipe)
     leave(pipe, "answered");
 }
 
-TEST_OF_KIND(else_it_takes_the_end_that_was_freed)
+TEST_OF_KIND(a_new_caller_takes_the_end_that_was_freed)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -293,7 +293,7 @@ static void end_of_both(pipc_t *pipe, struct side *far)
     gates_close();
 }
 
-TEST_OF_KIND(of_two_free_ends_the_first_to_return_takes_its_own)
+TEST_OF_KIND(the_first_of_two_returning_callers_takes_its_former_end)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -303,7 +303,7 @@ TEST_OF_KIND(of_two_free_ends_the_first_to_return_takes_its_own)
     end_of_both(pipe, &far);
 }
 
-TEST_OF_KIND(of_two_free_ends_the_second_to_return_finds_its_own)
+TEST_OF_KIND(the_second_of_two_returning_callers_takes_its_former_end)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -345,7 +345,7 @@ static void let_a_newcomer_in(const struct kind *kind, pipc_t *pipe, struct side
     assert_errno(pipc_pending(pipe), EBUSY);
 }
 
-TEST_OF_KIND(one_whose_own_end_is_taken_takes_the_other_when_it_is_free)
+TEST_OF_KIND(a_returning_caller_takes_the_other_end_when_its_own_is_held)
 {
     pipc_t *pipe = open_anonymous();
     struct side far, newcomer;
@@ -362,7 +362,7 @@ TEST_OF_KIND(one_whose_own_end_is_taken_takes_the_other_when_it_is_free)
     gates_close();
 }
 
-TEST_OF_KIND(one_whose_own_end_is_taken_gets_it_back_when_it_is_free)
+TEST_OF_KIND(a_returning_caller_takes_its_former_end_when_it_is_free_again)
 {
     pipc_t *pipe = open_anonymous();
     struct side far, newcomer;
@@ -397,7 +397,7 @@ static void write_and_leave(pipc_t *pipe)
     leave(pipe, "far");
 }
 
-TEST_OF_KIND(two_newcomers_take_two_free_ends)
+TEST_OF_KIND(two_new_callers_take_two_free_ends)
 {
     pipc_t *pipe = open_anonymous();
     struct side side[2];
@@ -418,15 +418,15 @@ TEST_OF_KIND(two_newcomers_take_two_free_ends)
 }
 
 HARNESS_MAIN("anonymous handover", OVER_ANONYMOUS_KINDS(hundreds_of_successors_take_the_same_end),
-             OVER_ANONYMOUS_KINDS(the_same_side_comes_back_hundreds_of_times),
-             OVER_ANONYMOUS_KINDS(both_sides_leave_and_come_back_hundreds_of_times),
+             OVER_ANONYMOUS_KINDS(the_same_caller_takes_its_end_again_hundreds_of_times),
+             OVER_ANONYMOUS_KINDS(both_peers_leave_and_come_back_hundreds_of_times),
              OVER_ANONYMOUS_KINDS(a_successor_is_not_refused_while_its_predecessor_leaves),
-             IT(each_generation_takes_the_end_that_its_parent_left),
-             OVER_ANONYMOUS_KINDS(holders_that_came_and_went_cost_no_descriptor_and_no_memory),
-             OVER_ANONYMOUS_KINDS(a_newcomer_rather_takes_an_end_that_nobody_has_held),
-             OVER_ANONYMOUS_KINDS(else_it_takes_the_end_that_was_freed),
-             OVER_ANONYMOUS_KINDS(of_two_free_ends_the_first_to_return_takes_its_own),
-             OVER_ANONYMOUS_KINDS(of_two_free_ends_the_second_to_return_finds_its_own),
-             OVER_ANONYMOUS_KINDS(one_whose_own_end_is_taken_takes_the_other_when_it_is_free),
-             OVER_ANONYMOUS_KINDS(one_whose_own_end_is_taken_gets_it_back_when_it_is_free),
-             OVER_ANONYMOUS_KINDS(two_newcomers_take_two_free_ends))
+             IT(each_child_takes_the_end_that_its_parent_left),
+             OVER_ANONYMOUS_KINDS(former_holders_cost_no_descriptor_and_no_memory),
+             OVER_ANONYMOUS_KINDS(a_new_caller_prefers_an_end_that_was_never_held),
+             OVER_ANONYMOUS_KINDS(a_new_caller_takes_the_end_that_was_freed),
+             OVER_ANONYMOUS_KINDS(the_first_of_two_returning_callers_takes_its_former_end),
+             OVER_ANONYMOUS_KINDS(the_second_of_two_returning_callers_takes_its_former_end),
+             OVER_ANONYMOUS_KINDS(a_returning_caller_takes_the_other_end_when_its_own_is_held),
+             OVER_ANONYMOUS_KINDS(a_returning_caller_takes_its_former_end_when_it_is_free_again),
+             OVER_ANONYMOUS_KINDS(two_new_callers_take_two_free_ends))

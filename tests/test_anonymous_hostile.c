@@ -78,7 +78,7 @@ static void say_and_stay(pipc_t *pipe)
         pause();
 }
 
-TEST(a_child_inherits_nothing_by_which_its_parent_waits)
+TEST(a_child_inherits_no_descriptor_that_its_parent_waits_on)
 {
     struct side far;
     char byte;
@@ -339,7 +339,7 @@ static void survive(size_t attack, bool has_descriptor)
     expect_within(begin, 4000, "the aftermath");
 }
 
-TEST(calls_keep_their_timeouts_and_a_death_is_noticed_whatever_is_done_to_what_was_inherited)
+TEST(timeouts_hold_and_a_death_is_detected_when_a_child_misbehaves)
 {
     int rounds = harness_scale() > 1 ? 1 : 4;
     for (int round = 0; round < rounds; round++)
@@ -378,7 +378,7 @@ static void block_the_doorbells(pipc_t *pipe)
         pause();
 }
 
-TEST(a_full_doorbell_that_blocks_holds_up_nobody)
+TEST(a_full_blocking_doorbell_delays_no_call)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -465,19 +465,19 @@ static void see_it_die(script *hide, bool by_polling)
     harness_gate_close(&gate);
 }
 
-TEST(a_peer_that_leaves_a_lock_behind_is_seen_dead)
+TEST(the_death_of_a_peer_that_held_a_lock_is_detected)
 {
     see_it_die(hide_behind_locks, false);
     see_it_die(hide_behind_locks, true);
 }
 
-TEST(a_peer_that_frees_its_end_without_a_goodbye_is_seen_dead)
+TEST(a_peer_that_frees_its_end_without_a_goodbye_is_reported_dead)
 {
     see_it_die(free_its_end_without_a_word, false);
     see_it_die(free_its_end_without_a_word, true);
 }
 
-TEST(a_peer_that_gives_the_name_of_another_process_is_seen_dead)
+TEST(a_peer_that_claims_to_be_another_process_is_reported_dead)
 {
     see_it_die(give_another_name, false);
     see_it_die(give_another_name, true);
@@ -501,7 +501,7 @@ static void expect_to_be_a_third(pipc_t *pipe)
     assert_errno(pipc_write(pipe, "x", 1), EBUSY);
 }
 
-TEST(an_end_that_a_thread_holds_is_not_taken_by_another_whatever_the_memory_says)
+TEST(forged_memory_cannot_give_a_held_end_to_another_thread)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -518,13 +518,10 @@ TEST(an_end_that_a_thread_holds_is_not_taken_by_another_whatever_the_memory_says
     harness_gate_close(&gate);
 }
 
-HARNESS_MAIN(
-    "anonymous hostile", IT(a_child_inherits_nothing_by_which_its_parent_waits),
-    IT_WITHIN(
-        calls_keep_their_timeouts_and_a_death_is_noticed_whatever_is_done_to_what_was_inherited,
-        90000),
-    IT(a_full_doorbell_that_blocks_holds_up_nobody),
-    IT(a_peer_that_leaves_a_lock_behind_is_seen_dead),
-    IT(a_peer_that_frees_its_end_without_a_goodbye_is_seen_dead),
-    IT(a_peer_that_gives_the_name_of_another_process_is_seen_dead),
-    IT(an_end_that_a_thread_holds_is_not_taken_by_another_whatever_the_memory_says))
+HARNESS_MAIN("anonymous hostile", IT(a_child_inherits_no_descriptor_that_its_parent_waits_on),
+             IT_WITHIN(timeouts_hold_and_a_death_is_detected_when_a_child_misbehaves, 90000),
+             IT(a_full_blocking_doorbell_delays_no_call),
+             IT(the_death_of_a_peer_that_held_a_lock_is_detected),
+             IT(a_peer_that_frees_its_end_without_a_goodbye_is_reported_dead),
+             IT(a_peer_that_claims_to_be_another_process_is_reported_dead),
+             IT(forged_memory_cannot_give_a_held_end_to_another_thread))

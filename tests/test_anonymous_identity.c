@@ -88,13 +88,13 @@ static void see_an_inner_death(void (*notice)(pipc_t *pipe))
     harness_gate_close(&gate);
 }
 
-TEST(a_read_notices_a_death_in_another_pid_namespace)
+TEST(a_read_detects_a_death_in_another_pid_namespace)
 {
     need_namespaces();
     see_an_inner_death(notice_by_reading);
 }
 
-TEST(poll_notices_a_death_in_another_pid_namespace)
+TEST(poll_detects_a_death_in_another_pid_namespace)
 {
     need_namespaces();
     see_an_inner_death(notice_by_polling);
@@ -131,13 +131,13 @@ static void see_an_outer_death(int (*survive)(void *pipe))
     harness_gate_close(&gate);
 }
 
-TEST(a_read_in_a_pid_namespace_notices_a_death_outside)
+TEST(a_read_in_a_pid_namespace_detects_a_death_outside)
 {
     need_namespaces();
     see_an_outer_death(survive_by_reading);
 }
 
-TEST(poll_in_a_pid_namespace_notices_a_death_outside)
+TEST(poll_in_a_pid_namespace_detects_a_death_outside)
 {
     need_namespaces();
     see_an_outer_death(survive_by_polling);
@@ -151,7 +151,7 @@ static int talk_to_the_outside(void *pipe)
     return 0;
 }
 
-TEST(partners_in_different_pid_namespaces_talk_and_take_leave)
+TEST(peers_in_different_pid_namespaces_talk_and_disconnect)
 {
     need_namespaces();
     struct scene scene = {open_anonymous(), talk_to_the_outside};
@@ -236,7 +236,7 @@ static int poll_beside_the_same_thread_id(void *pipe)
     return meet_a_number_again(anonymous_in_threads, pipe, notice_by_polling);
 }
 
-TEST(a_death_is_seen_although_the_number_is_in_use_again)
+TEST(a_death_is_detected_when_the_pid_is_in_use_again)
 {
     static int (*const plays[])(void *) = {
         read_beside_the_same_process_id, poll_beside_the_same_process_id,
@@ -302,7 +302,7 @@ static void cancel_one(script *life, bool when_asleep)
     pipc_close(pipe);
 }
 
-TEST(a_thread_cancelled_in_a_blocked_call_is_dead)
+TEST(a_thread_cancelled_in_a_blocked_call_counts_as_dead)
 {
     harness_skip_if_cancelling_confuses();
     for (int i = 0; i < 20; i++) {
@@ -312,7 +312,7 @@ TEST(a_thread_cancelled_in_a_blocked_call_is_dead)
 }
 
 /* It may have been between two stays: then there is nobody to miss, but also nothing that hangs. */
-TEST(a_thread_cancelled_while_it_comes_and_goes_leaves_the_pipe_usable)
+TEST(the_pipe_works_after_a_thread_was_cancelled_while_taking_an_end)
 {
     for (int i = 0; i < 200 / harness_scale(); i++) {
         pipc_t *pipe = open_anonymous();
@@ -332,11 +332,11 @@ TEST(a_thread_cancelled_while_it_comes_and_goes_leaves_the_pipe_usable)
     }
 }
 
-HARNESS_MAIN("anonymous identity", IT(a_read_notices_a_death_in_another_pid_namespace),
-             IT(poll_notices_a_death_in_another_pid_namespace),
-             IT(a_read_in_a_pid_namespace_notices_a_death_outside),
-             IT(poll_in_a_pid_namespace_notices_a_death_outside),
-             IT(partners_in_different_pid_namespaces_talk_and_take_leave),
-             IT(a_death_is_seen_although_the_number_is_in_use_again),
-             IT(a_thread_cancelled_in_a_blocked_call_is_dead),
-             IT(a_thread_cancelled_while_it_comes_and_goes_leaves_the_pipe_usable))
+HARNESS_MAIN("anonymous identity", IT(a_read_detects_a_death_in_another_pid_namespace),
+             IT(poll_detects_a_death_in_another_pid_namespace),
+             IT(a_read_in_a_pid_namespace_detects_a_death_outside),
+             IT(poll_in_a_pid_namespace_detects_a_death_outside),
+             IT(peers_in_different_pid_namespaces_talk_and_disconnect),
+             IT(a_death_is_detected_when_the_pid_is_in_use_again),
+             IT(a_thread_cancelled_in_a_blocked_call_counts_as_dead),
+             IT(the_pipe_works_after_a_thread_was_cancelled_while_taking_an_end))

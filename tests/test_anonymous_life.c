@@ -52,7 +52,7 @@ static void count_and_answer(pipc_t *pipe)
     say(pipe, "alive");
 }
 
-TEST_OF_KIND(a_peer_that_counts_its_descriptors_lives)
+TEST_OF_KIND(a_peer_that_counts_its_descriptors_counts_as_alive)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -84,7 +84,7 @@ static void close_all_and_stay(pipc_t *pipe)
 }
 
 /* As daemons do. It can use the pipe no more, but it holds its end, and lives. */
-TEST(a_peer_that_closes_all_descriptors_is_not_dead_before_it_dies)
+TEST(a_peer_that_closes_all_descriptors_counts_as_alive_until_it_dies)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -139,7 +139,7 @@ static void hear_it_by_polling(pipc_t *pipe, int fd, bool armed)
     assert_int_equal(n, 4);
 }
 
-TEST(poll_notices_a_death_though_no_descriptor_was_free_when_the_peer_came)
+TEST(poll_detects_a_death_when_no_descriptor_was_free_for_the_monitor)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -166,7 +166,7 @@ static bool has_pidfds(void)
 }
 
 /* The kernel bounds how many entries all sets of a user have. */
-TEST(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came)
+TEST(poll_detects_a_death_when_no_epoll_entry_was_free_for_the_monitor)
 {
     if (!has_pidfds())
         harness_skip("without pidfds no entry is added when a peer comes");
@@ -185,7 +185,7 @@ TEST(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came)
     gates_close();
 }
 
-TEST(a_read_notices_a_death_though_no_descriptor_is_free)
+TEST(a_read_detects_a_death_when_no_descriptor_is_free)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -318,7 +318,7 @@ static int ask_a_child(void *unused)
     return 0;
 }
 
-TEST(a_child_is_somebody_else_also_where_pages_are_not_wiped_on_fork)
+TEST(a_child_is_another_caller_where_pages_are_not_wiped_on_fork)
 {
     int status = harness_wait(harness_fork(ask_a_child, NULL));
     if (status == 77)
@@ -333,7 +333,7 @@ static int answer_after_a_bare_fork(pipc_t *pipe)
     return 0;
 }
 
-TEST(a_child_of_a_bare_system_call_is_somebody_else)
+TEST(a_child_of_the_raw_clone_system_call_is_another_caller)
 {
     pipc_t *pipe = open_anonymous();
     set_timeouts(pipe, -1, -1);
@@ -348,11 +348,12 @@ TEST(a_child_of_a_bare_system_call_is_somebody_else)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("anonymous life", OVER_ANONYMOUS_KINDS(a_peer_that_counts_its_descriptors_lives),
-             IT(a_peer_that_closes_all_descriptors_is_not_dead_before_it_dies),
-             IT(poll_notices_a_death_though_no_descriptor_was_free_when_the_peer_came),
-             IT(poll_notices_a_death_though_no_entry_of_a_set_was_free_when_the_peer_came),
-             IT(a_read_notices_a_death_though_no_descriptor_is_free),
+HARNESS_MAIN("anonymous life",
+             OVER_ANONYMOUS_KINDS(a_peer_that_counts_its_descriptors_counts_as_alive),
+             IT(a_peer_that_closes_all_descriptors_counts_as_alive_until_it_dies),
+             IT(poll_detects_a_death_when_no_descriptor_was_free_for_the_monitor),
+             IT(poll_detects_a_death_when_no_epoll_entry_was_free_for_the_monitor),
+             IT(a_read_detects_a_death_when_no_descriptor_is_free),
              IT(a_peer_that_leaves_and_ends_while_it_is_looked_at_is_not_dead),
-             IT(a_child_is_somebody_else_also_where_pages_are_not_wiped_on_fork),
-             IT(a_child_of_a_bare_system_call_is_somebody_else))
+             IT(a_child_is_another_caller_where_pages_are_not_wiped_on_fork),
+             IT(a_child_of_the_raw_clone_system_call_is_another_caller))

@@ -148,7 +148,7 @@ static void play_in_order(const int *order, const int *which)
 }
 
 /* 150 casts, with up to 1,680 orders each: of every cast a sample, another one with each seed. */
-TEST(in_whatever_order_threads_use_leave_close_and_end_the_last_one_frees)
+TEST(the_last_thread_frees_the_handle_in_any_order_of_leaving)
 {
     size_t one_of = 80 * (size_t)harness_scale();
     for (int cast = 0; cast < SCRIPTS * SCRIPTS * SCRIPTS; cast++) {
@@ -172,7 +172,7 @@ static void say_goodbye(pipc_t *pipe)
     leave(pipe, "bye");
 }
 
-TEST(a_thread_that_ends_frees_nothing_as_long_as_nobody_has_closed)
+TEST(the_end_of_a_thread_frees_nothing_before_a_close)
 {
     pipc_t *pipe = open_anonymous();
     for (int i = 0; i < 3; i++)
@@ -193,7 +193,7 @@ static void use_and_wait(pipc_t *pipe)
     say(pipe, "still here");
 }
 
-TEST(a_user_that_has_not_closed_keeps_the_handle_after_the_openers_close)
+TEST(a_thread_can_use_the_handle_after_the_opener_closed_it)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -224,7 +224,7 @@ static void *fork_and_wait(void *pipe)
     return NULL;
 }
 
-TEST(threads_that_are_not_in_the_child_do_not_count_there)
+TEST(a_child_does_not_count_the_threads_of_its_parent)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -245,7 +245,7 @@ TEST(threads_that_are_not_in_the_child_do_not_count_there)
     harness_gate_close(&gate[1]);
 }
 
-TEST(a_handle_that_others_closed_says_so_to_its_opener)
+TEST(the_opener_gets_an_error_on_a_handle_that_others_closed)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -280,7 +280,7 @@ static size_t heap_after_a_visit(pipc_t *pipe)
     return harness_heap_bytes();
 }
 
-TEST(what_a_leaver_had_not_read_is_freed_when_its_thread_ends)
+TEST(unread_messages_of_a_thread_that_left_are_freed_when_it_ends)
 {
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipc_pending(pipe), 0);
@@ -300,7 +300,7 @@ static void take_some_in_leave_and_stay(pipc_t *pipe)
 }
 
 /* Each visitor could have taken in as much as the limit; together they keep no more than that. */
-TEST(what_those_who_left_keep_counts_against_max_pending)
+TEST(unread_messages_of_threads_that_left_count_against_max_pending)
 {
     static const char data[1000];
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -342,7 +342,7 @@ static void say_hello_and_end(pipc_t *pipe)
     say(pipe, "hello");
 }
 
-TEST(counts_stay_when_a_side_closes_or_ends)
+TEST(statistics_stay_when_a_thread_closes_or_ends)
 {
     for (int closes_it = 0; closes_it < 2; closes_it++) {
         pipc_stats_t stats = PIPC_STATS_INIT;
@@ -374,7 +374,7 @@ static void leave_the_goodbye_to_a_destructor(pipc_t *pipe)
 }
 
 /* The library's own key may be older than the program's, or younger. */
-TEST(a_goodbye_said_in_a_destructor_of_thread_specific_data_arrives)
+TEST(a_goodbye_from_a_destructor_of_thread_data_arrives)
 {
     for (int is_younger = 0; is_younger < 2; is_younger++) {
         pipc_t *pipe = is_younger ? NULL : open_anonymous();
@@ -400,7 +400,7 @@ static void leave_the_first_use_to_a_destructor(pipc_t *pipe)
     assert_int_equal(pthread_setspecific(own_key, pipe), 0);
 }
 
-TEST(a_thread_whose_first_use_is_in_a_destructor_is_missed_too)
+TEST(a_death_is_detected_when_a_destructor_made_the_first_call)
 {
     assert_int_equal(pthread_key_create(&own_key, first_use_in_a_destructor), 0);
     for (int i = 0; i < 2; i++) {
@@ -432,20 +432,20 @@ static int open_without_keys(void *unused)
     return 0;
 }
 
-TEST(without_a_thread_specific_key_pipc_open_fails_at_once_and_later_works)
+TEST(pipc_open_fails_without_a_free_thread_key_and_works_later)
 {
     assert_int_equal(harness_wait(harness_fork(open_without_keys, NULL)), 0);
 }
 
 HARNESS_MAIN("anonymous lifetime",
-             IT_WITHIN(in_whatever_order_threads_use_leave_close_and_end_the_last_one_frees, 60000),
-             IT(a_thread_that_ends_frees_nothing_as_long_as_nobody_has_closed),
-             IT(a_user_that_has_not_closed_keeps_the_handle_after_the_openers_close),
-             IT(threads_that_are_not_in_the_child_do_not_count_there),
-             IT(a_handle_that_others_closed_says_so_to_its_opener),
-             IT(what_a_leaver_had_not_read_is_freed_when_its_thread_ends),
-             IT(what_those_who_left_keep_counts_against_max_pending),
-             IT(counts_stay_when_a_side_closes_or_ends),
-             IT(a_goodbye_said_in_a_destructor_of_thread_specific_data_arrives),
-             IT(a_thread_whose_first_use_is_in_a_destructor_is_missed_too),
-             IT(without_a_thread_specific_key_pipc_open_fails_at_once_and_later_works))
+             IT_WITHIN(the_last_thread_frees_the_handle_in_any_order_of_leaving, 60000),
+             IT(the_end_of_a_thread_frees_nothing_before_a_close),
+             IT(a_thread_can_use_the_handle_after_the_opener_closed_it),
+             IT(a_child_does_not_count_the_threads_of_its_parent),
+             IT(the_opener_gets_an_error_on_a_handle_that_others_closed),
+             IT(unread_messages_of_a_thread_that_left_are_freed_when_it_ends),
+             IT(unread_messages_of_threads_that_left_count_against_max_pending),
+             IT(statistics_stay_when_a_thread_closes_or_ends),
+             IT(a_goodbye_from_a_destructor_of_thread_data_arrives),
+             IT(a_death_is_detected_when_a_destructor_made_the_first_call),
+             IT(pipc_open_fails_without_a_free_thread_key_and_works_later))

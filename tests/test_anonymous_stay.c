@@ -50,7 +50,7 @@ static void hear_the_large_one(pipc_t *pipe)
     leave(pipe, "me too");
 }
 
-TEST_OF_KIND(a_disconnect_with_held_output_fails_until_the_output_has_gone)
+TEST_OF_KIND(a_disconnect_fails_until_held_output_is_written)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -98,7 +98,7 @@ TEST_OF_KIND(a_disconnect_fails_while_the_pipe_is_full)
     gates_close();
 }
 
-TEST_OF_KIND(after_a_failed_disconnect_talk_goes_on)
+TEST_OF_KIND(both_directions_work_after_a_failed_disconnect)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -174,12 +174,12 @@ static void begin_by_reading(pipc_t *pipe)
     set_timeouts(pipe, -1, -1);
 }
 
-TEST_OF_KIND(a_disconnect_completes_a_large_message_that_was_being_counted)
+TEST_OF_KIND(a_disconnect_receives_the_rest_of_a_large_message_that_was_counted)
 {
     leave_in_the_middle(kind, begin_by_counting);
 }
 
-TEST_OF_KIND(a_disconnect_completes_a_large_message_whose_read_timed_out)
+TEST_OF_KIND(a_disconnect_receives_the_rest_of_a_message_whose_read_timed_out)
 {
     leave_in_the_middle(kind, begin_by_reading);
 }
@@ -205,7 +205,7 @@ static void hear_the_large_one_instead(pipc_t *pipe)
 }
 
 /* Nobody looked, so nothing of it was taken: it is the successor's. */
-TEST_OF_KIND(a_large_message_of_which_nothing_was_taken_stays_for_the_successor)
+TEST_OF_KIND(a_large_message_that_was_not_begun_is_left_to_the_successor)
 {
     pipc_t *pipe = open_anonymous();
     struct side far, successor;
@@ -224,10 +224,9 @@ TEST_OF_KIND(a_large_message_of_which_nothing_was_taken_stays_for_the_successor)
 }
 
 HARNESS_MAIN(
-    "anonymous stay",
-    OVER_ANONYMOUS_KINDS(a_disconnect_with_held_output_fails_until_the_output_has_gone),
+    "anonymous stay", OVER_ANONYMOUS_KINDS(a_disconnect_fails_until_held_output_is_written),
     OVER_ANONYMOUS_KINDS(a_disconnect_fails_while_the_pipe_is_full),
-    OVER_ANONYMOUS_KINDS(after_a_failed_disconnect_talk_goes_on),
-    OVER_ANONYMOUS_KINDS(a_disconnect_completes_a_large_message_that_was_being_counted),
-    OVER_ANONYMOUS_KINDS(a_disconnect_completes_a_large_message_whose_read_timed_out),
-    OVER_ANONYMOUS_KINDS(a_large_message_of_which_nothing_was_taken_stays_for_the_successor))
+    OVER_ANONYMOUS_KINDS(both_directions_work_after_a_failed_disconnect),
+    OVER_ANONYMOUS_KINDS(a_disconnect_receives_the_rest_of_a_large_message_that_was_counted),
+    OVER_ANONYMOUS_KINDS(a_disconnect_receives_the_rest_of_a_message_whose_read_timed_out),
+    OVER_ANONYMOUS_KINDS(a_large_message_that_was_not_begun_is_left_to_the_successor))

@@ -36,7 +36,7 @@ static void stream_to_a_reader_that_ends(pipc_t *pipe, const struct kind *kind)
     side_end(&far);
 }
 
-TEST_OF_KIND(after_a_stream_few_messages_go_to_a_dead_reader)
+TEST_OF_KIND(after_a_stream_writes_to_a_dead_reader_soon_fail)
 {
     for (int round = 0; round < 20 / harness_scale() + 1; round++) {
         pipc_t *pipe = open_anonymous();
@@ -50,7 +50,7 @@ TEST_OF_KIND(after_a_stream_few_messages_go_to_a_dead_reader)
     }
 }
 
-TEST_OF_KIND(after_a_stream_no_batch_goes_to_a_dead_reader)
+TEST_OF_KIND(after_a_stream_a_batch_to_a_dead_reader_fails)
 {
     struct iovec batch[100];
     for (int i = 0; i < 100; i++)
@@ -71,7 +71,7 @@ static int read_the_stream_and_exec(void *pipe)
 }
 
 /* The process lives on, so nothing tells of its end but its lock. */
-TEST(after_a_stream_few_messages_go_to_a_reader_that_execs)
+TEST(after_a_stream_writes_to_a_reader_that_execs_soon_fail)
 {
     int until_exec[2], more = 0;
     char byte;
@@ -101,7 +101,7 @@ static void take_an_end_and_leave_life(pipc_t *pipe)
 }
 
 /* Nobody reads, and nothing but the writes themselves tells when it ends. */
-TEST(however_fast_one_writes_soon_after_waitpid_a_write_fails)
+TEST(soon_after_waitpid_a_fast_writers_write_fails)
 {
     enum { SOON = 10000 };
     for (int round = 0; round < 300 / harness_scale(); round++) {
@@ -122,7 +122,7 @@ TEST(however_fast_one_writes_soon_after_waitpid_a_write_fails)
 }
 
 HARNESS_MAIN("anonymous stream",
-             OVER_ANONYMOUS_KINDS(after_a_stream_few_messages_go_to_a_dead_reader),
-             OVER_ANONYMOUS_KINDS(after_a_stream_no_batch_goes_to_a_dead_reader),
-             IT(after_a_stream_few_messages_go_to_a_reader_that_execs),
-             IT(however_fast_one_writes_soon_after_waitpid_a_write_fails))
+             OVER_ANONYMOUS_KINDS(after_a_stream_writes_to_a_dead_reader_soon_fail),
+             OVER_ANONYMOUS_KINDS(after_a_stream_a_batch_to_a_dead_reader_fails),
+             IT(after_a_stream_writes_to_a_reader_that_execs_soon_fail),
+             IT(soon_after_waitpid_a_fast_writers_write_fails))

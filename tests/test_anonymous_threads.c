@@ -83,7 +83,7 @@ static void hear_the_rest(pipc_t *pipe)
     hear_all(pipe);
 }
 
-TEST_OF_KIND(visitors_who_come_and_go_lose_and_double_nothing)
+TEST_OF_KIND(threads_that_come_and_go_lose_and_duplicate_no_message)
 {
     pipc_t *pipe = open_anonymous();
     struct side side[VISITORS];
@@ -133,7 +133,7 @@ static void answer_guests(pipc_t *pipe, int count)
     }
 }
 
-TEST_OF_KIND(a_host_answers_guests_who_take_turns)
+TEST_OF_KIND(one_thread_answers_threads_that_take_turns)
 {
     pipc_t *pipe = open_anonymous();
     struct side side[VISITORS];
@@ -248,7 +248,7 @@ static void fork_beside_busy_threads(void)
     pipc_close(inherited);
 }
 
-TEST(a_child_of_a_program_with_busy_threads_uses_fresh_and_inherited_handles)
+TEST(a_child_of_a_busy_program_uses_new_and_inherited_handles)
 {
     pthread_t thread[BUSY];
     harness_gate_init(&talking);
@@ -270,6 +270,6 @@ TEST(a_child_of_a_program_with_busy_threads_uses_fresh_and_inherited_handles)
 }
 
 HARNESS_MAIN("anonymous threads",
-             OVER_ANONYMOUS_KINDS(visitors_who_come_and_go_lose_and_double_nothing),
-             OVER_ANONYMOUS_KINDS(a_host_answers_guests_who_take_turns),
-             IT(a_child_of_a_program_with_busy_threads_uses_fresh_and_inherited_handles))
+             OVER_ANONYMOUS_KINDS(threads_that_come_and_go_lose_and_duplicate_no_message),
+             OVER_ANONYMOUS_KINDS(one_thread_answers_threads_that_take_turns),
+             IT(a_child_of_a_busy_program_uses_new_and_inherited_handles))

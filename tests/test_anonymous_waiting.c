@@ -40,7 +40,7 @@ static void hear_the_others(pipc_t *pipe)
     leave(pipe, "all read");
 }
 
-TEST_OF_KIND(what_one_did_not_read_its_successor_reads)
+TEST_OF_KIND(a_successor_reads_the_unread_messages)
 {
     pipc_t *pipe = open_anonymous();
     say(pipe, "first");
@@ -97,7 +97,7 @@ static void hear_the_third(pipc_t *pipe)
     leave(pipe, "newcomer");
 }
 
-TEST_OF_KIND(what_one_had_taken_into_its_memory_stays_with_it)
+TEST_OF_KIND(received_messages_are_not_left_to_a_successor)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -128,7 +128,7 @@ static void write_when_the_reader_sleeps(pipc_t *pipe)
     leave(pipe, "next");
 }
 
-TEST_OF_KIND(a_read_waits_for_the_next_partner)
+TEST_OF_KIND(a_read_waits_until_the_next_peer_comes)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -143,7 +143,7 @@ TEST_OF_KIND(a_read_waits_for_the_next_partner)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(the_descriptor_is_quiet_until_the_next_partner_writes)
+TEST_OF_KIND(the_descriptor_is_not_readable_until_the_next_peer_writes)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -180,7 +180,7 @@ static int stop_after_a_look_and_read(void *pipe)
     return errno;
 }
 
-TEST(a_reader_about_to_wait_sees_a_shutdown_of_that_moment)
+TEST(a_reader_about_to_wait_detects_a_simultaneous_shutdown)
 {
     pipc_t *pipe = open_anonymous();
     int status;
@@ -194,9 +194,9 @@ TEST(a_reader_about_to_wait_sees_a_shutdown_of_that_moment)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("anonymous waiting", OVER_ANONYMOUS_KINDS(what_one_did_not_read_its_successor_reads),
+HARNESS_MAIN("anonymous waiting", OVER_ANONYMOUS_KINDS(a_successor_reads_the_unread_messages),
              OVER_ANONYMOUS_KINDS(a_large_message_waits_for_the_successor),
-             OVER_ANONYMOUS_KINDS(what_one_had_taken_into_its_memory_stays_with_it),
-             OVER_ANONYMOUS_KINDS(a_read_waits_for_the_next_partner),
-             OVER_ANONYMOUS_KINDS(the_descriptor_is_quiet_until_the_next_partner_writes),
-             IT(a_reader_about_to_wait_sees_a_shutdown_of_that_moment))
+             OVER_ANONYMOUS_KINDS(received_messages_are_not_left_to_a_successor),
+             OVER_ANONYMOUS_KINDS(a_read_waits_until_the_next_peer_comes),
+             OVER_ANONYMOUS_KINDS(the_descriptor_is_not_readable_until_the_next_peer_writes),
+             IT(a_reader_about_to_wait_detects_a_simultaneous_shutdown))

@@ -37,7 +37,7 @@ static size_t pump(struct auth *a, struct auth *b, size_t most)
     return moved;
 }
 
-TEST(the_same_key_opens_in_pieces_of_any_size)
+TEST(a_handshake_works_in_pieces_of_any_size)
 {
     struct auth server, client;
     for (size_t most = 1; most < 80; most++) {
@@ -68,7 +68,7 @@ TEST(keys_may_be_long)
     assert_int_equal(client.state, AUTH_REFUSED);
 }
 
-TEST(a_wrong_key_is_refused_on_both_sides)
+TEST(a_wrong_key_is_refused_by_both_peers)
 {
     struct auth server, client;
     auth_start_from(&server, true, &auth_key, 0);
@@ -119,7 +119,7 @@ static void expect_challenge(struct auth *auth, char role, int from, const uint8
 /* Another make's: 40 bytes after the name of the digest. */
 static const char foreign[] = "#CHALLENGE#{sha256}0123456789012345678901234567890123456789";
 
-TEST(the_accepting_side_says_the_golden_bytes)
+TEST(the_accepting_peer_sends_the_golden_bytes)
 {
     struct auth auth;
     uint8_t payload[256];
@@ -135,7 +135,7 @@ TEST(the_accepting_side_says_the_golden_bytes)
     assert_int_equal(auth.state, AUTH_DONE);
 }
 
-TEST(the_connecting_side_says_the_golden_bytes)
+TEST(the_connecting_peer_sends_the_golden_bytes)
 {
     struct auth auth;
     uint8_t challenge[59] = "#CHALLENGE#{sha256}";
@@ -153,7 +153,7 @@ TEST(the_connecting_side_says_the_golden_bytes)
 }
 
 /* What a handshake leaves alone: the first message may come with its last word. */
-TEST(nothing_is_taken_beyond_the_last_word)
+TEST(bytes_after_the_handshake_are_not_consumed)
 {
     struct auth auth;
     uint8_t *where, payload[256];
@@ -170,7 +170,7 @@ TEST(nothing_is_taken_beyond_the_last_word)
 
 /* --- The older protocol ----------------------------------------------------------------------- */
 
-TEST(an_md5_response_is_taken_only_with_the_flag)
+TEST(an_md5_response_is_accepted_only_with_the_flag)
 {
     struct auth auth;
     uint8_t payload[256];
@@ -200,7 +200,7 @@ TEST(an_md5_challenge_is_answered_only_with_the_flag)
     auth_expect_words(&auth, "#FAILURE#");
 }
 
-TEST(with_the_flag_sha256_is_spoken_all_the_same)
+TEST(with_the_md5_flag_sha256_still_works)
 {
     struct auth server, client;
     auth_start_from(&server, true, &auth_old_key, 0);
@@ -239,7 +239,7 @@ TEST(a_response_of_any_other_length_is_refused)
     }
 }
 
-TEST(a_response_that_was_right_once_is_not_right_again)
+TEST(a_replayed_response_is_refused)
 {
     struct auth auth;
     uint8_t payload[256];
@@ -249,7 +249,7 @@ TEST(a_response_that_was_right_once_is_not_right_again)
     auth_expect_words(&auth, "#FAILURE#");
 }
 
-TEST(what_is_no_challenge_is_refused)
+TEST(a_malformed_challenge_is_refused)
 {
     static const char *const words[] = {
         "",
@@ -274,7 +274,7 @@ TEST(what_is_no_challenge_is_refused)
         }
 }
 
-TEST(what_is_no_verdict_is_refused)
+TEST(a_malformed_verdict_is_refused)
 {
     static const char *const words[] = {"", "#FAILURE#", "#WELCOME", "#WELCOME##", "hello"};
     uint8_t payload[256];
@@ -322,7 +322,7 @@ TEST(other_protocols_and_long_frames_are_refused)
     expect_refusal_of(longest, sizeof longest);
 }
 
-TEST(any_bytes_at_all_are_survived)
+TEST(random_bytes_do_no_harm)
 {
     for (int i = 0; i < 20000 / harness_scale(); i++) {
         struct auth auth;
@@ -345,15 +345,14 @@ TEST(any_bytes_at_all_are_survived)
     }
 }
 
-HARNESS_MAIN("auth", IT(the_same_key_opens_in_pieces_of_any_size), IT(keys_may_be_long),
-             IT(a_wrong_key_is_refused_on_both_sides), IT(the_accepting_side_says_the_golden_bytes),
-             IT(the_connecting_side_says_the_golden_bytes),
-             IT(nothing_is_taken_beyond_the_last_word),
-             IT(an_md5_response_is_taken_only_with_the_flag),
+HARNESS_MAIN("auth", IT(a_handshake_works_in_pieces_of_any_size), IT(keys_may_be_long),
+             IT(a_wrong_key_is_refused_by_both_peers),
+             IT(the_accepting_peer_sends_the_golden_bytes),
+             IT(the_connecting_peer_sends_the_golden_bytes),
+             IT(bytes_after_the_handshake_are_not_consumed),
+             IT(an_md5_response_is_accepted_only_with_the_flag),
              IT(an_md5_challenge_is_answered_only_with_the_flag),
-             IT(with_the_flag_sha256_is_spoken_all_the_same),
-             IT(every_wrong_bit_of_a_response_is_refused),
-             IT(a_response_of_any_other_length_is_refused),
-             IT(a_response_that_was_right_once_is_not_right_again),
-             IT(what_is_no_challenge_is_refused), IT(what_is_no_verdict_is_refused),
-             IT(other_protocols_and_long_frames_are_refused), IT(any_bytes_at_all_are_survived))
+             IT(with_the_md5_flag_sha256_still_works), IT(every_wrong_bit_of_a_response_is_refused),
+             IT(a_response_of_any_other_length_is_refused), IT(a_replayed_response_is_refused),
+             IT(a_malformed_challenge_is_refused), IT(a_malformed_verdict_is_refused),
+             IT(other_protocols_and_long_frames_are_refused), IT(random_bytes_do_no_harm))

@@ -51,7 +51,7 @@ static struct auth_words fitting(bool accepting)
 
 /* --- Whom it is for --------------------------------------------------------------------------- */
 
-TEST(a_challenge_is_answered_only_from_the_other_role)
+TEST(a_challenge_is_answered_only_if_it_comes_from_the_other_role)
 {
     for (int accepting = 0; accepting < 2; accepting++) {
         struct auth_words right = fitting(accepting), wrong = right;
@@ -75,7 +75,7 @@ TEST(a_challenge_of_the_same_process_is_not_answered)
     }
 }
 
-TEST(who_accepted_answers_only_who_has_answered_it)
+TEST(the_accepting_peer_answers_only_after_it_was_answered)
 {
     struct auth_words other = auth_challenge_of('c', THEIR_NONCE, THEIR_MARK, OUR_NONCE + 1);
     expect_refusal(true, &other);
@@ -83,7 +83,7 @@ TEST(who_accepted_answers_only_who_has_answered_it)
     expect_refusal(true, &nobody);
 }
 
-TEST(a_challenge_that_comes_back_is_not_answered)
+TEST(a_reflected_challenge_is_not_answered)
 {
     struct auth_words own = auth_challenge_of('a', OUR_NONCE, OUR_MARK, -1);
     expect_refusal(true, &own);
@@ -101,7 +101,7 @@ static void expect_challenge_after(const struct auth_words *theirs, int answered
     auth_expect(&auth, own.bytes, own.size);
 }
 
-TEST(who_connected_says_which_challenge_it_has_answered)
+TEST(the_connecting_peer_names_the_challenge_that_it_answered)
 {
     struct auth_words theirs = fitting(false), foreign = theirs;
     expect_challenge_after(&theirs, THEIR_NONCE);
@@ -109,7 +109,7 @@ TEST(who_connected_says_which_challenge_it_has_answered)
     expect_challenge_after(&foreign, -1);
 }
 
-TEST(a_process_does_not_open_to_itself)
+TEST(a_process_does_not_authenticate_itself)
 {
     struct auth server, client;
     uint8_t payload[AUTH_FRAME_MAX];
@@ -136,7 +136,7 @@ static void expect_nothing_from(bool accepting, const struct auth_words *refused
     assert_memory_not_equal(response.bytes, wanted.bytes, wanted.size);
 }
 
-TEST(no_changed_bit_makes_a_refused_challenge_answered)
+TEST(no_flipped_bit_makes_a_refused_challenge_acceptable)
 {
     for (int accepting = 0; accepting < 2; accepting++) {
         struct auth_words own = fitting(accepting);
@@ -150,7 +150,7 @@ TEST(no_changed_bit_makes_a_refused_challenge_answered)
     }
 }
 
-TEST(no_other_length_makes_a_refused_challenge_answered)
+TEST(no_other_length_makes_a_refused_challenge_acceptable)
 {
     struct auth_words own = auth_challenge_of('a', THEIR_NONCE, OUR_MARK, -1), changed = own;
     for (changed.size = WORDS_DIGEST + 21; changed.size <= AUTH_FRAME_MAX; changed.size++)
@@ -158,7 +158,7 @@ TEST(no_other_length_makes_a_refused_challenge_answered)
             expect_nothing_from(false, &own, &changed);
 }
 
-TEST(a_tag_under_another_key_is_no_tag)
+TEST(a_tag_made_with_another_key_is_refused)
 {
     const struct auth_key other = {"Secret", 6, false};
     struct auth_words theirs = auth_challenge_of('c', THEIR_NONCE, OUR_MARK, -1);
@@ -170,7 +170,7 @@ TEST(a_tag_under_another_key_is_no_tag)
 /* --- Responses that do not serve as something else -------------------------------------------- */
 
 /* Whoever could have these bytes authenticated had a tag. */
-TEST(nothing_that_begins_as_tagged_bytes_do_is_answered)
+TEST(bytes_that_begin_like_a_tag_are_not_answered)
 {
     struct auth_words own = auth_challenge_of('a', OUR_NONCE, OUR_MARK, -1);
     struct auth_words asks = {"#CHALLENGE#libpipc challenge", 28 + WORDS_TAG - WORDS_DIGEST};
@@ -183,7 +183,7 @@ TEST(nothing_that_begins_as_tagged_bytes_do_is_answered)
     }
 }
 
-TEST(a_tag_is_no_response)
+TEST(a_tag_is_not_accepted_as_a_response)
 {
     struct auth_words own = auth_challenge_of('a', OUR_NONCE, OUR_MARK, -1);
     struct auth_words tag = {"{sha256}", 40};
@@ -196,7 +196,7 @@ TEST(a_tag_is_no_response)
 }
 
 /* The old protocol's 20 bytes, cut out of a challenge of ours: the response is none to it. */
-TEST(the_response_to_a_short_challenge_opens_nothing)
+TEST(the_response_to_a_short_challenge_is_useless_to_an_attacker)
 {
     for (size_t at = 0; at + 20 <= WORDS_SIZE; at++) {
         struct auth_words own = auth_challenge_of('a', THEIR_NONCE, THEIR_MARK, -1);
@@ -214,14 +214,15 @@ TEST(the_response_to_a_short_challenge_opens_nothing)
     }
 }
 
-HARNESS_MAIN("auth, challenge", IT(a_challenge_is_answered_only_from_the_other_role),
+HARNESS_MAIN("auth, challenge", IT(a_challenge_is_answered_only_if_it_comes_from_the_other_role),
              IT(a_challenge_of_the_same_process_is_not_answered),
-             IT(who_accepted_answers_only_who_has_answered_it),
-             IT(a_challenge_that_comes_back_is_not_answered),
-             IT(who_connected_says_which_challenge_it_has_answered),
-             IT(a_process_does_not_open_to_itself),
-             IT(no_changed_bit_makes_a_refused_challenge_answered),
-             IT(no_other_length_makes_a_refused_challenge_answered),
-             IT(a_tag_under_another_key_is_no_tag),
-             IT(nothing_that_begins_as_tagged_bytes_do_is_answered), IT(a_tag_is_no_response),
-             IT(the_response_to_a_short_challenge_opens_nothing))
+             IT(the_accepting_peer_answers_only_after_it_was_answered),
+             IT(a_reflected_challenge_is_not_answered),
+             IT(the_connecting_peer_names_the_challenge_that_it_answered),
+             IT(a_process_does_not_authenticate_itself),
+             IT(no_flipped_bit_makes_a_refused_challenge_acceptable),
+             IT(no_other_length_makes_a_refused_challenge_acceptable),
+             IT(a_tag_made_with_another_key_is_refused),
+             IT(bytes_that_begin_like_a_tag_are_not_answered),
+             IT(a_tag_is_not_accepted_as_a_response),
+             IT(the_response_to_a_short_challenge_is_useless_to_an_attacker))

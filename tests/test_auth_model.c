@@ -302,49 +302,49 @@ static void expect_only_a_relay(struct scene scene, bool relayed)
 #define EXPECT_NOTHING(title, ...) \
     expect_only_a_relay((struct scene){.name = title, .sides = {__VA_ARGS__}}, false)
 
-TEST(two_processes_that_accept_and_connect)
+TEST(no_attack_on_two_processes_that_accept_and_connect)
 {
     EXPECT_A_RELAY("two that accept and connect", ACCEPTED('X'), CONNECTED('X'), ACCEPTED('Y'),
                    CONNECTED('Y'));
 }
 
-TEST(two_processes_with_several_connections)
+TEST(no_attack_on_two_processes_with_several_connections)
 {
     EXPECT_A_RELAY("two with several connections", ACCEPTED('X'), ACCEPTED('X'), CONNECTED('X'),
                    CONNECTED('X'), ACCEPTED('Y'), ACCEPTED('Y'), CONNECTED('Y'), CONNECTED('Y'));
 }
 
-TEST(three_processes_with_several_connections)
+TEST(no_attack_on_three_processes_with_several_connections)
 {
     EXPECT_A_RELAY("three with several connections", ACCEPTED('X'), ACCEPTED('X'), CONNECTED('X'),
                    CONNECTED('X'), ACCEPTED('Y'), CONNECTED('Y'), ACCEPTED('Z'), CONNECTED('Z'));
 }
 
-TEST(four_processes_that_accept_and_connect)
+TEST(no_attack_on_four_processes_that_accept_and_connect)
 {
     EXPECT_A_RELAY("four that accept and connect", ACCEPTED('W'), CONNECTED('W'), ACCEPTED('X'),
                    CONNECTED('X'), ACCEPTED('Y'), CONNECTED('Y'), ACCEPTED('Z'), CONNECTED('Z'));
 }
 
-TEST(a_server_and_its_clients)
+TEST(no_attack_on_a_server_and_its_clients)
 {
     EXPECT_A_RELAY("a server and its clients", ACCEPTED('W'), ACCEPTED('W'), ACCEPTED('W'),
                    ACCEPTED('W'), CONNECTED('X'), CONNECTED('X'), CONNECTED('Y'));
 }
 
-TEST(a_process_alone_opens_to_nobody)
+TEST(a_single_process_accepts_no_peer)
 {
     EXPECT_NOTHING("one alone", ACCEPTED('X'), CONNECTED('X'), ACCEPTED('X'), CONNECTED('X'),
                    ACCEPTED('X'), CONNECTED('X'));
 }
 
-TEST(those_who_accept_open_to_nobody)
+TEST(accepting_processes_do_not_accept_each_other)
 {
     EXPECT_NOTHING("all accept", ACCEPTED('X'), ACCEPTED('X'), ACCEPTED('Y'), ACCEPTED('Y'),
                    ACCEPTED('Z'), ACCEPTED('Z'));
 }
 
-TEST(those_who_connect_open_to_nobody)
+TEST(connecting_processes_do_not_accept_each_other)
 {
     EXPECT_NOTHING("all connect", CONNECTED('X'), CONNECTED('X'), CONNECTED('Y'), CONNECTED('Y'),
                    CONNECTED('Z'), CONNECTED('Z'));
@@ -360,7 +360,7 @@ static void expect_attack(const char *name, unsigned forgotten)
     assert_false(explore(&scene).is_right);
 }
 
-TEST(without_any_of_the_rules_an_attack_is_found)
+TEST(each_rule_is_needed_against_an_attack)
 {
     expect_attack("without the rule of the role", ROLE_RULE);
     expect_attack("without the rule of the mark", MARK_RULE);
@@ -368,9 +368,11 @@ TEST(without_any_of_the_rules_an_attack_is_found)
     expect_attack("without the tag", TAG);
 }
 
-HARNESS_MAIN("auth, model", IT(two_processes_that_accept_and_connect),
-             IT(two_processes_with_several_connections),
-             IT(three_processes_with_several_connections),
-             IT(four_processes_that_accept_and_connect), IT(a_server_and_its_clients),
-             IT(a_process_alone_opens_to_nobody), IT(those_who_accept_open_to_nobody),
-             IT(those_who_connect_open_to_nobody), IT(without_any_of_the_rules_an_attack_is_found))
+HARNESS_MAIN("auth, model", IT(no_attack_on_two_processes_that_accept_and_connect),
+             IT(no_attack_on_two_processes_with_several_connections),
+             IT(no_attack_on_three_processes_with_several_connections),
+             IT(no_attack_on_four_processes_that_accept_and_connect),
+             IT(no_attack_on_a_server_and_its_clients), IT(a_single_process_accepts_no_peer),
+             IT(accepting_processes_do_not_accept_each_other),
+             IT(connecting_processes_do_not_accept_each_other),
+             IT(each_rule_is_needed_against_an_attack))

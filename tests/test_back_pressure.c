@@ -97,7 +97,7 @@ TEST_OF_KIND(a_server_sleeps_while_its_client_does_not_read)
     }
 }
 
-TEST_OF_KIND(a_server_goes_on_when_its_client_reads_again)
+TEST_OF_KIND(a_server_continues_when_its_client_reads_again)
 {
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
@@ -122,7 +122,7 @@ TEST_OF_KIND(a_server_goes_on_when_its_client_reads_again)
     }
 }
 
-TEST_OF_KIND(a_server_that_is_stuck_hears_that_its_client_has_gone)
+TEST_OF_KIND(a_waiting_server_is_told_that_its_client_has_gone)
 {
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
@@ -144,5 +144,5 @@ TEST_OF_KIND(a_server_that_is_stuck_hears_that_its_client_has_gone)
 #define SLOWLY(name) OVER(name, ALL_KINDS, 3 * HARNESS_TIMEOUT_MS)
 
 HARNESS_MAIN("back_pressure", SLOWLY(a_server_sleeps_while_its_client_does_not_read),
-             SLOWLY(a_server_goes_on_when_its_client_reads_again),
-             SLOWLY(a_server_that_is_stuck_hears_that_its_client_has_gone))
+             SLOWLY(a_server_continues_when_its_client_reads_again),
+             SLOWLY(a_waiting_server_is_told_that_its_client_has_gone))

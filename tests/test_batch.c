@@ -88,7 +88,7 @@ static void write_and_read_by_turns(struct peers *p, bool armed)
     assert_errno(peer_read(&p->b, got, sizeof got), EAGAIN);
 }
 
-TEST_OF_KIND(the_rest_of_a_batch_goes_with_the_next)
+TEST_OF_KIND(the_rest_of_a_batch_can_be_written_with_the_next_one)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -97,7 +97,7 @@ TEST_OF_KIND(the_rest_of_a_batch_goes_with_the_next)
     peers_close(&p);
 }
 
-TEST_OF_KIND(short_writes_tear_no_message_of_a_batch)
+TEST_OF_KIND(short_writes_split_no_message_of_a_batch)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -143,7 +143,7 @@ TEST_OF_KIND(a_batch_after_shutdown_is_refused)
     peers_close(&p);
 }
 
-TEST_OF_KIND(small_messages_that_are_taken_in_share_allocations)
+TEST_OF_KIND(small_received_messages_share_allocations)
 {
     struct iovec messages[COUNT];
     struct peers p;
@@ -166,7 +166,7 @@ static unsigned long reads(void)
 }
 
 /* Of descriptors that are its own: reads of others may bring bit by bit what is there. */
-TEST_OF_KIND(taking_what_has_arrived_makes_no_read_that_brings_nothing)
+TEST_OF_KIND(receiving_pending_messages_makes_no_empty_read)
 {
     enum { MANY = 400 };
     static pipc_msg_t got[MANY + 1];
@@ -205,7 +205,7 @@ static void take_all(struct peer *peer, size_t count, size_t most_at_once)
 }
 
 /* Many that come at once, the last one long, taken in handfuls of all sizes. */
-TEST_OF_KIND(a_handle_that_was_emptied_keeps_4_KiB_at_most)
+TEST_OF_KIND(an_empty_handle_keeps_4_KiB_at_most)
 {
     enum { MANY = 400, LONG = 20000 };
     static char large[LONG];
@@ -226,7 +226,7 @@ TEST_OF_KIND(a_handle_that_was_emptied_keeps_4_KiB_at_most)
 }
 
 /* What a leaver has taken into its memory is lost to its successor. */
-TEST_OF_KIND(taking_a_few_messages_leaves_the_others_in_the_pipe)
+TEST_OF_KIND(reading_a_few_messages_leaves_the_others_in_the_pipe)
 {
     enum { FEW = 10 };
     pipc_msg_t got[FEW];
@@ -282,7 +282,7 @@ static void carry(const struct kind *kind, const struct iovec messages[COUNT],
     peers_close(&p);
 }
 
-TEST_OF_KIND(messages_taken_together_are_freed_one_by_one_anywhere)
+TEST_OF_KIND(messages_received_together_can_be_freed_separately_by_any_thread)
 {
     static pipc_msg_t got[COUNT];
     struct iovec messages[COUNT];
@@ -298,7 +298,7 @@ TEST_OF_KIND(messages_taken_together_are_freed_one_by_one_anywhere)
     pthread_join(other, NULL);
 }
 
-TEST_OF_KIND(a_message_that_is_kept_keeps_4_KiB_at_most)
+TEST_OF_KIND(a_kept_message_retains_4_KiB_at_most)
 {
     enum { KEPT = 5 };
     static pipc_msg_t got[COUNT];
@@ -315,13 +315,13 @@ TEST_OF_KIND(a_message_that_is_kept_keeps_4_KiB_at_most)
 }
 
 HARNESS_MAIN("batches", OVER_KINDS(a_batch_of_all_sizes_arrives_in_order),
-             OVER_KINDS(the_rest_of_a_batch_goes_with_the_next),
-             OVER_KINDS(short_writes_tear_no_message_of_a_batch),
+             OVER_KINDS(the_rest_of_a_batch_can_be_written_with_the_next_one),
+             OVER_KINDS(short_writes_split_no_message_of_a_batch),
              OVER_TWO_HANDLE_KINDS(small_messages_of_a_batch_share_a_system_call),
              OVER_KINDS(a_batch_after_shutdown_is_refused),
-             OVER_KINDS(small_messages_that_are_taken_in_share_allocations),
-             OVER_MADE_KINDS(taking_what_has_arrived_makes_no_read_that_brings_nothing),
-             OVER_KINDS(taking_a_few_messages_leaves_the_others_in_the_pipe),
-             OVER_KINDS(a_handle_that_was_emptied_keeps_4_KiB_at_most),
-             OVER_KINDS(messages_taken_together_are_freed_one_by_one_anywhere),
-             OVER_KINDS(a_message_that_is_kept_keeps_4_KiB_at_most))
+             OVER_KINDS(small_received_messages_share_allocations),
+             OVER_MADE_KINDS(receiving_pending_messages_makes_no_empty_read),
+             OVER_KINDS(reading_a_few_messages_leaves_the_others_in_the_pipe),
+             OVER_KINDS(an_empty_handle_keeps_4_KiB_at_most),
+             OVER_KINDS(messages_received_together_can_be_freed_separately_by_any_thread),
+             OVER_KINDS(a_kept_message_retains_4_KiB_at_most))

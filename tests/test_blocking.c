@@ -180,7 +180,7 @@ static void read_nothing(struct shared *shared)
     }
 }
 
-TEST(nothing_to_read_is_no_wait)
+TEST(a_read_of_an_empty_blocking_descriptor_does_not_wait)
 {
     everywhere(read_nothing);
 }
@@ -207,7 +207,7 @@ static void write_in_vain(struct shared *shared)
     }
 }
 
-TEST(no_room_to_write_is_no_wait)
+TEST(a_write_to_a_full_blocking_descriptor_does_not_wait)
 {
     everywhere(write_in_vain);
 }
@@ -334,7 +334,7 @@ static void talk_meanwhile(struct shared *shared)
     pipc_close(far.pipe);
 }
 
-TEST(messages_arrive_while_somebody_changes_the_flags)
+TEST(messages_arrive_while_another_process_changes_O_NONBLOCK)
 {
     everywhere(talk_meanwhile);
 }
@@ -360,7 +360,7 @@ static void expect_epipe(struct shared *shared)
 }
 
 /* SIGPIPE is at its default: it would kill. */
-TEST(a_reader_that_has_gone_is_EPIPE_and_no_signal)
+TEST(a_write_without_a_reader_returns_EPIPE_and_raises_no_signal)
 {
     everywhere(expect_epipe);
 }
@@ -380,13 +380,14 @@ static void keep_own_signal(struct shared *shared)
     assert_int_equal(caught, 1);
 }
 
-TEST(a_SIGPIPE_of_the_programs_own_stays_pending)
+TEST(the_programs_own_pending_SIGPIPE_stays_pending)
 {
     everywhere(keep_own_signal);
 }
 
-HARNESS_MAIN("blocking", IT(nothing_to_read_is_no_wait), IT(no_room_to_write_is_no_wait),
+HARNESS_MAIN("blocking", IT(a_read_of_an_empty_blocking_descriptor_does_not_wait),
+             IT(a_write_to_a_full_blocking_descriptor_does_not_wait),
              IT(a_child_does_not_block_after_its_parent_has_closed),
-             IT(messages_arrive_while_somebody_changes_the_flags),
-             IT(a_reader_that_has_gone_is_EPIPE_and_no_signal),
-             IT(a_SIGPIPE_of_the_programs_own_stays_pending))
+             IT(messages_arrive_while_another_process_changes_O_NONBLOCK),
+             IT(a_write_without_a_reader_returns_EPIPE_and_raises_no_signal),
+             IT(the_programs_own_pending_SIGPIPE_stays_pending))

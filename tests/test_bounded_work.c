@@ -78,20 +78,20 @@ static void check_counting(size_t size, ssize_t (*count)(pipc_t *pipe))
     pipc_close(pipe);
 }
 
-TEST(pipc_pending_takes_in_16_MiB_at_a_time)
+TEST(pipc_pending_receives_16_MiB_at_a_time)
 {
     check_counting(1000, pipc_pending);
     check_counting(100, pipc_pending);
     check_counting(0, pipc_pending);
 }
 
-TEST(pipc_flush_takes_in_16_MiB_at_a_time)
+TEST(pipc_flush_receives_16_MiB_at_a_time)
 {
     check_counting(1000, pipc_flush);
     check_counting(10, pipc_flush);
 }
 
-TEST(pipc_read_pending_takes_in_16_MiB_at_a_time)
+TEST(pipc_read_pending_receives_16_MiB_at_a_time)
 {
     enum { SIZE = 30000 };
     size_t all = MUCH / SIZE, next = 0;
@@ -111,7 +111,7 @@ TEST(pipc_read_pending_takes_in_16_MiB_at_a_time)
     pipc_close(pipe);
 }
 
-TEST(a_long_message_is_taken_in_16_MiB_at_a_time)
+TEST(a_long_message_is_received_16_MiB_at_a_time)
 {
     pipc_msg_t message;
     pipc_t *pipe = open_file(MUCH, 1);
@@ -127,7 +127,7 @@ TEST(a_long_message_is_taken_in_16_MiB_at_a_time)
     pipc_close(pipe);
 }
 
-TEST(a_call_that_may_wait_takes_a_long_message_in_at_once)
+TEST(a_blocking_read_receives_a_long_message_in_one_call)
 {
     static const int time_outs[] = {HARNESS_TIMEOUT_MS, -1};
     for (size_t i = 0; i < 2; i++) {
@@ -141,7 +141,7 @@ TEST(a_call_that_may_wait_takes_a_long_message_in_at_once)
 }
 
 /* Empty messages without end. */
-TEST(a_source_that_never_ends_ends_no_call)
+TEST(an_endless_source_keeps_no_call_from_returning)
 {
     enum { MESSAGES = 100 };
     pipc_msg_t messages[MESSAGES];
@@ -244,7 +244,7 @@ static intmax_t write_much(struct peer *peer, void *data)
     return peer_write(peer, data, MUCH);
 }
 
-TEST_OF_KIND(a_long_message_arrives_by_edges)
+TEST_OF_KIND(a_long_message_arrives_under_edge_triggered_polling)
 {
     struct peers p;
     pipc_msg_t message;
@@ -263,7 +263,7 @@ TEST_OF_KIND(a_long_message_arrives_by_edges)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_read_with_a_time_limit_takes_a_long_message_in_at_once)
+TEST_OF_KIND(a_read_with_a_timeout_receives_a_long_message_in_one_call)
 {
     struct peers p;
     pipc_msg_t message;
@@ -279,13 +279,13 @@ TEST_OF_KIND(a_read_with_a_time_limit_takes_a_long_message_in_at_once)
     peers_close(&p);
 }
 
-HARNESS_MAIN("bounded_work", IT(pipc_pending_takes_in_16_MiB_at_a_time),
-             IT(pipc_flush_takes_in_16_MiB_at_a_time),
-             IT(pipc_read_pending_takes_in_16_MiB_at_a_time),
-             IT(a_long_message_is_taken_in_16_MiB_at_a_time),
-             IT(a_call_that_may_wait_takes_a_long_message_in_at_once),
-             IT(a_source_that_never_ends_ends_no_call),
+HARNESS_MAIN("bounded_work", IT(pipc_pending_receives_16_MiB_at_a_time),
+             IT(pipc_flush_receives_16_MiB_at_a_time),
+             IT(pipc_read_pending_receives_16_MiB_at_a_time),
+             IT(a_long_message_is_received_16_MiB_at_a_time),
+             IT(a_blocking_read_receives_a_long_message_in_one_call),
+             IT(an_endless_source_keeps_no_call_from_returning),
              IT(the_descriptor_is_readable_when_a_call_stopped_in_a_message),
              IT(the_descriptor_is_readable_when_a_call_stopped_between_messages),
-             OVER_KINDS(a_long_message_arrives_by_edges),
-             OVER_KINDS(a_read_with_a_time_limit_takes_a_long_message_in_at_once))
+             OVER_KINDS(a_long_message_arrives_under_edge_triggered_polling),
+             OVER_KINDS(a_read_with_a_timeout_receives_a_long_message_in_one_call))

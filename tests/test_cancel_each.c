@@ -294,23 +294,23 @@ static void sweep_ways(const struct kind *kind, const char *name, const struct c
     sweep(kind, name, &way);
 }
 
-TEST_OF_KIND(a_cancelled_write_is_sent_whole_or_not_at_all)
+TEST_OF_KIND(a_cancelled_write_sends_its_message_whole_or_not_at_all)
 {
     sweep_ways(kind, "writing", &writing);
     sweep_ways(kind, "flushing", &flushing);
 }
 
-TEST_OF_KIND(a_cancelled_read_leaves_the_message_to_the_next)
+TEST_OF_KIND(a_cancelled_read_leaves_the_message_to_the_next_read)
 {
     sweep_ways(kind, "reading", &reading);
 }
 
-TEST_OF_KIND(a_cancelled_goodbye_is_said_once)
+TEST_OF_KIND(a_cancelled_goodbye_arrives_at_most_once)
 {
     sweep_ways(kind, "disconnecting", &leaving);
 }
 
-TEST_OF_KIND(without_memory_a_cancelled_call_ends_its_direction_at_most)
+TEST_OF_KIND(a_cancelled_call_without_memory_ends_only_its_direction)
 {
     struct cancelling starved = writing;
     starved.starve = true;
@@ -325,7 +325,7 @@ TEST_OF_KIND(without_memory_a_cancelled_call_ends_its_direction_at_most)
 #define WITHIN_MS 60000
 
 HARNESS_MAIN("cancellation, each",
-             OVER(a_cancelled_write_is_sent_whole_or_not_at_all, ALL_KINDS, WITHIN_MS),
-             OVER(a_cancelled_read_leaves_the_message_to_the_next, ALL_KINDS, WITHIN_MS),
-             OVER(a_cancelled_goodbye_is_said_once, ALL_KINDS, WITHIN_MS),
-             OVER(without_memory_a_cancelled_call_ends_its_direction_at_most, ALL_KINDS, WITHIN_MS))
+             OVER(a_cancelled_write_sends_its_message_whole_or_not_at_all, ALL_KINDS, WITHIN_MS),
+             OVER(a_cancelled_read_leaves_the_message_to_the_next_read, ALL_KINDS, WITHIN_MS),
+             OVER(a_cancelled_goodbye_arrives_at_most_once, ALL_KINDS, WITHIN_MS),
+             OVER(a_cancelled_call_without_memory_ends_only_its_direction, ALL_KINDS, WITHIN_MS))

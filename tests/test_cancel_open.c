@@ -120,7 +120,7 @@ static struct attempt at_port(const struct net_port *port, pipc_t *(*open)(struc
     return (struct attempt){.open = open, .port = port->number, .options = net_with_key("secret")};
 }
 
-TEST(a_cancelled_rendezvous_leaves_its_port)
+TEST(a_cancelled_rendezvous_frees_its_port)
 {
     struct net_port port = net_reserve();
     harness_new_baseline();
@@ -268,7 +268,7 @@ static unsigned long sweep_meeting(struct attempt *a, unsigned long *ended)
     return nth - 2;
 }
 
-TEST(who_waits_for_a_cancelled_thread_meets_the_next)
+TEST(a_caller_that_waits_for_a_cancelled_thread_connects_to_the_next)
 {
     struct net_port port = net_reserve();
     harness_new_baseline();
@@ -327,7 +327,7 @@ static unsigned long sweep_server(struct attempt *a, unsigned long *ended)
     return nth - 2;
 }
 
-TEST(a_client_is_taken_by_the_next_who_accepts)
+TEST(a_client_is_accepted_by_the_next_thread_after_a_cancellation)
 {
     struct attempt a = {.open = accept_one, .options = net_with_key("secret")};
     unsigned long ended = 0, requests = sweep_server(&a, &ended);
@@ -376,7 +376,7 @@ static pipc_t *open_all_that_does_not_wait(struct attempt *a)
     return NULL;
 }
 
-TEST(a_call_that_does_not_wait_is_no_cancellation_point)
+TEST(a_call_that_does_not_wait_is_not_a_cancellation_point)
 {
     struct net_port port = net_reserve();
     harness_new_baseline();
@@ -389,9 +389,9 @@ TEST(a_call_that_does_not_wait_is_no_cancellation_point)
     close(port.fd);
 }
 
-HARNESS_MAIN("cancellation, opening", IT_WITHIN(a_cancelled_rendezvous_leaves_its_port, 60000),
+HARNESS_MAIN("cancellation, opening", IT_WITHIN(a_cancelled_rendezvous_frees_its_port, 60000),
              IT_WITHIN(a_cancelled_rendezvous_drops_its_pending_handshakes, 60000),
              IT_WITHIN(a_cancelled_rendezvous_drops_its_own_handshake, 60000),
-             IT_WITHIN(who_waits_for_a_cancelled_thread_meets_the_next, 60000),
-             IT_WITHIN(a_client_is_taken_by_the_next_who_accepts, 60000),
-             IT(a_call_that_does_not_wait_is_no_cancellation_point))
+             IT_WITHIN(a_caller_that_waits_for_a_cancelled_thread_connects_to_the_next, 60000),
+             IT_WITHIN(a_client_is_accepted_by_the_next_thread_after_a_cancellation, 60000),
+             IT(a_call_that_does_not_wait_is_not_a_cancellation_point))

@@ -23,7 +23,7 @@ TEST_OF_KIND(pending_counts_whole_messages)
     peers_close(&p);
 }
 
-TEST_OF_KIND(pending_does_not_count_a_message_that_has_not_come_entirely)
+TEST_OF_KIND(pending_does_not_count_an_incomplete_message)
 {
     struct peers p;
     enum { SIZE = MORE_THAN_A_PIPE };
@@ -39,7 +39,7 @@ TEST_OF_KIND(pending_does_not_count_a_message_that_has_not_come_entirely)
     peers_close(&p);
 }
 
-TEST_OF_KIND(flush_tells_how_many_are_pending_and_deletes_nothing)
+TEST_OF_KIND(flush_returns_the_number_of_pending_messages_and_drops_none)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -104,7 +104,7 @@ TEST_OF_KIND(stats_count_messages_and_bytes)
     peers_close(&p);
 }
 
-TEST_OF_KIND(stats_tell_what_is_held_back)
+TEST_OF_KIND(stats_report_held_output)
 {
     enum { SIZE = MORE_THAN_A_PIPE };
     struct peers p;
@@ -121,7 +121,7 @@ TEST_OF_KIND(stats_tell_what_is_held_back)
 }
 
 /* A program that was built with a newer header, whose struct is longer. */
-TEST_OF_KIND(stats_leave_alone_what_this_version_does_not_know)
+TEST_OF_KIND(stats_do_not_write_fields_of_a_newer_version)
 {
     struct peers p;
     struct {
@@ -139,7 +139,7 @@ TEST_OF_KIND(stats_leave_alone_what_this_version_does_not_know)
     peers_close(&p);
 }
 
-TEST_OF_KIND(peer_is_a_text_for_a_log_line)
+TEST_OF_KIND(peer_returns_a_text_for_a_log_line)
 {
     struct peers p;
     char text[256];
@@ -163,9 +163,9 @@ TEST(the_version_is_that_of_the_header)
 }
 
 HARNESS_MAIN("counting", OVER_KINDS(pending_counts_whole_messages),
-             OVER_KINDS(pending_does_not_count_a_message_that_has_not_come_entirely),
-             OVER_KINDS(flush_tells_how_many_are_pending_and_deletes_nothing),
+             OVER_KINDS(pending_does_not_count_an_incomplete_message),
+             OVER_KINDS(flush_returns_the_number_of_pending_messages_and_drops_none),
              OVER_KINDS(flush_makes_room_for_the_writer),
-             OVER_KINDS(stats_count_messages_and_bytes), OVER_KINDS(stats_tell_what_is_held_back),
-             OVER_KINDS(stats_leave_alone_what_this_version_does_not_know),
-             OVER_KINDS(peer_is_a_text_for_a_log_line), IT(the_version_is_that_of_the_header))
+             OVER_KINDS(stats_count_messages_and_bytes), OVER_KINDS(stats_report_held_output),
+             OVER_KINDS(stats_do_not_write_fields_of_a_newer_version),
+             OVER_KINDS(peer_returns_a_text_for_a_log_line), IT(the_version_is_that_of_the_header))

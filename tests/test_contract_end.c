@@ -81,7 +81,7 @@ static intmax_t skip_to_the_end(struct peer *peer, void *unused)
 
 /* --- Half-close ---------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(shutdown_ends_one_direction_after_all_messages_and_leaves_the_other)
+TEST_OF_KIND(shutdown_ends_one_direction_after_all_messages)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -102,7 +102,7 @@ TEST_OF_KIND(shutdown_ends_one_direction_after_all_messages_and_leaves_the_other
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_blocked_read_ends_when_the_other_side_shuts_down)
+TEST_OF_KIND(a_blocked_read_ends_when_the_peer_shuts_down)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -112,7 +112,7 @@ TEST_OF_KIND(a_blocked_read_ends_when_the_other_side_shuts_down)
     peers_close(&p);
 }
 
-TEST_OF_KIND(shutdown_lets_what_is_held_go_first)
+TEST_OF_KIND(shutdown_writes_held_output_first)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -131,7 +131,7 @@ TEST_OF_KIND(shutdown_lets_what_is_held_go_first)
 
 /* --- Close ---------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(after_a_close_all_messages_are_read_and_then_it_is_EPIPE)
+TEST_OF_KIND(after_the_peers_close_reads_return_all_messages_and_then_EPIPE)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -147,7 +147,7 @@ TEST_OF_KIND(after_a_close_all_messages_are_read_and_then_it_is_EPIPE)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_blocked_read_ends_when_the_other_side_closes)
+TEST_OF_KIND(a_blocked_read_ends_when_the_peer_closes)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -159,7 +159,7 @@ TEST_OF_KIND(a_blocked_read_ends_when_the_other_side_closes)
 
 /* TCP is reset then, since what was sent was not read. Who hears of that first, a write or the read of
  * a write that waits, differs; but a read that comes later hears of it, too. */
-TEST_OF_KIND(a_blocked_write_ends_when_the_other_side_closes)
+TEST_OF_KIND(a_blocked_write_ends_when_the_peer_closes)
 {
     struct peers p;
     bool is_reset = kind->tcp;
@@ -178,7 +178,7 @@ TEST_OF_KIND(a_blocked_write_ends_when_the_other_side_closes)
 }
 
 /* A TCP connection is reset, and what was on its way may be lost. */
-TEST_OF_KIND(an_end_comes_after_all_messages_also_when_the_other_side_left_some_unread)
+TEST_OF_KIND(all_messages_arrive_when_the_peer_closed_with_unread_input)
 {
     struct peers p;
     bool is_reset = kind->tcp;
@@ -196,7 +196,7 @@ TEST_OF_KIND(an_end_comes_after_all_messages_also_when_the_other_side_left_some_
     peers_close(&p);
 }
 
-TEST_OF_KIND(the_other_side_may_close_while_messages_wait_in_memory)
+TEST_OF_KIND(received_messages_can_be_read_after_the_peer_closed)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -221,7 +221,7 @@ static intmax_t close_with_errno(struct peer *peer, void *unused)
     return errno;
 }
 
-TEST_OF_KIND(close_keeps_errno)
+TEST_OF_KIND(close_does_not_change_errno)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -232,7 +232,7 @@ TEST_OF_KIND(close_keeps_errno)
 }
 
 /* Close must not wait for a reader that is not there. */
-TEST_OF_KIND(close_does_not_block_and_tears_what_was_held)
+TEST_OF_KIND(close_does_not_block_and_cuts_off_held_output)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -259,7 +259,7 @@ TEST_OF_KIND(a_blocked_read_ends_when_its_message_is_cut_off)
 
 /* --- Flush ------------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(flush_tells_how_many_are_pending_also_when_the_other_side_is_gone)
+TEST_OF_KIND(flush_returns_the_number_of_pending_messages_when_the_peer_has_gone)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -277,7 +277,7 @@ TEST_OF_KIND(flush_tells_how_many_are_pending_also_when_the_other_side_is_gone)
     peers_close(&p);
 }
 
-TEST_OF_KIND(flush_does_not_wait_for_what_nobody_will_read)
+TEST_OF_KIND(flush_does_not_wait_when_the_peer_has_gone)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -294,7 +294,7 @@ TEST_OF_KIND(flush_does_not_wait_for_what_nobody_will_read)
 
 /* --- SIGPIPE ------------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(writing_to_nobody_raises_no_SIGPIPE_and_takes_none_that_was_pending)
+TEST_OF_KIND(a_write_without_a_peer_does_not_affect_SIGPIPE)
 {
     struct peers p;
     sigset_t only, pending;
@@ -340,7 +340,7 @@ static int exit_without_closing(struct peer *b, void *unused)
     _exit(0);
 }
 
-TEST_OF_KIND(a_process_that_is_killed_leaves_EPIPE)
+TEST_OF_KIND(a_read_returns_EPIPE_when_the_peer_was_killed)
 {
     struct peers p;
     pid_t pid = peers_fork(&p, kind, NULL, say_ready_and_die, NULL);
@@ -351,7 +351,7 @@ TEST_OF_KIND(a_process_that_is_killed_leaves_EPIPE)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_process_that_is_killed_inside_a_message_leaves_ECONNRESET)
+TEST_OF_KIND(a_read_returns_ECONNRESET_when_the_peer_was_killed_inside_a_message)
 {
     struct peers p;
     pid_t pid = peers_fork(&p, kind, NULL, die_inside_a_message, NULL);
@@ -362,7 +362,7 @@ TEST_OF_KIND(a_process_that_is_killed_inside_a_message_leaves_ECONNRESET)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_process_that_exits_without_closing_leaves_EPIPE)
+TEST_OF_KIND(a_read_returns_EPIPE_when_the_peer_exited_without_closing)
 {
     struct peers p;
     pid_t pid = peers_fork(&p, kind, NULL, exit_without_closing, NULL);
@@ -372,20 +372,20 @@ TEST_OF_KIND(a_process_that_exits_without_closing_leaves_EPIPE)
     peers_close(&p);
 }
 
-HARNESS_MAIN("end", OVER_KINDS(shutdown_ends_one_direction_after_all_messages_and_leaves_the_other),
-             OVER_KINDS(a_blocked_read_ends_when_the_other_side_shuts_down),
-             OVER_KINDS(shutdown_lets_what_is_held_go_first),
-             OVER_KINDS(after_a_close_all_messages_are_read_and_then_it_is_EPIPE),
-             OVER_KINDS(a_blocked_read_ends_when_the_other_side_closes),
-             OVER_KINDS(a_blocked_write_ends_when_the_other_side_closes),
-             OVER_KINDS(an_end_comes_after_all_messages_also_when_the_other_side_left_some_unread),
-             OVER_KINDS(the_other_side_may_close_while_messages_wait_in_memory),
-             OVER_KINDS(close_keeps_errno),
-             OVER_KINDS(close_does_not_block_and_tears_what_was_held),
+HARNESS_MAIN("end", OVER_KINDS(shutdown_ends_one_direction_after_all_messages),
+             OVER_KINDS(a_blocked_read_ends_when_the_peer_shuts_down),
+             OVER_KINDS(shutdown_writes_held_output_first),
+             OVER_KINDS(after_the_peers_close_reads_return_all_messages_and_then_EPIPE),
+             OVER_KINDS(a_blocked_read_ends_when_the_peer_closes),
+             OVER_KINDS(a_blocked_write_ends_when_the_peer_closes),
+             OVER_KINDS(all_messages_arrive_when_the_peer_closed_with_unread_input),
+             OVER_KINDS(received_messages_can_be_read_after_the_peer_closed),
+             OVER_KINDS(close_does_not_change_errno),
+             OVER_KINDS(close_does_not_block_and_cuts_off_held_output),
              OVER_KINDS(a_blocked_read_ends_when_its_message_is_cut_off),
-             OVER_KINDS(flush_tells_how_many_are_pending_also_when_the_other_side_is_gone),
-             OVER_KINDS(flush_does_not_wait_for_what_nobody_will_read),
-             OVER_KINDS(writing_to_nobody_raises_no_SIGPIPE_and_takes_none_that_was_pending),
-             OVER_KINDS(a_process_that_is_killed_leaves_EPIPE),
-             OVER_KINDS(a_process_that_is_killed_inside_a_message_leaves_ECONNRESET),
-             OVER_KINDS(a_process_that_exits_without_closing_leaves_EPIPE))
+             OVER_KINDS(flush_returns_the_number_of_pending_messages_when_the_peer_has_gone),
+             OVER_KINDS(flush_does_not_wait_when_the_peer_has_gone),
+             OVER_KINDS(a_write_without_a_peer_does_not_affect_SIGPIPE),
+             OVER_KINDS(a_read_returns_EPIPE_when_the_peer_was_killed),
+             OVER_KINDS(a_read_returns_ECONNRESET_when_the_peer_was_killed_inside_a_message),
+             OVER_KINDS(a_read_returns_EPIPE_when_the_peer_exited_without_closing))

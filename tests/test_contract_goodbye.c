@@ -8,7 +8,7 @@
 
 /* --- The forms it has --------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(a_goodbye_ends_a_read_with_ESHUTDOWN_and_leaves_its_text)
+TEST_OF_KIND(a_read_of_a_goodbye_returns_ESHUTDOWN_and_keeps_its_text)
 {
     struct peers p;
     char buffer[64];
@@ -20,7 +20,7 @@ TEST_OF_KIND(a_goodbye_ends_a_read_with_ESHUTDOWN_and_leaves_its_text)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_goodbye_without_a_text_has_an_empty_one)
+TEST_OF_KIND(a_goodbye_without_a_text_has_an_empty_text)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -47,7 +47,7 @@ static void expect_bye_message(struct peer *peer, const char *text)
     assert_string_equal(peer_bye_text(peer), text);
 }
 
-TEST_OF_KIND(read_msg_gives_the_goodbye_as_a_message)
+TEST_OF_KIND(read_msg_returns_the_goodbye_as_a_message)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -56,7 +56,7 @@ TEST_OF_KIND(read_msg_gives_the_goodbye_as_a_message)
     peers_close(&p);
 }
 
-TEST_OF_KIND(read_pending_gives_the_goodbye_among_the_messages)
+TEST_OF_KIND(read_pending_returns_the_goodbye_among_the_messages)
 {
     struct peers p;
     pipc_msg_t got[4];
@@ -88,7 +88,7 @@ TEST_OF_KIND(peek_shows_the_goodbye_and_skip_drops_it)
 }
 
 /* A read that finds no room says so for data only: a goodbye needs none. */
-TEST_OF_KIND(a_read_without_a_buffer_takes_the_goodbye)
+TEST_OF_KIND(a_read_without_a_buffer_receives_the_goodbye)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -98,7 +98,7 @@ TEST_OF_KIND(a_read_without_a_buffer_takes_the_goodbye)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_goodbye_that_was_peeked_at_is_still_read)
+TEST_OF_KIND(a_goodbye_can_be_read_after_a_peek)
 {
     struct peers p;
     pipc_msg_t view;
@@ -111,7 +111,7 @@ TEST_OF_KIND(a_goodbye_that_was_peeked_at_is_still_read)
 
 /* --- Order, and no confusion ----------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(a_goodbye_comes_after_all_that_was_written_before)
+TEST_OF_KIND(a_goodbye_arrives_after_all_messages_written_before)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -177,7 +177,7 @@ static void check_statistics(const struct kind *kind, bool by_message)
     peers_close(&p);
 }
 
-TEST_OF_KIND(statistics_count_no_goodbyes)
+TEST_OF_KIND(statistics_do_not_count_goodbyes)
 {
     check_statistics(kind, false);
     check_statistics(kind, true);
@@ -195,7 +195,7 @@ TEST_OF_KIND(a_long_text_arrives_whole)
     peers_close(&p);
 }
 
-TEST_OF_KIND(max_message_is_for_the_text_alone)
+TEST_OF_KIND(max_message_limits_only_the_text_of_a_goodbye)
 {
     struct peers p;
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -209,7 +209,7 @@ TEST_OF_KIND(max_message_is_for_the_text_alone)
     peers_close(&p);
 }
 
-TEST_OF_KIND(disconnect_first_pushes_out_what_is_held)
+TEST_OF_KIND(disconnect_writes_held_output_first)
 {
     struct peers p;
     unsigned char *data = malloc(MORE_THAN_A_PIPE);
@@ -229,7 +229,7 @@ TEST_OF_KIND(disconnect_first_pushes_out_what_is_held)
 
 /* --- After it, where an end has one partner for ever -------------------------------------------------------------- */
 
-TEST_OF_KIND(after_a_goodbye_reads_are_EPIPE)
+TEST_OF_KIND(after_a_goodbye_reads_return_EPIPE)
 {
     struct peers p;
     char buffer[8];
@@ -256,7 +256,7 @@ static int keep_a_copy(void *gate)
 }
 
 /* A third process that has copies keeps the end of a pipe from coming, but not that of the talk. */
-TEST_OF_KIND(after_a_goodbye_no_end_is_waited_for)
+TEST_OF_KIND(after_a_goodbye_reads_do_not_wait_for_the_end)
 {
     struct peers p;
     struct harness_gate gate;
@@ -277,7 +277,7 @@ TEST_OF_KIND(after_a_goodbye_no_end_is_waited_for)
     peers_close(&p);
 }
 
-TEST_OF_KIND(who_said_goodbye_can_write_no_more_and_reads_on)
+TEST_OF_KIND(after_disconnect_writes_fail_and_reads_work)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -297,7 +297,7 @@ TEST_OF_KIND(who_said_goodbye_can_write_no_more_and_reads_on)
 }
 
 /* What the other side has begun to send is none of its business. */
-TEST_OF_KIND(disconnect_does_not_wait_for_a_message_that_comes_in)
+TEST_OF_KIND(disconnect_does_not_wait_for_an_incoming_message)
 {
     struct peers p;
     unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
@@ -313,20 +313,20 @@ TEST_OF_KIND(disconnect_does_not_wait_for_a_message_that_comes_in)
     peers_close(&p);
 }
 
-HARNESS_MAIN("goodbye", OVER_KINDS(a_goodbye_ends_a_read_with_ESHUTDOWN_and_leaves_its_text),
-             OVER_KINDS(a_goodbye_without_a_text_has_an_empty_one),
-             OVER_KINDS(read_msg_gives_the_goodbye_as_a_message),
-             OVER_KINDS(read_pending_gives_the_goodbye_among_the_messages),
+HARNESS_MAIN("goodbye", OVER_KINDS(a_read_of_a_goodbye_returns_ESHUTDOWN_and_keeps_its_text),
+             OVER_KINDS(a_goodbye_without_a_text_has_an_empty_text),
+             OVER_KINDS(read_msg_returns_the_goodbye_as_a_message),
+             OVER_KINDS(read_pending_returns_the_goodbye_among_the_messages),
              OVER_KINDS(peek_shows_the_goodbye_and_skip_drops_it),
-             OVER_KINDS(a_read_without_a_buffer_takes_the_goodbye),
-             OVER_KINDS(a_goodbye_that_was_peeked_at_is_still_read),
-             OVER_KINDS(a_goodbye_comes_after_all_that_was_written_before),
+             OVER_KINDS(a_read_without_a_buffer_receives_the_goodbye),
+             OVER_KINDS(a_goodbye_can_be_read_after_a_peek),
+             OVER_KINDS(a_goodbye_arrives_after_all_messages_written_before),
              OVER_KINDS(data_that_starts_with_BYE_is_data),
              OVER_KINDS(pending_and_flush_count_the_goodbye),
-             OVER_KINDS(statistics_count_no_goodbyes), OVER_KINDS(a_long_text_arrives_whole),
-             OVER_KINDS(max_message_is_for_the_text_alone),
-             OVER_KINDS(disconnect_first_pushes_out_what_is_held),
-             OVER_TWO_HANDLE_KINDS(after_a_goodbye_reads_are_EPIPE),
-             OVER_TWO_HANDLE_KINDS(after_a_goodbye_no_end_is_waited_for),
-             OVER_TWO_HANDLE_KINDS(who_said_goodbye_can_write_no_more_and_reads_on),
-             OVER_TWO_HANDLE_KINDS(disconnect_does_not_wait_for_a_message_that_comes_in))
+             OVER_KINDS(statistics_do_not_count_goodbyes), OVER_KINDS(a_long_text_arrives_whole),
+             OVER_KINDS(max_message_limits_only_the_text_of_a_goodbye),
+             OVER_KINDS(disconnect_writes_held_output_first),
+             OVER_TWO_HANDLE_KINDS(after_a_goodbye_reads_return_EPIPE),
+             OVER_TWO_HANDLE_KINDS(after_a_goodbye_reads_do_not_wait_for_the_end),
+             OVER_TWO_HANDLE_KINDS(after_disconnect_writes_fail_and_reads_work),
+             OVER_TWO_HANDLE_KINDS(disconnect_does_not_wait_for_an_incoming_message))

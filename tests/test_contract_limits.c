@@ -12,7 +12,7 @@ enum { DEFAULT_LIMIT = 64 << 20 };
 
 /* --- max_message -------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(a_message_of_max_message_bytes_passes_and_one_byte_more_is_refused)
+TEST_OF_KIND(a_message_of_max_message_bytes_is_sent_and_a_larger_one_refused)
 {
     struct peers p;
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -72,7 +72,7 @@ static void skip_where_it_takes_minutes(void)
         harness_skip("64 MiB take too long under valgrind");
 }
 
-TEST_OF_KIND(the_limit_is_64_MiB_unless_one_is_given)
+TEST_OF_KIND(the_default_limit_of_a_message_is_64_MiB)
 {
     skip_where_it_takes_minutes();
     struct peers p;
@@ -91,7 +91,7 @@ TEST_OF_KIND(the_limit_is_64_MiB_unless_one_is_given)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_higher_limit_lets_larger_messages_pass)
+TEST_OF_KIND(a_higher_limit_allows_larger_messages)
 {
     skip_where_it_takes_minutes();
     struct peers p;
@@ -168,18 +168,18 @@ static void check_that_pending_is_bounded(const struct kind *kind, size_t size)
     peers_close(&p);
 }
 
-TEST_OF_KIND(what_is_pending_in_memory_is_bounded_in_bytes)
+TEST_OF_KIND(messages_in_memory_are_bounded_in_bytes)
 {
     check_that_pending_is_bounded(kind, 1000);
 }
 
-TEST_OF_KIND(empty_messages_are_bounded_as_well)
+TEST_OF_KIND(empty_messages_in_memory_are_bounded)
 {
     check_that_pending_is_bounded(kind, 0);
 }
 
 /* Nobody reads here: what leaves the pipe was taken in by a's writes while they waited. */
-TEST_OF_KIND(a_waiting_write_takes_in_no_more_than_max_pending)
+TEST_OF_KIND(a_waiting_write_receives_at_most_max_pending)
 {
     struct peers p;
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -199,7 +199,7 @@ TEST_OF_KIND(a_waiting_write_takes_in_no_more_than_max_pending)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_message_larger_than_max_pending_is_taken_when_nothing_is_queued)
+TEST_OF_KIND(a_message_larger_than_max_pending_is_received_when_none_is_queued)
 {
     enum { SIZE = 1 << 20 };
     struct peers p;
@@ -222,7 +222,7 @@ TEST_OF_KIND(a_message_larger_than_max_pending_is_taken_when_nothing_is_queued)
 
 enum { PIPES = 4, LARGE = 1 << 20, LARGE_MESSAGES = 4 };
 
-TEST_OF_KIND(large_messages_of_several_pipes_at_once_are_not_torn)
+TEST_OF_KIND(large_messages_of_several_pipes_at_once_arrive_whole)
 {
     struct peers p[PIPES];
     struct filled filled[PIPES];
@@ -257,7 +257,7 @@ TEST_OF_KIND(large_messages_of_several_pipes_at_once_are_not_torn)
 
 /* --- Bad arguments ---------------------------------------------------------------------------------------- */
 
-TEST(without_a_handle_every_call_says_EINVAL)
+TEST(every_call_without_a_handle_returns_EINVAL)
 {
     char buffer[4] = "abc";
     pipc_msg_t message;
@@ -285,7 +285,7 @@ TEST(without_a_handle_every_call_says_EINVAL)
     pipc_msg_free(NULL);
 }
 
-TEST_OF_KIND(bad_arguments_are_EINVAL_and_change_nothing)
+TEST_OF_KIND(bad_arguments_return_EINVAL_and_change_nothing)
 {
     struct peers p;
     const struct iovec bad[] = {{NULL, 0}, {NULL, 3}};
@@ -310,17 +310,16 @@ TEST_OF_KIND(bad_arguments_are_EINVAL_and_change_nothing)
     peers_close(&p);
 }
 
-HARNESS_MAIN("limits",
-             OVER_KINDS(a_message_of_max_message_bytes_passes_and_one_byte_more_is_refused),
+HARNESS_MAIN("limits", OVER_KINDS(a_message_of_max_message_bytes_is_sent_and_a_larger_one_refused),
              OVER_KINDS(a_writev_over_max_message_sends_nothing),
              OVER_KINDS(a_batch_stops_before_a_message_over_max_message),
-             OVER_KINDS(the_limit_is_64_MiB_unless_one_is_given),
-             OVER_KINDS(a_higher_limit_lets_larger_messages_pass),
+             OVER_KINDS(the_default_limit_of_a_message_is_64_MiB),
+             OVER_KINDS(a_higher_limit_allows_larger_messages),
              OVER_KINDS(sizes_that_overflow_are_refused_and_send_nothing),
-             OVER_KINDS(what_is_pending_in_memory_is_bounded_in_bytes),
-             OVER_KINDS(empty_messages_are_bounded_as_well),
-             OVER_KINDS(a_waiting_write_takes_in_no_more_than_max_pending),
-             OVER_KINDS(a_message_larger_than_max_pending_is_taken_when_nothing_is_queued),
-             OVER_KINDS(large_messages_of_several_pipes_at_once_are_not_torn),
-             OVER_KINDS(bad_arguments_are_EINVAL_and_change_nothing),
-             IT(without_a_handle_every_call_says_EINVAL))
+             OVER_KINDS(messages_in_memory_are_bounded_in_bytes),
+             OVER_KINDS(empty_messages_in_memory_are_bounded),
+             OVER_KINDS(a_waiting_write_receives_at_most_max_pending),
+             OVER_KINDS(a_message_larger_than_max_pending_is_received_when_none_is_queued),
+             OVER_KINDS(large_messages_of_several_pipes_at_once_arrive_whole),
+             OVER_KINDS(bad_arguments_return_EINVAL_and_change_nothing),
+             IT(every_call_without_a_handle_returns_EINVAL))

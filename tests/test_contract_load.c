@@ -71,12 +71,12 @@ static void both_write_before_they_read(const struct kind *kind, size_t size, si
     peers_close(&p);
 }
 
-TEST_OF_KIND(both_sides_write_100_MB_of_small_messages_before_they_read)
+TEST_OF_KIND(both_peers_can_write_100_MB_of_small_messages_before_they_read)
 {
     both_write_before_they_read(kind, SMALL, scaled(TOTAL / SMALL));
 }
 
-TEST_OF_KIND(both_sides_write_one_message_of_30_MB_before_they_read)
+TEST_OF_KIND(both_peers_can_write_a_message_of_30_MB_before_they_read)
 {
     both_write_before_they_read(kind, scaled(HUGE_SIZE), 1);
 }
@@ -179,7 +179,7 @@ static intmax_t push_all(struct peer *peer, void *unused)
 }
 
 /* What the other side sends stays for the reader while the writer waits for room. */
-TEST_OF_KIND(a_duplex_writer_that_waits_takes_nothing_in)
+TEST_OF_KIND(a_waiting_duplex_writer_receives_no_messages)
 {
     struct peers p;
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -203,9 +203,10 @@ TEST_OF_KIND(a_duplex_writer_that_waits_takes_nothing_in)
 
 #define SLOWLY(name, kinds) OVER(name, kinds, 2 * HARNESS_TIMEOUT_MS)
 
-HARNESS_MAIN("load", SLOWLY(both_sides_write_100_MB_of_small_messages_before_they_read, ALL_KINDS),
-             SLOWLY(both_sides_write_one_message_of_30_MB_before_they_read, ALL_KINDS),
+HARNESS_MAIN("load",
+             SLOWLY(both_peers_can_write_100_MB_of_small_messages_before_they_read, ALL_KINDS),
+             SLOWLY(both_peers_can_write_a_message_of_30_MB_before_they_read, ALL_KINDS),
              SLOWLY(a_reader_and_a_writer_thread_share_a_duplex_handle, TWO_HANDLE_KINDS),
              SLOWLY(a_reader_that_polls_and_a_writer_thread_share_a_duplex_handle,
                     TWO_HANDLE_KINDS),
-             OVER_TWO_HANDLE_KINDS(a_duplex_writer_that_waits_takes_nothing_in))
+             OVER_TWO_HANDLE_KINDS(a_waiting_duplex_writer_receives_no_messages))

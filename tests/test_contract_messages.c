@@ -32,7 +32,7 @@ TEST_OF_KIND(messages_arrive_in_order_and_once)
     peers_close(&p);
 }
 
-TEST_OF_KIND(write_and_read_return_the_size)
+TEST_OF_KIND(write_and_read_return_the_size_of_the_message)
 {
     struct peers p;
     char buffer[16] = "";
@@ -45,7 +45,7 @@ TEST_OF_KIND(write_and_read_return_the_size)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_zero_length_message_is_a_message)
+TEST_OF_KIND(an_empty_message_is_delivered)
 {
     struct peers p;
     char buffer[4];
@@ -66,7 +66,7 @@ TEST_OF_KIND(a_zero_length_message_is_a_message)
 }
 
 /* Bytes that framings use: delimiters, length prefixes, the goodbye's own words. */
-TEST_OF_KIND(any_bytes_arrive_as_they_are)
+TEST_OF_KIND(any_bytes_arrive_unchanged)
 {
     static const char *const awkward[] = {"<E0X\\0>", "\xff\xff\xff\xff", "\xff\xff\xff\xfe",
                                           "BYE"};
@@ -123,7 +123,7 @@ TEST_OF_KIND(writev_sends_one_message)
     peers_close(&p);
 }
 
-TEST_OF_KIND(writev_takes_as_many_parts_as_writev_of_the_system)
+TEST_OF_KIND(writev_accepts_as_many_parts_as_the_systems_writev)
 {
     enum { COUNT = IOV_MAX };
     static struct iovec parts[COUNT + 1];
@@ -183,7 +183,7 @@ static void make_batch(struct iovec *batch, unsigned char *bytes)
     }
 }
 
-TEST_OF_KIND(a_batch_larger_than_the_pipe_goes_entirely_while_the_other_side_reads)
+TEST_OF_KIND(a_batch_larger_than_the_pipe_is_written_while_the_peer_reads)
 {
     static unsigned char bytes[BATCH * BATCH_SIZE];
     static struct iovec batch[BATCH];
@@ -217,7 +217,7 @@ static ssize_t write_rest_of_batch(struct peer *peer, const struct iovec *batch,
     return went;
 }
 
-TEST_OF_KIND(write_batch_tells_how_many_messages_went)
+TEST_OF_KIND(write_batch_returns_the_number_of_messages_written)
 {
     static unsigned char bytes[BATCH * BATCH_SIZE];
     static struct iovec batch[BATCH];
@@ -244,7 +244,7 @@ TEST_OF_KIND(write_batch_tells_how_many_messages_went)
 
 /* --- The ways to read -------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(a_message_that_does_not_fit_stays_and_peek_tells_its_size)
+TEST_OF_KIND(a_message_larger_than_the_buffer_stays_and_peek_returns_its_size)
 {
     struct peers p;
     char small[4], buffer[16];
@@ -262,7 +262,7 @@ TEST_OF_KIND(a_message_that_does_not_fit_stays_and_peek_tells_its_size)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_large_message_that_does_not_fit_stays)
+TEST_OF_KIND(a_large_message_stays_when_the_buffer_is_too_small)
 {
     enum { SIZE = 700 * 1000 };
     struct peers p;
@@ -282,7 +282,7 @@ TEST_OF_KIND(a_large_message_that_does_not_fit_stays)
     peers_close(&p);
 }
 
-TEST_OF_KIND(read_msg_gives_the_message_away)
+TEST_OF_KIND(read_msg_gives_the_message_to_the_caller)
 {
     struct peers p;
     pipc_msg_t first, second;
@@ -304,7 +304,7 @@ TEST_OF_KIND(read_msg_gives_the_message_away)
     pipc_msg_free(NULL);
 }
 
-TEST_OF_KIND(read_msg_leaves_the_message_alone_when_it_fails)
+TEST_OF_KIND(a_failed_read_msg_does_not_change_its_argument)
 {
     struct peers p;
     pipc_msg_t message = {NULL, 4711, PIPC_BYE};
@@ -320,7 +320,7 @@ TEST_OF_KIND(read_msg_leaves_the_message_alone_when_it_fails)
     peers_close(&p);
 }
 
-TEST_OF_KIND(read_pending_takes_what_is_there_up_to_a_number)
+TEST_OF_KIND(read_pending_returns_up_to_the_given_number_of_messages)
 {
     struct peers p;
     pipc_msg_t got[4];
@@ -343,7 +343,7 @@ TEST_OF_KIND(read_pending_takes_what_is_there_up_to_a_number)
     peers_close(&p);
 }
 
-TEST_OF_KIND(read_pending_takes_in_what_nobody_counted_yet)
+TEST_OF_KIND(read_pending_receives_messages_that_were_not_counted_before)
 {
     struct peers p;
     pipc_msg_t got[4];
@@ -360,7 +360,7 @@ TEST_OF_KIND(read_pending_takes_in_what_nobody_counted_yet)
 }
 
 /* Time-outs are unlimited here: it would hang. */
-TEST_OF_KIND(read_pending_never_blocks_and_finds_none_where_there_is_none)
+TEST_OF_KIND(read_pending_returns_0_without_blocking_when_there_are_none)
 {
     struct peers p;
     pipc_msg_t got[4];
@@ -401,7 +401,7 @@ static intmax_t write_then_read(struct peer *peer, void *size)
 }
 
 /* A write that waits takes in what arrives: the view must not move for that. */
-TEST_OF_KIND(a_view_stays_as_it_is_while_a_write_waits_and_takes_messages_in)
+TEST_OF_KIND(a_peeked_view_stays_valid_while_a_write_waits)
 {
     struct peers p;
     size_t size = 3000 * 1000;
@@ -419,7 +419,7 @@ TEST_OF_KIND(a_view_stays_as_it_is_while_a_write_waits_and_takes_messages_in)
     peers_close(&p);
 }
 
-TEST_OF_KIND(skip_drops_one_message_however_large)
+TEST_OF_KIND(skip_drops_one_message_of_any_size)
 {
     struct peers p;
     struct filled filled = {400 * 1000, 1, 1};
@@ -440,23 +440,22 @@ TEST_OF_KIND(skip_drops_one_message_however_large)
 
 HARNESS_MAIN("messages", OVER_KINDS(messages_arrive_whole_in_both_directions),
              OVER_KINDS(messages_arrive_in_order_and_once),
-             OVER_KINDS(write_and_read_return_the_size),
-             OVER_KINDS(a_zero_length_message_is_a_message),
-             OVER_KINDS(any_bytes_arrive_as_they_are),
+             OVER_KINDS(write_and_read_return_the_size_of_the_message),
+             OVER_KINDS(an_empty_message_is_delivered), OVER_KINDS(any_bytes_arrive_unchanged),
              OVER_KINDS(messages_of_every_size_near_a_power_of_two_arrive),
              OVER_KINDS(writev_sends_one_message),
-             OVER_KINDS(writev_takes_as_many_parts_as_writev_of_the_system),
+             OVER_KINDS(writev_accepts_as_many_parts_as_the_systems_writev),
              OVER_KINDS(a_large_writev_arrives_whole),
              OVER_KINDS(write_batch_sends_each_part_as_a_message),
-             OVER_KINDS(a_batch_larger_than_the_pipe_goes_entirely_while_the_other_side_reads),
-             OVER_KINDS(write_batch_tells_how_many_messages_went),
-             OVER_KINDS(a_message_that_does_not_fit_stays_and_peek_tells_its_size),
-             OVER_KINDS(a_large_message_that_does_not_fit_stays),
-             OVER_KINDS(read_msg_gives_the_message_away),
-             OVER_KINDS(read_msg_leaves_the_message_alone_when_it_fails),
-             OVER_KINDS(read_pending_takes_what_is_there_up_to_a_number),
-             OVER_KINDS(read_pending_takes_in_what_nobody_counted_yet),
-             OVER_KINDS(read_pending_never_blocks_and_finds_none_where_there_is_none),
+             OVER_KINDS(a_batch_larger_than_the_pipe_is_written_while_the_peer_reads),
+             OVER_KINDS(write_batch_returns_the_number_of_messages_written),
+             OVER_KINDS(a_message_larger_than_the_buffer_stays_and_peek_returns_its_size),
+             OVER_KINDS(a_large_message_stays_when_the_buffer_is_too_small),
+             OVER_KINDS(read_msg_gives_the_message_to_the_caller),
+             OVER_KINDS(a_failed_read_msg_does_not_change_its_argument),
+             OVER_KINDS(read_pending_returns_up_to_the_given_number_of_messages),
+             OVER_KINDS(read_pending_receives_messages_that_were_not_counted_before),
+             OVER_KINDS(read_pending_returns_0_without_blocking_when_there_are_none),
              OVER_KINDS(peek_shows_the_same_message_until_it_is_read),
-             OVER_KINDS(a_view_stays_as_it_is_while_a_write_waits_and_takes_messages_in),
-             OVER_KINDS(skip_drops_one_message_however_large))
+             OVER_KINDS(a_peeked_view_stays_valid_while_a_write_waits),
+             OVER_KINDS(skip_drops_one_message_of_any_size))

@@ -70,12 +70,12 @@ static void parent_goes_on(const struct kind *kind, int (*child)(void *arg))
     peers_close(&p);
 }
 
-TEST_OF_KIND(after_fork_the_parent_goes_on_and_the_child_closes)
+TEST_OF_KIND(after_fork_the_parent_continues_when_the_child_closes)
 {
     parent_goes_on(kind, close_inherited);
 }
 
-TEST_OF_KIND(after_fork_the_parent_goes_on_and_the_child_just_exits)
+TEST_OF_KIND(after_fork_the_parent_continues_when_the_child_exits)
 {
     parent_goes_on(kind, close_inherited_at_once);
 }
@@ -89,7 +89,7 @@ static int child_goes_on(void *arg)
     return 0;
 }
 
-TEST_OF_KIND(after_fork_the_child_goes_on_and_the_parent_closes)
+TEST_OF_KIND(after_fork_the_child_continues_when_the_parent_closes)
 {
     struct peers p;
     half_read(&p, kind);
@@ -119,7 +119,7 @@ static int child_does_not_block(void *arg)
     return 0;
 }
 
-TEST_OF_KIND(a_child_that_goes_on_keeps_its_time_outs_when_the_parent_has_closed)
+TEST_OF_KIND(after_fork_the_child_keeps_its_timeouts_when_the_parent_closes)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -179,7 +179,7 @@ static void list_descriptors_after_exec(char *text, size_t size)
     assert_int_equal(harness_wait(pid), 0);
 }
 
-TEST_OF_KIND(nothing_survives_exec)
+TEST_OF_KIND(no_descriptor_survives_exec)
 {
     struct peers p;
     char before[4096], after[4096];
@@ -213,7 +213,7 @@ static void occupy_descriptors(int fd[MANY])
         assert_true((fd[i] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0);
 }
 
-TEST_OF_KIND(descriptors_over_1024_are_as_good_as_any)
+TEST_OF_KIND(descriptors_over_1024_can_be_used)
 {
     struct peers p;
     int fd[MANY];
@@ -237,10 +237,9 @@ TEST_OF_KIND(descriptors_over_1024_are_as_good_as_any)
         close(fd[i]);
 }
 
-HARNESS_MAIN(
-    "process", OVER_KINDS(after_fork_the_parent_goes_on_and_the_child_closes),
-    OVER_KINDS(after_fork_the_parent_goes_on_and_the_child_just_exits),
-    OVER_TWO_HANDLE_KINDS(after_fork_the_child_goes_on_and_the_parent_closes),
-    OVER_TWO_HANDLE_KINDS(a_child_that_goes_on_keeps_its_time_outs_when_the_parent_has_closed),
-    OVER_KINDS(two_processes_talk), OVER_KINDS(nothing_survives_exec),
-    OVER_KINDS(descriptors_over_1024_are_as_good_as_any))
+HARNESS_MAIN("process", OVER_KINDS(after_fork_the_parent_continues_when_the_child_closes),
+             OVER_KINDS(after_fork_the_parent_continues_when_the_child_exits),
+             OVER_TWO_HANDLE_KINDS(after_fork_the_child_continues_when_the_parent_closes),
+             OVER_TWO_HANDLE_KINDS(after_fork_the_child_keeps_its_timeouts_when_the_parent_closes),
+             OVER_KINDS(two_processes_talk), OVER_KINDS(no_descriptor_survives_exec),
+             OVER_KINDS(descriptors_over_1024_can_be_used))

@@ -93,7 +93,7 @@ static vain_call *const vain_writes[] = {vain_write, vain_writev, vain_write_bat
 
 /* --- Time-out 0 -------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(with_time_out_0_reading_an_empty_pipe_is_EAGAIN)
+TEST_OF_KIND(with_timeout_0_a_read_of_an_empty_pipe_returns_EAGAIN)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -106,7 +106,7 @@ TEST_OF_KIND(with_time_out_0_reading_an_empty_pipe_is_EAGAIN)
     peers_close(&p);
 }
 
-TEST_OF_KIND(with_time_out_0_writing_to_a_full_pipe_is_EAGAIN_and_sends_nothing)
+TEST_OF_KIND(with_timeout_0_a_write_to_a_full_pipe_returns_EAGAIN)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -126,7 +126,7 @@ TEST_OF_KIND(with_time_out_0_writing_to_a_full_pipe_is_EAGAIN_and_sends_nothing)
 
 /* --- Deadlines ---------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(reads_give_up_at_the_deadline)
+TEST_OF_KIND(a_read_returns_ETIMEDOUT_at_its_deadline)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -138,7 +138,7 @@ TEST_OF_KIND(reads_give_up_at_the_deadline)
     peers_close(&p);
 }
 
-TEST_OF_KIND(writes_give_up_at_the_deadline)
+TEST_OF_KIND(a_write_returns_ETIMEDOUT_at_its_deadline)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -154,7 +154,7 @@ TEST_OF_KIND(writes_give_up_at_the_deadline)
     peers_close(&p);
 }
 
-TEST_OF_KIND(flush_waits_as_long_as_the_write_time_out_says)
+TEST_OF_KIND(flush_waits_for_the_write_timeout)
 {
     enum { SIZE = MORE_THAN_A_PIPE };
     struct peers p;
@@ -175,7 +175,7 @@ TEST_OF_KIND(flush_waits_as_long_as_the_write_time_out_says)
     peers_close(&p);
 }
 
-TEST_OF_KIND(disconnect_that_gives_up_at_the_deadline_has_changed_nothing)
+TEST_OF_KIND(a_disconnect_that_times_out_changes_nothing)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -196,7 +196,7 @@ TEST_OF_KIND(disconnect_that_gives_up_at_the_deadline_has_changed_nothing)
     peers_close(&p);
 }
 
-TEST_OF_KIND(each_side_and_each_direction_has_its_own_time_out)
+TEST_OF_KIND(each_peer_and_each_direction_has_its_own_timeout)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -213,7 +213,7 @@ TEST_OF_KIND(each_side_and_each_direction_has_its_own_time_out)
     peers_close(&p);
 }
 
-TEST_OF_KIND(the_longest_time_out_does_not_overflow)
+TEST_OF_KIND(the_longest_timeout_does_not_overflow)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -251,7 +251,7 @@ static void stop_alarm_clock(void)
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
 }
 
-TEST_OF_KIND(a_wait_that_signals_interrupt_goes_on_for_the_rest_of_its_time)
+TEST_OF_KIND(a_wait_continues_after_signals_until_its_deadline)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -275,7 +275,7 @@ static intmax_t echo_filled(struct peer *peer, void *arg)
     return 0;
 }
 
-TEST_OF_KIND(a_storm_of_signals_disturbs_nothing)
+TEST_OF_KIND(many_signals_have_no_effect)
 {
     struct peers p;
     struct filled filled = {150 * 1000, 40, 1};
@@ -399,7 +399,7 @@ static intmax_t write_while_little_is_read(const struct kind *kind, peer_fn *wri
     return result;
 }
 
-TEST_OF_KIND(a_write_whose_time_is_up_takes_the_room_that_has_come)
+TEST_OF_KIND(a_write_at_its_deadline_uses_room_that_became_free)
 {
     if (kind->tcp)
         harness_skip("what is read makes room here when the other side has been told");
@@ -408,16 +408,17 @@ TEST_OF_KIND(a_write_whose_time_is_up_takes_the_room_that_has_come)
     assert_int_equal(write_while_little_is_read(kind, say_goodbye), 0);
 }
 
-HARNESS_MAIN("timeouts", OVER_KINDS(with_time_out_0_reading_an_empty_pipe_is_EAGAIN),
-             OVER_KINDS(with_time_out_0_writing_to_a_full_pipe_is_EAGAIN_and_sends_nothing),
-             OVER_KINDS(reads_give_up_at_the_deadline), OVER_KINDS(writes_give_up_at_the_deadline),
-             OVER_KINDS(flush_waits_as_long_as_the_write_time_out_says),
-             OVER_KINDS(disconnect_that_gives_up_at_the_deadline_has_changed_nothing),
-             OVER_KINDS(each_side_and_each_direction_has_its_own_time_out),
-             OVER_KINDS(the_longest_time_out_does_not_overflow),
-             OVER_KINDS(a_wait_that_signals_interrupt_goes_on_for_the_rest_of_its_time),
-             OVER_KINDS(a_storm_of_signals_disturbs_nothing),
+HARNESS_MAIN("timeouts", OVER_KINDS(with_timeout_0_a_read_of_an_empty_pipe_returns_EAGAIN),
+             OVER_KINDS(with_timeout_0_a_write_to_a_full_pipe_returns_EAGAIN),
+             OVER_KINDS(a_read_returns_ETIMEDOUT_at_its_deadline),
+             OVER_KINDS(a_write_returns_ETIMEDOUT_at_its_deadline),
+             OVER_KINDS(flush_waits_for_the_write_timeout),
+             OVER_KINDS(a_disconnect_that_times_out_changes_nothing),
+             OVER_KINDS(each_peer_and_each_direction_has_its_own_timeout),
+             OVER_KINDS(the_longest_timeout_does_not_overflow),
+             OVER_KINDS(a_wait_continues_after_signals_until_its_deadline),
+             OVER_KINDS(many_signals_have_no_effect),
              OVER_KINDS(an_interruptible_wait_ends_with_a_signal),
              OVER_KINDS(an_interruptible_wait_ends_with_a_signal_that_would_restart_system_calls),
              OVER_KINDS(an_interruptible_write_that_has_begun_is_accepted_whole),
-             OVER_KINDS(a_write_whose_time_is_up_takes_the_room_that_has_come))
+             OVER_KINDS(a_write_at_its_deadline_uses_room_that_became_free))

@@ -43,17 +43,17 @@ static void check_that_what_was_accepted_arrives(const struct kind *kind, int wr
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_large_message_with_time_out_0_is_accepted_whole_or_refused)
+TEST_OF_KIND(with_timeout_0_a_large_message_is_accepted_whole_or_refused)
 {
     check_that_what_was_accepted_arrives(kind, 0, EAGAIN);
 }
 
-TEST_OF_KIND(a_large_message_with_50_ms_is_accepted_whole_or_refused)
+TEST_OF_KIND(with_timeout_50_ms_a_large_message_is_accepted_whole_or_refused)
 {
     check_that_what_was_accepted_arrives(kind, 50, ETIMEDOUT);
 }
 
-TEST_OF_KIND(a_write_without_a_time_out_returns_when_all_of_it_is_in_the_kernel)
+TEST_OF_KIND(a_write_without_a_timeout_holds_nothing_back)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -64,7 +64,7 @@ TEST_OF_KIND(a_write_without_a_time_out_returns_when_all_of_it_is_in_the_kernel)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_batch_with_time_out_0_ends_between_messages)
+TEST_OF_KIND(with_timeout_0_a_batch_ends_between_messages)
 {
     struct peers p;
     static unsigned char bytes[3 * MIB];
@@ -137,7 +137,7 @@ static bool arrived(struct peer *b, pipc_msg_t *message)
     return false;
 }
 
-TEST_OF_KIND(every_call_moves_on_what_is_held)
+TEST_OF_KIND(every_call_writes_held_output)
 {
     for (int which = 0; which <= 7; which++) {
         struct peers p;
@@ -158,7 +158,7 @@ TEST_OF_KIND(every_call_moves_on_what_is_held)
 }
 
 /* A program that only polls for input and calls when the descriptor says so. */
-TEST_OF_KIND(what_is_held_moves_on_as_the_descriptors_ask_for_calls)
+TEST_OF_KIND(a_poll_loop_writes_held_output)
 {
     struct peers p;
     pipc_msg_t message;
@@ -191,7 +191,7 @@ static intmax_t answer_large(struct peer *peer, void *unused)
     return 0;
 }
 
-TEST_OF_KIND(a_large_request_with_time_out_0_gets_its_answer)
+TEST_OF_KIND(with_timeout_0_a_large_request_gets_its_answer)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -214,7 +214,7 @@ static intmax_t send_held_then_read(struct peer *peer, void *unused)
     return 0;
 }
 
-TEST_OF_KIND(both_sides_send_with_time_out_0_and_then_wait_for_each_other)
+TEST_OF_KIND(with_timeout_0_both_peers_can_send_and_then_wait_for_each_other)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -255,7 +255,7 @@ static void stop_process(pid_t pid)
     assert_true(WIFSTOPPED(status));
 }
 
-TEST_OF_KIND(a_stopped_peer_finds_whole_messages_when_it_goes_on)
+TEST_OF_KIND(a_stopped_peer_reads_whole_messages_when_it_continues)
 {
     struct peers p;
     pid_t pid = peers_fork(&p, kind, NULL, read_until_count, NULL);
@@ -269,12 +269,11 @@ TEST_OF_KIND(a_stopped_peer_finds_whole_messages_when_it_goes_on)
     peers_close(&p);
 }
 
-HARNESS_MAIN("whole", OVER_KINDS(a_large_message_with_time_out_0_is_accepted_whole_or_refused),
-             OVER_KINDS(a_large_message_with_50_ms_is_accepted_whole_or_refused),
-             OVER_KINDS(a_write_without_a_time_out_returns_when_all_of_it_is_in_the_kernel),
-             OVER_KINDS(a_batch_with_time_out_0_ends_between_messages),
-             OVER_KINDS(every_call_moves_on_what_is_held),
-             OVER_KINDS(what_is_held_moves_on_as_the_descriptors_ask_for_calls),
-             OVER_KINDS(a_large_request_with_time_out_0_gets_its_answer),
-             OVER_KINDS(both_sides_send_with_time_out_0_and_then_wait_for_each_other),
-             OVER_KINDS(a_stopped_peer_finds_whole_messages_when_it_goes_on))
+HARNESS_MAIN("whole", OVER_KINDS(with_timeout_0_a_large_message_is_accepted_whole_or_refused),
+             OVER_KINDS(with_timeout_50_ms_a_large_message_is_accepted_whole_or_refused),
+             OVER_KINDS(a_write_without_a_timeout_holds_nothing_back),
+             OVER_KINDS(with_timeout_0_a_batch_ends_between_messages),
+             OVER_KINDS(every_call_writes_held_output), OVER_KINDS(a_poll_loop_writes_held_output),
+             OVER_KINDS(with_timeout_0_a_large_request_gets_its_answer),
+             OVER_KINDS(with_timeout_0_both_peers_can_send_and_then_wait_for_each_other),
+             OVER_KINDS(a_stopped_peer_reads_whole_messages_when_it_continues))

@@ -8,7 +8,7 @@
 
 /* --- Messages ------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(it_is_the_same_as_long_as_the_handle_is_held)
+TEST_OF_KIND(the_descriptor_stays_the_same_until_close)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -25,7 +25,7 @@ TEST_OF_KIND(it_is_the_same_as_long_as_the_handle_is_held)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_is_readable_until_the_last_message_of_a_burst_is_read)
+TEST_OF_KIND(the_descriptor_is_readable_until_the_last_message_is_read)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -39,7 +39,7 @@ TEST_OF_KIND(it_is_readable_until_the_last_message_of_a_burst_is_read)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_is_readable_when_it_is_asked_for_only_after_messages_were_taken_in)
+TEST_OF_KIND(the_descriptor_is_readable_when_messages_are_in_memory_already)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -55,7 +55,7 @@ TEST_OF_KIND(it_is_readable_when_it_is_asked_for_only_after_messages_were_taken_
 }
 
 /* Each of these leaves the message where it is. */
-TEST_OF_KIND(it_is_readable_after_calls_that_take_messages_in_and_read_none)
+TEST_OF_KIND(the_descriptor_is_readable_after_pending_and_flush)
 {
     struct peers p;
     char small[2];
@@ -79,7 +79,7 @@ TEST_OF_KIND(it_is_readable_after_calls_that_take_messages_in_and_read_none)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_is_readable_after_a_waiting_write_took_messages_in)
+TEST_OF_KIND(the_descriptor_is_readable_after_a_write_received_messages)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -92,7 +92,7 @@ TEST_OF_KIND(it_is_readable_after_a_waiting_write_took_messages_in)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_is_readable_while_an_empty_message_is_pending)
+TEST_OF_KIND(the_descriptor_is_readable_while_an_empty_message_is_pending)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -107,7 +107,7 @@ TEST_OF_KIND(it_is_readable_while_an_empty_message_is_pending)
 }
 
 /* A part of a message is nothing that a call could give to the program. */
-TEST_OF_KIND(it_is_quiet_while_only_a_part_of_a_message_has_come)
+TEST_OF_KIND(the_descriptor_is_not_readable_while_a_message_is_incomplete)
 {
     struct peers p;
     unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
@@ -123,7 +123,7 @@ TEST_OF_KIND(it_is_quiet_while_only_a_part_of_a_message_has_come)
 
 /* --- Output ------------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(it_asks_for_a_call_when_held_output_can_move)
+TEST_OF_KIND(the_descriptor_is_readable_when_held_output_can_be_written)
 {
     struct peers p;
     unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
@@ -185,17 +185,17 @@ static void check_wish(const struct kind *kind, intmax_t (*call)(struct peer *pe
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_asks_for_a_write_that_got_EAGAIN_until_it_is_repeated)
+TEST_OF_KIND(after_EAGAIN_the_descriptor_is_readable_until_the_write_is_repeated)
 {
     check_wish(kind, try_write);
 }
 
-TEST_OF_KIND(the_wish_to_write_ends_with_flush)
+TEST_OF_KIND(flush_ends_the_write_interest)
 {
     check_wish(kind, try_flush);
 }
 
-TEST_OF_KIND(it_asks_for_a_batch_that_went_only_in_part)
+TEST_OF_KIND(the_descriptor_is_readable_when_the_rest_of_a_batch_can_be_written)
 {
     struct peers p;
     static char bytes[1000];
@@ -212,7 +212,7 @@ TEST_OF_KIND(it_asks_for_a_batch_that_went_only_in_part)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_write_that_timed_out_leaves_the_same_wish)
+TEST_OF_KIND(a_write_that_timed_out_leaves_a_write_interest)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -225,7 +225,7 @@ TEST_OF_KIND(a_write_that_timed_out_leaves_the_same_wish)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_is_quiet_when_only_writing_would_be_possible)
+TEST_OF_KIND(the_descriptor_is_not_readable_for_room_without_write_interest)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -242,7 +242,7 @@ TEST_OF_KIND(it_is_quiet_when_only_writing_would_be_possible)
 
 /* --- Ends --------------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(it_stays_readable_at_the_end)
+TEST_OF_KIND(the_descriptor_stays_readable_at_the_end)
 {
     struct peers p;
     pipc_msg_t message;
@@ -280,7 +280,7 @@ TEST_OF_KIND(a_loop_that_ignores_the_end_does_not_spin)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_tells_of_a_half_close)
+TEST_OF_KIND(the_descriptor_reports_a_half_close)
 {
     struct peers p;
     pipc_msg_t message;
@@ -295,7 +295,7 @@ TEST_OF_KIND(it_tells_of_a_half_close)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_tells_of_a_goodbye)
+TEST_OF_KIND(the_descriptor_reports_a_goodbye)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -313,7 +313,7 @@ TEST_OF_KIND(it_tells_of_a_goodbye)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_tells_of_a_message_that_was_cut_off)
+TEST_OF_KIND(the_descriptor_reports_a_message_that_was_cut_off)
 {
     struct peers p;
     unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
@@ -333,7 +333,7 @@ TEST_OF_KIND(it_tells_of_a_message_that_was_cut_off)
 }
 
 /* A write that nobody will read is worth repeating: it says EPIPE. */
-TEST_OF_KIND(it_tells_a_waiting_writer_that_the_other_side_has_gone)
+TEST_OF_KIND(the_descriptor_tells_a_waiting_writer_that_the_peer_has_gone)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -346,21 +346,22 @@ TEST_OF_KIND(it_tells_a_waiting_writer_that_the_other_side_has_gone)
     peers_close(&p);
 }
 
-HARNESS_MAIN("descriptor", OVER_KINDS(it_is_the_same_as_long_as_the_handle_is_held),
-             OVER_KINDS(it_is_readable_until_the_last_message_of_a_burst_is_read),
-             OVER_KINDS(it_is_readable_when_it_is_asked_for_only_after_messages_were_taken_in),
-             OVER_KINDS(it_is_readable_after_calls_that_take_messages_in_and_read_none),
-             OVER_KINDS(it_is_readable_after_a_waiting_write_took_messages_in),
-             OVER_KINDS(it_is_readable_while_an_empty_message_is_pending),
-             OVER_KINDS(it_is_quiet_while_only_a_part_of_a_message_has_come),
-             OVER_KINDS(it_asks_for_a_call_when_held_output_can_move),
-             OVER_KINDS(it_asks_for_a_write_that_got_EAGAIN_until_it_is_repeated),
-             OVER_KINDS(the_wish_to_write_ends_with_flush),
-             OVER_KINDS(it_asks_for_a_batch_that_went_only_in_part),
-             OVER_KINDS(a_write_that_timed_out_leaves_the_same_wish),
-             OVER_KINDS(it_is_quiet_when_only_writing_would_be_possible),
-             OVER_KINDS(it_stays_readable_at_the_end),
+HARNESS_MAIN("descriptor", OVER_KINDS(the_descriptor_stays_the_same_until_close),
+             OVER_KINDS(the_descriptor_is_readable_until_the_last_message_is_read),
+             OVER_KINDS(the_descriptor_is_readable_when_messages_are_in_memory_already),
+             OVER_KINDS(the_descriptor_is_readable_after_pending_and_flush),
+             OVER_KINDS(the_descriptor_is_readable_after_a_write_received_messages),
+             OVER_KINDS(the_descriptor_is_readable_while_an_empty_message_is_pending),
+             OVER_KINDS(the_descriptor_is_not_readable_while_a_message_is_incomplete),
+             OVER_KINDS(the_descriptor_is_readable_when_held_output_can_be_written),
+             OVER_KINDS(after_EAGAIN_the_descriptor_is_readable_until_the_write_is_repeated),
+             OVER_KINDS(flush_ends_the_write_interest),
+             OVER_KINDS(the_descriptor_is_readable_when_the_rest_of_a_batch_can_be_written),
+             OVER_KINDS(a_write_that_timed_out_leaves_a_write_interest),
+             OVER_KINDS(the_descriptor_is_not_readable_for_room_without_write_interest),
+             OVER_KINDS(the_descriptor_stays_readable_at_the_end),
              OVER_KINDS(a_loop_that_ignores_the_end_does_not_spin),
-             OVER_KINDS(it_tells_of_a_half_close), OVER_KINDS(it_tells_of_a_goodbye),
-             OVER_KINDS(it_tells_of_a_message_that_was_cut_off),
-             OVER_KINDS(it_tells_a_waiting_writer_that_the_other_side_has_gone))
+             OVER_KINDS(the_descriptor_reports_a_half_close),
+             OVER_KINDS(the_descriptor_reports_a_goodbye),
+             OVER_KINDS(the_descriptor_reports_a_message_that_was_cut_off),
+             OVER_KINDS(the_descriptor_tells_a_waiting_writer_that_the_peer_has_gone))

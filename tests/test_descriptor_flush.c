@@ -63,7 +63,7 @@ static void poll_readable(struct peer *peer)
 
 /* --- It tells --------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(it_tells_when_a_flush_that_failed_is_worth_repeating)
+TEST_OF_KIND(the_descriptor_is_readable_when_a_failed_flush_can_be_repeated)
 {
     for (size_t i = 0; i < CALLS; i++) {
         struct peers p;
@@ -81,7 +81,7 @@ TEST_OF_KIND(it_tells_when_a_flush_that_failed_is_worth_repeating)
 }
 
 /* The loop reads until there is no more; one of the reads that find something pushes the rest out. */
-TEST_OF_KIND(it_tells_a_loop_that_reads_messages_meanwhile)
+TEST_OF_KIND(the_descriptor_reports_flush_to_a_loop_that_also_reads)
 {
     struct peers p;
     open_unflushed(&p, kind);
@@ -97,7 +97,7 @@ TEST_OF_KIND(it_tells_a_loop_that_reads_messages_meanwhile)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_tells_by_an_edge)
+TEST_OF_KIND(the_descriptor_raises_an_edge_when_flush_can_be_repeated)
 {
     struct peers p;
     open_unflushed(&p, kind);
@@ -125,7 +125,7 @@ static void expect_the_rest(struct peer *peer)
     }
 }
 
-TEST_OF_KIND(it_tells_when_a_disconnect_that_failed_is_worth_repeating)
+TEST_OF_KIND(the_descriptor_is_readable_when_a_failed_disconnect_can_be_repeated)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -145,7 +145,7 @@ TEST_OF_KIND(it_tells_when_a_disconnect_that_failed_is_worth_repeating)
     peers_close(&p);
 }
 
-TEST_OF_KIND(without_write_it_does_not_tell)
+TEST_OF_KIND(without_PIPC_WANT_WRITE_the_descriptor_does_not_report_flush)
 {
     struct peers p;
     open_unflushed(&p, kind);
@@ -163,7 +163,7 @@ TEST_OF_KIND(without_write_it_does_not_tell)
 
 /* --- And no more -------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(who_ignores_it_is_told_once)
+TEST_OF_KIND(flush_is_reported_once_to_a_caller_that_ignores_it)
 {
     for (size_t i = 0; i < CALLS; i++) {
         struct peers p;
@@ -180,7 +180,7 @@ TEST_OF_KIND(who_ignores_it_is_told_once)
     }
 }
 
-TEST_OF_KIND(a_flush_that_failed_does_not_end_the_wish_of_a_write)
+TEST_OF_KIND(a_failed_flush_does_not_end_the_write_interest)
 {
     struct peers p;
     open_unflushed(&p, kind);
@@ -200,9 +200,11 @@ TEST_OF_KIND(a_flush_that_failed_does_not_end_the_wish_of_a_write)
     peers_close(&p);
 }
 
-HARNESS_MAIN("descriptor_flush", OVER_KINDS(it_tells_when_a_flush_that_failed_is_worth_repeating),
-             OVER_KINDS(it_tells_a_loop_that_reads_messages_meanwhile),
-             OVER_KINDS(it_tells_by_an_edge),
-             OVER_KINDS(it_tells_when_a_disconnect_that_failed_is_worth_repeating),
-             OVER_KINDS(without_write_it_does_not_tell), OVER_KINDS(who_ignores_it_is_told_once),
-             OVER_KINDS(a_flush_that_failed_does_not_end_the_wish_of_a_write))
+HARNESS_MAIN("descriptor_flush",
+             OVER_KINDS(the_descriptor_is_readable_when_a_failed_flush_can_be_repeated),
+             OVER_KINDS(the_descriptor_reports_flush_to_a_loop_that_also_reads),
+             OVER_KINDS(the_descriptor_raises_an_edge_when_flush_can_be_repeated),
+             OVER_KINDS(the_descriptor_is_readable_when_a_failed_disconnect_can_be_repeated),
+             OVER_KINDS(without_PIPC_WANT_WRITE_the_descriptor_does_not_report_flush),
+             OVER_KINDS(flush_is_reported_once_to_a_caller_that_ignores_it),
+             OVER_KINDS(a_failed_flush_does_not_end_the_write_interest))

@@ -129,17 +129,17 @@ static void check_child(const struct kind *kind, size_t queued, bool before)
     close_family(&f);
 }
 
-TEST_OF_KIND(it_goes_on_in_the_child_when_the_parent_closes)
+TEST_OF_KIND(the_descriptor_works_in_a_child_when_the_parent_closes)
 {
     check_child(kind, 0, false);
 }
 
-TEST_OF_KIND(it_goes_on_in_the_child_when_the_parent_closes_later)
+TEST_OF_KIND(the_descriptor_works_in_a_child_when_the_parent_closes_later)
 {
     check_child(kind, 0, true);
 }
 
-TEST_OF_KIND(it_tells_the_child_of_messages_that_the_parent_had_taken_in)
+TEST_OF_KIND(the_descriptor_in_a_child_reports_messages_in_inherited_memory)
 {
     check_child(kind, 2, false);
     check_child(kind, 2, true);
@@ -156,7 +156,7 @@ static int child_asks_first(void *arg)
     return 0;
 }
 
-TEST_OF_KIND(a_child_may_be_the_first_to_ask_for_it)
+TEST_OF_KIND(a_child_may_be_the_first_caller_of_pipc_fd)
 {
     struct family f;
     harness_gate_init(&f.parent_closed);
@@ -196,7 +196,7 @@ static void check_parent(const struct kind *kind, size_t queued)
     close_family(&f);
 }
 
-TEST_OF_KIND(it_goes_on_in_the_parent_when_the_child_closes)
+TEST_OF_KIND(the_descriptor_works_in_the_parent_when_a_child_closes)
 {
     check_parent(kind, 0);
     check_parent(kind, 2);
@@ -212,7 +212,7 @@ static int feed_until_told(struct peer *b, void *unused)
     return 1;
 }
 
-TEST_OF_KIND(it_serves_two_processes_and_tells_of_a_death)
+TEST_OF_KIND(the_descriptor_serves_two_processes_and_reports_a_death)
 {
     struct peers p;
     pid_t pid = peers_fork(&p, kind, NULL, feed_until_told, NULL);
@@ -229,9 +229,9 @@ TEST_OF_KIND(it_serves_two_processes_and_tells_of_a_death)
 }
 
 HARNESS_MAIN("descriptor_fork",
-             OVER_TWO_HANDLE_KINDS(it_goes_on_in_the_child_when_the_parent_closes),
-             OVER_TWO_HANDLE_KINDS(it_goes_on_in_the_child_when_the_parent_closes_later),
-             OVER_TWO_HANDLE_KINDS(it_tells_the_child_of_messages_that_the_parent_had_taken_in),
-             OVER_TWO_HANDLE_KINDS(a_child_may_be_the_first_to_ask_for_it),
-             OVER_KINDS(it_goes_on_in_the_parent_when_the_child_closes),
-             OVER_KINDS(it_serves_two_processes_and_tells_of_a_death))
+             OVER_TWO_HANDLE_KINDS(the_descriptor_works_in_a_child_when_the_parent_closes),
+             OVER_TWO_HANDLE_KINDS(the_descriptor_works_in_a_child_when_the_parent_closes_later),
+             OVER_TWO_HANDLE_KINDS(the_descriptor_in_a_child_reports_messages_in_inherited_memory),
+             OVER_TWO_HANDLE_KINDS(a_child_may_be_the_first_caller_of_pipc_fd),
+             OVER_KINDS(the_descriptor_works_in_the_parent_when_a_child_closes),
+             OVER_KINDS(the_descriptor_serves_two_processes_and_reports_a_death))

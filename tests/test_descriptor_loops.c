@@ -25,7 +25,7 @@ static void open_in_event_loop(struct peers *p, const struct kind *kind)
     make_nonblocking(p->b.fd);
 }
 
-TEST_OF_KIND(a_descriptor_made_nonblocking_tells_of_messages_and_of_the_end)
+TEST_OF_KIND(a_nonblocking_descriptor_reports_messages_and_the_end)
 {
     struct peers p;
     open_in_event_loop(&p, kind);
@@ -40,7 +40,7 @@ TEST_OF_KIND(a_descriptor_made_nonblocking_tells_of_messages_and_of_the_end)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_read_waits_although_the_descriptor_was_made_nonblocking)
+TEST_OF_KIND(a_read_waits_when_the_program_made_the_descriptor_nonblocking)
 {
     struct peers p;
     struct filled message = {100, 1, 0};
@@ -57,7 +57,7 @@ TEST_OF_KIND(a_read_waits_although_the_descriptor_was_made_nonblocking)
     peers_close(&p);
 }
 
-TEST_OF_KIND(a_write_waits_although_the_descriptor_was_made_nonblocking)
+TEST_OF_KIND(a_write_waits_when_the_program_made_the_descriptor_nonblocking)
 {
     struct peers p;
     struct filled messages = {100000, MORE_THAN_A_PIPE / 100000, 0};
@@ -71,7 +71,7 @@ TEST_OF_KIND(a_write_waits_although_the_descriptor_was_made_nonblocking)
     peers_close(&p);
 }
 
-TEST(a_server_waits_although_its_descriptor_was_made_nonblocking)
+TEST(a_server_waits_when_the_program_made_its_descriptor_nonblocking)
 {
     pipc_server_t *server = pipc_server_open(NULL, 0, NULL);
     assert_non_null(server);
@@ -123,7 +123,7 @@ static void expect_descriptors(const struct kind *kind, int before, int at_first
     assert_int_equal(harness_open_descriptors(), before);
 }
 
-TEST_OF_KIND(a_handle_needs_the_descriptors_that_the_manual_names)
+TEST_OF_KIND(a_handle_needs_as_many_descriptors_as_the_manual_says)
 {
     int before = harness_open_descriptors();
     need_eventfd();
@@ -144,7 +144,7 @@ static int child_with_all(void *before)
     return 0;
 }
 
-TEST(a_symmetric_handle_needs_seven_descriptors_in_each_process_at_most)
+TEST(an_anonymous_pipe_needs_at_most_seven_descriptors_in_a_process)
 {
     int before = harness_open_descriptors();
     char byte;
@@ -168,7 +168,7 @@ static void *wait_for_nobody(void *fifos)
     return NULL;
 }
 
-TEST(waiting_at_a_name_needs_six_descriptors)
+TEST(waiting_for_a_FIFO_peer_needs_six_descriptors)
 {
     struct fifos fifos;
     pthread_t thread;
@@ -192,12 +192,11 @@ TEST(a_server_needs_two_descriptors_and_one_for_each_address)
     pipc_server_close(server);
 }
 
-HARNESS_MAIN("descriptor_loops",
-             OVER_KINDS(a_descriptor_made_nonblocking_tells_of_messages_and_of_the_end),
-             OVER_KINDS(a_read_waits_although_the_descriptor_was_made_nonblocking),
-             OVER_KINDS(a_write_waits_although_the_descriptor_was_made_nonblocking),
-             IT(a_server_waits_although_its_descriptor_was_made_nonblocking),
-             OVER_KINDS(a_handle_needs_the_descriptors_that_the_manual_names),
-             IT(a_symmetric_handle_needs_seven_descriptors_in_each_process_at_most),
-             IT(waiting_at_a_name_needs_six_descriptors),
+HARNESS_MAIN("descriptor_loops", OVER_KINDS(a_nonblocking_descriptor_reports_messages_and_the_end),
+             OVER_KINDS(a_read_waits_when_the_program_made_the_descriptor_nonblocking),
+             OVER_KINDS(a_write_waits_when_the_program_made_the_descriptor_nonblocking),
+             IT(a_server_waits_when_the_program_made_its_descriptor_nonblocking),
+             OVER_KINDS(a_handle_needs_as_many_descriptors_as_the_manual_says),
+             IT(an_anonymous_pipe_needs_at_most_seven_descriptors_in_a_process),
+             IT(waiting_for_a_FIFO_peer_needs_six_descriptors),
              IT(a_server_needs_two_descriptors_and_one_for_each_address))

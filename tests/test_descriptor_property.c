@@ -480,16 +480,16 @@ static void run_rounds(const struct kind *kind, bool edges)
     free(w);
 }
 
-TEST_OF_KIND(a_descriptor_is_never_silent_while_a_call_would_do_something)
+TEST_OF_KIND(the_descriptor_is_readable_whenever_a_call_would_progress)
 {
     run_rounds(kind, false);
 }
 
-TEST_OF_KIND(a_descriptor_raises_an_edge_whenever_a_call_would_do_something)
+TEST_OF_KIND(the_descriptor_raises_an_edge_whenever_a_call_would_progress)
 {
     run_rounds(kind, true);
 }
 
 HARNESS_MAIN("descriptor_property",
-             OVER_KINDS(a_descriptor_is_never_silent_while_a_call_would_do_something),
-             OVER_KINDS(a_descriptor_raises_an_edge_whenever_a_call_would_do_something))
+             OVER_KINDS(the_descriptor_is_readable_whenever_a_call_would_progress),
+             OVER_KINDS(the_descriptor_raises_an_edge_whenever_a_call_would_progress))

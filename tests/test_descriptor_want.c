@@ -39,7 +39,7 @@ static void want(struct peer *peer, unsigned events)
 
 /* --- Messages ------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(without_read_it_is_silent_while_messages_wait)
+TEST_OF_KIND(without_PIPC_WANT_READ_the_descriptor_does_not_report_messages)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -58,7 +58,7 @@ TEST_OF_KIND(without_read_it_is_silent_while_messages_wait)
     peers_close(&p);
 }
 
-TEST_OF_KIND(it_may_be_told_before_the_descriptor_is_asked_for)
+TEST_OF_KIND(pipc_want_may_be_called_before_pipc_fd)
 {
     struct peers p;
     peers_open(&p, kind, NULL);
@@ -100,7 +100,7 @@ static void check_edge(const struct kind *kind, bool in_memory, enum way way)
     peers_close(&p);
 }
 
-TEST_OF_KIND(read_given_back_shows_what_waits_in_every_way_of_polling)
+TEST_OF_KIND(asking_for_PIPC_WANT_READ_again_reports_waiting_messages)
 {
     for (enum way way = 0; way < WAYS; way++) {
         check_edge(kind, false, way);
@@ -108,7 +108,7 @@ TEST_OF_KIND(read_given_back_shows_what_waits_in_every_way_of_polling)
     }
 }
 
-TEST_OF_KIND(without_read_a_goodbye_is_a_message)
+TEST_OF_KIND(without_PIPC_WANT_READ_a_goodbye_is_not_reported)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -125,7 +125,7 @@ TEST_OF_KIND(without_read_a_goodbye_is_a_message)
 
 /* --- Output ------------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(without_read_it_wakes_for_a_write_worth_repeating)
+TEST_OF_KIND(without_PIPC_WANT_READ_a_repeatable_write_is_reported)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -144,7 +144,7 @@ TEST_OF_KIND(without_read_it_wakes_for_a_write_worth_repeating)
     peers_close(&p);
 }
 
-TEST_OF_KIND(without_read_it_wakes_for_held_output)
+TEST_OF_KIND(without_PIPC_WANT_READ_writable_held_output_is_reported)
 {
     struct peers p;
     unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
@@ -163,7 +163,7 @@ TEST_OF_KIND(without_read_it_wakes_for_held_output)
     peers_close(&p);
 }
 
-TEST_OF_KIND(without_write_it_is_silent_when_there_is_room)
+TEST_OF_KIND(without_PIPC_WANT_WRITE_room_is_not_reported)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -185,7 +185,7 @@ TEST_OF_KIND(without_write_it_is_silent_when_there_is_room)
 
 /* --- Ends --------------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(it_tells_of_an_end_that_nothing_unread_lies_before)
+TEST_OF_KIND(an_end_without_unread_messages_is_reported)
 {
     for (unsigned events = 0; events <= BOTH; events++) {
         struct peers p;
@@ -201,7 +201,7 @@ TEST_OF_KIND(it_tells_of_an_end_that_nothing_unread_lies_before)
 }
 
 /* Half an end: the writing of peer b has not failed. */
-TEST_OF_KIND(without_read_an_end_after_messages_is_told_when_they_are_read)
+TEST_OF_KIND(without_PIPC_WANT_READ_an_end_is_reported_when_the_messages_are_read)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -220,7 +220,7 @@ TEST_OF_KIND(without_read_an_end_after_messages_is_told_when_they_are_read)
     peers_close(&p);
 }
 
-TEST_OF_KIND(without_read_a_message_that_was_cut_off_is_told_as_an_end)
+TEST_OF_KIND(without_PIPC_WANT_READ_a_message_that_was_cut_off_is_reported)
 {
     struct peers p;
     unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
@@ -238,7 +238,7 @@ TEST_OF_KIND(without_read_a_message_that_was_cut_off_is_told_as_an_end)
 }
 
 /* What tells a TCP writer so is the answer to what it writes. */
-TEST_OF_KIND(without_read_it_tells_that_writing_has_failed)
+TEST_OF_KIND(without_PIPC_WANT_READ_a_failed_direction_of_writing_is_reported)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -258,7 +258,7 @@ TEST_OF_KIND(without_read_it_tells_that_writing_has_failed)
 }
 
 /* It is what the program asked for, and nothing that it has to be told. */
-TEST_OF_KIND(without_read_an_end_of_its_own_writing_is_not_told)
+TEST_OF_KIND(without_PIPC_WANT_READ_the_callers_own_shutdown_is_not_reported)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -277,7 +277,7 @@ TEST_OF_KIND(without_read_an_end_of_its_own_writing_is_not_told)
 
 /* --- The call --------------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(it_refuses_what_it_does_not_know)
+TEST_OF_KIND(pipc_want_refuses_unknown_events)
 {
     struct peers p;
     open_polled(&p, kind);
@@ -306,17 +306,18 @@ TEST(pipc_disconnect_on_an_anonymous_pipe_resets_it)
     peers_close(&p);
 }
 
-HARNESS_MAIN("descriptor_want", OVER_KINDS(without_read_it_is_silent_while_messages_wait),
-             OVER_KINDS(it_may_be_told_before_the_descriptor_is_asked_for),
-             OVER_KINDS(read_given_back_shows_what_waits_in_every_way_of_polling),
-             OVER_KINDS(without_read_a_goodbye_is_a_message),
-             OVER_KINDS(without_read_it_wakes_for_a_write_worth_repeating),
-             OVER_KINDS(without_read_it_wakes_for_held_output),
-             OVER_KINDS(without_write_it_is_silent_when_there_is_room),
-             OVER_KINDS(it_tells_of_an_end_that_nothing_unread_lies_before),
-             OVER_KINDS(without_read_an_end_after_messages_is_told_when_they_are_read),
-             OVER_KINDS(without_read_a_message_that_was_cut_off_is_told_as_an_end),
-             OVER_KINDS(without_read_it_tells_that_writing_has_failed),
-             OVER_KINDS(without_read_an_end_of_its_own_writing_is_not_told),
-             OVER_KINDS(it_refuses_what_it_does_not_know),
+HARNESS_MAIN("descriptor_want",
+             OVER_KINDS(without_PIPC_WANT_READ_the_descriptor_does_not_report_messages),
+             OVER_KINDS(pipc_want_may_be_called_before_pipc_fd),
+             OVER_KINDS(asking_for_PIPC_WANT_READ_again_reports_waiting_messages),
+             OVER_KINDS(without_PIPC_WANT_READ_a_goodbye_is_not_reported),
+             OVER_KINDS(without_PIPC_WANT_READ_a_repeatable_write_is_reported),
+             OVER_KINDS(without_PIPC_WANT_READ_writable_held_output_is_reported),
+             OVER_KINDS(without_PIPC_WANT_WRITE_room_is_not_reported),
+             OVER_KINDS(an_end_without_unread_messages_is_reported),
+             OVER_KINDS(without_PIPC_WANT_READ_an_end_is_reported_when_the_messages_are_read),
+             OVER_KINDS(without_PIPC_WANT_READ_a_message_that_was_cut_off_is_reported),
+             OVER_KINDS(without_PIPC_WANT_READ_a_failed_direction_of_writing_is_reported),
+             OVER_KINDS(without_PIPC_WANT_READ_the_callers_own_shutdown_is_not_reported),
+             OVER_KINDS(pipc_want_refuses_unknown_events),
              IT(pipc_disconnect_on_an_anonymous_pipe_resets_it))

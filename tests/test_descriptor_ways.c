@@ -2,7 +2,7 @@
 /* The descriptor of pipc_fd tells the same in every way of polling, on every kind of pipe. */
 #include "polling.h"
 
-TEST_OF_KIND(every_way_of_polling_tells_of_each_message)
+TEST_OF_KIND(every_way_of_polling_reports_each_message)
 {
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
@@ -23,7 +23,7 @@ TEST_OF_KIND(every_way_of_polling_tells_of_each_message)
     }
 }
 
-TEST_OF_KIND(every_way_of_polling_tells_of_what_was_there_before_it_began)
+TEST_OF_KIND(every_way_of_polling_reports_messages_that_came_before_it_began)
 {
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
@@ -40,7 +40,7 @@ TEST_OF_KIND(every_way_of_polling_tells_of_what_was_there_before_it_began)
     }
 }
 
-TEST_OF_KIND(every_way_of_polling_tells_of_the_end)
+TEST_OF_KIND(every_way_of_polling_reports_the_end)
 {
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
@@ -83,14 +83,14 @@ static void tell_of_room(const struct kind *kind, enum way way)
     peers_close(&p);
 }
 
-TEST_OF_KIND(every_way_of_polling_tells_of_room_while_messages_wait)
+TEST_OF_KIND(every_way_of_polling_reports_room_while_messages_wait)
 {
     enum way step = kind->tcp ? BY_EDGE : 1; /* filling takes TCP long: one level, one edge */
     for (enum way way = 0; way < WAYS; way += step)
         tell_of_room(kind, way);
 }
 
-HARNESS_MAIN("ways to poll the descriptor", OVER_KINDS(every_way_of_polling_tells_of_each_message),
-             OVER_KINDS(every_way_of_polling_tells_of_what_was_there_before_it_began),
-             OVER_KINDS(every_way_of_polling_tells_of_the_end),
-             OVER_KINDS(every_way_of_polling_tells_of_room_while_messages_wait))
+HARNESS_MAIN("ways to poll the descriptor", OVER_KINDS(every_way_of_polling_reports_each_message),
+             OVER_KINDS(every_way_of_polling_reports_messages_that_came_before_it_began),
+             OVER_KINDS(every_way_of_polling_reports_the_end),
+             OVER_KINDS(every_way_of_polling_reports_room_while_messages_wait))

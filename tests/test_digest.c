@@ -31,7 +31,7 @@ static void expect_digest(enum digest_kind kind, const char *data, const char *e
     assert_string_equal(text, expected);
 }
 
-TEST(sha256_of_published_texts)
+TEST(sha256_matches_published_digests)
 {
     expect_digest(DIGEST_SHA256, "abc",
                   "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -45,7 +45,7 @@ TEST(sha256_of_published_texts)
                   "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1");
 }
 
-TEST(md5_of_published_texts)
+TEST(md5_matches_published_digests)
 {
     expect_digest(DIGEST_MD5, "", "d41d8cd98f00b204e9800998ecf8427e");
     expect_digest(DIGEST_MD5, "a", "0cc175b9c0f1b6a831c399e269772661");
@@ -60,7 +60,7 @@ TEST(md5_of_published_texts)
                   "57edf4a22be3c955ac49da2e2107b67a");
 }
 
-TEST(a_million_letters_a)
+TEST(digests_of_a_million_letters)
 {
     char text[65];
     char *letters = malloc(1000000);
@@ -107,7 +107,7 @@ static void expect_hmac(enum digest_kind kind, const void *key, size_t key_size,
 
 static const char large_key_text[] = "Test Using Larger Than Block-Size Key - Hash Key First";
 
-TEST(hmac_sha256_of_rfc_4231)
+TEST(hmac_sha256_matches_rfc_4231)
 {
     uint8_t key[131], data[50];
     memset(key, 0x0b, 20);
@@ -123,7 +123,7 @@ TEST(hmac_sha256_of_rfc_4231)
                 "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
-TEST(hmac_md5_of_rfc_2202)
+TEST(hmac_md5_matches_rfc_2202)
 {
     uint8_t key[80], data[50];
     memset(key, 0x0b, 16);
@@ -137,7 +137,7 @@ TEST(hmac_md5_of_rfc_2202)
                 "6b1ab7fe4bd7bf8f0b62e6ce61b9d0cd");
 }
 
-TEST(hmacs_of_the_handshake)
+TEST(hmacs_match_those_of_the_handshake)
 {
     uint8_t message[48] = "{sha256}", counting[20];
     for (size_t i = 0; i < 40; i++)
@@ -150,7 +150,7 @@ TEST(hmacs_of_the_handshake)
                 "fc57fbe650d6124b98215e7b5d197d5807ad69982d275a9735ea2d56f1fa6989");
 }
 
-TEST(equal_is_equal_in_every_byte)
+TEST(a_comparison_covers_every_byte)
 {
     uint8_t a[32], b[32];
     harness_fill(a, sizeof a, 1);
@@ -164,7 +164,7 @@ TEST(equal_is_equal_in_every_byte)
     }
 }
 
-HARNESS_MAIN("digest", IT(sha256_of_published_texts), IT(md5_of_published_texts),
-             IT(a_million_letters_a), IT(a_digest_does_not_depend_on_the_pieces),
-             IT(hmac_sha256_of_rfc_4231), IT(hmac_md5_of_rfc_2202), IT(hmacs_of_the_handshake),
-             IT(equal_is_equal_in_every_byte))
+HARNESS_MAIN("digest", IT(sha256_matches_published_digests), IT(md5_matches_published_digests),
+             IT(digests_of_a_million_letters), IT(a_digest_does_not_depend_on_the_pieces),
+             IT(hmac_sha256_matches_rfc_4231), IT(hmac_md5_matches_rfc_2202),
+             IT(hmacs_match_those_of_the_handshake), IT(a_comparison_covers_every_byte))

@@ -210,7 +210,7 @@ static void run_pair(const struct kind *kind, call_fn *reads, call_fn *writes, b
     pipc_close(pair.end[1]);
 }
 
-TEST_OF_KIND(every_call_that_reads_goes_beside_every_call_that_writes)
+TEST_OF_KIND(every_reading_call_works_beside_every_writing_call)
 {
     for (size_t r = 0; r < READING; r++)
         for (size_t w = 0; w < WRITING; w++)
@@ -231,7 +231,7 @@ static void *read_to_the_end(void *pipe)
  * The reader waits for input and, since output is held, for room as well. The writer ends its output meanwhile;
  * the end has to arrive, and the descriptor must not be closed under the reader's wait.
  */
-TEST_OF_KIND(an_end_arrives_while_the_reader_waits_for_room)
+TEST_OF_KIND(an_end_is_reported_while_the_reader_waits_for_room)
 {
     for (int round = 0; round < 20; round++) {
         pipc_t *end[2];
@@ -261,7 +261,7 @@ static void *flush_to_the_end(void *pipe)
 }
 
 /* The other way round: the reader pushes out the last of it while the writer waits for room. */
-TEST_OF_KIND(a_flush_ends_when_the_reader_pushed_the_last_out)
+TEST_OF_KIND(a_flush_ends_when_the_reader_thread_wrote_the_held_output)
 {
     for (int round = 0; round < 20; round++) {
         pipc_t *end[2];
@@ -286,8 +286,7 @@ TEST_OF_KIND(a_flush_ends_when_the_reader_pushed_the_last_out)
 
 #define SLOWLY(name, kinds) OVER(name, kinds, 3 * HARNESS_TIMEOUT_MS)
 
-HARNESS_MAIN("duplex",
-             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, TWO_HANDLE_KINDS),
-             SLOWLY(every_call_that_reads_goes_beside_every_call_that_writes, TERMINALS),
-             OVER_TWO_HANDLE_KINDS(an_end_arrives_while_the_reader_waits_for_room),
-             OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_pushed_the_last_out))
+HARNESS_MAIN("duplex", SLOWLY(every_reading_call_works_beside_every_writing_call, TWO_HANDLE_KINDS),
+             SLOWLY(every_reading_call_works_beside_every_writing_call, TERMINALS),
+             OVER_TWO_HANDLE_KINDS(an_end_is_reported_while_the_reader_waits_for_room),
+             OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output))

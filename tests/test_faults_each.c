@@ -88,19 +88,19 @@ static void sweep(const struct kind *kind, struct scenario_result (*run)(const s
             sweep_place(kind, run, nth, more);
 }
 
-TEST_OF_KIND(without_faults_the_script_is_complete)
+TEST_OF_KIND(without_faults_the_scenario_is_complete)
 {
     assert_works(kind);
 }
 
-TEST_OF_KIND(any_call_may_fail_once)
+TEST_OF_KIND(any_system_call_may_fail_once)
 {
     skip_doorbells_of_pipes(kind);
     sweep(kind, scenario_run, 0);
     assert_works(kind);
 }
 
-TEST_OF_KIND(any_call_may_fail_for_good)
+TEST_OF_KIND(any_system_call_may_fail_forever)
 {
     skip_doorbells_of_pipes(kind);
     sweep(kind, scenario_run, FAULT_FOREVER);
@@ -109,7 +109,7 @@ TEST_OF_KIND(any_call_may_fail_for_good)
 
 /* --- The constructors ---------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(an_opening_that_fails_leaves_nothing)
+TEST_OF_KIND(an_opening_that_fails_leaks_nothing)
 {
     sweep(kind, scenario_open, 0);
     sweep(kind, scenario_open, FAULT_FOREVER);
@@ -138,7 +138,7 @@ static void open_with_pair(const struct kind *kind, unsigned long first, unsigne
         assert_int_not_equal(result.error, EIO);
 }
 
-TEST_OF_KIND(an_opening_that_fails_twice_leaves_nothing)
+TEST_OF_KIND(an_opening_that_fails_twice_leaks_nothing)
 {
     unsigned long calls = calls_of(kind, scenario_open);
     for (unsigned long first = 1; first <= calls; first++)
@@ -149,7 +149,7 @@ TEST_OF_KIND(an_opening_that_fails_twice_leaves_nothing)
 
 /* --- Two and more --------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(any_two_calls_may_fail)
+TEST_OF_KIND(any_two_system_calls_may_fail)
 {
     skip_doorbells_of_pipes(kind);
     size_t calls = calls_of(kind, scenario_run);
@@ -162,9 +162,9 @@ TEST_OF_KIND(any_two_calls_may_fail)
     }
 }
 
-HARNESS_MAIN("faults, each", OVER(without_faults_the_script_is_complete, LOCAL_KINDS, 20000),
-             OVER(an_opening_that_fails_leaves_nothing, LOCAL_KINDS, 20000),
-             OVER(an_opening_that_fails_twice_leaves_nothing, LOCAL_KINDS, 20000),
-             OVER(any_two_calls_may_fail, LOCAL_KINDS, 60000),
-             OVER(any_call_may_fail_once, LOCAL_KINDS, 60000),
-             OVER(any_call_may_fail_for_good, LOCAL_KINDS, 60000))
+HARNESS_MAIN("faults, each", OVER(without_faults_the_scenario_is_complete, LOCAL_KINDS, 20000),
+             OVER(an_opening_that_fails_leaks_nothing, LOCAL_KINDS, 20000),
+             OVER(an_opening_that_fails_twice_leaks_nothing, LOCAL_KINDS, 20000),
+             OVER(any_two_system_calls_may_fail, LOCAL_KINDS, 60000),
+             OVER(any_system_call_may_fail_once, LOCAL_KINDS, 60000),
+             OVER(any_system_call_may_fail_forever, LOCAL_KINDS, 60000))

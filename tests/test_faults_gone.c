@@ -91,7 +91,7 @@ static void write_all_ways_on_old_kernel(const struct kind *kind)
 static void (*const kernels[])(const struct kind *) = {write_all_ways,
                                                        write_all_ways_on_old_kernel};
 
-TEST_OF_KIND(at_its_default_sigpipe_does_not_kill)
+TEST_OF_KIND(a_write_without_a_peer_does_not_kill_by_sigpipe)
 {
     for (size_t i = 0; i < 2; i++) {
         kernels[i](kind);
@@ -100,7 +100,7 @@ TEST_OF_KIND(at_its_default_sigpipe_does_not_kill)
     }
 }
 
-TEST_OF_KIND(blocked_by_the_program_sigpipe_stays_blocked_and_none_is_left_pending)
+TEST_OF_KIND(a_blocked_sigpipe_stays_blocked_and_none_is_left_pending)
 {
     block(SIG_BLOCK);
     for (size_t i = 0; i < 2; i++) {
@@ -118,7 +118,7 @@ static void catch (int unused)
     caught++;
 }
 
-TEST_OF_KIND(a_pending_sigpipe_of_the_programs_own_stays_pending)
+TEST_OF_KIND(the_programs_own_pending_sigpipe_stays_pending)
 {
     signal(SIGPIPE, catch);
     block(SIG_BLOCK);
@@ -134,7 +134,7 @@ TEST_OF_KIND(a_pending_sigpipe_of_the_programs_own_stays_pending)
     assert_int_equal(caught, 2);
 }
 
-TEST_OF_KIND(a_handler_of_the_programs_own_is_not_called)
+TEST_OF_KIND(the_programs_own_sigpipe_handler_is_not_called)
 {
     signal(SIGPIPE, catch);
     for (size_t i = 0; i < 2; i++)
@@ -238,23 +238,24 @@ static void die_on_all_kernels(void (*notice)(pipc_t *pipe, pid_t partner), bool
                 die_beside(notice, refusable[i], errors[e]);
 }
 
-TEST(a_read_notices_a_death_when_newer_calls_are_refused)
+TEST(a_read_detects_a_death_when_newer_calls_are_refused)
 {
     die_on_all_kernels(notice_while_reading, false);
 }
 
-TEST(the_descriptor_notices_a_death_when_newer_calls_are_refused)
+TEST(the_descriptor_reports_a_death_when_newer_calls_are_refused)
 {
     die_on_all_kernels(notice_while_polling, true);
 }
 
 HARNESS_MAIN("faults when nobody is there",
-             OVER(at_its_default_sigpipe_does_not_kill, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
-             OVER(blocked_by_the_program_sigpipe_stays_blocked_and_none_is_left_pending,
-                  LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
-             OVER(a_pending_sigpipe_of_the_programs_own_stays_pending, LOCAL_TWO_HANDLE_KINDS,
+             OVER(a_write_without_a_peer_does_not_kill_by_sigpipe, LOCAL_TWO_HANDLE_KINDS,
                   HARNESS_TIMEOUT_MS),
-             OVER(a_handler_of_the_programs_own_is_not_called, LOCAL_TWO_HANDLE_KINDS,
+             OVER(a_blocked_sigpipe_stays_blocked_and_none_is_left_pending, LOCAL_TWO_HANDLE_KINDS,
                   HARNESS_TIMEOUT_MS),
-             IT(a_read_notices_a_death_when_newer_calls_are_refused),
-             IT(the_descriptor_notices_a_death_when_newer_calls_are_refused))
+             OVER(the_programs_own_pending_sigpipe_stays_pending, LOCAL_TWO_HANDLE_KINDS,
+                  HARNESS_TIMEOUT_MS),
+             OVER(the_programs_own_sigpipe_handler_is_not_called, LOCAL_TWO_HANDLE_KINDS,
+                  HARNESS_TIMEOUT_MS),
+             IT(a_read_detects_a_death_when_newer_calls_are_refused),
+             IT(the_descriptor_reports_a_death_when_newer_calls_are_refused))

@@ -37,22 +37,22 @@ static void run_in(const struct kind *kind, struct weather weather)
     }
 }
 
-TEST_OF_KIND(short_reads_and_writes_lose_nothing)
+TEST_OF_KIND(short_reads_and_writes_lose_no_message)
 {
     run_in(kind, (struct weather){true, false, 0});
 }
 
-TEST_OF_KIND(nothing_there_after_poll_said_so_loses_nothing)
+TEST_OF_KIND(EAGAIN_after_poll_loses_no_message)
 {
     run_in(kind, (struct weather){false, true, 0});
 }
 
-TEST_OF_KIND(interrupted_calls_lose_nothing)
+TEST_OF_KIND(interrupted_calls_lose_no_message)
 {
     run_in(kind, (struct weather){false, false, 3});
 }
 
-TEST_OF_KIND(all_of_it_at_once_loses_nothing)
+TEST_OF_KIND(short_EAGAIN_and_interrupted_calls_together_lose_no_message)
 {
     run_in(kind, (struct weather){true, true, 3});
 }
@@ -71,7 +71,7 @@ TEST_OF_KIND(closes_that_fail_are_not_repeated)
 }
 
 /* So it does not matter when somebody sets the time of day. */
-TEST_OF_KIND(deadlines_ask_the_monotonic_clock_alone)
+TEST_OF_KIND(deadlines_use_only_the_monotonic_clock)
 {
     scenario_name(kind->name);
     fault_virtual_time();
@@ -91,7 +91,7 @@ static void assert_times_out(pipc_t *pipe)
     fault_disarm();
 }
 
-TEST(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there)
+TEST(a_read_ends_at_its_deadline_when_poll_is_always_wrong)
 {
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
@@ -108,7 +108,7 @@ TEST(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there)
     raw_close(&raw);
 }
 
-TEST(a_deadline_holds_when_poll_always_says_writable_and_nothing_goes)
+TEST(a_write_ends_at_its_deadline_when_poll_is_always_wrong)
 {
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
@@ -144,7 +144,7 @@ static int stream_for_ever(void *arg)
     return 0;
 }
 
-TEST(a_deadline_holds_while_a_message_without_end_streams_in)
+TEST(a_read_ends_at_its_deadline_while_an_endless_message_arrives)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     struct raw raw;
@@ -226,7 +226,7 @@ static void play_second_quietly(pipc_t *end, void *unused)
     }
 }
 
-TEST_OF_KIND(signals_at_1_khz_disturb_nothing)
+TEST_OF_KIND(a_thousand_signals_a_second_have_no_effect)
 {
     kind_run_both(kind, NULL, play_first, kind->in_threads ? play_second_quietly : play_second,
                   NULL);
@@ -258,7 +258,7 @@ static void write_in_vain(pipc_t *end, int timeout_ms)
     assert_took(begin, timeout_ms);
 }
 
-TEST_OF_KIND(interrupted_waits_keep_the_rest_of_their_deadline)
+TEST_OF_KIND(an_interrupted_wait_keeps_its_deadline)
 {
     pipc_t *end[2];
     kind_open(kind, end, NULL);
@@ -312,7 +312,7 @@ static void lack_once(const struct kind *kind, enum fault_call call, int error, 
     pipc_close(end[1]);
 }
 
-TEST_OF_KIND(a_read_without_kernel_memory_is_not_the_end)
+TEST_OF_KIND(a_read_can_be_repeated_when_the_kernel_lacked_memory)
 {
     static const int errors[] = {ENOMEM, ENOBUFS};
     for (size_t i = 0; i < sizeof waiting_calls / sizeof waiting_calls[0]; i++)
@@ -323,18 +323,19 @@ TEST_OF_KIND(a_read_without_kernel_memory_is_not_the_end)
 }
 
 HARNESS_MAIN("faults in reads, writes and waits",
-             OVER(short_reads_and_writes_lose_nothing, LOCAL_KINDS, 20000),
-             OVER(nothing_there_after_poll_said_so_loses_nothing, LOCAL_KINDS, 20000),
-             OVER(interrupted_calls_lose_nothing, LOCAL_KINDS, 20000),
-             OVER(all_of_it_at_once_loses_nothing, LOCAL_KINDS, 20000),
+             OVER(short_reads_and_writes_lose_no_message, LOCAL_KINDS, 20000),
+             OVER(EAGAIN_after_poll_loses_no_message, LOCAL_KINDS, 20000),
+             OVER(interrupted_calls_lose_no_message, LOCAL_KINDS, 20000),
+             OVER(short_EAGAIN_and_interrupted_calls_together_lose_no_message, LOCAL_KINDS, 20000),
              OVER(closes_that_fail_are_not_repeated, LOCAL_KINDS, 20000),
-             OVER(deadlines_ask_the_monotonic_clock_alone, LOCAL_KINDS, 20000),
-             IT(a_deadline_holds_when_poll_always_says_readable_and_nothing_is_there),
-             IT(a_deadline_holds_when_poll_always_says_writable_and_nothing_goes),
-             IT(a_deadline_holds_while_a_message_without_end_streams_in),
-             OVER(signals_at_1_khz_disturb_nothing, LOCAL_OR_FORKED_KINDS, HARNESS_TIMEOUT_MS),
-             OVER(interrupted_waits_keep_the_rest_of_their_deadline, LOCAL_OR_FORKED_KINDS,
+             OVER(deadlines_use_only_the_monotonic_clock, LOCAL_KINDS, 20000),
+             IT(a_read_ends_at_its_deadline_when_poll_is_always_wrong),
+             IT(a_write_ends_at_its_deadline_when_poll_is_always_wrong),
+             IT(a_read_ends_at_its_deadline_while_an_endless_message_arrives),
+             OVER(a_thousand_signals_a_second_have_no_effect, LOCAL_OR_FORKED_KINDS,
+                  HARNESS_TIMEOUT_MS),
+             OVER(an_interrupted_wait_keeps_its_deadline, LOCAL_OR_FORKED_KINDS,
                   HARNESS_TIMEOUT_MS),
              OVER(an_interruptible_wait_ends_with_eintr, LOCAL_OR_FORKED_KINDS, HARNESS_TIMEOUT_MS),
-             OVER(a_read_without_kernel_memory_is_not_the_end, LOCAL_TWO_HANDLE_KINDS,
+             OVER(a_read_can_be_repeated_when_the_kernel_lacked_memory, LOCAL_TWO_HANDLE_KINDS,
                   HARNESS_TIMEOUT_MS))

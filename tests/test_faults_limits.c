@@ -22,7 +22,7 @@ static void assert_complete(const struct kind *kind)
 
 /* --- Descriptors ------------------------------------------------------------------------------------------- */
 
-TEST_OF_KIND(descriptors_over_1024_work)
+TEST_OF_KIND(handles_with_descriptors_over_1024_work)
 {
     static int taken[1100];
     struct rlimit limit;
@@ -43,7 +43,7 @@ TEST_OF_KIND(descriptors_over_1024_work)
 }
 
 /* A daemon's start: what it opens first are 0, 1 and 2. */
-TEST_OF_KIND(descriptors_0_to_2_work)
+TEST_OF_KIND(handles_with_descriptors_0_to_2_work)
 {
     int saved[3];
     for (int fd = 0; fd < 3; fd++)
@@ -115,7 +115,7 @@ static bool open_with(const struct kind *kind, int count)
     return fd >= 0;
 }
 
-TEST_OF_KIND(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothing)
+TEST_OF_KIND(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing)
 {
     int count = 0;
     while (!open_with(kind, count)) {
@@ -165,7 +165,7 @@ static int write_large(void *arg)
     return 0;
 }
 
-TEST(a_read_without_memory_is_enomem_and_can_be_repeated)
+TEST(a_read_without_memory_returns_enomem_and_can_be_repeated)
 {
     struct raw raw;
     pipc_msg_t message;
@@ -184,7 +184,7 @@ TEST(a_read_without_memory_is_enomem_and_can_be_repeated)
     raw_close(&raw);
 }
 
-TEST(taking_messages_without_memory_is_enomem_and_can_be_repeated)
+TEST(read_pending_without_memory_returns_enomem_and_can_be_repeated)
 {
     enum { MESSAGES = 3 };
     struct raw raw;
@@ -215,7 +215,7 @@ static void lack_memory(unsigned long times)
     fault_arm();
 }
 
-TEST(a_flush_that_lacks_memory_for_input_tells_what_became_of_the_output)
+TEST(a_flush_without_memory_for_input_reports_the_result_for_output)
 {
     static char data[MUCH];
     struct raw raw;
@@ -242,7 +242,7 @@ static void *write_first_and_read_then(void *arg)
     return NULL;
 }
 
-TEST(a_write_that_lacks_memory_for_input_for_a_moment_goes_on)
+TEST(a_write_continues_after_a_brief_lack_of_memory_for_input)
 {
     static char data[MUCH];
     struct raw raw;
@@ -257,7 +257,7 @@ TEST(a_write_that_lacks_memory_for_input_for_a_moment_goes_on)
     raw_close(&raw);
 }
 
-TEST(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing)
+TEST(a_write_without_memory_to_hold_output_sends_nothing)
 {
     struct raw raw;
     char *data = calloc(1, LARGE), byte;
@@ -275,7 +275,7 @@ TEST(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing)
     raw_close(&raw);
 }
 
-TEST_OF_KIND(opening_without_memory_fails_and_leaves_nothing)
+TEST_OF_KIND(opening_without_memory_fails_and_leaks_nothing)
 {
     pipc_t *end[2];
     if (harness_scale() > 1)
@@ -339,7 +339,7 @@ static void begin_large(pipc_t *end[2])
 }
 
 /* On streams of the kernel: a filter set up after the start refuses what the kernel took before; first another handle meets it. */
-TEST_OF_KIND(calls_that_are_refused_later_do_not_make_others_block)
+TEST_OF_KIND(calls_do_not_block_when_newer_calls_are_refused_later)
 {
     static const enum fault_call calls[] = {CALL_preadv2, CALL_pwritev2};
     pipc_t *end[2], *other[2];
@@ -380,7 +380,7 @@ static void expect_no_waiting(pipc_t *pipe)
 }
 
 /* The same, and O_NONBLOCK is refused too. */
-TEST_OF_KIND(no_call_needs_O_NONBLOCK_to_be_set_later)
+TEST_OF_KIND(no_call_has_to_set_O_NONBLOCK_later)
 {
     static const enum fault_call calls[] = {CALL_preadv2, CALL_pwritev2};
     for (size_t i = 0; i < 2; i++) {
@@ -399,7 +399,7 @@ TEST_OF_KIND(no_call_needs_O_NONBLOCK_to_be_set_later)
     }
 }
 
-TEST_OF_KIND(without_epoll_asking_for_the_descriptor_says_so)
+TEST_OF_KIND(pipc_fd_fails_without_epoll)
 {
     pipc_t *end[2];
     assert_int_equal(kind->open(end, NULL), 0);
@@ -411,19 +411,19 @@ TEST_OF_KIND(without_epoll_asking_for_the_descriptor_says_so)
     kind_close(kind, end);
 }
 
-HARNESS_MAIN("faults at limits", OVER(descriptors_over_1024_work, LOCAL_KINDS, 20000),
-             OVER(descriptors_0_to_2_work, LOCAL_KINDS, 20000),
-             OVER(running_out_of_descriptors_at_each_step_is_emfile_and_leaves_nothing, LOCAL_KINDS,
+HARNESS_MAIN("faults at limits", OVER(handles_with_descriptors_over_1024_work, LOCAL_KINDS, 20000),
+             OVER(handles_with_descriptors_0_to_2_work, LOCAL_KINDS, 20000),
+             OVER(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing, LOCAL_KINDS,
                   20000),
-             IT(a_read_without_memory_is_enomem_and_can_be_repeated),
-             IT(taking_messages_without_memory_is_enomem_and_can_be_repeated),
-             IT(a_flush_that_lacks_memory_for_input_tells_what_became_of_the_output),
-             IT(a_write_that_lacks_memory_for_input_for_a_moment_goes_on),
-             IT(a_write_that_cannot_reserve_what_it_may_have_to_hold_sends_nothing),
-             OVER(opening_without_memory_fails_and_leaves_nothing, LOCAL_KINDS, 20000),
+             IT(a_read_without_memory_returns_enomem_and_can_be_repeated),
+             IT(read_pending_without_memory_returns_enomem_and_can_be_repeated),
+             IT(a_flush_without_memory_for_input_reports_the_result_for_output),
+             IT(a_write_continues_after_a_brief_lack_of_memory_for_input),
+             IT(a_write_without_memory_to_hold_output_sends_nothing),
+             OVER(opening_without_memory_fails_and_leaks_nothing, LOCAL_KINDS, 20000),
              OVER(each_newer_call_may_be_refused, LOCAL_KINDS, 20000),
              OVER(all_newer_calls_may_be_refused, LOCAL_KINDS, 20000),
-             OVER(calls_that_are_refused_later_do_not_make_others_block, LOCAL_TWO_HANDLE_KINDS,
+             OVER(calls_do_not_block_when_newer_calls_are_refused_later, LOCAL_TWO_HANDLE_KINDS,
                   5000),
-             OVER(no_call_needs_O_NONBLOCK_to_be_set_later, LOCAL_TWO_HANDLE_KINDS, 5000),
-             OVER(without_epoll_asking_for_the_descriptor_says_so, LOCAL_KINDS, 20000))
+             OVER(no_call_has_to_set_O_NONBLOCK_later, LOCAL_TWO_HANDLE_KINDS, 5000),
+             OVER(pipc_fd_fails_without_epoll, LOCAL_KINDS, 20000))

@@ -68,7 +68,7 @@ static void await_name(const struct fifos *fifos)
 
 /* --- In the wait for somebody ---------------------------------------------------------------- */
 
-TEST(a_cancelled_wait_leaves_nothing_and_the_name_to_others)
+TEST(a_cancelled_wait_removes_its_files_and_frees_the_name)
 {
     struct fifos fifos;
     pthread_t thread;
@@ -109,7 +109,7 @@ static unsigned long cancel_at_each_call(struct fifos *fifos, bool starve)
     return last;
 }
 
-TEST(cancelled_before_any_call_it_ends_at_the_wait_and_leaves_nothing)
+TEST(cancelled_before_any_call_it_ends_at_the_wait_and_leaks_nothing)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -120,7 +120,7 @@ TEST(cancelled_before_any_call_it_ends_at_the_wait_and_leaves_nothing)
 }
 
 /* A cleaner has been there, and nobody has noticed yet. */
-TEST(a_cancelled_wait_whose_directory_is_gone_leaves_nothing)
+TEST(a_cancelled_wait_whose_directory_is_gone_leaks_nothing)
 {
     struct fifos fifos;
     pthread_t thread;
@@ -173,7 +173,7 @@ static void cancel_in_the_grace(struct fifos *fifos, unsigned long call)
     fifos_assert_empty(fifos);
 }
 
-TEST(cancelled_while_it_waits_for_a_commit_the_claimer_looks_again)
+TEST(cancelled_while_waiting_for_a_commit_the_claimer_tries_again)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -183,7 +183,7 @@ TEST(cancelled_while_it_waits_for_a_commit_the_claimer_looks_again)
     fifos_end(&fifos);
 }
 
-TEST(cancelled_while_it_pauses_after_lost_rounds_it_leaves_nothing)
+TEST(cancelled_in_the_pause_after_lost_rounds_it_leaks_nothing)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -198,7 +198,7 @@ TEST(cancelled_while_it_pauses_after_lost_rounds_it_leaves_nothing)
 
 /* --- Not where there is no wait -------------------------------------------------------------- */
 
-TEST(a_meeting_without_a_wait_is_no_cancellation_point)
+TEST(a_rendezvous_without_a_wait_is_not_a_cancellation_point)
 {
     struct fifos fifos;
     unsigned long call = 0;
@@ -219,7 +219,7 @@ TEST(a_meeting_without_a_wait_is_no_cancellation_point)
     fifos_end(&fifos);
 }
 
-TEST(without_a_wait_and_a_partner_it_is_eagain_all_the_same)
+TEST(without_a_wait_and_a_peer_it_returns_eagain_when_cancelled)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -232,7 +232,7 @@ TEST(without_a_wait_and_a_partner_it_is_eagain_all_the_same)
     fifos_end(&fifos);
 }
 
-TEST(with_cancellation_disabled_the_wait_goes_on)
+TEST(with_cancellation_disabled_the_wait_continues)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -285,7 +285,7 @@ static bool cancel_while_somebody_comes(struct fifos *fifos)
     return is_cancelled;
 }
 
-TEST(cancelled_at_any_moment_it_has_met_or_has_not)
+TEST(cancelled_at_any_moment_it_has_connected_or_has_not)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -296,12 +296,12 @@ TEST(cancelled_at_any_moment_it_has_met_or_has_not)
     fifos_end(&fifos);
 }
 
-HARNESS_MAIN("FIFOs, cancel", IT(a_cancelled_wait_leaves_nothing_and_the_name_to_others),
-             IT(cancelled_before_any_call_it_ends_at_the_wait_and_leaves_nothing),
-             IT(a_cancelled_wait_whose_directory_is_gone_leaves_nothing),
-             IT(cancelled_while_it_waits_for_a_commit_the_claimer_looks_again),
-             IT(cancelled_while_it_pauses_after_lost_rounds_it_leaves_nothing),
-             IT(a_meeting_without_a_wait_is_no_cancellation_point),
-             IT(without_a_wait_and_a_partner_it_is_eagain_all_the_same),
-             IT(with_cancellation_disabled_the_wait_goes_on),
-             IT(cancelled_at_any_moment_it_has_met_or_has_not))
+HARNESS_MAIN("FIFOs, cancel", IT(a_cancelled_wait_removes_its_files_and_frees_the_name),
+             IT(cancelled_before_any_call_it_ends_at_the_wait_and_leaks_nothing),
+             IT(a_cancelled_wait_whose_directory_is_gone_leaks_nothing),
+             IT(cancelled_while_waiting_for_a_commit_the_claimer_tries_again),
+             IT(cancelled_in_the_pause_after_lost_rounds_it_leaks_nothing),
+             IT(a_rendezvous_without_a_wait_is_not_a_cancellation_point),
+             IT(without_a_wait_and_a_peer_it_returns_eagain_when_cancelled),
+             IT(with_cancellation_disabled_the_wait_continues),
+             IT(cancelled_at_any_moment_it_has_connected_or_has_not))

@@ -40,7 +40,7 @@ static void end_waiters(struct fifos fifos[FIFOS_SUBSETS], const pid_t waiter[FI
     }
 }
 
-TEST(whatever_is_deleted_while_one_waits_the_next_meets_it)
+TEST(any_deleted_file_of_a_waiter_does_not_prevent_a_connection)
 {
     static struct fifos fifos[FIFOS_SUBSETS];
     pid_t waiter[FIFOS_SUBSETS], comer[FIFOS_SUBSETS];
@@ -53,7 +53,7 @@ TEST(whatever_is_deleted_while_one_waits_the_next_meets_it)
 }
 
 /* Nobody comes who would wake it. A second is promised; the machine may be busy. */
-TEST(whatever_is_deleted_while_one_waits_it_soon_waits_again)
+TEST(a_waiter_whose_files_are_deleted_soon_recreates_them)
 {
     static struct fifos fifos[FIFOS_SUBSETS];
     pid_t waiter[FIFOS_SUBSETS], comer[FIFOS_SUBSETS];
@@ -69,7 +69,7 @@ TEST(whatever_is_deleted_while_one_waits_it_soon_waits_again)
     end_waiters(fifos, waiter, comer);
 }
 
-TEST(a_part_of_an_offer_is_eagain_for_who_does_not_wait_and_is_cleared)
+TEST(an_incomplete_offer_returns_eagain_without_a_wait_and_is_removed)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -108,7 +108,7 @@ static void assert_moves_on(struct fifos *fifos, const char *from)
     fifos_assert_empty(fifos);
 }
 
-TEST(who_waits_follows_the_path_when_the_directory_is_moved)
+TEST(a_waiter_uses_the_new_directory_at_the_path_after_a_move)
 {
     struct fifos fifos;
     char name[100];
@@ -121,7 +121,7 @@ TEST(who_waits_follows_the_path_when_the_directory_is_moved)
 
 /* --- Nowhere to go --------------------------------------------------------------------------- */
 
-TEST(a_wait_whose_directory_has_lost_its_parent_is_enoent)
+TEST(a_wait_returns_enoent_when_the_parent_of_its_directory_is_gone)
 {
     struct fifos fifos, inner;
     fifos_begin(&fifos);
@@ -137,7 +137,7 @@ TEST(a_wait_whose_directory_has_lost_its_parent_is_enoent)
     fifos_end(&fifos);
 }
 
-TEST(a_wait_whose_directory_somebody_has_replaced_is_eacces)
+TEST(a_wait_returns_eacces_when_another_user_replaced_its_directory)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -150,7 +150,7 @@ TEST(a_wait_whose_directory_somebody_has_replaced_is_eacces)
     fifos_end(&fifos);
 }
 
-TEST(a_wait_whose_name_somebody_has_taken_is_eacces)
+TEST(a_wait_returns_eacces_when_another_user_took_its_name)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -171,7 +171,7 @@ static void *come_in_thread(void *arg)
 }
 
 /* The directory is where it was when the wait began, also after chdir(2). */
-TEST(a_relative_directory_stays_where_it_was)
+TEST(a_relative_directory_stays_the_same_after_chdir)
 {
     struct fifos fifos;
     pthread_t thread;
@@ -233,12 +233,12 @@ static void meet_while_cleaned(int rounds, int crowd)
     fifos_end(&fifos);
 }
 
-TEST(two_meet_again_and_again_while_somebody_cleans)
+TEST(two_callers_always_connect_while_a_cleaner_deletes_files)
 {
     meet_while_cleaned(100 / harness_scale(), 2);
 }
 
-TEST(a_crowd_is_paired_off_while_somebody_cleans)
+TEST(many_callers_are_paired_while_a_cleaner_deletes_files)
 {
     meet_while_cleaned(5 / harness_scale() + 1, 40);
 }
@@ -251,7 +251,7 @@ static void make_old(const char *path)
     assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
 }
 
-TEST(the_files_of_a_long_wait_are_kept_young)
+TEST(a_long_wait_refreshes_the_times_of_its_files)
 {
     struct fifos fifos;
     struct stat status;
@@ -274,14 +274,14 @@ TEST(the_files_of_a_long_wait_are_kept_young)
     fifos_end(&fifos);
 }
 
-HARNESS_MAIN("FIFOs, cleaner", IT(whatever_is_deleted_while_one_waits_the_next_meets_it),
-             IT(whatever_is_deleted_while_one_waits_it_soon_waits_again),
-             IT(a_part_of_an_offer_is_eagain_for_who_does_not_wait_and_is_cleared),
-             IT(who_waits_follows_the_path_when_the_directory_is_moved),
-             IT(a_wait_whose_directory_has_lost_its_parent_is_enoent),
-             IT(a_wait_whose_directory_somebody_has_replaced_is_eacces),
-             IT(a_wait_whose_name_somebody_has_taken_is_eacces),
-             IT(a_relative_directory_stays_where_it_was),
-             IT_WITHIN(two_meet_again_and_again_while_somebody_cleans, 60000),
-             IT_WITHIN(a_crowd_is_paired_off_while_somebody_cleans, 100000),
-             IT(the_files_of_a_long_wait_are_kept_young))
+HARNESS_MAIN("FIFOs, cleaner", IT(any_deleted_file_of_a_waiter_does_not_prevent_a_connection),
+             IT(a_waiter_whose_files_are_deleted_soon_recreates_them),
+             IT(an_incomplete_offer_returns_eagain_without_a_wait_and_is_removed),
+             IT(a_waiter_uses_the_new_directory_at_the_path_after_a_move),
+             IT(a_wait_returns_enoent_when_the_parent_of_its_directory_is_gone),
+             IT(a_wait_returns_eacces_when_another_user_replaced_its_directory),
+             IT(a_wait_returns_eacces_when_another_user_took_its_name),
+             IT(a_relative_directory_stays_the_same_after_chdir),
+             IT_WITHIN(two_callers_always_connect_while_a_cleaner_deletes_files, 60000),
+             IT_WITHIN(many_callers_are_paired_while_a_cleaner_deletes_files, 100000),
+             IT(a_long_wait_refreshes_the_times_of_its_files))

@@ -109,12 +109,12 @@ static unsigned long clean_at_each_step(bool (*try_step)(struct step *step))
     return call;
 }
 
-TEST(whatever_is_deleted_at_each_call_on_the_way_to_wait_two_meet)
+TEST(a_deletion_before_any_call_of_a_waiter_does_not_prevent_a_connection)
 {
     assert_true(clean_at_each_step(clean_on_the_way_to_wait) > 20);
 }
 
-TEST(whatever_is_deleted_at_each_call_of_a_claim_two_meet)
+TEST(a_deletion_before_any_call_of_a_claim_does_not_prevent_a_connection)
 {
     assert_true(clean_at_each_step(clean_in_the_claim) > 20);
 }
@@ -160,14 +160,13 @@ static void clean_while_claimed(unsigned long call)
     }
 }
 
-TEST(whatever_is_deleted_while_a_claimer_is_stopped_the_next_meets_the_waiter)
+TEST(a_deletion_while_a_claimer_is_stopped_does_not_prevent_a_connection)
 {
     for (unsigned long call = 2; call <= 5; call++)
         clean_while_claimed(call);
 }
 
 HARNESS_MAIN("FIFOs, cleaner, steps",
-             IT_WITHIN(whatever_is_deleted_at_each_call_on_the_way_to_wait_two_meet, 60000),
-             IT_WITHIN(whatever_is_deleted_at_each_call_of_a_claim_two_meet, 60000),
-             IT_WITHIN(whatever_is_deleted_while_a_claimer_is_stopped_the_next_meets_the_waiter,
-                       60000))
+             IT_WITHIN(a_deletion_before_any_call_of_a_waiter_does_not_prevent_a_connection, 60000),
+             IT_WITHIN(a_deletion_before_any_call_of_a_claim_does_not_prevent_a_connection, 60000),
+             IT_WITHIN(a_deletion_while_a_claimer_is_stopped_does_not_prevent_a_connection, 60000))

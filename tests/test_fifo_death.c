@@ -60,7 +60,7 @@ static bool kill_waiter(struct fifos *fifos, unsigned long call)
     return false;
 }
 
-TEST(killed_at_each_call_on_the_way_to_wait_the_next_two_meet)
+TEST(the_next_two_connect_after_a_waiter_was_killed_at_any_call)
 {
     struct fifos fifos;
     unsigned long call = 0;
@@ -75,7 +75,7 @@ TEST(killed_at_each_call_on_the_way_to_wait_the_next_two_meet)
 }
 
 /* The waiter dies at each call that it makes once it has been claimed; its claimer has met it then. */
-TEST(killed_at_each_call_after_the_wait_the_next_two_meet)
+TEST(the_next_two_connect_after_a_waiter_was_killed_after_its_wait)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -116,7 +116,7 @@ static int kill_claimer(struct fifos *fifos, unsigned long call, bool *was_met)
     return status;
 }
 
-TEST(killed_at_each_call_of_a_claim_the_waiter_is_met_by_the_next)
+TEST(the_waiter_connects_to_the_next_after_a_claimer_was_killed)
 {
     struct fifos fifos;
     unsigned long call = 0, late = 0;
@@ -135,7 +135,7 @@ TEST(killed_at_each_call_of_a_claim_the_waiter_is_met_by_the_next)
 }
 
 /* The one who comes when nobody waits but the dead, with all they may have left, dies as well. */
-TEST(killed_at_each_call_of_cleaning_up_the_next_two_meet)
+TEST(the_next_two_connect_after_a_caller_was_killed_cleaning_up)
 {
     struct fifos fifos;
     unsigned long call = 0;
@@ -158,7 +158,7 @@ static int come(void *arg)
     return fifos_come(fifos, "x", FIFOS_LONG_MS);
 }
 
-TEST(a_stopped_waiter_is_met_and_answers_when_it_goes_on)
+TEST(a_stopped_waiter_is_connected_and_answers_when_it_continues)
 {
     struct fifos fifos;
     int status;
@@ -191,7 +191,7 @@ static int stop_before_the_commit(void *arg)
 }
 
 /* Between its claim and its commit it holds up nobody for long: the waiter gives it up. */
-TEST(a_claimer_stopped_before_its_commit_stops_nobody_else)
+TEST(a_claimer_stopped_before_its_commit_blocks_no_other_caller)
 {
     struct fifos fifos;
     int status;
@@ -229,7 +229,7 @@ static int do_nothing(void *arg)
     return 0;
 }
 
-TEST(stale_names_of_every_shape_are_no_obstacle_and_vanish)
+TEST(stale_files_of_every_kind_are_removed)
 {
     struct fifos fifos;
     char private_name[64];
@@ -249,7 +249,7 @@ TEST(stale_names_of_every_shape_are_no_obstacle_and_vanish)
     fifos_end(&fifos);
 }
 
-TEST(who_dies_after_the_meeting_is_seen_as_the_end)
+TEST(the_death_of_a_peer_after_the_rendezvous_is_an_end)
 {
     struct fifos fifos;
     char byte = 0;
@@ -265,11 +265,11 @@ TEST(who_dies_after_the_meeting_is_seen_as_the_end)
 }
 
 HARNESS_MAIN("FIFOs, death",
-             IT_WITHIN(killed_at_each_call_on_the_way_to_wait_the_next_two_meet, 40000),
-             IT_WITHIN(killed_at_each_call_after_the_wait_the_next_two_meet, 40000),
-             IT_WITHIN(killed_at_each_call_of_a_claim_the_waiter_is_met_by_the_next, 60000),
-             IT_WITHIN(killed_at_each_call_of_cleaning_up_the_next_two_meet, 60000),
-             IT(a_stopped_waiter_is_met_and_answers_when_it_goes_on),
-             IT(a_claimer_stopped_before_its_commit_stops_nobody_else),
-             IT(stale_names_of_every_shape_are_no_obstacle_and_vanish),
-             IT(who_dies_after_the_meeting_is_seen_as_the_end))
+             IT_WITHIN(the_next_two_connect_after_a_waiter_was_killed_at_any_call, 40000),
+             IT_WITHIN(the_next_two_connect_after_a_waiter_was_killed_after_its_wait, 40000),
+             IT_WITHIN(the_waiter_connects_to_the_next_after_a_claimer_was_killed, 60000),
+             IT_WITHIN(the_next_two_connect_after_a_caller_was_killed_cleaning_up, 60000),
+             IT(a_stopped_waiter_is_connected_and_answers_when_it_continues),
+             IT(a_claimer_stopped_before_its_commit_blocks_no_other_caller),
+             IT(stale_files_of_every_kind_are_removed),
+             IT(the_death_of_a_peer_after_the_rendezvous_is_an_end))

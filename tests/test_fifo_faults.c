@@ -91,7 +91,7 @@ static void sweep(unsigned long more,
     fifos_end(&fifos);
 }
 
-TEST(a_wait_in_which_any_call_fails_ends_with_its_errno)
+TEST(a_wait_in_which_any_system_call_fails_returns_its_errno)
 {
     sweep(0, wait_with_fault);
     sweep(FAULT_FOREVER, wait_with_fault);
@@ -109,7 +109,7 @@ static void wait_long_with_fault(struct fifos *fifos, unsigned long nth, unsigne
     remove_private(fifos);
 }
 
-TEST(a_long_wait_in_which_any_call_fails_ends_with_its_errno_or_goes_on)
+TEST(a_long_wait_in_which_any_call_fails_returns_its_errno_or_continues)
 {
     sweep(0, wait_long_with_fault);
     sweep(FAULT_FOREVER, wait_long_with_fault);
@@ -133,7 +133,7 @@ static int wait_and_begin_again(struct fifos *fifos, unsigned long look)
     return come_armed(fifos, 1600);
 }
 
-TEST(a_wait_that_begins_again_and_in_which_any_call_fails_leaves_nothing)
+TEST(a_restarted_wait_in_which_any_call_fails_leaks_nothing)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -179,14 +179,14 @@ static void claim_with_fault(struct fifos *fifos, unsigned long nth, unsigned lo
         assert_in_range(heard, 200, 204);
 }
 
-TEST(a_claim_in_which_any_call_fails_leaves_the_waiter_waiting)
+TEST(a_claim_in_which_any_call_fails_does_not_affect_the_waiter)
 {
     sweep(0, claim_with_fault);
     sweep(FAULT_FOREVER, claim_with_fault);
 }
 
 /* What is lacking is lacking before the claim: who waits is not met by somebody who then goes. */
-TEST(without_memory_it_is_enomem_and_who_waits_is_not_disturbed)
+TEST(without_memory_it_returns_enomem_and_does_not_affect_the_waiter)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -209,7 +209,7 @@ TEST(without_memory_it_is_enomem_and_who_waits_is_not_disturbed)
 
 /* --- Real limits --------------------------------------------------------------------------------------- */
 
-TEST(out_of_descriptors_at_any_step_is_emfile_and_leaves_nothing)
+TEST(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing)
 {
     struct fifos fifos;
     struct rlimit before, limit;
@@ -230,9 +230,10 @@ TEST(out_of_descriptors_at_any_step_is_emfile_and_leaves_nothing)
     fifos_end(&fifos);
 }
 
-HARNESS_MAIN("FIFOs, faults", IT_WITHIN(a_wait_in_which_any_call_fails_ends_with_its_errno, 40000),
-             IT_WITHIN(a_long_wait_in_which_any_call_fails_ends_with_its_errno_or_goes_on, 40000),
-             IT_WITHIN(a_wait_that_begins_again_and_in_which_any_call_fails_leaves_nothing, 40000),
-             IT_WITHIN(a_claim_in_which_any_call_fails_leaves_the_waiter_waiting, 60000),
-             IT(without_memory_it_is_enomem_and_who_waits_is_not_disturbed),
-             IT(out_of_descriptors_at_any_step_is_emfile_and_leaves_nothing))
+HARNESS_MAIN("FIFOs, faults",
+             IT_WITHIN(a_wait_in_which_any_system_call_fails_returns_its_errno, 40000),
+             IT_WITHIN(a_long_wait_in_which_any_call_fails_returns_its_errno_or_continues, 40000),
+             IT_WITHIN(a_restarted_wait_in_which_any_call_fails_leaks_nothing, 40000),
+             IT_WITHIN(a_claim_in_which_any_call_fails_does_not_affect_the_waiter, 60000),
+             IT(without_memory_it_returns_enomem_and_does_not_affect_the_waiter),
+             IT(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing))

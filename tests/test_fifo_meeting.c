@@ -20,7 +20,7 @@ static int times(const char *variable, int normally)
 
 /* --- Order and time-outs ------------------------------------------------------------------------ */
 
-TEST(who_comes_second_finds_the_first)
+TEST(the_second_caller_connects_to_the_first)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -31,7 +31,7 @@ TEST(who_comes_second_finds_the_first)
     fifos_end(&fifos);
 }
 
-TEST(who_comes_first_is_found_by_the_second)
+TEST(the_first_caller_is_connected_by_the_second)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -42,7 +42,7 @@ TEST(who_comes_first_is_found_by_the_second)
     fifos_end(&fifos);
 }
 
-TEST(without_a_wait_it_meets_who_waits_already)
+TEST(without_a_wait_it_connects_to_a_waiting_peer)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -53,7 +53,7 @@ TEST(without_a_wait_it_meets_who_waits_already)
     fifos_end(&fifos);
 }
 
-TEST(without_a_wait_and_a_partner_it_is_eagain_and_nothing_is_left)
+TEST(without_a_wait_and_a_peer_it_returns_eagain_and_leaks_nothing)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -63,7 +63,7 @@ TEST(without_a_wait_and_a_partner_it_is_eagain_and_nothing_is_left)
     fifos_end(&fifos);
 }
 
-TEST(when_nobody_comes_it_is_etimedout_in_time_and_nothing_is_left)
+TEST(without_a_peer_it_returns_etimedout_in_time_and_leaks_nothing)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -83,7 +83,7 @@ TEST(a_name_can_be_used_again_and_again)
     fifos_end(&fifos);
 }
 
-TEST(names_do_not_meet_each_other)
+TEST(callers_with_different_names_do_not_connect)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -96,7 +96,7 @@ TEST(names_do_not_meet_each_other)
     fifos_end(&fifos);
 }
 
-TEST(a_third_waits_for_a_fourth_and_does_not_disturb)
+TEST(a_third_caller_waits_for_a_fourth_and_affects_no_other)
 {
     struct fifos fifos;
     pipc_t *end[2];
@@ -112,7 +112,7 @@ TEST(a_third_waits_for_a_fourth_and_does_not_disturb)
     fifos_end(&fifos);
 }
 
-TEST(nothing_is_left_from_the_moment_that_either_has_met)
+TEST(all_files_are_gone_when_either_caller_has_connected)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -164,12 +164,12 @@ TEST(signals_do_not_end_the_wait)
     wait_among_signals(0, ETIMEDOUT);
 }
 
-TEST(an_interruptible_wait_ends_with_eintr_and_leaves_nothing)
+TEST(an_interruptible_wait_ends_with_eintr_and_leaks_nothing)
 {
     wait_among_signals(PIPC_INTERRUPTIBLE, EINTR);
 }
 
-TEST(a_wait_costs_no_processor_time)
+TEST(a_wait_uses_no_processor_time)
 {
     struct fifos fifos;
     struct rusage before, after;
@@ -187,7 +187,7 @@ TEST(a_wait_costs_no_processor_time)
 
 /* Somebody who opens the door and goes away again wakes the waiter, which must neither take it for a
  * partner nor spin from then on. */
-TEST(passers_by_do_not_end_the_wait_nor_make_it_spin)
+TEST(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin)
 {
     struct fifos fifos;
     struct rusage before, after;
@@ -237,7 +237,7 @@ static void meet_in_crowd(struct fifos *fifos, int size)
     fifos_assert_empty(fifos);
 }
 
-TEST(two_that_start_at_once_always_meet)
+TEST(two_simultaneous_callers_always_connect)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -246,7 +246,7 @@ TEST(two_that_start_at_once_always_meet)
     fifos_end(&fifos);
 }
 
-TEST(forty_at_once_on_one_name_are_paired_without_cross_talk)
+TEST(forty_simultaneous_callers_on_one_name_form_separate_pairs)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -269,7 +269,7 @@ static void *come_often(void *arg)
     return NULL;
 }
 
-TEST(threads_of_one_process_meet_each_other_again_and_again)
+TEST(threads_of_one_process_connect_to_each_other_repeatedly)
 {
     struct fifos fifos;
     pthread_t thread[2];
@@ -292,7 +292,7 @@ static int come_impatiently(void *arg)
     return 0;
 }
 
-TEST(waits_that_end_leave_no_half_meetings)
+TEST(a_wait_that_times_out_leaves_no_half_connection)
 {
     struct fifos fifos;
     pid_t child[5];
@@ -304,19 +304,20 @@ TEST(waits_that_end_leave_no_half_meetings)
     fifos_end(&fifos);
 }
 
-HARNESS_MAIN("FIFOs, meeting", IT(who_comes_second_finds_the_first),
-             IT(who_comes_first_is_found_by_the_second),
-             IT(without_a_wait_it_meets_who_waits_already),
-             IT(without_a_wait_and_a_partner_it_is_eagain_and_nothing_is_left),
-             IT(when_nobody_comes_it_is_etimedout_in_time_and_nothing_is_left),
-             IT(a_name_can_be_used_again_and_again), IT(names_do_not_meet_each_other),
-             IT(a_third_waits_for_a_fourth_and_does_not_disturb),
-             IT(nothing_is_left_from_the_moment_that_either_has_met),
+HARNESS_MAIN("FIFOs, meeting", IT(the_second_caller_connects_to_the_first),
+             IT(the_first_caller_is_connected_by_the_second),
+             IT(without_a_wait_it_connects_to_a_waiting_peer),
+             IT(without_a_wait_and_a_peer_it_returns_eagain_and_leaks_nothing),
+             IT(without_a_peer_it_returns_etimedout_in_time_and_leaks_nothing),
+             IT(a_name_can_be_used_again_and_again),
+             IT(callers_with_different_names_do_not_connect),
+             IT(a_third_caller_waits_for_a_fourth_and_affects_no_other),
+             IT(all_files_are_gone_when_either_caller_has_connected),
              IT(signals_do_not_end_the_wait),
-             IT(an_interruptible_wait_ends_with_eintr_and_leaves_nothing),
-             IT(a_wait_costs_no_processor_time),
-             IT(passers_by_do_not_end_the_wait_nor_make_it_spin),
-             IT_WITHIN(two_that_start_at_once_always_meet, 60000),
-             IT_WITHIN(forty_at_once_on_one_name_are_paired_without_cross_talk, 100000),
-             IT(threads_of_one_process_meet_each_other_again_and_again),
-             IT(waits_that_end_leave_no_half_meetings))
+             IT(an_interruptible_wait_ends_with_eintr_and_leaks_nothing),
+             IT(a_wait_uses_no_processor_time),
+             IT(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin),
+             IT_WITHIN(two_simultaneous_callers_always_connect, 60000),
+             IT_WITHIN(forty_simultaneous_callers_on_one_name_form_separate_pairs, 100000),
+             IT(threads_of_one_process_connect_to_each_other_repeatedly),
+             IT(a_wait_that_times_out_leaves_no_half_connection))

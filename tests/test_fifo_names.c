@@ -37,7 +37,7 @@ static void need_another_user(void)
 
 /* --- Names ------------------------------------------------------------------------------------------ */
 
-TEST(a_name_that_is_no_plain_name_is_einval)
+TEST(a_name_that_is_not_plain_returns_einval)
 {
     static const char *const bad[] = {"",     ".",      "..", "/",           "a/b",
                                       "../x", "/tmp/x", "x/", ".pipc-1-2-3", ".pipc-"};
@@ -50,7 +50,7 @@ TEST(a_name_that_is_no_plain_name_is_einval)
     fifos_end(&fifos);
 }
 
-TEST(any_other_name_will_do_up_to_255_bytes)
+TEST(any_plain_name_of_up_to_255_bytes_works)
 {
     static const char *const good[] = {"x",  "...",      ".x",   "-", "a b",
                                        "\n", "\xff\xfe", "door", "~", "*"};
@@ -65,7 +65,7 @@ TEST(any_other_name_will_do_up_to_255_bytes)
     fifos_end(&fifos);
 }
 
-TEST(a_name_that_is_too_long_is_enametoolong)
+TEST(a_name_that_is_too_long_returns_enametoolong)
 {
     static char name[70000];
     struct fifos fifos;
@@ -93,7 +93,7 @@ TEST(a_directory_with_any_other_mode_is_refused)
     fifos_end(&fifos);
 }
 
-TEST(a_missing_directory_is_made_and_a_missing_parent_is_enoent)
+TEST(a_missing_directory_is_made_and_a_missing_parent_returns_enoent)
 {
     struct fifos fifos, inner;
     struct stat status;
@@ -110,7 +110,7 @@ TEST(a_missing_directory_is_made_and_a_missing_parent_is_enoent)
     fifos_end(&fifos);
 }
 
-TEST(a_directory_that_is_none_is_refused)
+TEST(a_file_in_place_of_the_directory_is_refused)
 {
     struct fifos fifos;
     char target[100];
@@ -132,7 +132,7 @@ TEST(a_directory_that_is_none_is_refused)
 }
 
 /* One of a name that nobody else uses; the directory itself may be in use and stays. */
-TEST(without_a_directory_the_users_own_is_taken)
+TEST(without_a_directory_the_users_own_is_used)
 {
     struct fifos fifos;
     struct stat status;
@@ -224,7 +224,7 @@ static int (*const others[])(const char *path) = {make_file,
                                                   make_fifo,
                                                   make_device};
 
-TEST(what_is_no_directory_at_the_name_is_refused_and_left_alone)
+TEST(a_file_at_the_name_is_refused_and_not_changed)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -238,7 +238,7 @@ TEST(what_is_no_directory_at_the_name_is_refused_and_left_alone)
     fifos_end(&fifos);
 }
 
-TEST(what_is_no_fifo_in_place_of_the_door_is_refused_and_left_alone)
+TEST(a_file_in_place_of_the_door_is_refused_and_not_changed)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -257,7 +257,7 @@ TEST(what_is_no_fifo_in_place_of_the_door_is_refused_and_left_alone)
     fifos_end(&fifos);
 }
 
-TEST(a_directory_with_other_things_in_it_is_refused_and_left_alone)
+TEST(a_directory_with_other_files_is_refused_and_not_changed)
 {
     static const char *const things[] = {"x/letter", "x/in", "x/out"};
     struct fifos fifos;
@@ -319,7 +319,7 @@ TEST(under_any_umask_directories_are_0700_and_fifos_0600)
 
 /* --- Another user -------------------------------------------------------------------------------------------- */
 
-TEST(somebody_elses_directory_is_refused)
+TEST(a_directory_of_another_user_is_refused)
 {
     struct fifos fifos;
     need_another_user();
@@ -330,7 +330,7 @@ TEST(somebody_elses_directory_is_refused)
     fifos_end(&fifos);
 }
 
-TEST(somebody_elses_fifo_or_directory_at_the_name_is_refused)
+TEST(a_fifo_or_directory_of_another_user_at_the_name_is_refused)
 {
     static const char *const parts[] = {"x", "x/door", "x/in", "x/out"};
     struct fifos fifos;
@@ -379,7 +379,7 @@ static int try_to_get_in(void *arg)
     return succeeded;
 }
 
-TEST(another_user_gets_nowhere_while_two_meet)
+TEST(another_user_cannot_affect_a_rendezvous)
 {
     struct fifos fifos;
     int status;
@@ -422,7 +422,7 @@ static bool may_be(int result)
     return result == 0 || result == ETIMEDOUT || result == EACCES || result == ENOENT;
 }
 
-TEST(a_rename_racer_makes_it_fail_or_wait_but_never_open_another_file)
+TEST(a_rename_race_never_opens_another_file)
 {
     struct fifos fifos;
     char text[16];
@@ -455,7 +455,7 @@ static int open_as_another(void *arg)
     return pipc_open_fifo("x", 50, &fifos->options) == NULL ? errno : 0;
 }
 
-TEST(another_users_process_is_refused_at_this_users_directory)
+TEST(a_process_of_another_user_is_refused_at_this_users_directory)
 {
     struct fifos fifos;
     need_another_user();
@@ -464,19 +464,19 @@ TEST(another_users_process_is_refused_at_this_users_directory)
     fifos_end(&fifos);
 }
 
-HARNESS_MAIN("FIFOs, names", IT(a_name_that_is_no_plain_name_is_einval),
-             IT(any_other_name_will_do_up_to_255_bytes),
-             IT(a_name_that_is_too_long_is_enametoolong),
+HARNESS_MAIN("FIFOs, names", IT(a_name_that_is_not_plain_returns_einval),
+             IT(any_plain_name_of_up_to_255_bytes_works),
+             IT(a_name_that_is_too_long_returns_enametoolong),
              IT(a_directory_with_any_other_mode_is_refused),
-             IT(a_missing_directory_is_made_and_a_missing_parent_is_enoent),
-             IT(a_directory_that_is_none_is_refused),
-             IT(without_a_directory_the_users_own_is_taken),
-             IT(what_is_no_directory_at_the_name_is_refused_and_left_alone),
-             IT(what_is_no_fifo_in_place_of_the_door_is_refused_and_left_alone),
-             IT(a_directory_with_other_things_in_it_is_refused_and_left_alone),
+             IT(a_missing_directory_is_made_and_a_missing_parent_returns_enoent),
+             IT(a_file_in_place_of_the_directory_is_refused),
+             IT(without_a_directory_the_users_own_is_used),
+             IT(a_file_at_the_name_is_refused_and_not_changed),
+             IT(a_file_in_place_of_the_door_is_refused_and_not_changed),
+             IT(a_directory_with_other_files_is_refused_and_not_changed),
              IT(under_any_umask_directories_are_0700_and_fifos_0600),
-             IT(somebody_elses_directory_is_refused),
-             IT(somebody_elses_fifo_or_directory_at_the_name_is_refused),
-             IT(another_user_gets_nowhere_while_two_meet),
-             IT_WITHIN(a_rename_racer_makes_it_fail_or_wait_but_never_open_another_file, 60000),
-             IT(another_users_process_is_refused_at_this_users_directory))
+             IT(a_directory_of_another_user_is_refused),
+             IT(a_fifo_or_directory_of_another_user_at_the_name_is_refused),
+             IT(another_user_cannot_affect_a_rendezvous),
+             IT_WITHIN(a_rename_race_never_opens_another_file, 60000),
+             IT(a_process_of_another_user_is_refused_at_this_users_directory))

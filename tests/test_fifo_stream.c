@@ -96,7 +96,7 @@ static void cut_at(struct fifos *fifos, size_t at)
 }
 
 /* PIPC_TEST_CUTS=1 cuts at every byte; else at those around each boundary, and some between. */
-TEST(killed_at_any_byte_of_a_stream_whole_messages_come_and_then_the_right_end)
+TEST(a_writer_killed_at_any_byte_leaves_whole_messages_and_the_right_end)
 {
     struct fifos fifos;
     const char *wish = getenv("PIPC_TEST_CUTS");
@@ -144,7 +144,7 @@ static int far_side_of_much(void *fifos)
     return send_and_receive(fifos, 100, 200);
 }
 
-TEST(thirty_megabytes_both_ways_at_once_arrive)
+TEST(thirty_megabytes_arrive_both_ways_at_once)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
@@ -156,7 +156,7 @@ TEST(thirty_megabytes_both_ways_at_once_arrive)
 
 /* --- Capacity --------------------------------------------------------------------------------------- */
 
-TEST(each_direction_asks_for_a_mebibyte)
+TEST(each_direction_requests_a_capacity_of_1_MiB)
 {
     struct fifos fifos;
     pipc_t *end[2];
@@ -189,7 +189,7 @@ static int echo(void *arg)
     return 0;
 }
 
-TEST(the_smallest_capacity_is_enough)
+TEST(messages_of_all_sizes_pass_through_the_smallest_capacity)
 {
     static const size_t some[] = {0, 1, 4091, 4092, 4093, 4096, 65536, 300000, 16, 1000000};
     static char buffer[1000000];
@@ -216,7 +216,7 @@ TEST(the_smallest_capacity_is_enough)
 
 /* --- The descriptor, and the end ---------------------------------------------------------------------- */
 
-TEST(the_descriptor_is_quiet_at_first_and_tells_of_message_and_end)
+TEST(the_descriptor_reports_a_message_and_the_end)
 {
     struct fifos fifos;
     pipc_t *end[2];
@@ -236,7 +236,7 @@ TEST(the_descriptor_is_quiet_at_first_and_tells_of_message_and_end)
     fifos_end(&fifos);
 }
 
-TEST(a_message_sent_before_the_first_poll_is_seen)
+TEST(a_message_sent_before_the_first_poll_is_reported)
 {
     struct fifos fifos;
     pipc_t *end[2];
@@ -258,7 +258,7 @@ static int64_t processor_time_us(void)
 }
 
 /* The other side has shut down writing and reads on: its FIFO reports a hang-up all the time. */
-TEST(after_the_end_a_wait_for_room_costs_no_processor_time)
+TEST(after_the_end_a_wait_for_room_uses_no_processor_time)
 {
     struct fifos fifos;
     pipc_t *end[2];
@@ -281,7 +281,7 @@ TEST(after_the_end_a_wait_for_room_costs_no_processor_time)
     fifos_end(&fifos);
 }
 
-TEST(writing_to_one_who_has_gone_is_epipe_and_no_signal)
+TEST(a_write_without_a_peer_returns_epipe_and_raises_no_signal)
 {
     struct fifos fifos;
     pipc_t *end[2];
@@ -296,7 +296,7 @@ TEST(writing_to_one_who_has_gone_is_epipe_and_no_signal)
 }
 
 /* Four descriptors, and whatever they are, exec closes them. */
-TEST(a_pipe_has_two_descriptors_and_neither_survives_exec)
+TEST(a_handle_has_two_descriptors_and_neither_survives_exec)
 {
     struct fifos fifos;
     pipc_t *end[2];
@@ -315,7 +315,7 @@ TEST(a_pipe_has_two_descriptors_and_neither_survives_exec)
 }
 
 /* Each read looks first whether there is something to read, and a signal may come then. */
-TEST(interrupted_looks_are_repeated)
+TEST(a_read_with_timeout_0_is_not_interrupted)
 {
     pipc_t *end[2];
     char byte;
@@ -332,13 +332,13 @@ TEST(interrupted_looks_are_repeated)
 }
 
 HARNESS_MAIN("FIFOs, streams",
-             IT_WITHIN(killed_at_any_byte_of_a_stream_whole_messages_come_and_then_the_right_end,
-                       900000),
-             IT(thirty_megabytes_both_ways_at_once_arrive), IT(each_direction_asks_for_a_mebibyte),
-             IT(the_smallest_capacity_is_enough),
-             IT(the_descriptor_is_quiet_at_first_and_tells_of_message_and_end),
-             IT(a_message_sent_before_the_first_poll_is_seen),
-             IT(after_the_end_a_wait_for_room_costs_no_processor_time),
-             IT(writing_to_one_who_has_gone_is_epipe_and_no_signal),
-             IT(a_pipe_has_two_descriptors_and_neither_survives_exec),
-             IT(interrupted_looks_are_repeated))
+             IT_WITHIN(a_writer_killed_at_any_byte_leaves_whole_messages_and_the_right_end, 900000),
+             IT(thirty_megabytes_arrive_both_ways_at_once),
+             IT(each_direction_requests_a_capacity_of_1_MiB),
+             IT(messages_of_all_sizes_pass_through_the_smallest_capacity),
+             IT(the_descriptor_reports_a_message_and_the_end),
+             IT(a_message_sent_before_the_first_poll_is_reported),
+             IT(after_the_end_a_wait_for_room_uses_no_processor_time),
+             IT(a_write_without_a_peer_returns_epipe_and_raises_no_signal),
+             IT(a_handle_has_two_descriptors_and_neither_survives_exec),
+             IT(a_read_with_timeout_0_is_not_interrupted))

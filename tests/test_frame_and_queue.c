@@ -15,7 +15,7 @@
 
 /* --- frame.c ------------------------------------------------------------------------------------------ */
 
-TEST(headers_are_written_as_the_wire_says)
+TEST(headers_are_written_in_the_documented_format)
 {
     static const struct {
         size_t size;
@@ -74,7 +74,7 @@ static enum frame_status parse_copy(const uint8_t *bytes, size_t size, size_t ma
     return status;
 }
 
-TEST(a_cut_header_asks_for_more_and_never_for_too_much)
+TEST(an_incomplete_header_asks_for_the_right_number_of_bytes)
 {
     static const struct {
         const uint8_t *bytes;
@@ -106,7 +106,7 @@ TEST(a_frame_may_be_as_large_as_the_limit_and_no_larger)
     }
 }
 
-TEST(a_goodbye_has_its_three_bytes_more)
+TEST(a_goodbye_may_be_three_bytes_larger)
 {
     uint8_t header[FRAME_HEADER_MAX];
     struct frame frame;
@@ -117,7 +117,7 @@ TEST(a_goodbye_has_its_three_bytes_more)
     assert_int_equal(parse_copy(BYTES("\xff\xff\xff\xfe\xff\xff\xff\xfe"), 10, &frame), FRAME_BAD);
 }
 
-TEST(what_is_bad_is_bad_from_its_first_four_bytes)
+TEST(a_bad_header_is_refused_at_its_first_four_bytes)
 {
     struct frame frame;
     assert_int_equal(parse_copy(BYTES("\x80\0\0\0"), SIZE_MAX, &frame), FRAME_BAD);
@@ -126,7 +126,7 @@ TEST(what_is_bad_is_bad_from_its_first_four_bytes)
     assert_int_equal(parse_copy(BYTES("GET "), MEBI64, &frame), FRAME_BAD);
 }
 
-TEST(the_long_form_is_for_long_messages)
+TEST(the_long_form_is_only_for_long_messages)
 {
     struct frame frame;
     assert_int_equal(
@@ -149,7 +149,7 @@ TEST(lengths_of_64_bits_do_not_wrap)
         FRAME_BAD);
 }
 
-TEST(any_bytes_give_an_answer_within_the_limit)
+TEST(random_bytes_are_parsed_within_the_limit)
 {
     for (int i = 0; i < 100000 / harness_scale(); i++) {
         uint8_t bytes[FRAME_HEADER_MAX];
@@ -175,7 +175,7 @@ static struct message *message_of(size_t size)
     return message;
 }
 
-TEST(a_queue_gives_back_in_order_and_counts)
+TEST(a_queue_returns_messages_in_order_and_counts_them)
 {
     struct queue queue = {0};
     assert_null(queue_pop(&queue));
@@ -225,7 +225,7 @@ TEST(room_does_not_wrap)
     queue_clear(&queue);
 }
 
-TEST(a_message_grows_and_keeps_its_bytes_or_stays_as_it_was)
+TEST(a_message_that_grows_keeps_its_bytes)
 {
     struct message *message = message_of(1000);
     harness_fill(message->data, 1000, 1);
@@ -247,7 +247,7 @@ TEST(a_message_grows_and_keeps_its_bytes_or_stays_as_it_was)
     message_free(message_of_data(NULL));
 }
 
-TEST(the_bytes_of_a_message_are_aligned_as_by_malloc)
+TEST(the_bytes_of_a_message_are_aligned_as_malloc_aligns)
 {
     struct message *message = message_of(1);
     assert_int_equal((uintptr_t)message->data % 16, 0);
@@ -262,7 +262,7 @@ static void check_those_left(struct message *const message[], size_t count)
     }
 }
 
-TEST(messages_that_share_a_block_go_in_any_order)
+TEST(messages_that_share_a_block_can_be_freed_in_any_order)
 {
     enum { COUNT = 50 };
     struct message *message[COUNT];
@@ -285,16 +285,16 @@ TEST(messages_that_share_a_block_go_in_any_order)
     }
 }
 
-HARNESS_MAIN("frame and queue", IT(headers_are_written_as_the_wire_says),
+HARNESS_MAIN("frame and queue", IT(headers_are_written_in_the_documented_format),
              IT(every_header_is_read_as_it_was_written),
-             IT(a_cut_header_asks_for_more_and_never_for_too_much),
+             IT(an_incomplete_header_asks_for_the_right_number_of_bytes),
              IT(a_frame_may_be_as_large_as_the_limit_and_no_larger),
-             IT(a_goodbye_has_its_three_bytes_more),
-             IT(what_is_bad_is_bad_from_its_first_four_bytes),
-             IT(the_long_form_is_for_long_messages), IT(lengths_of_64_bits_do_not_wrap),
-             IT(any_bytes_give_an_answer_within_the_limit),
-             IT(a_queue_gives_back_in_order_and_counts),
+             IT(a_goodbye_may_be_three_bytes_larger),
+             IT(a_bad_header_is_refused_at_its_first_four_bytes),
+             IT(the_long_form_is_only_for_long_messages), IT(lengths_of_64_bits_do_not_wrap),
+             IT(random_bytes_are_parsed_within_the_limit),
+             IT(a_queue_returns_messages_in_order_and_counts_them),
              IT(room_counts_the_bytes_and_the_cost_of_each_message), IT(room_does_not_wrap),
-             IT(a_message_grows_and_keeps_its_bytes_or_stays_as_it_was),
-             IT(the_bytes_of_a_message_are_aligned_as_by_malloc),
-             IT(messages_that_share_a_block_go_in_any_order))
+             IT(a_message_that_grows_keeps_its_bytes),
+             IT(the_bytes_of_a_message_are_aligned_as_malloc_aligns),
+             IT(messages_that_share_a_block_can_be_freed_in_any_order))

@@ -19,7 +19,7 @@ TEST(a_message_is_its_length_and_its_bytes)
     raw_close(&raw);
 }
 
-TEST(parts_are_one_frame_and_a_batch_is_many)
+TEST(writev_sends_one_frame_and_a_batch_several)
 {
     struct iovec parts[] = {{(char[]){'a', 'b'}, 2}, {NULL, 0}, {(char[]){'c'}, 1}};
     struct raw raw;
@@ -46,7 +46,7 @@ TEST(the_length_is_big_endian)
     raw_close(&raw);
 }
 
-TEST(a_goodbye_is_its_prefix_and_a_frame_and_the_end)
+TEST(a_goodbye_is_a_prefixed_frame_and_then_the_end)
 {
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
@@ -77,7 +77,7 @@ static int discard_long_message(void *arg)
     return 0;
 }
 
-TEST(a_message_of_two_gigabytes_goes_in_the_long_form)
+TEST(a_message_of_two_gigabytes_is_sent_in_the_long_form)
 {
     size_t size = (size_t)1 << 31;
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -101,7 +101,7 @@ TEST(a_message_of_two_gigabytes_goes_in_the_long_form)
 
 /* --- What it takes ------------------------------------------------------------------------------------ */
 
-TEST(golden_bytes_are_read_as_the_messages_that_they_are)
+TEST(golden_bytes_are_read_as_the_right_messages)
 {
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
@@ -114,7 +114,7 @@ TEST(golden_bytes_are_read_as_the_messages_that_they_are)
     raw_close(&raw);
 }
 
-TEST(a_goodbye_is_told_from_data_that_looks_like_one)
+TEST(a_goodbye_is_distinguished_from_similar_data)
 {
     pipc_msg_t message;
     struct raw raw;
@@ -133,7 +133,7 @@ TEST(a_goodbye_is_told_from_data_that_looks_like_one)
     raw_close(&raw);
 }
 
-TEST(goodbyes_without_text_and_with_zeros_in_it_are_taken)
+TEST(goodbyes_without_text_or_with_zeros_in_it_are_accepted)
 {
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
@@ -149,7 +149,7 @@ TEST(goodbyes_without_text_and_with_zeros_in_it_are_taken)
     raw_close(&raw);
 }
 
-TEST(what_follows_a_goodbye_is_not_read)
+TEST(bytes_after_a_goodbye_are_not_read)
 {
     struct raw raw;
     raw_open(&raw, &raw_socket, NULL);
@@ -163,7 +163,7 @@ TEST(what_follows_a_goodbye_is_not_read)
 }
 
 /* What is held when reading finds the stream broken is not sent on: its failure would be another errno. */
-TEST(output_that_is_held_does_not_change_how_a_stream_has_died)
+TEST(held_output_does_not_change_the_error_of_a_broken_stream)
 {
     enum { SIZE = 4 << 20 };
     struct raw raw;
@@ -205,7 +205,7 @@ static void assert_no_frame(struct bytes bytes, const pipc_options_t *options)
     raw_close(&raw);
 }
 
-TEST(what_is_no_frame_is_eproto_for_ever)
+TEST(a_malformed_frame_returns_eproto_forever)
 {
     static const struct bytes wrong[] = {
         {BYTES("\x80\0\0\0")},                               /* the smallest number */
@@ -225,7 +225,7 @@ TEST(what_is_no_frame_is_eproto_for_ever)
         assert_no_frame(wrong[i], NULL);
 }
 
-TEST(other_protocols_are_eproto)
+TEST(other_protocols_return_eproto)
 {
     static const struct bytes other[] = {
         {BYTES("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")},
@@ -237,7 +237,7 @@ TEST(other_protocols_are_eproto)
         assert_no_frame(other[i], NULL);
 }
 
-TEST(where_long_messages_are_allowed_short_ones_in_their_form_are_not)
+TEST(a_short_message_in_the_long_form_is_refused)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.max_message = HARNESS_HUGE;
@@ -332,7 +332,7 @@ static void end_after(const struct raw_kind *kind, size_t offset, bool pending_f
     raw_close(&raw);
 }
 
-TEST(an_end_after_every_byte_is_an_end_or_a_torn_message)
+TEST(an_end_after_any_byte_returns_EPIPE_or_ECONNRESET)
 {
     for (size_t offset = 0; offset <= STREAM; offset++)
         for (int pending = 0; pending < 2; pending++) {
@@ -343,7 +343,7 @@ TEST(an_end_after_every_byte_is_an_end_or_a_torn_message)
 
 /* --- Many at once -------------------------------------------------------------------------------------------- */
 
-TEST(the_descriptor_is_readable_while_frames_of_one_write_wait)
+TEST(the_descriptor_is_readable_while_frames_of_one_write_are_unread)
 {
     enum { COUNT = 1000 };
     static char frames[COUNT * 5];
@@ -366,7 +366,7 @@ TEST(the_descriptor_is_readable_while_frames_of_one_write_wait)
     raw_close(&raw);
 }
 
-TEST(a_write_that_waits_ends_when_what_comes_makes_no_sense)
+TEST(a_waiting_write_ends_when_malformed_input_arrives)
 {
     static char data[4 << 20]; /* more than any socket holds */
     struct raw raw;
@@ -378,18 +378,18 @@ TEST(a_write_that_waits_ends_when_what_comes_makes_no_sense)
 }
 
 HARNESS_MAIN("framing", IT(a_message_is_its_length_and_its_bytes),
-             IT(parts_are_one_frame_and_a_batch_is_many), IT(the_length_is_big_endian),
-             IT(a_goodbye_is_its_prefix_and_a_frame_and_the_end),
-             IT_WITHIN(a_message_of_two_gigabytes_goes_in_the_long_form, 60000),
-             IT(a_write_that_waits_ends_when_what_comes_makes_no_sense),
-             IT(golden_bytes_are_read_as_the_messages_that_they_are),
-             IT(a_goodbye_is_told_from_data_that_looks_like_one),
-             IT(goodbyes_without_text_and_with_zeros_in_it_are_taken),
-             IT(what_follows_a_goodbye_is_not_read),
-             IT(output_that_is_held_does_not_change_how_a_stream_has_died),
-             IT(what_is_no_frame_is_eproto_for_ever), IT(other_protocols_are_eproto),
-             IT(where_long_messages_are_allowed_short_ones_in_their_form_are_not),
+             IT(writev_sends_one_frame_and_a_batch_several), IT(the_length_is_big_endian),
+             IT(a_goodbye_is_a_prefixed_frame_and_then_the_end),
+             IT_WITHIN(a_message_of_two_gigabytes_is_sent_in_the_long_form, 60000),
+             IT(a_waiting_write_ends_when_malformed_input_arrives),
+             IT(golden_bytes_are_read_as_the_right_messages),
+             IT(a_goodbye_is_distinguished_from_similar_data),
+             IT(goodbyes_without_text_or_with_zeros_in_it_are_accepted),
+             IT(bytes_after_a_goodbye_are_not_read),
+             IT(held_output_does_not_change_the_error_of_a_broken_stream),
+             IT(a_malformed_frame_returns_eproto_forever), IT(other_protocols_return_eproto),
+             IT(a_short_message_in_the_long_form_is_refused),
              IT(every_way_to_cut_a_stream_in_three_gives_the_same_messages),
              IT(a_stream_of_single_bytes_gives_the_same_messages),
-             IT(an_end_after_every_byte_is_an_end_or_a_torn_message),
-             IT(the_descriptor_is_readable_while_frames_of_one_write_wait))
+             IT(an_end_after_any_byte_returns_EPIPE_or_ECONNRESET),
+             IT(the_descriptor_is_readable_while_frames_of_one_write_are_unread))

@@ -18,7 +18,7 @@ static pipc_options_t limits(size_t max_message, size_t max_pending)
 
 /* --- The largest message ------------------------------------------------------------------------------ */
 
-TEST(a_message_of_max_message_goes_out_and_one_more_does_not)
+TEST(a_message_of_max_message_is_sent_and_a_larger_one_refused)
 {
     static char data[1001], got[1000];
     pipc_options_t options = limits(1000, 0);
@@ -51,7 +51,7 @@ TEST(a_batch_stops_before_the_message_that_is_too_large)
     close(raw.out);
 }
 
-TEST(a_message_of_max_message_is_taken_and_one_more_is_eproto)
+TEST(a_message_of_max_message_is_received_and_a_larger_one_is_eproto)
 {
     static char data[1001], got[1001];
     pipc_options_t options = limits(1000, 0);
@@ -68,7 +68,7 @@ TEST(a_message_of_max_message_is_taken_and_one_more_is_eproto)
     raw_close(&raw);
 }
 
-TEST(the_limit_of_a_goodbye_is_that_of_its_text)
+TEST(the_limit_of_a_goodbye_applies_to_its_text)
 {
     pipc_options_t options = limits(4, 0);
     struct raw raw;
@@ -86,7 +86,7 @@ TEST(the_limit_of_a_goodbye_is_that_of_its_text)
     raw_close(&raw);
 }
 
-TEST(no_limit_at_all_is_no_danger)
+TEST(without_a_limit_large_lengths_do_no_harm)
 {
     static const struct {
         const char *bytes;
@@ -131,7 +131,7 @@ static void promise_and_give_little(const char *prefix, size_t size, const pipc_
     raw_close(&raw);
 }
 
-TEST(a_prefix_that_promises_much_allocates_nothing)
+TEST(a_header_with_a_large_length_allocates_nothing)
 {
     pipc_options_t options = limits(HARNESS_HUGE, 0);
     for (int i = 0; i < 1000 / harness_scale(); i++) {
@@ -143,7 +143,7 @@ TEST(a_prefix_that_promises_much_allocates_nothing)
     }
 }
 
-TEST(many_promises_at_once_allocate_nothing_each)
+TEST(many_headers_with_large_lengths_allocate_nothing)
 {
     enum { COUNT = 200 }; /* three descriptors each: under the usual 1,024 */
     static struct raw raw[COUNT];
@@ -158,7 +158,7 @@ TEST(many_promises_at_once_allocate_nothing_each)
         raw_close(&raw[i]);
 }
 
-TEST(memory_follows_what_came)
+TEST(memory_grows_with_the_bytes_that_arrived)
 {
     static char chunk[10000];
     enum { TOTAL = 20000000 };
@@ -214,7 +214,7 @@ static void assert_empty_messages_bounded(size_t max_pending)
     raw_close(&raw);
 }
 
-TEST(ten_million_unread_empty_messages_are_bounded)
+TEST(ten_million_unread_empty_messages_use_bounded_memory)
 {
     static const size_t pending[] = {1, 64, 1000, 100000};
     for (size_t i = 0; i < sizeof pending / sizeof pending[0]; i++)
@@ -223,7 +223,7 @@ TEST(ten_million_unread_empty_messages_are_bounded)
         assert_empty_messages_bounded((size_t)64 << 20);
 }
 
-TEST(unread_messages_of_any_size_are_bounded)
+TEST(unread_messages_of_any_size_use_bounded_memory)
 {
     static char chunk[4 + 700];
     pipc_options_t options = limits(0, 100000);
@@ -243,7 +243,7 @@ TEST(unread_messages_of_any_size_are_bounded)
     raw_close(&raw);
 }
 
-TEST(a_message_larger_than_max_pending_is_taken_when_nothing_waits)
+TEST(a_message_larger_than_max_pending_is_received_when_none_is_queued)
 {
     static char data[5000], got[5000];
     pipc_options_t options = limits(0, 100);
@@ -263,7 +263,7 @@ TEST(a_message_larger_than_max_pending_is_taken_when_nothing_waits)
 
 /* --- Buffers, and what is no argument ------------------------------------------------------------------------ */
 
-TEST(a_buffer_too_small_leaves_the_message)
+TEST(a_read_with_a_small_buffer_leaves_the_message)
 {
     pipc_msg_t view;
     char got[5];
@@ -282,7 +282,7 @@ TEST(a_buffer_too_small_leaves_the_message)
 }
 
 /* Told before, there would be no size to ask for, and no end of it when the rest never comes. */
-TEST(a_buffer_too_small_is_told_when_the_message_is_whole)
+TEST(a_small_buffer_is_reported_when_the_message_is_complete)
 {
     static char data[100000];
     pipc_msg_t view;
@@ -305,7 +305,7 @@ TEST(a_buffer_too_small_is_told_when_the_message_is_whole)
     }
 }
 
-TEST(null_is_einval)
+TEST(null_arguments_return_einval)
 {
     pipc_msg_t message;
     pipc_t *end[2];
@@ -334,14 +334,17 @@ TEST(null_is_einval)
     raw_close(&raw);
 }
 
-HARNESS_MAIN("framing limits", IT(a_message_of_max_message_goes_out_and_one_more_does_not),
+HARNESS_MAIN("framing limits", IT(a_message_of_max_message_is_sent_and_a_larger_one_refused),
              IT(a_batch_stops_before_the_message_that_is_too_large),
-             IT(a_message_of_max_message_is_taken_and_one_more_is_eproto),
-             IT(the_limit_of_a_goodbye_is_that_of_its_text), IT(no_limit_at_all_is_no_danger),
-             IT(a_prefix_that_promises_much_allocates_nothing),
-             IT(many_promises_at_once_allocate_nothing_each), IT(memory_follows_what_came),
-             IT_WITHIN(ten_million_unread_empty_messages_are_bounded, 60000),
-             IT(unread_messages_of_any_size_are_bounded),
-             IT(a_message_larger_than_max_pending_is_taken_when_nothing_waits),
-             IT(a_buffer_too_small_leaves_the_message),
-             IT(a_buffer_too_small_is_told_when_the_message_is_whole), IT(null_is_einval))
+             IT(a_message_of_max_message_is_received_and_a_larger_one_is_eproto),
+             IT(the_limit_of_a_goodbye_applies_to_its_text),
+             IT(without_a_limit_large_lengths_do_no_harm),
+             IT(a_header_with_a_large_length_allocates_nothing),
+             IT(many_headers_with_large_lengths_allocate_nothing),
+             IT(memory_grows_with_the_bytes_that_arrived),
+             IT_WITHIN(ten_million_unread_empty_messages_use_bounded_memory, 60000),
+             IT(unread_messages_of_any_size_use_bounded_memory),
+             IT(a_message_larger_than_max_pending_is_received_when_none_is_queued),
+             IT(a_read_with_a_small_buffer_leaves_the_message),
+             IT(a_small_buffer_is_reported_when_the_message_is_complete),
+             IT(null_arguments_return_einval))

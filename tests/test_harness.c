@@ -50,7 +50,7 @@ static void clean(void)
     close(fd);
 }
 
-TEST(a_body_that_leaves_nothing_passes)
+TEST(a_body_that_leaks_nothing_passes)
 {
     assert_int_equal(verdict_of(clean), HARNESS_PASSED);
     assert_string_equal(reason, "");
@@ -106,7 +106,7 @@ static int assert_in_child(void *unused)
     return 0;
 }
 
-TEST(a_failed_assertion_in_a_forked_child_is_told_by_wait)
+TEST(a_failed_assertion_in_a_forked_child_is_reported_by_wait)
 {
     assert_int_equal(harness_wait(harness_fork(assert_in_child, NULL)), -SIGABRT);
 }
@@ -123,7 +123,7 @@ static void no_error(void)
     assert_errno(getpid(), EBADF);
 }
 
-TEST(assert_errno_wants_the_failure_and_its_errno)
+TEST(assert_errno_checks_the_failure_and_its_errno)
 {
     assert_errno(close(-1), EBADF);
     assert_null_errno(fopen("/", "w"), EISDIR);
@@ -152,7 +152,7 @@ static void gets_sigpipe(void)
     (void)n;
 }
 
-TEST(sigpipe_kills_and_fails)
+TEST(a_sigpipe_fails)
 {
     assert_caught(gets_sigpipe, strsignal(SIGPIPE));
 }
@@ -167,7 +167,7 @@ static void ends_itself_early(void)
     _exit(0);
 }
 
-TEST(an_early_exit_is_no_success)
+TEST(an_early_exit_fails)
 {
     assert_caught(exits_early, "exited before its end");
     assert_caught(ends_itself_early, "exited before its end");
@@ -179,7 +179,7 @@ static void hangs(void)
         pause();
 }
 
-TEST(a_hang_is_killed_after_the_time_out)
+TEST(a_hang_is_killed_after_the_timeout)
 {
     int64_t begin = harness_now_ms();
     assert_int_equal(harness_try(hangs, 50, reason, sizeof reason), HARNESS_FAILED);
@@ -223,7 +223,7 @@ TEST(a_process_left_running_fails_and_is_killed)
     munmap(told, sizeof *told);
 }
 
-TEST(a_hanging_test_takes_its_children_with_it)
+TEST(the_children_of_a_hanging_test_are_killed)
 {
     share_a_word();
     assert_int_equal(harness_try(hangs_beside_a_child, 100, reason, sizeof reason), HARNESS_FAILED);
@@ -266,7 +266,7 @@ static void closes_too_much(void)
     close(STDIN_FILENO);
 }
 
-TEST(a_descriptor_too_many_or_too_few_fails)
+TEST(a_leaked_or_missing_descriptor_fails)
 {
     assert_caught(leaks_a_descriptor, "/dev/null");
     if (verdict_of(leaks_a_high_descriptor) != HARNESS_SKIPPED)
@@ -292,7 +292,7 @@ static void leaks_memory(void)
     kept = mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-TEST(a_block_left_over_fails)
+TEST(a_leaked_block_fails)
 {
     assert_caught(leaks_a_block, "1 heap block(s), 123 byte(s)");
     assert_caught(leaks_by_growing, "1 heap block(s), 200 byte(s)");
@@ -308,13 +308,13 @@ static int child_leaks(void *unused)
     return 0;
 }
 
-TEST(a_forked_child_may_look_for_leaks_as_well)
+TEST(a_forked_child_can_check_for_leaks)
 {
     harness_assert_nothing_left();
     assert_int_equal(harness_wait(harness_fork(child_leaks, NULL)), -SIGABRT);
 }
 
-TEST(the_ledger_knows_every_block)
+TEST(the_ledger_records_every_block)
 {
     enum { COUNT = 5000 };
     static void *block[COUNT];
@@ -355,7 +355,7 @@ static void checks_shifted(void)
     harness_check(buffer + 8, sizeof buffer - 8, 1);
 }
 
-TEST(patterns_differ_by_tag_and_place)
+TEST(patterns_differ_by_tag_and_position)
 {
     char buffer[100];
     harness_fill(buffer, sizeof buffer, 7);
@@ -371,7 +371,7 @@ static int wait_for_gate(void *arg)
     return 42;
 }
 
-TEST(a_gate_passes_as_many_as_it_was_opened_for)
+TEST(a_gate_lets_one_waiter_pass_for_each_opening)
 {
     struct harness_gate gate;
     harness_gate_init(&gate);
@@ -412,18 +412,18 @@ TEST(every_test_begins_with_the_same_random_numbers)
     munmap(told, sizeof *told);
 }
 
-HARNESS_MAIN("harness", IT(a_body_that_leaves_nothing_passes),
+HARNESS_MAIN("harness", IT(a_body_that_leaks_nothing_passes),
              IT(a_body_that_skips_is_skipped_with_its_reason), IT(a_failed_assertion_fails),
              IT(a_failed_assertion_in_another_thread_fails),
-             IT(a_failed_assertion_in_a_forked_child_is_told_by_wait),
-             IT(assert_errno_wants_the_failure_and_its_errno), IT(a_crash_fails),
-             IT(sigpipe_kills_and_fails), IT(an_early_exit_is_no_success),
-             IT(a_hang_is_killed_after_the_time_out),
+             IT(a_failed_assertion_in_a_forked_child_is_reported_by_wait),
+             IT(assert_errno_checks_the_failure_and_its_errno), IT(a_crash_fails),
+             IT(a_sigpipe_fails), IT(an_early_exit_fails), IT(a_hang_is_killed_after_the_timeout),
              IT(a_process_left_running_fails_and_is_killed),
-             IT(a_hanging_test_takes_its_children_with_it),
+             IT(the_children_of_a_hanging_test_are_killed),
              IT(a_child_that_returns_into_the_harness_fails),
-             IT(a_descriptor_too_many_or_too_few_fails), IT(a_block_left_over_fails),
-             IT(a_forked_child_may_look_for_leaks_as_well), IT(the_ledger_knows_every_block),
-             IT(patterns_differ_by_tag_and_place), IT(a_gate_passes_as_many_as_it_was_opened_for),
+             IT(a_leaked_or_missing_descriptor_fails), IT(a_leaked_block_fails),
+             IT(a_forked_child_can_check_for_leaks), IT(the_ledger_records_every_block),
+             IT(patterns_differ_by_tag_and_position),
+             IT(a_gate_lets_one_waiter_pass_for_each_opening),
              IT(random_numbers_stay_below_their_limit_and_differ),
              IT(every_test_begins_with_the_same_random_numbers))

@@ -243,12 +243,12 @@ static void with_each_constructor(int (*fn)(void *arg))
     assert_int_equal(rmdir(directory), 0);
 }
 
-TEST(no_descriptor_of_a_handle_is_ever_0_1_or_2)
+TEST(no_descriptor_of_a_handle_is_0_1_or_2)
 {
     with_each_constructor(try_constructor);
 }
 
-TEST(a_lack_of_descriptors_is_EMFILE_although_0_1_and_2_are_free)
+TEST(a_lack_of_descriptors_returns_EMFILE_when_only_0_1_and_2_are_free)
 {
     with_each_constructor(try_with_little_room);
 }
@@ -278,7 +278,7 @@ static int accept_with_little_room(void *unused)
     return 0;
 }
 
-TEST(a_client_waits_for_a_descriptor_although_0_1_and_2_are_free)
+TEST(a_client_waits_for_a_descriptor_when_only_0_1_and_2_are_free)
 {
     assert_int_equal(harness_wait(harness_fork(accept_with_little_room, NULL)), 0);
 }
@@ -322,14 +322,14 @@ static int open_under_limits(void *refused)
     return 0;
 }
 
-TEST(a_limit_on_the_size_of_files_is_EFBIG_and_no_signal)
+TEST(a_limit_on_file_size_returns_EFBIG_and_raises_no_signal)
 {
     assert_int_equal(harness_wait(harness_fork(open_under_limits, (void *)(uintptr_t) "")), 0);
     assert_int_equal(
         harness_wait(harness_fork(open_under_limits, (void *)(uintptr_t) "memfd_create")), 0);
 }
 
-TEST(a_SIGXFSZ_of_the_programs_own_stays_pending)
+TEST(the_programs_own_pending_SIGXFSZ_stays_pending)
 {
     sigset_t only, pending;
     sigemptyset(&only);
@@ -345,7 +345,7 @@ TEST(a_SIGXFSZ_of_the_programs_own_stays_pending)
     assert_int_equal(caught, 1);
 }
 
-TEST(an_adopted_file_that_may_not_grow_is_EFBIG_and_no_signal)
+TEST(an_adopted_file_at_its_limit_returns_EFBIG_and_raises_no_signal)
 {
     static char data[10000];
     FILE *file = tmpfile();
@@ -391,7 +391,7 @@ static int open_with_locked(void *arg)
     return works ? 1 : 0;
 }
 
-TEST(too_much_locked_memory_is_ENOMEM)
+TEST(too_much_locked_memory_returns_ENOMEM)
 {
     bool worked = false, failed = false;
     if (harness_scale() > 1)
@@ -410,10 +410,10 @@ TEST(too_much_locked_memory_is_ENOMEM)
     assert_true(failed);
 }
 
-HARNESS_MAIN("odd processes", IT(no_descriptor_of_a_handle_is_ever_0_1_or_2),
-             IT(a_lack_of_descriptors_is_EMFILE_although_0_1_and_2_are_free),
-             IT(a_client_waits_for_a_descriptor_although_0_1_and_2_are_free),
-             IT(a_limit_on_the_size_of_files_is_EFBIG_and_no_signal),
-             IT(a_SIGXFSZ_of_the_programs_own_stays_pending),
-             IT(an_adopted_file_that_may_not_grow_is_EFBIG_and_no_signal),
-             IT(too_much_locked_memory_is_ENOMEM))
+HARNESS_MAIN("odd processes", IT(no_descriptor_of_a_handle_is_0_1_or_2),
+             IT(a_lack_of_descriptors_returns_EMFILE_when_only_0_1_and_2_are_free),
+             IT(a_client_waits_for_a_descriptor_when_only_0_1_and_2_are_free),
+             IT(a_limit_on_file_size_returns_EFBIG_and_raises_no_signal),
+             IT(the_programs_own_pending_SIGXFSZ_stays_pending),
+             IT(an_adopted_file_at_its_limit_returns_EFBIG_and_raises_no_signal),
+             IT(too_much_locked_memory_returns_ENOMEM))

@@ -200,29 +200,29 @@ static void try_all(void (*open_stream)(int fd[2]), int timeout_ms, unsigned fla
     }
 }
 
-TEST(packets_of_a_pipe_are_whole_messages_to_reads_that_wait)
+TEST(a_blocking_read_receives_packets_of_a_pipe_as_whole_messages)
 {
     try_all(open_pipe, -1, 0);
 }
 
-TEST(packets_of_a_pipe_are_whole_messages_to_reads_with_a_deadline)
+TEST(a_read_with_a_deadline_receives_packets_as_whole_messages)
 {
     try_all(open_pipe, 1, 0);
 }
 
-TEST(packets_of_a_pipe_are_whole_messages_to_interruptible_reads)
+TEST(an_interruptible_read_receives_packets_as_whole_messages)
 {
     try_all(open_pipe, -1, PIPC_INTERRUPTIBLE);
 }
 
-TEST(packets_of_a_FIFO_are_whole_messages)
+TEST(a_read_receives_packets_of_a_FIFO_as_whole_messages)
 {
     try_all(open_fifo, -1, 0);
     try_all(open_fifo, 1, 0);
 }
 
 /* libpipc as the writer in packet mode. */
-TEST(a_handle_writes_packets_that_another_reads)
+TEST(one_handle_writes_packets_and_another_reads_them)
 {
     static char large[LARGEST], got[LARGEST];
     int there[2], back[2];
@@ -242,8 +242,8 @@ TEST(a_handle_writes_packets_that_another_reads)
     pipc_close(second);
 }
 
-HARNESS_MAIN("packets", IT(packets_of_a_pipe_are_whole_messages_to_reads_that_wait),
-             IT(packets_of_a_pipe_are_whole_messages_to_reads_with_a_deadline),
-             IT(packets_of_a_pipe_are_whole_messages_to_interruptible_reads),
-             IT(packets_of_a_FIFO_are_whole_messages),
-             IT(a_handle_writes_packets_that_another_reads))
+HARNESS_MAIN("packets", IT(a_blocking_read_receives_packets_of_a_pipe_as_whole_messages),
+             IT(a_read_with_a_deadline_receives_packets_as_whole_messages),
+             IT(an_interruptible_read_receives_packets_as_whole_messages),
+             IT(a_read_receives_packets_of_a_FIFO_as_whole_messages),
+             IT(one_handle_writes_packets_and_another_reads_them))

@@ -41,7 +41,7 @@ static void expect_to_go(struct handshake *h)
     pending_remove(&pending, h);
 }
 
-TEST(the_oldest_of_the_largest_group_goes_first)
+TEST(the_oldest_of_the_largest_group_is_dropped_first)
 {
     come(ipv4(1));
     struct handshake *second = come(ipv4(2));
@@ -53,7 +53,7 @@ TEST(the_oldest_of_the_largest_group_goes_first)
     assert_ptr_not_equal(pending_choose(&pending, false), last); /* the groups are equal now */
 }
 
-TEST(where_no_group_is_larger_the_oldest_goes)
+TEST(the_oldest_is_dropped_when_all_groups_have_one_size)
 {
     struct handshake *all[3] = {come(ipv4(3)), come(ipv4(1)), come(ipv4(2))};
     for (int i = 0; i < 3; i++)
@@ -61,7 +61,7 @@ TEST(where_no_group_is_larger_the_oldest_goes)
     assert_null(pending_choose(&pending, false));
 }
 
-TEST(who_has_shown_the_key_goes_after_the_silent)
+TEST(a_client_that_has_shown_the_key_is_dropped_after_silent_ones)
 {
     struct handshake *friend = come_with_key(ipv4(1));
     struct handshake *silent = come(ipv4(1));
@@ -73,7 +73,7 @@ TEST(who_has_shown_the_key_goes_after_the_silent)
     expect_to_go(friend);
 }
 
-TEST(a_large_group_goes_before_a_small_one_that_is_silent)
+TEST(a_large_group_is_dropped_before_a_small_silent_one)
 {
     struct handshake *first = come_with_key(ipv4(1));
     come_with_key(ipv4(1));
@@ -92,7 +92,7 @@ TEST(a_network_of_64_bits_is_one_group)
     expect_to_go(first);
 }
 
-TEST(a_full_house_of_any_mixture_finds_one_to_go)
+TEST(a_full_table_of_any_mixture_has_one_to_drop)
 {
     for (int round = 0; round < 20; round++) {
         memset(&pending, 0, sizeof pending);
@@ -112,8 +112,8 @@ TEST(a_full_house_of_any_mixture_finds_one_to_go)
     }
 }
 
-HARNESS_MAIN("pending handshakes", IT(the_oldest_of_the_largest_group_goes_first),
-             IT(where_no_group_is_larger_the_oldest_goes),
-             IT(who_has_shown_the_key_goes_after_the_silent),
-             IT(a_large_group_goes_before_a_small_one_that_is_silent),
-             IT(a_network_of_64_bits_is_one_group), IT(a_full_house_of_any_mixture_finds_one_to_go))
+HARNESS_MAIN("pending handshakes", IT(the_oldest_of_the_largest_group_is_dropped_first),
+             IT(the_oldest_is_dropped_when_all_groups_have_one_size),
+             IT(a_client_that_has_shown_the_key_is_dropped_after_silent_ones),
+             IT(a_large_group_is_dropped_before_a_small_silent_one),
+             IT(a_network_of_64_bits_is_one_group), IT(a_full_table_of_any_mixture_has_one_to_drop))

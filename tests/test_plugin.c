@@ -20,7 +20,7 @@ static void *load_use_unload(void *name)
     return NULL;
 }
 
-TEST(a_thread_that_used_a_plugin_ends_after_unloading_it)
+TEST(a_thread_that_used_a_plugin_can_end_after_the_plugin_is_unloaded)
 {
     for (int i = 0; i < way_count; i++) {
         pthread_t thread;
@@ -105,7 +105,7 @@ static int unload_under_holders(void *name)
 }
 
 /* In a child, because what they hold is never given back. */
-TEST(threads_that_hold_ends_outlive_the_plugin)
+TEST(threads_that_hold_ends_can_outlive_the_plugin)
 {
     for (int i = 0; i < way_count; i++)
         assert_int_equal(harness_wait(harness_fork(unload_under_holders, (void *)ways[i])), 0);
@@ -133,7 +133,7 @@ static void unload_in_order(const int order[3])
     end_workers(workers);
 }
 
-TEST(plugins_come_and_go_in_any_order_under_living_threads)
+TEST(plugins_are_loaded_and_unloaded_in_any_order_beside_threads)
 {
     static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                      {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
@@ -154,7 +154,7 @@ static int count_mappings(void)
     return lines;
 }
 
-TEST(a_plugin_comes_and_goes_more_often_than_there_are_thread_keys)
+TEST(a_plugin_can_be_reloaded_more_often_than_there_are_thread_keys)
 {
     int rounds = harness_emulated() ? 20 : 1100;
     load_use_unload((void *)"plugin_static");
@@ -193,7 +193,7 @@ static int use_and_unload(void *arg)
     return 0;
 }
 
-TEST(a_child_unloads_what_its_parent_goes_on_with)
+TEST(a_child_unloads_the_plugin_and_its_parent_continues_to_use_it)
 {
     for (int i = 0; i < way_count; i++) {
         struct module module = load(ways[i]);
@@ -252,7 +252,7 @@ static void say_goodbye_at_the_end_of_a_thread(const char *name, bool key_first)
     unload(&module);
 }
 
-TEST(a_goodbye_in_a_destructor_arrives_whichever_key_was_made_first)
+TEST(a_goodbye_from_a_destructor_arrives_for_any_order_of_keys)
 {
     for (int i = 0; i < way_count; i++) {
         say_goodbye_at_the_end_of_a_thread(ways[i], true);
@@ -285,7 +285,7 @@ static int exit_while_threads_use_it(void *name)
     exit(0); /* which runs what the modules have for their end */
 }
 
-TEST(a_program_may_end_while_threads_use_a_plugin)
+TEST(a_program_can_end_while_threads_use_a_plugin)
 {
     for (int round = 0; round < 10; round++)
         for (int i = 0; i < way_count; i++)
@@ -312,12 +312,12 @@ TEST(a_plugin_can_be_loaded_when_no_static_thread_local_storage_is_left)
         dlclose(eaters[--count]);
 }
 
-HARNESS_MAIN("plugin", IT(a_thread_that_used_a_plugin_ends_after_unloading_it),
-             IT(threads_that_hold_ends_outlive_the_plugin),
-             IT(plugins_come_and_go_in_any_order_under_living_threads),
-             IT(a_plugin_comes_and_goes_more_often_than_there_are_thread_keys),
+HARNESS_MAIN("plugin", IT(a_thread_that_used_a_plugin_can_end_after_the_plugin_is_unloaded),
+             IT(threads_that_hold_ends_can_outlive_the_plugin),
+             IT(plugins_are_loaded_and_unloaded_in_any_order_beside_threads),
+             IT(a_plugin_can_be_reloaded_more_often_than_there_are_thread_keys),
              IT(a_fork_after_an_unload_runs_nothing_of_the_plugin),
-             IT(a_child_unloads_what_its_parent_goes_on_with),
-             IT(a_goodbye_in_a_destructor_arrives_whichever_key_was_made_first),
-             IT(a_program_may_end_while_threads_use_a_plugin),
+             IT(a_child_unloads_the_plugin_and_its_parent_continues_to_use_it),
+             IT(a_goodbye_from_a_destructor_arrives_for_any_order_of_keys),
+             IT(a_program_can_end_while_threads_use_a_plugin),
              IT(a_plugin_can_be_loaded_when_no_static_thread_local_storage_is_left))

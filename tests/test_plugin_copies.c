@@ -87,7 +87,7 @@ static void *write_and_end(void *arg)
     return NULL;
 }
 
-TEST(a_thread_that_ends_is_missed_whichever_copy_it_used)
+TEST(the_end_of_a_thread_is_detected_for_each_copy_of_the_library)
 {
     struct module modules[2] = {load("plugin_static"), load("plugin_shared")};
     char text[8];
@@ -130,5 +130,5 @@ TEST(a_handle_of_another_version_is_refused)
 }
 
 HARNESS_MAIN("plugin_copies", IT(a_handle_works_through_each_copy_of_the_library),
-             IT(a_thread_that_ends_is_missed_whichever_copy_it_used),
+             IT(the_end_of_a_thread_is_detected_for_each_copy_of_the_library),
              IT(a_handle_of_another_version_is_refused))

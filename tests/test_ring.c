@@ -34,7 +34,7 @@ static void echo_every_size(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(messages_around_the_edges_from_a_piece_to_two_rings_come_whole)
+TEST_OF_KIND(messages_of_critical_sizes_arrive_whole)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -65,7 +65,7 @@ static void write_every_size_without_waiting(pipc_t *pipe)
 }
 
 /* Whatever of it does not fit is held by the writer; the reader comes back again and again. */
-TEST_OF_KIND(messages_around_those_sizes_come_whole_without_waiting)
+TEST_OF_KIND(messages_of_critical_sizes_arrive_whole_without_waiting)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -145,7 +145,7 @@ static void write_at_every_offset(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(frames_come_whole_from_every_offset)
+TEST_OF_KIND(frames_arrive_whole_from_every_offset)
 {
     unsigned char buffer[ODD];
     pipc_t *pipe = open_anonymous();
@@ -186,7 +186,7 @@ static void wait_for_room_in_vain(pipc_t *pipe)
     set_timeouts(pipe, -1, -1);
 }
 
-TEST_OF_KIND(what_a_reader_has_read_is_room_at_once)
+TEST_OF_KIND(bytes_that_were_read_are_room_at_once)
 {
     enum { FRAME = 16 };
     static const size_t fews[] = {1, 2, 63, 64, 65, 1000};
@@ -258,12 +258,12 @@ static void read_half(const struct kind *kind, script *writer)
     harness_gate_close(&went_on);
 }
 
-TEST_OF_KIND(a_writer_that_waits_goes_on_when_half_has_been_read)
+TEST_OF_KIND(a_waiting_writer_continues_when_half_has_been_read)
 {
     read_half(kind, fill_and_wait_for_room);
 }
 
-TEST_OF_KIND(a_writer_that_polls_is_told_when_half_has_been_read)
+TEST_OF_KIND(a_polling_writer_is_told_when_half_has_been_read)
 {
     read_half(kind, fill_and_poll_for_room);
 }
@@ -325,23 +325,22 @@ static void settle_after_the_partner_went(bool dies)
     harness_gate_close(&partner.gone);
 }
 
-TEST(a_descriptor_tells_of_a_shutdown_after_the_last_look)
+TEST(the_descriptor_reports_a_shutdown_after_the_last_check)
 {
     settle_after_the_partner_went(false);
 }
 
-TEST(a_descriptor_tells_of_a_death_after_the_last_look)
+TEST(the_descriptor_reports_a_death_after_the_last_check)
 {
     settle_after_the_partner_went(true);
 }
 
-HARNESS_MAIN("ring",
-             OVER_ANONYMOUS_KINDS(messages_around_the_edges_from_a_piece_to_two_rings_come_whole),
-             OVER_ANONYMOUS_KINDS(messages_around_those_sizes_come_whole_without_waiting),
+HARNESS_MAIN("ring", OVER_ANONYMOUS_KINDS(messages_of_critical_sizes_arrive_whole),
+             OVER_ANONYMOUS_KINDS(messages_of_critical_sizes_arrive_whole_without_waiting),
              OVER_ANONYMOUS_KINDS(the_ring_can_be_filled_to_the_last_byte),
-             OVER_ANONYMOUS_KINDS(frames_come_whole_from_every_offset),
-             OVER_ANONYMOUS_KINDS(what_a_reader_has_read_is_room_at_once),
-             OVER_ANONYMOUS_KINDS(a_writer_that_waits_goes_on_when_half_has_been_read),
-             OVER_ANONYMOUS_KINDS(a_writer_that_polls_is_told_when_half_has_been_read),
-             IT(a_descriptor_tells_of_a_shutdown_after_the_last_look),
-             IT(a_descriptor_tells_of_a_death_after_the_last_look))
+             OVER_ANONYMOUS_KINDS(frames_arrive_whole_from_every_offset),
+             OVER_ANONYMOUS_KINDS(bytes_that_were_read_are_room_at_once),
+             OVER_ANONYMOUS_KINDS(a_waiting_writer_continues_when_half_has_been_read),
+             OVER_ANONYMOUS_KINDS(a_polling_writer_is_told_when_half_has_been_read),
+             IT(the_descriptor_reports_a_shutdown_after_the_last_check),
+             IT(the_descriptor_reports_a_death_after_the_last_check))

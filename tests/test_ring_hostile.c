@@ -255,7 +255,7 @@ static void start_attack(struct side *side, pipc_t *pipe, script *attack)
     dice = harness_random() | 1;
 }
 
-TEST(single_attacks_are_survived)
+TEST(a_single_attack_does_no_harm)
 {
     for (int round = 0; round < 100 / harness_scale(); round++) {
         struct side hostile;
@@ -272,7 +272,7 @@ TEST(single_attacks_are_survived)
     }
 }
 
-TEST(an_attack_that_never_ends_is_survived)
+TEST(an_endless_attack_does_no_harm)
 {
     harness_gate_init(&gate);
     /* Few: an attack can make each call that claims an end take half a second, and there are 80 a round. */
@@ -310,7 +310,7 @@ static void leap_too_far(pipc_t *pipe)
     harness_gate_wait(&gate);
 }
 
-TEST(a_position_that_makes_no_sense_is_a_protocol_error_for_good)
+TEST(an_invalid_position_is_a_protocol_error_forever)
 {
     harness_gate_init(&gate);
     for (which_position = 0; which_position < 2; which_position++) {
@@ -422,7 +422,7 @@ static void expect_deadlines_kept(script *attack)
     pipc_close(pipe);
 }
 
-TEST(a_partner_that_never_rests_holds_up_no_deadline)
+TEST(calls_end_at_their_deadlines_beside_a_peer_that_never_stops)
 {
     harness_gate_init(&gate);
     expect_deadlines_kept(never_rest);
@@ -457,7 +457,7 @@ static void take_the_memory_away(pipc_t *pipe)
 }
 
 /* A page that is gone would be a SIGBUS; a hole is merely zeros. */
-TEST(the_memory_cannot_be_taken_away)
+TEST(a_peer_cannot_shrink_the_memory)
 {
     pipc_t *pipe = open_anonymous();
     say(pipe, "x");
@@ -472,9 +472,9 @@ TEST(the_memory_cannot_be_taken_away)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("ring hostile", IT_WITHIN(single_attacks_are_survived, 90000),
-             IT_WITHIN(an_attack_that_never_ends_is_survived, 90000),
-             IT(a_position_that_makes_no_sense_is_a_protocol_error_for_good),
+HARNESS_MAIN("ring hostile", IT_WITHIN(a_single_attack_does_no_harm, 90000),
+             IT_WITHIN(an_endless_attack_does_no_harm, 90000),
+             IT(an_invalid_position_is_a_protocol_error_forever),
              IT(a_length_over_the_limit_is_a_protocol_error),
-             IT(a_partner_that_never_rests_holds_up_no_deadline),
-             IT(the_memory_cannot_be_taken_away))
+             IT(calls_end_at_their_deadlines_beside_a_peer_that_never_stops),
+             IT(a_peer_cannot_shrink_the_memory))

@@ -216,12 +216,12 @@ static void stress(const struct kind *kind, int duration_ms)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(no_wake_up_is_lost_whichever_way_the_sides_wait)
+TEST_OF_KIND(no_wakeup_is_lost_in_any_way_of_waiting)
 {
     stress(kind, 400);
 }
 
-TEST_OF_KIND(no_wake_up_is_lost_when_they_also_wait_for_the_descriptor)
+TEST_OF_KIND(no_wakeup_is_lost_when_peers_also_wait_for_the_descriptor)
 {
     with_descriptor = true;
     stress(kind, 400);
@@ -308,12 +308,12 @@ static void ask_at_every_moment(const struct kind *kind, int duration_ms)
     pipc_close(pipe);
 }
 
-TEST_OF_KIND(one_who_falls_asleep_is_woken_by_a_message_of_that_moment)
+TEST_OF_KIND(a_reader_about_to_sleep_is_woken_by_a_simultaneous_message)
 {
     ask_at_every_moment(kind, 400);
 }
 
-TEST_OF_KIND(one_who_turns_to_its_descriptor_sees_a_message_of_that_moment)
+TEST_OF_KIND(a_reader_about_to_poll_detects_a_simultaneous_message)
 {
     with_descriptor = true;
     ask_at_every_moment(kind, 400);
@@ -329,7 +329,7 @@ static void write_lumps_until_asked_to_stop(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(one_who_falls_asleep_is_woken_by_room_of_that_moment)
+TEST_OF_KIND(a_writer_about_to_sleep_is_woken_by_simultaneous_room)
 {
     static char room[sizeof lump];
     pipc_t *pipe = open_anonymous();
@@ -434,7 +434,7 @@ static void race(const struct kind *kind, script *far_script, void (*near)(struc
     munmap(start, sizeof *start);
 }
 
-TEST_OF_KIND(a_descriptor_tells_of_a_message_written_while_one_looked)
+TEST_OF_KIND(the_descriptor_reports_a_message_written_during_a_check)
 {
     race(kind, write_at_once, look_while_the_other_writes);
 }
@@ -475,16 +475,16 @@ static void fail_while_the_other_reads(struct waiter *w)
     }
 }
 
-TEST_OF_KIND(a_descriptor_tells_of_room_made_while_a_write_failed)
+TEST_OF_KIND(the_descriptor_reports_room_made_while_a_write_failed)
 {
     race(kind, read_all_at_once, fail_while_the_other_reads);
 }
 
-HARNESS_MAIN("ring wake", OVER_ANONYMOUS_KINDS(no_wake_up_is_lost_whichever_way_the_sides_wait),
-             OVER_ANONYMOUS_KINDS(no_wake_up_is_lost_when_they_also_wait_for_the_descriptor),
+HARNESS_MAIN("ring wake", OVER_ANONYMOUS_KINDS(no_wakeup_is_lost_in_any_way_of_waiting),
+             OVER_ANONYMOUS_KINDS(no_wakeup_is_lost_when_peers_also_wait_for_the_descriptor),
              OVER_ANONYMOUS_KINDS(no_edge_is_lost_inside_a_long_message),
-             OVER_ANONYMOUS_KINDS(one_who_falls_asleep_is_woken_by_a_message_of_that_moment),
-             OVER_ANONYMOUS_KINDS(one_who_turns_to_its_descriptor_sees_a_message_of_that_moment),
-             OVER_ANONYMOUS_KINDS(one_who_falls_asleep_is_woken_by_room_of_that_moment),
-             OVER_ANONYMOUS_KINDS(a_descriptor_tells_of_a_message_written_while_one_looked),
-             OVER_ANONYMOUS_KINDS(a_descriptor_tells_of_room_made_while_a_write_failed))
+             OVER_ANONYMOUS_KINDS(a_reader_about_to_sleep_is_woken_by_a_simultaneous_message),
+             OVER_ANONYMOUS_KINDS(a_reader_about_to_poll_detects_a_simultaneous_message),
+             OVER_ANONYMOUS_KINDS(a_writer_about_to_sleep_is_woken_by_simultaneous_room),
+             OVER_ANONYMOUS_KINDS(the_descriptor_reports_a_message_written_during_a_check),
+             OVER_ANONYMOUS_KINDS(the_descriptor_reports_room_made_while_a_write_failed))

@@ -37,7 +37,7 @@ static void accept_and_talk(pipc_server_t *server, pipc_t *client)
 
 /* --- Where it listens ------------------------------------------------------------------------------------ */
 
-TEST(it_listens_on_loopback_unless_told_otherwise)
+TEST(a_server_listens_on_loopback_by_default)
 {
     struct sockaddr_in address;
     socklen_t size = sizeof address;
@@ -53,7 +53,7 @@ TEST(it_listens_on_loopback_unless_told_otherwise)
     pipc_server_close(server);
 }
 
-TEST(it_listens_on_all_addresses_of_both_families)
+TEST(a_server_listens_on_all_addresses_of_both_families)
 {
     pipc_server_t *server = open_server("*", NULL);
     accept_and_talk(server, call("127.0.0.1", server, NULL));
@@ -74,7 +74,7 @@ static void expect_caller(pipc_server_t *server, const char *host, const char *b
     pipc_close(client);
 }
 
-TEST(callers_are_told_by_their_addresses_in_their_own_family)
+TEST(a_client_is_named_by_its_address_in_its_own_family)
 {
     pipc_server_t *server = open_server("*", NULL);
     expect_caller(server, "127.0.0.1", "127.0.0.1:");
@@ -82,7 +82,7 @@ TEST(callers_are_told_by_their_addresses_in_their_own_family)
     pipc_server_close(server);
 }
 
-TEST(it_listens_on_the_address_that_it_is_given)
+TEST(a_server_listens_on_the_given_address)
 {
     pipc_server_t *server = open_server("::1", NULL);
     accept_and_talk(server, call("::1", server, NULL));
@@ -92,7 +92,7 @@ TEST(it_listens_on_the_address_that_it_is_given)
     pipc_server_close(server);
 }
 
-TEST(a_port_that_is_taken_is_EADDRINUSE)
+TEST(a_port_in_use_returns_EADDRINUSE)
 {
     pipc_server_t *server = open_server(NULL, NULL);
     uint16_t port = pipc_server_port(server);
@@ -127,7 +127,7 @@ TEST(a_handle_outlives_its_server)
     pipc_close(client);
 }
 
-TEST(its_handles_have_its_options)
+TEST(accepted_handles_have_the_options_of_the_server)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.max_message = 10;
@@ -140,7 +140,7 @@ TEST(its_handles_have_its_options)
     pipc_server_close(server);
 }
 
-TEST(what_makes_no_sense_is_EINVAL)
+TEST(invalid_arguments_return_EINVAL)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.key = "";
@@ -156,7 +156,7 @@ TEST(what_makes_no_sense_is_EINVAL)
 
 /* --- Waiting ------------------------------------------------------------------------------------------------ */
 
-TEST(its_descriptor_is_readable_while_somebody_waits)
+TEST(the_servers_descriptor_is_readable_while_a_client_waits)
 {
     pipc_server_t *server = open_server(NULL, NULL);
     int fd = pipc_server_fd(server);
@@ -179,7 +179,7 @@ static void *accept_one(void *server)
     return pipc_server_accept(server, -1);
 }
 
-TEST(a_waiting_accept_takes_who_comes)
+TEST(a_waiting_accept_returns_when_a_client_comes)
 {
     pipc_server_t *server = open_server(NULL, NULL);
     pthread_t thread;
@@ -198,7 +198,7 @@ static void note_signal(int number)
     (void)number;
 }
 
-TEST(its_wait_ends_in_time_and_by_a_signal_when_asked_to)
+TEST(accept_ends_at_its_timeout_and_by_a_signal_when_interruptible)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     struct sigaction action = {.sa_handler = note_signal};
@@ -220,7 +220,7 @@ TEST(its_wait_ends_in_time_and_by_a_signal_when_asked_to)
 /* --- Failures of accept ---------------------------------------------------------------------------------------- */
 
 /* The failure concerns one who has gone; the next one is served. */
-TEST(a_connection_that_went_wrong_is_passed_over)
+TEST(accept_skips_a_connection_that_was_reset)
 {
     static const int errors[] = {ECONNABORTED, EPROTO, ENETDOWN,     ENOPROTOOPT,
                                  EHOSTDOWN,    ENONET, EHOSTUNREACH, EOPNOTSUPP,
@@ -262,7 +262,7 @@ static void expect_no_spin(int error)
     pipc_server_close(server);
 }
 
-TEST(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_it)
+TEST(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_a_server)
 {
     expect_no_spin(EMFILE);
     expect_no_spin(ENFILE);
@@ -270,7 +270,7 @@ TEST(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_it)
     expect_no_spin(ENOMEM);
 }
 
-TEST(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE)
+TEST(resolving_a_name_without_a_free_descriptor_returns_EMFILE)
 {
     if (harness_emulated())
         harness_skip("valgrind has a limit of its own");
@@ -288,7 +288,7 @@ TEST(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE)
     assert_int_equal(error_of_call, EMFILE);
 }
 
-TEST(who_has_not_been_accepted_is_turned_away_by_the_close)
+TEST(close_disconnects_clients_that_were_not_accepted)
 {
     pipc_server_t *server = open_server(NULL, NULL);
     pipc_t *client = call("127.0.0.1", server, NULL);
@@ -315,7 +315,7 @@ static void expect_quiet_wakes(pipc_server_t *server)
 }
 
 /* The real thing: a poll loop at the limit, until a descriptor comes free: the next wake-up finds it. */
-TEST(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on)
+TEST(at_the_limit_of_descriptors_a_poll_loop_pauses_and_continues)
 {
     if (harness_emulated())
         harness_skip("valgrind has a limit of its own, which loses the connection");
@@ -338,7 +338,7 @@ TEST(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on)
     pipc_server_close(server);
 }
 
-TEST(an_opening_that_fails_leaves_nothing)
+TEST(an_opening_that_fails_leaks_nothing)
 {
     pipc_options_t options = net_with_key("secret");
     unsigned long calls;
@@ -359,18 +359,19 @@ TEST(an_opening_that_fails_leaves_nothing)
     }
 }
 
-HARNESS_MAIN("server, accept", IT(it_listens_on_loopback_unless_told_otherwise),
-             IT(it_listens_on_all_addresses_of_both_families),
-             IT(callers_are_told_by_their_addresses_in_their_own_family),
-             IT(it_listens_on_the_address_that_it_is_given), IT(a_port_that_is_taken_is_EADDRINUSE),
+HARNESS_MAIN("server, accept", IT(a_server_listens_on_loopback_by_default),
+             IT(a_server_listens_on_all_addresses_of_both_families),
+             IT(a_client_is_named_by_its_address_in_its_own_family),
+             IT(a_server_listens_on_the_given_address), IT(a_port_in_use_returns_EADDRINUSE),
              IT(a_port_can_be_used_again_at_once), IT(a_handle_outlives_its_server),
-             IT(its_handles_have_its_options), IT(what_makes_no_sense_is_EINVAL),
-             IT(its_descriptor_is_readable_while_somebody_waits),
-             IT(a_waiting_accept_takes_who_comes),
-             IT(its_wait_ends_in_time_and_by_a_signal_when_asked_to),
-             IT(a_connection_that_went_wrong_is_passed_over),
-             IT(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_it),
-             IT(a_name_that_no_descriptor_is_left_to_resolve_is_EMFILE),
-             IT(who_has_not_been_accepted_is_turned_away_by_the_close),
-             IT(at_the_limit_of_descriptors_a_poll_loop_goes_quiet_and_then_on),
-             IT(an_opening_that_fails_leaves_nothing))
+             IT(accepted_handles_have_the_options_of_the_server),
+             IT(invalid_arguments_return_EINVAL),
+             IT(the_servers_descriptor_is_readable_while_a_client_waits),
+             IT(a_waiting_accept_returns_when_a_client_comes),
+             IT(accept_ends_at_its_timeout_and_by_a_signal_when_interruptible),
+             IT(accept_skips_a_connection_that_was_reset),
+             IT(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_a_server),
+             IT(resolving_a_name_without_a_free_descriptor_returns_EMFILE),
+             IT(close_disconnects_clients_that_were_not_accepted),
+             IT(at_the_limit_of_descriptors_a_poll_loop_pauses_and_continues),
+             IT(an_opening_that_fails_leaks_nothing))

@@ -45,7 +45,7 @@ static void expect_service(pipc_server_t *server, const pipc_options_t *options)
 
 /* --- The key ------------------------------------------------------------------------------------------------- */
 
-TEST(who_has_the_key_is_let_in)
+TEST(a_client_with_the_key_is_accepted)
 {
     pipc_server_t *server = open_server(with_key("secret"));
     expect_service(server, with_key("secret"));
@@ -62,7 +62,7 @@ TEST(the_key_is_copied)
     pipc_server_close(server);
 }
 
-TEST(who_has_a_wrong_key_gets_EACCES_and_the_next_is_let_in)
+TEST(a_client_with_a_wrong_key_gets_EACCES_and_the_next_is_accepted)
 {
     pipc_server_t *server = open_server(with_key("secret"));
     pipc_options_t wrong = net_with_key("Secret");
@@ -77,7 +77,7 @@ TEST(who_has_a_wrong_key_gets_EACCES_and_the_next_is_let_in)
     pipc_server_close(server);
 }
 
-TEST(a_poll_loop_carries_a_handshake_through)
+TEST(a_poll_loop_completes_a_handshake)
 {
     pipc_server_t *server = open_server(with_key("secret"));
     pipc_t *pipe = NULL;
@@ -96,7 +96,7 @@ TEST(a_poll_loop_carries_a_handshake_through)
 /* --- Bad clients --------------------------------------------------------------------------------------------- */
 
 /* More of them than handshakes may go on at a time. */
-TEST(silent_clients_hold_up_nobody)
+TEST(silent_clients_delay_no_other_client)
 {
     enum { SILENT = 300 };
     pipc_server_t *server = open_server(with_key("secret"));
@@ -117,7 +117,7 @@ TEST(silent_clients_hold_up_nobody)
     }
 }
 
-TEST(hostile_clients_are_turned_away_and_hold_up_nobody)
+TEST(hostile_clients_are_refused_and_delay_no_other_client)
 {
     static const char *const words[] = {"GET / HTTP/1.1\r\n\r\n", "SSH-2.0-x\r\n",
                                         "\x16\x03\x01\x02\x01\x01\x01", "\x7f\xff\xff\xff"};
@@ -144,7 +144,7 @@ TEST(hostile_clients_are_turned_away_and_hold_up_nobody)
 }
 
 /* It answers one byte at a time, and others pass it. */
-TEST(a_slow_client_holds_up_nobody)
+TEST(a_slow_client_delays_no_other_client)
 {
     pipc_server_t *server = open_server(with_key("secret"));
     int slow = net_connect(pipc_server_port(server));
@@ -158,7 +158,7 @@ TEST(a_slow_client_holds_up_nobody)
     pipc_server_close(server);
 }
 
-TEST(a_handshake_has_a_deadline_of_its_own)
+TEST(each_handshake_has_its_own_deadline)
 {
     pipc_server_t *server = open_server(with_key("secret"));
     int silent = net_connect(pipc_server_port(server));
@@ -179,7 +179,7 @@ TEST(a_handshake_has_a_deadline_of_its_own)
 }
 
 /* Who is connected without a key may be silent as long as he likes; there is nothing to hold up. */
-TEST(a_client_that_never_reads_harms_nobody_else)
+TEST(a_client_that_never_reads_affects_no_other_client)
 {
     enum { SIZE = 1 << 20 };
     pipc_server_t *server = open_server(NULL);
@@ -227,7 +227,7 @@ static void expect_cut(pipc_server_t *server, const char *bytes, size_t size, bo
     pipc_close(pipe);
 }
 
-TEST(an_end_or_a_reset_inside_a_message_is_ECONNRESET)
+TEST(an_end_or_a_reset_inside_a_message_returns_ECONNRESET)
 {
     pipc_server_t *server = open_server(NULL);
     for (size_t size = 1; size < 8; size++)
@@ -299,7 +299,7 @@ static void accept_one_of(const struct many *many, pipc_server_t *server, pipc_t
     assert_errno(pipc_read(*pipe, &byte, 1), EAGAIN);
 }
 
-TEST(an_idle_client_costs_at_most_4_KiB)
+TEST(an_idle_client_uses_at_most_4_KiB)
 {
     pipc_server_t *server = open_server(NULL);
     struct many many = {pipc_server_port(server), count_clients()};
@@ -365,7 +365,7 @@ static int close_server(void *server)
     return 0;
 }
 
-TEST(a_child_that_closes_disturbs_no_handshake)
+TEST(a_close_in_a_child_affects_no_handshake)
 {
     pipc_server_t *server = open_server(with_key("secret"));
     int silent = net_connect(pipc_server_port(server));
@@ -393,7 +393,7 @@ static int hold_until(void *gate)
     return 0;
 }
 
-TEST(copies_in_a_child_do_not_keep_the_descriptor_readable)
+TEST(descriptors_inherited_by_a_child_do_not_keep_the_descriptor_readable)
 {
     pipc_server_t *server = open_server(with_key("secret"));
     struct harness_gate gate;
@@ -415,14 +415,14 @@ TEST(copies_in_a_child_do_not_keep_the_descriptor_readable)
     pipc_server_close(server);
 }
 
-HARNESS_MAIN("server, clients", IT(who_has_the_key_is_let_in), IT(the_key_is_copied),
-             IT(who_has_a_wrong_key_gets_EACCES_and_the_next_is_let_in),
-             IT(a_poll_loop_carries_a_handshake_through), IT(silent_clients_hold_up_nobody),
-             IT(hostile_clients_are_turned_away_and_hold_up_nobody),
-             IT(a_slow_client_holds_up_nobody), IT(a_handshake_has_a_deadline_of_its_own),
-             IT(a_client_that_never_reads_harms_nobody_else),
-             IT(an_end_or_a_reset_inside_a_message_is_ECONNRESET),
+HARNESS_MAIN("server, clients", IT(a_client_with_the_key_is_accepted), IT(the_key_is_copied),
+             IT(a_client_with_a_wrong_key_gets_EACCES_and_the_next_is_accepted),
+             IT(a_poll_loop_completes_a_handshake), IT(silent_clients_delay_no_other_client),
+             IT(hostile_clients_are_refused_and_delay_no_other_client),
+             IT(a_slow_client_delays_no_other_client), IT(each_handshake_has_its_own_deadline),
+             IT(a_client_that_never_reads_affects_no_other_client),
+             IT(an_end_or_a_reset_inside_a_message_returns_ECONNRESET),
              IT(after_a_half_close_the_answers_still_arrive),
-             IT_WITHIN(an_idle_client_costs_at_most_4_KiB, 60000),
-             IT(a_server_may_fork_for_each_client), IT(a_child_that_closes_disturbs_no_handshake),
-             IT(copies_in_a_child_do_not_keep_the_descriptor_readable))
+             IT_WITHIN(an_idle_client_uses_at_most_4_KiB, 60000),
+             IT(a_server_may_fork_for_each_client), IT(a_close_in_a_child_affects_no_handshake),
+             IT(descriptors_inherited_by_a_child_do_not_keep_the_descriptor_readable))

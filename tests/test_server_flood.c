@@ -332,15 +332,15 @@ static void flood(int spare)
         harness_skip("this machine is too busy with other things");
 }
 
-TEST(a_flood_from_one_address_keeps_no_other_out)
+TEST(a_flood_from_one_address_blocks_no_other_address)
 {
     flood(0);
 }
 
-TEST(a_flood_that_takes_all_descriptors_keeps_no_other_out)
+TEST(a_flood_that_uses_all_descriptors_blocks_no_other_address)
 {
     flood(2 * CLIENTS);
 }
 
-HARNESS_MAIN("server, flood", IT_WITHIN(a_flood_from_one_address_keeps_no_other_out, 60000),
-             IT_WITHIN(a_flood_that_takes_all_descriptors_keeps_no_other_out, 60000))
+HARNESS_MAIN("server, flood", IT_WITHIN(a_flood_from_one_address_blocks_no_other_address, 60000),
+             IT_WITHIN(a_flood_that_uses_all_descriptors_blocks_no_other_address, 60000))

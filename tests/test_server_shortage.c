@@ -59,7 +59,7 @@ static int serve_with_no_descriptors(void *arg)
     return serve_one(server);
 }
 
-TEST(silent_clients_that_hold_all_descriptors_hold_up_nobody)
+TEST(silent_clients_that_use_all_descriptors_delay_no_other_client)
 {
     enum { SILENT = 30 };
     if (harness_emulated())
@@ -81,7 +81,7 @@ TEST(silent_clients_that_hold_all_descriptors_hold_up_nobody)
 }
 
 /* accept(2) reports the lack of a descriptor also when nobody is there to be accepted. */
-TEST(nobody_is_turned_away_for_nobody)
+TEST(no_client_is_dropped_without_a_new_client)
 {
     if (harness_emulated())
         harness_skip("valgrind has a limit of its own");
@@ -124,7 +124,7 @@ static void expect_room_in_spite_of(enum fault_call call, int error)
     pipc_server_close(server);
 }
 
-TEST(where_anything_is_short_the_oldest_silent_client_makes_room)
+TEST(under_any_shortage_the_oldest_silent_client_is_dropped)
 {
     expect_room_in_spite_of(CALL_accept4, EMFILE);
     expect_room_in_spite_of(CALL_accept4, ENFILE);
@@ -133,6 +133,6 @@ TEST(where_anything_is_short_the_oldest_silent_client_makes_room)
     expect_room_in_spite_of(CALL_malloc, ENOMEM);
 }
 
-HARNESS_MAIN("server, shortage", IT(silent_clients_that_hold_all_descriptors_hold_up_nobody),
-             IT(nobody_is_turned_away_for_nobody),
-             IT(where_anything_is_short_the_oldest_silent_client_makes_room))
+HARNESS_MAIN("server, shortage", IT(silent_clients_that_use_all_descriptors_delay_no_other_client),
+             IT(no_client_is_dropped_without_a_new_client),
+             IT(under_any_shortage_the_oldest_silent_client_is_dropped))

@@ -76,7 +76,7 @@ static void ask_under_fire(pipc_t *pipe)
     stop_interrupting(timer);
 }
 
-TEST_OF_KIND(a_talk_goes_on_under_a_thousand_signals_a_second)
+TEST_OF_KIND(messages_arrive_under_a_thousand_signals_a_second)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -87,7 +87,7 @@ TEST_OF_KIND(a_talk_goes_on_under_a_thousand_signals_a_second)
 }
 
 /* If each signal started the wait anew it would never end. */
-TEST(an_interrupted_wait_goes_on_with_the_rest_of_its_time)
+TEST(an_interrupted_wait_keeps_its_deadline)
 {
     pipc_t *pipe = open_anonymous();
     timer_t timer = interrupt_me();
@@ -122,7 +122,7 @@ static void hear_a_large_one_and_another(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-TEST_OF_KIND(an_interruptible_wait_ends_with_eintr_and_loses_nothing)
+TEST_OF_KIND(an_interruptible_wait_ends_with_eintr_and_loses_no_message)
 {
     pipc_t *pipe = open_interruptible();
     struct side far;
@@ -204,7 +204,7 @@ static void talk_to_a_stopped_partner(size_t size)
     pipc_close(pipe);
 }
 
-TEST(a_stopped_partner_is_not_dead_and_gets_whole_messages_later)
+TEST(a_stopped_peer_counts_as_alive_and_reads_whole_messages_later)
 {
     talk_to_a_stopped_partner(LARGE);
     talk_to_a_stopped_partner(60000);
@@ -235,7 +235,7 @@ static bool is_pending(int number)
     return sigismember(&set, number) == 1;
 }
 
-TEST(writing_to_the_dead_raises_no_sigpipe)
+TEST(a_write_to_a_dead_peer_raises_no_sigpipe)
 {
     struct side far;
     pipc_t *pipe = make_a_dead_pipe(&far);
@@ -245,7 +245,7 @@ TEST(writing_to_the_dead_raises_no_sigpipe)
     pipc_close(pipe);
 }
 
-TEST(a_sigpipe_of_the_program_stays_pending)
+TEST(the_programs_own_pending_sigpipe_stays_pending)
 {
     struct side far;
     sigset_t set;
@@ -270,7 +270,7 @@ static void count_child(int number)
     children_told++;
 }
 
-TEST(the_end_of_a_child_is_told_to_the_program)
+TEST(the_program_still_gets_sigchld_and_waits_for_its_child)
 {
     struct sigaction action = {.sa_handler = count_child, .sa_flags = SA_RESTART};
     struct side far;
@@ -298,7 +298,7 @@ TEST(a_blocked_sigchld_stays_pending)
 }
 
 /* Nobody waits for such a child, and its number may be anybody's at once. */
-TEST(a_partner_whose_status_is_ignored_is_noticed)
+TEST(a_peers_death_is_detected_when_sigchld_is_ignored)
 {
     struct side far;
     assert_true(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
@@ -333,7 +333,7 @@ static void note_habits(struct habits *habits)
     habits->threads = count_threads();
 }
 
-TEST(handlers_mask_and_number_of_threads_stay_as_they_were)
+TEST(signal_handlers_the_mask_and_the_number_of_threads_do_not_change)
 {
     static struct habits before, after;
     struct side far;
@@ -377,7 +377,7 @@ static void read_all(int fd, char *text, size_t size)
 }
 
 /* What is shown is what it had before: files, terminals, pipes; nothing that the library makes. */
-TEST(nothing_survives_exec)
+TEST(no_descriptor_survives_exec)
 {
     static const char *const made[] = {"memfd", "eventfd", "eventpoll", "pidfd", "timerfd"};
     char text[8192];
@@ -408,7 +408,7 @@ static void close_the_new_ones_on_exec(const bool *before)
     }
 }
 
-TEST(each_descriptor_that_the_library_makes_is_closed_on_exec)
+TEST(each_descriptor_of_the_library_is_closed_on_exec)
 {
     bool before[256];
     struct side far;
@@ -432,12 +432,14 @@ TEST(each_descriptor_that_the_library_makes_is_closed_on_exec)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("signals", OVER_ANONYMOUS_KINDS(a_talk_goes_on_under_a_thousand_signals_a_second),
-             IT(an_interrupted_wait_goes_on_with_the_rest_of_its_time),
-             OVER_ANONYMOUS_KINDS(an_interruptible_wait_ends_with_eintr_and_loses_nothing),
-             IT(a_stopped_partner_is_not_dead_and_gets_whole_messages_later),
-             IT(writing_to_the_dead_raises_no_sigpipe), IT(a_sigpipe_of_the_program_stays_pending),
-             IT(the_end_of_a_child_is_told_to_the_program), IT(a_blocked_sigchld_stays_pending),
-             IT(a_partner_whose_status_is_ignored_is_noticed),
-             IT(handlers_mask_and_number_of_threads_stay_as_they_were), IT(nothing_survives_exec),
-             IT(each_descriptor_that_the_library_makes_is_closed_on_exec))
+HARNESS_MAIN("signals", OVER_ANONYMOUS_KINDS(messages_arrive_under_a_thousand_signals_a_second),
+             IT(an_interrupted_wait_keeps_its_deadline),
+             OVER_ANONYMOUS_KINDS(an_interruptible_wait_ends_with_eintr_and_loses_no_message),
+             IT(a_stopped_peer_counts_as_alive_and_reads_whole_messages_later),
+             IT(a_write_to_a_dead_peer_raises_no_sigpipe),
+             IT(the_programs_own_pending_sigpipe_stays_pending),
+             IT(the_program_still_gets_sigchld_and_waits_for_its_child),
+             IT(a_blocked_sigchld_stays_pending),
+             IT(a_peers_death_is_detected_when_sigchld_is_ignored),
+             IT(signal_handlers_the_mask_and_the_number_of_threads_do_not_change),
+             IT(no_descriptor_survives_exec), IT(each_descriptor_of_the_library_is_closed_on_exec))

@@ -97,7 +97,7 @@ static struct wait open_wait(const struct kind *kind, int timeout_ms)
     return wait;
 }
 
-TEST_OF_KIND(a_read_goes_on_after_a_stop)
+TEST_OF_KIND(a_read_continues_after_a_stop)
 {
     for (int timeout_ms = -1; timeout_ms <= 100000; timeout_ms += 100001) {
         struct wait wait = open_wait(kind, timeout_ms);
@@ -109,7 +109,7 @@ TEST_OF_KIND(a_read_goes_on_after_a_stop)
     }
 }
 
-TEST_OF_KIND(a_write_goes_on_after_a_stop)
+TEST_OF_KIND(a_write_continues_after_a_stop)
 {
     for (int timeout_ms = -1; timeout_ms <= 100000; timeout_ms += 100001) {
         struct wait wait = open_wait(kind, timeout_ms);
@@ -176,14 +176,14 @@ static void stop_in(pipc_t *(*open)(void), pipc_t *(*other)(void))
     harness_gate_close(&ready);
 }
 
-TEST(a_meeting_by_name_goes_on_after_a_stop)
+TEST(a_rendezvous_by_name_continues_after_a_stop)
 {
     assert_non_null(mkdtemp(directory));
     stop_in(open_fifo, open_fifo);
     assert_int_equal(rmdir(directory), 0);
 }
 
-TEST(a_meeting_over_TCP_goes_on_after_a_stop)
+TEST(a_rendezvous_over_TCP_continues_after_a_stop)
 {
     struct net_port reserved = net_reserve();
     port = reserved.number;
@@ -191,7 +191,7 @@ TEST(a_meeting_over_TCP_goes_on_after_a_stop)
     close(reserved.fd);
 }
 
-TEST(a_server_goes_on_after_a_stop)
+TEST(a_server_continues_after_a_stop)
 {
     pipc_options_t options = interruptible();
     server = pipc_server_open(NULL, 0, &options);
@@ -202,7 +202,7 @@ TEST(a_server_goes_on_after_a_stop)
 }
 
 HARNESS_MAIN("stopped processes",
-             OVER(a_read_goes_on_after_a_stop, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
-             OVER(a_write_goes_on_after_a_stop, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
-             IT(a_meeting_by_name_goes_on_after_a_stop),
-             IT(a_meeting_over_TCP_goes_on_after_a_stop), IT(a_server_goes_on_after_a_stop))
+             OVER(a_read_continues_after_a_stop, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
+             OVER(a_write_continues_after_a_stop, LOCAL_TWO_HANDLE_KINDS, HARNESS_TIMEOUT_MS),
+             IT(a_rendezvous_by_name_continues_after_a_stop),
+             IT(a_rendezvous_over_TCP_continues_after_a_stop), IT(a_server_continues_after_a_stop))

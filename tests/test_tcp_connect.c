@@ -29,7 +29,7 @@ static void start(struct net_call *call, uint16_t port, const pipc_options_t *op
 
 /* --- Who meets whom --------------------------------------------------------------------------- */
 
-TEST(clients_of_a_server_that_is_down_wait_for_it_and_for_nobody_else)
+TEST(clients_wait_for_a_server_that_is_down)
 {
     enum { CLIENTS = 4 };
     pipc_options_t options = connect_only(NULL);
@@ -60,7 +60,7 @@ TEST(clients_of_a_server_that_is_down_wait_for_it_and_for_nobody_else)
     close(port.fd);
 }
 
-TEST(it_meets_one_who_waits)
+TEST(a_client_connects_to_a_waiting_peer)
 {
     pipc_options_t options = connect_only("secret"), other = net_with_key("secret");
     struct net_port port = net_reserve();
@@ -73,7 +73,7 @@ TEST(it_meets_one_who_waits)
 }
 
 /* A server of this host may be on the other family of loopback. */
-TEST(it_finds_a_server_by_any_name_of_this_host)
+TEST(a_client_finds_a_server_by_any_name_of_this_host)
 {
     static const char *const servers[] = {NULL, "localhost", "127.0.0.1"};
     static const char *const clients[] = {"localhost", "127.0.0.1", "::1", "127.0.1.1"};
@@ -102,7 +102,7 @@ static void expect_refusal(const char *host, uint16_t port)
     assert_int_equal(errno, ECONNREFUSED);
 }
 
-TEST(refused_at_once_is_ECONNREFUSED_without_any_time)
+TEST(with_timeout_0_a_refused_connection_returns_ECONNREFUSED)
 {
     struct net_port port = net_reserve();
     static const char *const hosts[] = {"127.0.0.1", "::1", "localhost", "127.0.1.1"};
@@ -111,7 +111,7 @@ TEST(refused_at_once_is_ECONNREFUSED_without_any_time)
     close(port.fd);
 }
 
-TEST(refused_until_the_time_is_up_is_ECONNREFUSED)
+TEST(a_connection_refused_until_the_timeout_returns_ECONNREFUSED)
 {
     pipc_options_t options = connect_only(NULL);
     struct net_port port = net_reserve();
@@ -128,7 +128,7 @@ TEST(refused_until_the_time_is_up_is_ECONNREFUSED)
 }
 
 /* One that listens and accepts nobody, or says nothing. */
-TEST(no_answer_is_EAGAIN_without_any_time_and_ETIMEDOUT_after_some)
+TEST(no_answer_returns_EAGAIN_with_timeout_0_and_else_ETIMEDOUT)
 {
     pipc_options_t options = connect_only("secret");
     struct net_port port = net_reserve();
@@ -139,7 +139,7 @@ TEST(no_answer_is_EAGAIN_without_any_time_and_ETIMEDOUT_after_some)
     close(port.fd);
 }
 
-TEST(a_wrong_key_is_EACCES_at_once)
+TEST(a_wrong_key_returns_EACCES_at_once)
 {
     pipc_options_t wrong = connect_only("Secret"), right = net_with_key("secret");
     pipc_server_t *server = pipc_server_open(NULL, 0, &right);
@@ -153,7 +153,7 @@ TEST(a_wrong_key_is_EACCES_at_once)
 }
 
 /* The address of another name is asked where the named one refuses; what it says does not count. */
-TEST(the_reason_is_that_of_the_named_address)
+TEST(the_error_is_that_of_the_named_address)
 {
     pipc_options_t options = connect_only(NULL);
     hosts_make();
@@ -178,7 +178,7 @@ TEST(another_host_refuses_or_is_not_reached)
 }
 
 /* The resolver puts the one that cannot be reached last. */
-TEST(of_several_addresses_the_last_one_gives_the_reason)
+TEST(the_error_is_that_of_the_last_of_several_addresses)
 {
     pipc_options_t options = connect_only(NULL);
     hosts_make();
@@ -192,7 +192,7 @@ static void note_signal(int number)
     (void)number;
 }
 
-TEST(a_signal_ends_it_when_it_is_asked_to)
+TEST(a_signal_ends_an_interruptible_connect)
 {
     struct sigaction action = {.sa_handler = note_signal};
     struct itimerval often = {{0, 5000}, {0, 5000}}, never = {{0, 0}, {0, 0}};
@@ -208,7 +208,7 @@ TEST(a_signal_ends_it_when_it_is_asked_to)
 
 /* --- Elsewhere -------------------------------------------------------------------------------- */
 
-TEST(the_flag_is_EINVAL_for_all_that_do_not_connect)
+TEST(the_connect_flag_returns_EINVAL_in_other_constructors)
 {
     pipc_options_t options = connect_only(NULL);
     pipc_t *end[2];
@@ -225,14 +225,14 @@ TEST(the_flag_is_EINVAL_for_all_that_do_not_connect)
     close(fd[1]);
 }
 
-HARNESS_MAIN("tcp, connect only",
-             IT(clients_of_a_server_that_is_down_wait_for_it_and_for_nobody_else),
-             IT(it_meets_one_who_waits), IT(it_finds_a_server_by_any_name_of_this_host),
-             IT(refused_at_once_is_ECONNREFUSED_without_any_time),
-             IT(refused_until_the_time_is_up_is_ECONNREFUSED),
-             IT(no_answer_is_EAGAIN_without_any_time_and_ETIMEDOUT_after_some),
-             IT(a_wrong_key_is_EACCES_at_once), IT(the_reason_is_that_of_the_named_address),
+HARNESS_MAIN("tcp, connect only", IT(clients_wait_for_a_server_that_is_down),
+             IT(a_client_connects_to_a_waiting_peer),
+             IT(a_client_finds_a_server_by_any_name_of_this_host),
+             IT(with_timeout_0_a_refused_connection_returns_ECONNREFUSED),
+             IT(a_connection_refused_until_the_timeout_returns_ECONNREFUSED),
+             IT(no_answer_returns_EAGAIN_with_timeout_0_and_else_ETIMEDOUT),
+             IT(a_wrong_key_returns_EACCES_at_once), IT(the_error_is_that_of_the_named_address),
              IT(another_host_refuses_or_is_not_reached),
-             IT(of_several_addresses_the_last_one_gives_the_reason),
-             IT(a_signal_ends_it_when_it_is_asked_to),
-             IT(the_flag_is_EINVAL_for_all_that_do_not_connect))
+             IT(the_error_is_that_of_the_last_of_several_addresses),
+             IT(a_signal_ends_an_interruptible_connect),
+             IT(the_connect_flag_returns_EINVAL_in_other_constructors))

@@ -107,7 +107,7 @@ static void sweep(struct victim *victim, struct other *other)
     stop_other(other);
 }
 
-TEST(who_calls_a_server_gets_over_any_failure)
+TEST(a_client_survives_the_failure_of_any_system_call)
 {
     struct other other = {.server = pipc_server_open(NULL, 0, the_key())};
     assert_non_null(other.server);
@@ -116,7 +116,7 @@ TEST(who_calls_a_server_gets_over_any_failure)
     pipc_server_close(other.server);
 }
 
-TEST(who_meets_another_gets_over_any_failure)
+TEST(a_rendezvous_survives_the_failure_of_any_system_call)
 {
     struct net_port port = net_reserve();
     struct other other = {.port = port.number};
@@ -125,7 +125,7 @@ TEST(who_meets_another_gets_over_any_failure)
     close(port.fd);
 }
 
-TEST(a_server_gets_over_any_failure)
+TEST(a_server_survives_the_failure_of_any_system_call)
 {
     pipc_server_t *server = pipc_server_open(NULL, 0, the_key());
     assert_non_null(server);
@@ -179,7 +179,7 @@ static bool die_and_be_followed(uint16_t port, unsigned long call, bool has_part
     return status != 0;
 }
 
-TEST(killed_at_each_call_of_a_meeting_the_next_two_meet)
+TEST(the_next_two_connect_after_a_caller_was_killed_at_any_call)
 {
     enum { PLACES = 40 };
     struct net_port port = net_reserve();
@@ -193,7 +193,7 @@ TEST(killed_at_each_call_of_a_meeting_the_next_two_meet)
     close(port.fd);
 }
 
-HARNESS_MAIN("tcp, faults", IT_WITHIN(who_calls_a_server_gets_over_any_failure, 60000),
-             IT_WITHIN(who_meets_another_gets_over_any_failure, 60000),
-             IT_WITHIN(a_server_gets_over_any_failure, 60000),
-             IT_WITHIN(killed_at_each_call_of_a_meeting_the_next_two_meet, 60000))
+HARNESS_MAIN("tcp, faults", IT_WITHIN(a_client_survives_the_failure_of_any_system_call, 60000),
+             IT_WITHIN(a_rendezvous_survives_the_failure_of_any_system_call, 60000),
+             IT_WITHIN(a_server_survives_the_failure_of_any_system_call, 60000),
+             IT_WITHIN(the_next_two_connect_after_a_caller_was_killed_at_any_call, 60000))

@@ -26,7 +26,7 @@ static bool kernel_knows_the_longest_pause(void)
     return pause_ms >= 0;
 }
 
-TEST(what_is_sent_is_repeated_often_and_time_alone_ends_no_connection)
+TEST(bytes_are_retransmitted_often_and_an_idle_connection_lives)
 {
     pipc_t *end[2];
     net_open_server(end, NULL);
@@ -61,7 +61,7 @@ static void expect_cut_by(int error)
     pipc_close(end[0]);
 }
 
-TEST(a_vanished_host_is_EPIPE_for_a_write_and_ECONNRESET_for_reads)
+TEST(a_vanished_host_gives_EPIPE_to_a_write_and_ECONNRESET_to_reads)
 {
     static const int errors[] = {ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN, ECONNRESET};
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
@@ -192,19 +192,19 @@ static void lose_the_answers(void)
     hosts_do_far("ip route add blackhole " HOSTS_NEAR "/32");
 }
 
-TEST(a_link_that_goes_down_for_good_is_noticed_in_a_minute)
+TEST(a_link_that_stays_down_is_detected_in_a_minute)
 {
     skip_unless_slow();
     vanish(HOSTS_FAR, take_the_link_down);
 }
 
-TEST(a_host_that_loses_its_address_is_noticed_in_a_minute)
+TEST(a_host_that_loses_its_address_is_detected_in_a_minute)
 {
     skip_unless_slow();
     vanish("10.77.0.3", take_the_address_away);
 }
 
-TEST(a_host_whose_answers_are_lost_is_noticed_in_a_minute)
+TEST(a_host_whose_answers_are_lost_is_detected_in_a_minute)
 {
     skip_unless_slow();
     vanish(HOSTS_FAR, lose_the_answers);
@@ -214,7 +214,7 @@ TEST(a_host_whose_answers_are_lost_is_noticed_in_a_minute)
  * Twice as long as it takes to notice that nobody is there. What is held moves while somebody
  * calls.
  */
-TEST(a_living_reader_that_takes_nothing_for_two_minutes_loses_nothing)
+TEST(a_reader_that_pauses_for_two_minutes_loses_no_message)
 {
     enum { PAUSE_MS = 120000, SIZE = 1 << 16 };
     static char data[SIZE];
@@ -238,9 +238,9 @@ TEST(a_living_reader_that_takes_nothing_for_two_minutes_loses_nothing)
     pipc_close(end[1]);
 }
 
-HARNESS_MAIN("tcp, gone", IT(what_is_sent_is_repeated_often_and_time_alone_ends_no_connection),
-             IT(a_vanished_host_is_EPIPE_for_a_write_and_ECONNRESET_for_reads),
-             IT_WITHIN(a_link_that_goes_down_for_good_is_noticed_in_a_minute, 150000),
-             IT_WITHIN(a_host_that_loses_its_address_is_noticed_in_a_minute, 150000),
-             IT_WITHIN(a_host_whose_answers_are_lost_is_noticed_in_a_minute, 150000),
-             IT_WITHIN(a_living_reader_that_takes_nothing_for_two_minutes_loses_nothing, 200000))
+HARNESS_MAIN("tcp, gone", IT(bytes_are_retransmitted_often_and_an_idle_connection_lives),
+             IT(a_vanished_host_gives_EPIPE_to_a_write_and_ECONNRESET_to_reads),
+             IT_WITHIN(a_link_that_stays_down_is_detected_in_a_minute, 150000),
+             IT_WITHIN(a_host_that_loses_its_address_is_detected_in_a_minute, 150000),
+             IT_WITHIN(a_host_whose_answers_are_lost_is_detected_in_a_minute, 150000),
+             IT_WITHIN(a_reader_that_pauses_for_two_minutes_loses_no_message, 200000))

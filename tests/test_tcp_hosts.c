@@ -78,21 +78,21 @@ static void meet_in_crowds(struct pair pair)
     free(pids);
 }
 
-TEST(two_hosts_that_start_at_once_meet)
+TEST(two_hosts_that_start_at_once_connect)
 {
     hosts_make();
     meet_in_crowds((struct pair){.near = HOSTS_NEAR, .far = HOSTS_FAR});
     hosts_forget();
 }
 
-TEST(two_hosts_meet_over_IPv6)
+TEST(two_hosts_connect_over_IPv6)
 {
     hosts_make();
     meet_in_crowds((struct pair){.near = HOSTS_NEAR6, .far = HOSTS_FAR6});
     hosts_forget();
 }
 
-TEST(two_hosts_meet_with_a_key)
+TEST(two_hosts_connect_with_a_key)
 {
     pipc_options_t options = net_with_key("secret");
     hosts_make();
@@ -107,7 +107,7 @@ static void name_hosts(void)
                " far.test\n::1 self.test\n127.0.0.1 self.test\n");
 }
 
-TEST(hosts_of_several_addresses_meet_by_name)
+TEST(hosts_with_several_addresses_connect_by_name)
 {
     hosts_make();
     name_hosts();
@@ -116,7 +116,7 @@ TEST(hosts_of_several_addresses_meet_by_name)
 }
 
 /* Who finds one address of this host in use may not sit down at another. */
-TEST(of_several_addresses_of_this_host_all_or_none_are_listened_on)
+TEST(all_or_none_of_several_local_addresses_are_listened_on)
 {
     hosts_make();
     name_hosts();
@@ -150,7 +150,7 @@ static void meet_late(bool near_first)
     harness_gate_close(&pair.start);
 }
 
-TEST(either_host_may_come_first)
+TEST(either_host_may_start_first)
 {
     hosts_make();
     for (int i = 0; i < 6; i++)
@@ -183,7 +183,7 @@ static int be_stranger(void *arg)
     return 0;
 }
 
-TEST(only_the_named_host_is_let_in)
+TEST(only_the_named_host_is_accepted)
 {
     hosts_make();
     struct pair pair = {.near = HOSTS_NEAR, .far = HOSTS_FAR, .port = 20000, .is_near = true};
@@ -262,7 +262,7 @@ static int look_into_mirror(void *arg)
     return 0;
 }
 
-TEST(who_sends_a_host_its_own_handshake_is_not_let_in)
+TEST(a_host_refuses_its_own_reflected_handshake)
 {
     struct mirror mirror;
     hosts_make();
@@ -299,7 +299,7 @@ static int echo_all(void *unused)
     return 0;
 }
 
-TEST(a_link_that_goes_down_and_heals_loses_nothing)
+TEST(a_link_that_goes_down_and_recovers_loses_no_message)
 {
     char buffer[64];
     hosts_make();
@@ -324,7 +324,7 @@ TEST(a_link_that_goes_down_and_heals_loses_nothing)
     hosts_forget();
 }
 
-TEST(who_waits_while_the_network_is_down_meets_when_it_is_up)
+TEST(a_waiting_host_connects_when_the_network_is_up_again)
 {
     hosts_make();
     struct pair pair = {.near = HOSTS_NEAR, .far = HOSTS_FAR, .port = 20000, .is_near = true};
@@ -345,7 +345,7 @@ TEST(who_waits_while_the_network_is_down_meets_when_it_is_up)
 /* --- Oneself ------------------------------------------------------------------------------------------------------ */
 
 /* With a single port to choose from, whoever connects to it on this host meets himself. */
-TEST(a_connection_to_oneself_is_no_meeting)
+TEST(a_connection_to_oneself_is_not_a_rendezvous)
 {
     hosts_make();
     hosts_write_file("/proc/sys/net/ipv4/ip_local_port_range", "40000 40000");
@@ -362,11 +362,12 @@ TEST(a_connection_to_oneself_is_no_meeting)
     hosts_forget();
 }
 
-HARNESS_MAIN("tcp, hosts", IT(two_hosts_that_start_at_once_meet), IT(two_hosts_meet_over_IPv6),
-             IT(two_hosts_meet_with_a_key), IT(hosts_of_several_addresses_meet_by_name),
-             IT(of_several_addresses_of_this_host_all_or_none_are_listened_on),
-             IT(either_host_may_come_first), IT(only_the_named_host_is_let_in),
-             IT(who_sends_a_host_its_own_handshake_is_not_let_in),
-             IT(a_link_that_goes_down_and_heals_loses_nothing),
-             IT(who_waits_while_the_network_is_down_meets_when_it_is_up),
-             IT(a_connection_to_oneself_is_no_meeting))
+HARNESS_MAIN("tcp, hosts", IT(two_hosts_that_start_at_once_connect),
+             IT(two_hosts_connect_over_IPv6), IT(two_hosts_connect_with_a_key),
+             IT(hosts_with_several_addresses_connect_by_name),
+             IT(all_or_none_of_several_local_addresses_are_listened_on),
+             IT(either_host_may_start_first), IT(only_the_named_host_is_accepted),
+             IT(a_host_refuses_its_own_reflected_handshake),
+             IT(a_link_that_goes_down_and_recovers_loses_no_message),
+             IT(a_waiting_host_connects_when_the_network_is_up_again),
+             IT(a_connection_to_oneself_is_not_a_rendezvous))

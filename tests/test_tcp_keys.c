@@ -39,7 +39,7 @@ static int be_called_late(void *arg)
 }
 
 /* Who connects is told at once; who waits goes on waiting, and meets somebody else. */
-TEST(a_process_does_not_meet_itself_with_a_key)
+TEST(a_process_with_a_key_does_not_connect_to_itself)
 {
     struct net_port port = net_reserve();
     struct net_call call = call_of(port.number, LONG_MS);
@@ -76,7 +76,7 @@ static int serve_a_child(void *unused)
 }
 
 /* Each generation begins when the one before has a mark already. */
-TEST(a_child_is_another_process_than_its_parent)
+TEST(a_child_and_its_parent_authenticate_each_other)
 {
     pipc_server_t *server = open_server();
     for (int i = 0; i < 3; i++)
@@ -96,7 +96,7 @@ static int meet_a_sibling(void *port)
     return 0;
 }
 
-TEST(children_of_one_process_meet_each_other)
+TEST(children_of_one_process_connect_to_each_other)
 {
     struct net_port port = net_reserve();
     assert_int_equal(serve_a_child(NULL), 0);
@@ -173,7 +173,7 @@ static int compare_with_parent(void *parent)
     return 0;
 }
 
-TEST(all_threads_of_a_process_have_its_mark_and_no_child_has)
+TEST(all_threads_of_a_process_have_its_mark_and_its_children_do_not)
 {
     struct challenger own;
     assert_int_equal(harness_wait(harness_fork(compare_with_parent, NULL)), 0);
@@ -232,7 +232,7 @@ static int be_victim(void *arg)
     return 0;
 }
 
-TEST(a_process_is_not_opened_by_its_own_handshake)
+TEST(a_process_refuses_its_own_handshake)
 {
     struct net_port port = net_reserve();
     struct victim victim = {port.number, open_server()};
@@ -247,7 +247,7 @@ TEST(a_process_is_not_opened_by_its_own_handshake)
 }
 
 /* What no key can prevent: use a tunnel. */
-TEST(who_carries_the_handshake_of_two_honest_sides_is_between_them)
+TEST(a_relay_of_the_handshake_connects_the_two_honest_peers)
 {
     struct net_port port = net_reserve();
     pipc_server_t *server = open_server();
@@ -263,9 +263,9 @@ TEST(who_carries_the_handshake_of_two_honest_sides_is_between_them)
     close(port.fd);
 }
 
-HARNESS_MAIN("tcp, keys", IT(a_process_does_not_meet_itself_with_a_key),
-             IT(a_child_is_another_process_than_its_parent),
-             IT(children_of_one_process_meet_each_other),
-             IT(all_threads_of_a_process_have_its_mark_and_no_child_has),
-             IT(a_process_is_not_opened_by_its_own_handshake),
-             IT(who_carries_the_handshake_of_two_honest_sides_is_between_them))
+HARNESS_MAIN("tcp, keys", IT(a_process_with_a_key_does_not_connect_to_itself),
+             IT(a_child_and_its_parent_authenticate_each_other),
+             IT(children_of_one_process_connect_to_each_other),
+             IT(all_threads_of_a_process_have_its_mark_and_its_children_do_not),
+             IT(a_process_refuses_its_own_handshake),
+             IT(a_relay_of_the_handshake_connects_the_two_honest_peers))

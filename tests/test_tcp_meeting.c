@@ -28,13 +28,13 @@ static void meet(const char *first, const char *second, const pipc_options_t *op
     close(port.fd);
 }
 
-TEST(who_comes_second_connects)
+TEST(the_second_caller_connects_to_the_waiting_one)
 {
     meet("127.0.0.1", "127.0.0.1", NULL);
     meet("::1", "::1", NULL);
 }
 
-TEST(names_with_several_addresses_meet)
+TEST(callers_with_several_addresses_connect)
 {
     meet("localhost", "localhost", NULL);
     meet("localhost", "127.0.0.1", NULL);
@@ -100,12 +100,12 @@ static int pairs_at_once(void)
     return wish != NULL && atoi(wish) > 0 ? atoi(wish) : 100 / harness_scale() + 1;
 }
 
-TEST(all_who_start_at_the_same_moment_meet)
+TEST(all_simultaneous_callers_connect_in_pairs)
 {
     meet_at_once("127.0.0.1", pairs_at_once(), NULL);
 }
 
-TEST(all_who_start_at_the_same_moment_meet_with_a_key)
+TEST(all_simultaneous_callers_connect_in_pairs_with_a_key)
 {
     pipc_options_t options = net_with_key("secret");
     meet_at_once("localhost", pairs_at_once(), &options);
@@ -132,7 +132,7 @@ static int wait_for_ever(void *arg)
     return 0;
 }
 
-TEST(who_was_killed_while_waiting_is_in_nobodys_way)
+TEST(a_caller_killed_while_waiting_blocks_no_other_caller)
 {
     struct net_port port = net_reserve();
     for (int i = 0; i < 10; i++) {
@@ -147,7 +147,7 @@ TEST(who_was_killed_while_waiting_is_in_nobodys_way)
 
 /* --- Strangers ---------------------------------------------------------------------------------------------- */
 
-TEST(who_cannot_show_the_key_costs_the_wait_nothing)
+TEST(a_stranger_without_the_key_does_not_end_the_wait)
 {
     struct net_port port = net_reserve();
     pipc_options_t options = net_with_key("secret");
@@ -175,7 +175,7 @@ TEST(who_cannot_show_the_key_costs_the_wait_nothing)
     close(port.fd);
 }
 
-TEST(a_wrong_key_is_EACCES_for_who_connects_and_the_other_waits_on)
+TEST(a_wrong_key_returns_EACCES_and_the_waiter_continues)
 {
     struct net_port port = net_reserve();
     pipc_options_t right = net_with_key("secret"), wrong = net_with_key("Secret");
@@ -190,7 +190,7 @@ TEST(a_wrong_key_is_EACCES_for_who_connects_and_the_other_waits_on)
     close(port.fd);
 }
 
-TEST(a_key_on_one_side_only_never_opens_there)
+TEST(a_key_at_one_peer_only_never_connects_there)
 {
     struct net_port port = net_reserve();
     pipc_options_t options = net_with_key("secret");
@@ -208,7 +208,7 @@ TEST(a_key_on_one_side_only_never_opens_there)
 }
 
 /* One that listens without a key answers nothing. */
-TEST(who_connects_with_a_key_to_one_without_waits_in_vain)
+TEST(connecting_with_a_key_to_a_peer_without_one_times_out)
 {
     struct net_port port = net_reserve();
     pipc_options_t options = net_with_key("secret");
@@ -220,7 +220,7 @@ TEST(who_connects_with_a_key_to_one_without_waits_in_vain)
 
 /* --- What ends the wait -------------------------------------------------------------------------------------- */
 
-TEST(nobody_comes_and_the_time_is_up)
+TEST(without_a_peer_the_wait_times_out)
 {
     struct net_port port = net_reserve();
     int64_t begin = harness_now_us();
@@ -231,7 +231,7 @@ TEST(nobody_comes_and_the_time_is_up)
     close(port.fd);
 }
 
-TEST(the_time_is_up_also_where_nobody_answers_the_handshake)
+TEST(the_wait_times_out_when_the_handshake_is_not_answered)
 {
     struct net_port port = net_reserve();
     pipc_options_t options = net_with_key("secret");
@@ -244,7 +244,7 @@ TEST(the_time_is_up_also_where_nobody_answers_the_handshake)
 }
 
 /* It may have been somebody else, or have died with its connection open. */
-TEST(who_does_not_answer_the_handshake_is_given_up_and_called_again)
+TEST(a_peer_that_does_not_answer_the_handshake_is_called_again)
 {
     struct net_port port = net_reserve();
     pipc_options_t options = net_with_key("secret");
@@ -259,7 +259,7 @@ TEST(who_does_not_answer_the_handshake_is_given_up_and_called_again)
     close(port.fd);
 }
 
-TEST(a_time_out_of_0_finds_who_is_waiting)
+TEST(with_timeout_0_a_waiting_peer_is_found)
 {
     struct net_port port = net_reserve();
     struct net_call call = {"127.0.0.1", port.number, LONG_MS, NULL, NULL, 0, 0};
@@ -286,7 +286,7 @@ static void interrupt_every(int ms)
     setitimer(ITIMER_REAL, &interval, NULL);
 }
 
-TEST(a_signal_ends_the_wait_only_when_it_is_asked_to)
+TEST(a_signal_ends_only_an_interruptible_wait)
 {
     struct net_port port = net_reserve();
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -300,7 +300,7 @@ TEST(a_signal_ends_the_wait_only_when_it_is_asked_to)
     close(port.fd);
 }
 
-TEST(what_makes_no_sense_is_EINVAL)
+TEST(invalid_arguments_return_EINVAL)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     assert_null_errno(pipc_open_tcp(NULL, 1, 0, NULL), EINVAL);
@@ -327,14 +327,14 @@ static void expect_of_resolver(int error, int timeout_ms, int code)
     fault_disarm();
 }
 
-TEST(a_host_that_does_not_exist_is_ENOENT)
+TEST(a_host_that_does_not_exist_returns_ENOENT)
 {
     expect_of_resolver(EAI_NONAME, -1, ENOENT);
     expect_of_resolver(EAI_FAIL, -1, ENOENT);
     expect_of_resolver(EAI_MEMORY, -1, ENOMEM);
 }
 
-TEST(a_resolver_that_fails_for_a_while_is_asked_again_until_the_time_is_up)
+TEST(a_failed_name_resolution_is_repeated_until_the_timeout)
 {
     expect_of_resolver(EAI_AGAIN, 5000, ETIMEDOUT);
     assert_in_range(fault_calls(CALL_getaddrinfo), 10, 100);
@@ -354,7 +354,7 @@ static void expect_tuned(int fd)
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 }
 
-TEST(both_sockets_send_at_once_notice_silence_and_do_not_survive_exec)
+TEST(both_sockets_have_nodelay_keepalive_and_close_on_exec)
 {
     struct net_port port = net_reserve();
     struct net_call call = {"127.0.0.1", port.number, LONG_MS, NULL, NULL, 0, 0};
@@ -386,21 +386,22 @@ TEST(the_peer_is_named_by_its_address)
     close(port.fd);
 }
 
-HARNESS_MAIN("tcp, meeting", IT(who_comes_second_connects), IT(names_with_several_addresses_meet),
-             IT(all_who_start_at_the_same_moment_meet),
-             IT(all_who_start_at_the_same_moment_meet_with_a_key),
+HARNESS_MAIN("tcp, meeting", IT(the_second_caller_connects_to_the_waiting_one),
+             IT(callers_with_several_addresses_connect),
+             IT(all_simultaneous_callers_connect_in_pairs),
+             IT(all_simultaneous_callers_connect_in_pairs_with_a_key),
              IT(one_port_serves_one_pair_after_the_other),
-             IT(who_was_killed_while_waiting_is_in_nobodys_way),
-             IT(who_cannot_show_the_key_costs_the_wait_nothing),
-             IT(a_wrong_key_is_EACCES_for_who_connects_and_the_other_waits_on),
-             IT(a_key_on_one_side_only_never_opens_there),
-             IT(who_connects_with_a_key_to_one_without_waits_in_vain),
-             IT(nobody_comes_and_the_time_is_up),
-             IT(the_time_is_up_also_where_nobody_answers_the_handshake),
-             IT(who_does_not_answer_the_handshake_is_given_up_and_called_again),
-             IT(a_time_out_of_0_finds_who_is_waiting),
-             IT(a_signal_ends_the_wait_only_when_it_is_asked_to), IT(what_makes_no_sense_is_EINVAL),
-             IT(a_host_that_does_not_exist_is_ENOENT),
-             IT(a_resolver_that_fails_for_a_while_is_asked_again_until_the_time_is_up),
-             IT(both_sockets_send_at_once_notice_silence_and_do_not_survive_exec),
+             IT(a_caller_killed_while_waiting_blocks_no_other_caller),
+             IT(a_stranger_without_the_key_does_not_end_the_wait),
+             IT(a_wrong_key_returns_EACCES_and_the_waiter_continues),
+             IT(a_key_at_one_peer_only_never_connects_there),
+             IT(connecting_with_a_key_to_a_peer_without_one_times_out),
+             IT(without_a_peer_the_wait_times_out),
+             IT(the_wait_times_out_when_the_handshake_is_not_answered),
+             IT(a_peer_that_does_not_answer_the_handshake_is_called_again),
+             IT(with_timeout_0_a_waiting_peer_is_found),
+             IT(a_signal_ends_only_an_interruptible_wait), IT(invalid_arguments_return_EINVAL),
+             IT(a_host_that_does_not_exist_returns_ENOENT),
+             IT(a_failed_name_resolution_is_repeated_until_the_timeout),
+             IT(both_sockets_have_nodelay_keepalive_and_close_on_exec),
              IT(the_peer_is_named_by_its_address))

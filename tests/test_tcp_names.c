@@ -55,7 +55,7 @@ TEST(both_families_of_loopback_are_one_host)
     }
 }
 
-TEST(two_on_one_host_meet_by_any_of_its_names_whoever_comes_first)
+TEST(two_callers_on_one_host_connect_by_any_of_its_names)
 {
     make_host();
     for (int i = 0; i < PAIRS; i++)
@@ -84,7 +84,7 @@ static void *be_side(void *arg)
 }
 
 /* All pairs at the same moment, each at a port of its own. */
-TEST(two_on_one_host_meet_by_any_of_its_names_when_they_come_at_once)
+TEST(two_simultaneous_callers_on_one_host_connect_by_any_of_its_names)
 {
     static struct side sides[2 * PAIRS];
     struct harness_gate gate;
@@ -119,14 +119,14 @@ static void take_IPv4_away(void)
     assert_true(hosts_do("ip addr del 127.0.0.1/8 dev lo"));
 }
 
-TEST(two_on_one_host_meet_without_IPv6)
+TEST(two_callers_on_one_host_connect_without_IPv6)
 {
     take_IPv6_away();
     expect_to_meet("localhost", "127.0.1.1", 20000);
     expect_to_meet("::1", "fedora.test", 20001);
 }
 
-TEST(two_on_one_host_meet_without_IPv4)
+TEST(two_callers_on_one_host_connect_without_IPv4)
 {
     take_IPv4_away();
     expect_to_meet("::1", "localhost", 20000);
@@ -148,7 +148,7 @@ static int listen_on_IPv6(uint16_t port)
 }
 
 /* Who has the port at the other address says nothing, and the key shows that it is not the one. */
-TEST(two_with_a_key_meet_beside_a_stranger_at_the_other_family)
+TEST(two_callers_with_a_key_connect_beside_a_stranger_on_the_other_family)
 {
     pipc_options_t options = net_with_key("secret");
     struct net_call call = {"127.0.0.1", 20000, LONG_MS, &options, NULL, 0, 0};
@@ -179,7 +179,7 @@ static int call_from_far(void *unused)
     return 0;
 }
 
-TEST(who_waits_for_this_host_lets_in_no_other)
+TEST(a_caller_that_waits_for_this_host_accepts_no_other_host)
 {
     struct net_call call;
     hosts_make();
@@ -275,13 +275,13 @@ static void expect_server_on(const char *host)
     }
 }
 
-TEST(a_server_does_without_IPv6)
+TEST(a_server_works_without_IPv6)
 {
     take_IPv6_away();
     expect_server_on("127.0.0.1");
 }
 
-TEST(a_server_does_without_IPv4)
+TEST(a_server_works_without_IPv4)
 {
     take_IPv4_away();
     expect_server_on("::1");
@@ -289,7 +289,7 @@ TEST(a_server_does_without_IPv4)
 
 /* --- Addresses of no host --------------------------------------------------------------------- */
 
-TEST(what_is_no_address_of_one_host_is_EINVAL)
+TEST(an_address_that_is_not_of_one_host_returns_EINVAL)
 {
     static const char *const hosts[] = {
         "0.0.0.0",   "::",          "::ffff:0.0.0.0",   "0",
@@ -303,7 +303,7 @@ TEST(what_is_no_address_of_one_host_is_EINVAL)
     assert_null_errno(pipc_server_open("10.77.0.255", 0, NULL), EADDRNOTAVAIL);
 }
 
-TEST(a_server_takes_the_unspecified_address_for_all_of_its_family)
+TEST(a_server_on_the_unspecified_address_serves_its_whole_family)
 {
     make_host();
     pipc_server_t *server = pipc_server_open("0.0.0.0", 0, NULL);
@@ -320,15 +320,16 @@ TEST(a_server_takes_the_unspecified_address_for_all_of_its_family)
 }
 
 HARNESS_MAIN("tcp, names", IT(both_families_of_loopback_are_one_host),
-             IT(two_on_one_host_meet_by_any_of_its_names_whoever_comes_first),
-             IT(two_on_one_host_meet_by_any_of_its_names_when_they_come_at_once),
-             IT(two_on_one_host_meet_without_IPv6), IT(two_on_one_host_meet_without_IPv4),
-             IT(two_with_a_key_meet_beside_a_stranger_at_the_other_family),
-             IT(who_waits_for_this_host_lets_in_no_other),
+             IT(two_callers_on_one_host_connect_by_any_of_its_names),
+             IT(two_simultaneous_callers_on_one_host_connect_by_any_of_its_names),
+             IT(two_callers_on_one_host_connect_without_IPv6),
+             IT(two_callers_on_one_host_connect_without_IPv4),
+             IT(two_callers_with_a_key_connect_beside_a_stranger_on_the_other_family),
+             IT(a_caller_that_waits_for_this_host_accepts_no_other_host),
              IT(a_server_on_loopback_is_reached_by_all_names_of_this_host),
              IT(a_server_on_any_name_is_reached_by_that_name),
              IT(a_server_needs_its_port_in_both_families),
              IT(a_port_that_the_system_chooses_is_free_in_both_families),
-             IT(a_server_does_without_IPv6), IT(a_server_does_without_IPv4),
-             IT(what_is_no_address_of_one_host_is_EINVAL),
-             IT(a_server_takes_the_unspecified_address_for_all_of_its_family))
+             IT(a_server_works_without_IPv6), IT(a_server_works_without_IPv4),
+             IT(an_address_that_is_not_of_one_host_returns_EINVAL),
+             IT(a_server_on_the_unspecified_address_serves_its_whole_family))
