@@ -23,6 +23,7 @@ _Static_assert((RING_SIZE & (RING_SIZE - 1)) == 0, "positions are masked");
 _Static_assert(RING_PIECE_SIZE <= RING_WHOLE_MAX && RING_WHOLE_MAX <= RING_SIZE, "a piece fits");
 _Static_assert(RING_WINDOW <= RING_SIZE, "what is shown is in the ring");
 _Static_assert(STEP_SIZE > 0 && WAKE_MARK < RING_SIZE, "a full ring is above the mark");
+_Static_assert(RING_PACE_LITTLE < RING_SIZE, "a ring can hold more than little");
 _Static_assert(PREFETCH_DISTANCE + PREFETCH_MAX < RING_SIZE, "prefetches stay in the mapping");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "processes share these words; the locks of libatomic do not work there");
@@ -135,34 +136,17 @@ static bool reader_keeps_up(struct ring *r, int64_t now)
     return is_fast && (uint64_t)(now - r->reader.moved_at) < AWAKE_TICKS;
 }
 
-/* ---- the reader's pace ----
- *
- * A reader that keeps up with the writer takes each cache line from under its hands, and both lose.
- * So one that finds little, again and again, gives the writer a head start (measured on two cores:
- * 14 to 18 million messages of 16 bytes a second, 1.8 to 7 million of 1 KiB). One that finds
- * nothing although the writer is at it goes on checking for a few microseconds, since to sleep and be woken
- * takes longer (messages of 1 MiB: 4 to 17 GB/s); where that was in vain, as on one core, it checks
- * half as long the next time. A side that has just written, and waits for an answer, does neither.
- * And a peer that sends a message byte by byte gains no time by it.
- */
-#define LITTLE_SIZE      (RING_SIZE / 16)
-#define AMPLE_SIZE       (RING_SIZE / 64)
-#define HEAD_START_TICKS 2500 /* about a microsecond */
-#define PATIENCE_MIN     8    /* checks, of some 20 nanoseconds */
-#define PATIENCE_MAX     256
+/* ---- the reader's pace: ring_pace.h ---- */
 
-static bool comes_soon(struct ring *r)
+#define HEAD_START_TICKS 2500 /* about a microsecond */
+
+static bool spin(const struct ring *r)
 {
-    const _Atomic uint64_t *head = &r->memory.in->head;
-    unsigned patience = r->pace.patience;
-    for (unsigned i = 0; i < patience; i++) {
-        if (atomic_load_explicit(head, memory_order_relaxed) != r->in_head) {
-            r->pace.patience = patience < PATIENCE_MAX ? patience * 2 : PATIENCE_MAX;
+    for (unsigned i = 0; i < r->pace.patience; i++) {
+        if (atomic_load_explicit(&r->memory.in->head, memory_order_relaxed) != r->in_head)
             return true;
-        }
         sys_cpu_relax();
     }
-    r->pace.patience = patience > PATIENCE_MIN ? patience / 2 : PATIENCE_MIN;
     return false;
 }
 
@@ -172,17 +156,13 @@ static int load_head_at_pace(struct ring *r, bool amid)
     uint64_t before = r->in_head;
     if (load_head(r) != 0)
         return -1;
-    if (r->in_head == before) {
-        bool is_busy = amid ? r->pace.found >= AMPLE_SIZE : r->pace.streak > 1;
-        if (!is_busy || !comes_soon(r)) {
-            r->pace.streak = 0;
-            return 0;
-        }
-    } else {
-        r->pace.streak++;
-        if (r->pace.streak > 2 && r->in_head - before < LITTLE_SIZE)
-            sys_cpu_relax_for(HEAD_START_TICKS);
-    }
+    enum ring_pace_action action = ring_pace_loaded(&r->pace, r->in_head - before, amid);
+    if (action == RING_PACE_SPIN)
+        action = ring_pace_spun(&r->pace, spin(r));
+    if (action == RING_PACE_GIVE_UP)
+        return 0;
+    if (action == RING_PACE_HEAD_START)
+        sys_cpu_relax_for(HEAD_START_TICKS);
     if (load_head(r) != 0)
         return -1;
     r->pace.found = r->in_head - before;
@@ -303,7 +283,7 @@ void ring_publish(struct ring *r, size_t size)
     atomic_thread_fence(memory_order_seq_cst);
     if ((atomic_load_explicit(r->memory.peer_interest, memory_order_relaxed) & RING_BYTES) != 0)
         wake(r);
-    r->pace.streak = 0; /* what comes now may be an answer */
+    ring_pace_wrote(&r->pace);
 }
 
 static void write_pieces(struct ring *r, const struct iovec *parts, size_t size)

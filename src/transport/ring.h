@@ -20,6 +20,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "transport/ring_pace.h"
+
 /*
  * Bytes of each direction, a power of two and a multiple of any page size. Below the second-level
  * cache of current processors, so that both copies of a message in transit stay there.
@@ -83,16 +85,13 @@ struct ring {
     bool ran_short;              /* a read found less than it wanted; the caller clears it */
     enum ring_life life;         /* the last answer about the peer */
     uint64_t version;            /* of the peer, when that answer was given */
-    struct {
-        uint64_t found; /* by the last load that found something */
-        unsigned streak, patience;
-    } pace; /* of the reader; see ring.c */
+    struct ring_pace pace;       /* of this side as a reader */
     struct {
         uint64_t step;      /* the reader's, as last loaded */
         int64_t moved_at;   /* sys_ticks, when that one was new */
         int64_t checked_at; /* and when it was last loaded */
         unsigned to_skip;   /* messages that may go without asking for the reader's life */
-    } reader;
+    } reader;               /* the peer, as far as this side writes */
 };
 
 /* Positions go on from what the words say. What `memory` points to outlives the ring. */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pace of a ring's reader: each row of the table in ring_pace.h. What it is good for is measured
+ * by the benchmark.
+ */
+#include "harness.h"
+
+#include "transport/ring_pace.h"
+
+enum { LITTLE = RING_PACE_LITTLE - 1, MUCH = RING_PACE_LITTLE };
+enum { STREAKS = RING_PACE_STREAK + 3 };
+
+static struct ring_pace at(unsigned streak, uint64_t found)
+{
+    return (struct ring_pace){.streak = streak, .found = found, .patience = 64};
+}
+
+static void expect_loaded(unsigned streak, uint64_t found, uint64_t bytes, bool amid,
+                          enum ring_pace_action action, unsigned next)
+{
+    struct ring_pace pace = at(streak, found);
+    assert_int_equal(ring_pace_loaded(&pace, bytes, amid), action);
+    assert_int_equal(pace.streak, next);
+    assert_int_equal(pace.patience, 64);
+    assert_int_equal(pace.found, found); /* the caller loads once more before it knows */
+}
+
+TEST(the_first_little_loads_are_used_at_once)
+{
+    for (int amid = 0; amid < 2; amid++) {
+        for (unsigned streak = 0; streak < RING_PACE_STREAK; streak++) {
+            expect_loaded(streak, 0, 1, amid, RING_PACE_USE, streak + 1);
+            expect_loaded(streak, MUCH, LITTLE, amid, RING_PACE_USE, streak + 1);
+        }
+    }
+}
+
+TEST(a_streak_of_little_loads_gives_the_writer_a_head_start)
+{
+    for (int amid = 0; amid < 2; amid++) {
+        for (unsigned streak = RING_PACE_STREAK; streak < STREAKS; streak++) {
+            expect_loaded(streak, 0, 1, amid, RING_PACE_HEAD_START, streak + 1);
+            expect_loaded(streak, MUCH, LITTLE, amid, RING_PACE_HEAD_START, streak + 1);
+        }
+    }
+}
+
+TEST(much_is_used_at_once)
+{
+    for (int amid = 0; amid < 2; amid++)
+        for (unsigned streak = 0; streak < STREAKS; streak++)
+            expect_loaded(streak, 0, MUCH, amid, RING_PACE_USE, streak + 1);
+}
+
+TEST(between_messages_only_a_streak_is_worth_a_spin)
+{
+    for (unsigned streak = 0; streak < RING_PACE_STREAK; streak++)
+        expect_loaded(streak, MUCH, 0, false, RING_PACE_GIVE_UP, 0);
+    for (unsigned streak = RING_PACE_STREAK; streak < STREAKS; streak++)
+        expect_loaded(streak, 0, 0, false, RING_PACE_SPIN, streak);
+}
+
+TEST(amid_a_message_only_an_ample_load_before_is_worth_a_spin)
+{
+    for (unsigned streak = 0; streak < STREAKS; streak++) {
+        expect_loaded(streak, RING_PACE_AMPLE - 1, 0, true, RING_PACE_GIVE_UP, 0);
+        expect_loaded(streak, RING_PACE_AMPLE, 0, true, RING_PACE_SPIN, streak);
+    }
+}
+
+TEST(a_spin_in_vain_gives_up_and_halves_the_patience_down_to_the_least)
+{
+    struct ring_pace pace = {.streak = 3, .patience = RING_PACE_PATIENCE_MAX};
+    for (unsigned expected = RING_PACE_PATIENCE_MAX / 2; expected > 4; expected /= 2) {
+        pace.streak = 3;
+        assert_int_equal(ring_pace_spun(&pace, false), RING_PACE_GIVE_UP);
+        assert_int_equal(pace.patience, expected);
+        assert_int_equal(pace.streak, 0);
+    }
+    assert_int_equal(pace.patience, RING_PACE_PATIENCE_MIN);
+    ring_pace_spun(&pace, false);
+    assert_int_equal(pace.patience, RING_PACE_PATIENCE_MIN);
+    pace.patience = 0; /* at first */
+    ring_pace_spun(&pace, false);
+    assert_int_equal(pace.patience, RING_PACE_PATIENCE_MIN);
+}
+
+TEST(a_spin_that_found_something_uses_it_and_doubles_the_patience_up_to_the_most)
+{
+    struct ring_pace pace = {.streak = 3, .patience = RING_PACE_PATIENCE_MIN};
+    for (unsigned expected = 2 * RING_PACE_PATIENCE_MIN; expected <= RING_PACE_PATIENCE_MAX;
+         expected *= 2) {
+        assert_int_equal(ring_pace_spun(&pace, true), RING_PACE_USE);
+        assert_int_equal(pace.patience, expected);
+        assert_int_equal(pace.streak, 3);
+    }
+    ring_pace_spun(&pace, true);
+    assert_int_equal(pace.patience, RING_PACE_PATIENCE_MAX);
+}
+
+TEST(a_side_that_has_written_begins_anew)
+{
+    for (unsigned streak = 0; streak < STREAKS; streak++) {
+        struct ring_pace pace = at(streak, MUCH);
+        ring_pace_wrote(&pace);
+        assert_int_equal(pace.streak, 0);
+        assert_int_equal(pace.patience, 64);
+        assert_int_equal(pace.found, MUCH);
+    }
+}
+
+HARNESS_MAIN("reader pace", IT(the_first_little_loads_are_used_at_once),
+             IT(a_streak_of_little_loads_gives_the_writer_a_head_start), IT(much_is_used_at_once),
+             IT(between_messages_only_a_streak_is_worth_a_spin),
+             IT(amid_a_message_only_an_ample_load_before_is_worth_a_spin),
+             IT(a_spin_in_vain_gives_up_and_halves_the_patience_down_to_the_least),
+             IT(a_spin_that_found_something_uses_it_and_doubles_the_patience_up_to_the_most),
+             IT(a_side_that_has_written_begins_anew))
