@@ -29,8 +29,6 @@ systems='linux/* sys/epoll sys/eventfd sys/random sys/syscall sys/timerfd'
 plain='errno limits pthread stdalign stdatomic stdbool stddef stdint stdio string sys/types sys/uio'
 system='
 transport_fd: fcntl
-tcp: poll
-server: poll
 '
 
 failed=0

@@ -228,7 +228,7 @@ size_t auth_wants(struct auth *auth, uint8_t **where)
     return whole - auth->in_size;
 }
 
-static void take(struct auth *auth, const uint8_t *payload, size_t size)
+static void take_frame(struct auth *auth, const uint8_t *payload, size_t size)
 {
     switch (auth->state) {
     case AUTH_AWAITS_CHALLENGE:
@@ -251,7 +251,7 @@ void auth_received(struct auth *auth, size_t size)
         refuse(auth);
     } else if (status == FRAME_WHOLE && auth->in_size == frame.header + frame.size) {
         auth->in_size = 0;
-        take(auth, auth->in + frame.header, frame.size);
+        take_frame(auth, auth->in + frame.header, frame.size);
     }
 }
 

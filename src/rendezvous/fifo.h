@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two unrelated processes meet by name, and then have a pair of FIFOs. This is all that happens
- * here: what goes over them, and how long they live, is not known.
+ * The rendezvous of two unrelated processes by name. Then they have a pair of FIFOs. What goes over
+ * them, and how long they live, is not known here.
  */
 #ifndef PIPC_FIFO_H
 #define PIPC_FIFO_H
@@ -18,10 +18,10 @@ struct fifo_request {
 };
 
 /*
- * Meet whoever else wishes for that name, for as long as the wish says. NULL: EINVAL, ENAMETOOLONG (the name); EACCES
- * (the directory, or what stands at the name, is not to be trusted); EAGAIN, ETIMEDOUT, EINTR
- * (nobody came); or what the file system says. Then nothing of ours is left; nor is
- * it when the thread is cancelled in the wait.
+ * Wait for a peer that requests the same name. NULL: EINVAL, ENAMETOOLONG (the name); EACCES (the
+ * directory, or what stands at the name, is not to be trusted); EAGAIN, ETIMEDOUT, EINTR (nobody
+ * came); or what the file system reports. Then nothing of ours is left; nor is it when the thread
+ * is cancelled in the wait.
  */
 struct transport *fifo_open(const struct fifo_request *wish);
 

@@ -11,11 +11,17 @@
 #include "sys/sys_file.h"
 #include "sys/sys_process.h"
 
-#define DEFAULT_HOME   "/tmp/pipc-%lu" /* the user's number */
-#define PRIVATE_PREFIX ".pipc-"
-#define TRIES          32 /* to make the home before somebody deletes it */
+#define FIFO_DIR_DEFAULT    "/tmp/pipc-%lu" /* the user's number */
+#define FIFO_PRIVATE_PREFIX ".pipc-"
+#define FIFO_DIR_TRIES      32 /* to make it before somebody deletes it */
 
-static int refuse(void)
+/* Of the longest numbers: 20 digits, or 16 and 8 of sixteen. */
+_Static_assert(sizeof FIFO_PRIVATE_PREFIX + 20 + 1 + 16 + 1 + 8 <= FIFO_PRIVATE_SIZE,
+               "a name fits");
+_Static_assert(sizeof FIFO_DIR_DEFAULT - 3 + 20 <= sizeof((struct fifo_dir *)0)->own,
+               "a path fits");
+
+static int not_trusted(void)
 {
     errno = EACCES;
     return -1;
@@ -33,17 +39,17 @@ static bool is_private_fifo(const struct sys_file_status *status)
 
 /* ---- opening what can be trusted ---- */
 
-int fifo_dir_open_directory(int home, const char *name)
+int fifo_dir_open_directory(int base, const char *name)
 {
     struct sys_file_status status;
-    int fd = sys_file_open_directory(home, name);
+    int fd = sys_file_open_directory(base, name);
     if (fd < 0)
-        return errno == ENOTDIR || errno == ELOOP ? refuse() : -1;
+        return errno == ENOTDIR || errno == ELOOP ? not_trusted() : -1;
     int result = sys_file_status(fd, &status);
     if (result == 0 && is_private_directory(&status))
         return fd;
     sys_close(fd);
-    return result == 0 ? refuse() : -1;
+    return result == 0 ? not_trusted() : -1;
 }
 
 /* Looked at first, since opening a device may do something; and afterwards, since names move. */
@@ -53,15 +59,15 @@ int fifo_dir_open_fifo(int directory, const char *name, bool writing)
     if (sys_file_status_at(directory, name, &seen) != 0)
         return -1;
     if (!is_private_fifo(&seen))
-        return refuse();
+        return not_trusted();
     int fd = sys_file_open_fifo(directory, name, writing);
     if (fd < 0)
-        return errno == ELOOP ? refuse() : -1;
+        return errno == ELOOP ? not_trusted() : -1;
     int result = sys_file_status(fd, &opened);
     if (result == 0 && is_private_fifo(&opened))
         return fd;
     sys_close(fd);
-    return result == 0 ? refuse() : -1;
+    return result == 0 ? not_trusted() : -1;
 }
 
 int fifo_dir_remove_fifo(int directory, const char *name)
@@ -75,7 +81,7 @@ int fifo_dir_remove_fifo(int directory, const char *name)
 
 /*
  * Made under a umask that keeps even the owner out, the directory has no access at all until its
- * maker gets to correct that: whoever finds it so does it, since the maker may have died.
+ * maker gets to correct that: any process that finds it so does it, since the maker may have died.
  */
 static int finish_making(const char *directory)
 {
@@ -87,53 +93,52 @@ static int finish_making(const char *directory)
     return sys_file_set_access(sys_file_cwd, directory, 0700);
 }
 
-static int make_and_open(const struct fifo_dir *home)
+static int make_and_open(const struct fifo_dir *dir)
 {
-    if (home->path == home->own && finish_making(home->path) != 0)
+    if (dir->path == dir->own && finish_making(dir->path) != 0)
         return -1;
-    int fd = fifo_dir_open_directory(home->start, home->path);
+    int fd = fifo_dir_open_directory(dir->start, dir->path);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    if (sys_file_make_directory(home->start, home->path) != 0 && errno != EEXIST)
+    if (sys_file_make_directory(dir->start, dir->path) != 0 && errno != EEXIST)
         return -1;
-    return fifo_dir_open_directory(home->start, home->path);
+    return fifo_dir_open_directory(dir->start, dir->path);
 }
 
 /* Somebody who deletes it again and again looks like a missing parent, but not for long. */
-int fifo_dir_reopen(struct fifo_dir *home)
+int fifo_dir_reopen(struct fifo_dir *dir)
 {
-    sys_close(home->fd);
-    home->fd = -1;
-    for (int i = 0; i < TRIES && home->fd < 0; i++) {
-        home->fd = make_and_open(home);
-        if (home->fd < 0 && errno != ENOENT)
+    sys_close(dir->fd);
+    dir->fd = -1;
+    for (int i = 0; i < FIFO_DIR_TRIES && dir->fd < 0; i++) {
+        dir->fd = make_and_open(dir);
+        if (dir->fd < 0 && errno != ENOENT)
             return -1;
     }
-    return home->fd < 0 ? -1 : 0;
+    return dir->fd < 0 ? -1 : 0;
 }
 
-int fifo_dir_open(struct fifo_dir *home, const char *directory)
+int fifo_dir_open(struct fifo_dir *dir, const char *directory)
 {
-    *home = (struct fifo_dir){.fd = -1, .start = sys_file_cwd, .path = directory};
+    *dir = (struct fifo_dir){.fd = -1, .start = sys_file_cwd, .path = directory};
     if (directory == NULL) {
-        snprintf(home->own, sizeof home->own, DEFAULT_HOME, sys_user_id());
-        home->path = home->own;
+        snprintf(dir->own, sizeof dir->own, FIFO_DIR_DEFAULT, sys_user_id());
+        dir->path = dir->own;
     } else if (directory[0] != '/') {
-        home->start = sys_file_open_directory(sys_file_cwd, ".");
-        if (home->start < 0 &&
-            errno != EACCES) /* one may be in a directory that one may not read */
+        dir->start = sys_file_open_directory(sys_file_cwd, ".");
+        if (dir->start < 0 && errno != EACCES) /* one may be in a directory that one may not read */
             return -1;
-        if (home->start < 0)
-            home->start = sys_file_cwd;
+        if (dir->start < 0)
+            dir->start = sys_file_cwd;
     }
-    return fifo_dir_reopen(home);
+    return fifo_dir_reopen(dir);
 }
 
-void fifo_dir_close(struct fifo_dir *home)
+void fifo_dir_close(struct fifo_dir *dir)
 {
-    sys_close(home->fd);
-    sys_close(home->start); /* sys_file_cwd is negative */
-    home->fd = home->start = -1;
+    sys_close(dir->fd);
+    sys_close(dir->start); /* sys_file_cwd is negative */
+    dir->fd = dir->start = -1;
 }
 
 enum fifo_name fifo_dir_find(int fd, int directory, const char *name)
@@ -146,9 +151,9 @@ enum fifo_name fifo_dir_find(int fd, int directory, const char *name)
     return opened.device == named.device && opened.inode == named.inode ? FIFO_KEPT : FIFO_LOST;
 }
 
-bool fifo_dir_stands(const struct fifo_dir *home)
+bool fifo_dir_stands(const struct fifo_dir *dir)
 {
-    return fifo_dir_find(home->fd, home->start, home->path) != FIFO_LOST;
+    return fifo_dir_find(dir->fd, dir->start, dir->path) != FIFO_LOST;
 }
 
 /* ---- names ---- */
@@ -156,7 +161,8 @@ bool fifo_dir_stands(const struct fifo_dir *home)
 int fifo_dir_check_name(const char *name)
 {
     if (name != NULL && name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-        strchr(name, '/') == NULL && strncmp(name, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX)) != 0)
+        strchr(name, '/') == NULL &&
+        strncmp(name, FIFO_PRIVATE_PREFIX, strlen(FIFO_PRIVATE_PREFIX)) != 0)
         return 0;
     errno = EINVAL;
     return -1;
@@ -165,7 +171,7 @@ int fifo_dir_check_name(const char *name)
 void fifo_dir_private_name(char name[FIFO_PRIVATE_SIZE])
 {
     static atomic_uint serial;
-    snprintf(name, FIFO_PRIVATE_SIZE, PRIVATE_PREFIX "%ld-%llx-%x", (long)sys_process_id(),
+    snprintf(name, FIFO_PRIVATE_SIZE, FIFO_PRIVATE_PREFIX "%ld-%llx-%x", (long)sys_process_id(),
              (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
 }
 
@@ -173,8 +179,8 @@ void fifo_dir_private_name(char name[FIFO_PRIVATE_SIZE])
 static long maker_of(const char *name)
 {
     long process = 0;
-    size_t prefix = strlen(PRIVATE_PREFIX);
-    if (strncmp(name, PRIVATE_PREFIX, prefix) != 0)
+    size_t prefix = strlen(FIFO_PRIVATE_PREFIX);
+    if (strncmp(name, FIFO_PRIVATE_PREFIX, prefix) != 0)
         return 0;
     for (name += prefix; *name >= '0' && *name <= '9' && process < INT_MAX / 10; name++)
         process = process * 10 + (*name - '0');
@@ -192,27 +198,27 @@ static bool has_reader(int directory)
 
 /*
  * A process in another pid namespace looks dead. So the directory is moved first, which is atomic:
- * if its maker lives it is told so (ENOENT) when it comes to moving it itself, and starts again.
+ * if its maker lives, its own rename fails with ENOENT, and it starts again.
  */
 static void sweep_one(void *context, const char *name)
 {
-    const int *home = context;
+    const int *base = context;
     char taken[FIFO_PRIVATE_SIZE];
     long maker = maker_of(name);
     if (maker <= 0 || sys_process_exists(maker))
         return;
-    int directory = fifo_dir_open_directory(*home, name);
+    int directory = fifo_dir_open_directory(*base, name);
     fifo_dir_private_name(taken);
-    if (directory >= 0 && !has_reader(directory) && sys_file_rename(*home, name, taken) == 0) {
+    if (directory >= 0 && !has_reader(directory) && sys_file_rename(*base, name, taken) == 0) {
         fifo_dir_remove_fifo(directory, FIFO_DOOR);
         fifo_dir_remove_fifo(directory, FIFO_IN);
         fifo_dir_remove_fifo(directory, FIFO_OUT);
-        sys_file_remove_directory(*home, taken);
+        sys_file_remove_directory(*base, taken);
     }
     sys_close(directory);
 }
 
-void fifo_dir_sweep(int home)
+void fifo_dir_sweep(int base)
 {
-    sys_file_list(home, sweep_one, &home); /* what cannot be swept now is swept by the next one */
+    sys_file_list(base, sweep_one, &base); /* what cannot be swept now is swept by the next one */
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The directory in which FIFOs are met by name: it is opened, proved to be the caller's own, and
+ * The directory in which FIFOs have names. It is opened, proved to be the caller's own, and
  * from then on worked in by its descriptor alone, as long as its path leads to it. Also what may be
- * trusted in it, and the removal of what the dead have left there. Who meets whom is not known
+ * trusted in it, and the removal of what the dead have left there. What they are for is not known
  * here.
  */
 #ifndef PIPC_FIFO_DIR_H
@@ -25,16 +25,16 @@ struct fifo_dir {
 };
 
 /*
- * NULL: the default directory of this user; another path is the caller's and stays while the home
+ * NULL: the default directory of this user; another path is the caller's and stays while it
  * is open. The directory is made when it is missing. EACCES; ENOENT: its parent is missing.
  */
-int fifo_dir_open(struct fifo_dir *home, const char *directory);
-void fifo_dir_close(struct fifo_dir *home); /* also after a failure; keeps errno */
+int fifo_dir_open(struct fifo_dir *dir, const char *directory);
+void fifo_dir_close(struct fifo_dir *dir); /* also after a failure; keeps errno */
 
 /* Somebody may delete the directory, or move it, while it is open. In doubt it still stands. */
-bool fifo_dir_stands(const struct fifo_dir *home);
+bool fifo_dir_stands(const struct fifo_dir *dir);
 /* Go on in the directory that the path leads to now. It is made when there is none. */
-int fifo_dir_reopen(struct fifo_dir *home);
+int fifo_dir_reopen(struct fifo_dir *dir);
 
 /* Whether an open file, or directory, still has that name. */
 enum fifo_name { FIFO_KEPT, FIFO_LOST, FIFO_UNKNOWN };
@@ -47,7 +47,7 @@ int fifo_dir_check_name(const char *name);
 void fifo_dir_private_name(char name[FIFO_PRIVATE_SIZE]);
 
 /* Open what is the caller's own, with the right mode, and of the right sort; else EACCES. */
-int fifo_dir_open_directory(int home, const char *name);
+int fifo_dir_open_directory(int base, const char *name);
 int fifo_dir_open_fifo(int directory, const char *name, bool writing);
 
 /*
@@ -57,6 +57,6 @@ int fifo_dir_open_fifo(int directory, const char *name, bool writing);
 int fifo_dir_remove_fifo(int directory, const char *name);
 
 /* Remove the private directories of processes that died before they were ready to wait. */
-void fifo_dir_sweep(int home);
+void fifo_dir_sweep(int base);
 
 #endif

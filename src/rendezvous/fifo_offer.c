@@ -19,9 +19,9 @@ static int make_fifo(int directory, const char *name)
                                                     : fifo_dir_open_fifo(directory, name, false);
 }
 
-static int fill(struct fifo_offer *offer, int home)
+static int fill_offer(struct fifo_offer *offer, int base)
 {
-    offer->directory = fifo_dir_open_directory(home, offer->private_name);
+    offer->directory = fifo_dir_open_directory(base, offer->private_name);
     if (offer->directory < 0)
         return -1;
     offer->door = make_fifo(offer->directory, FIFO_DOOR);
@@ -37,19 +37,19 @@ static int fill(struct fifo_offer *offer, int home)
     return offer->out < 0 ? -1 : 0;
 }
 
-int fifo_offer_make(struct fifo_offer *offer, int home)
+int fifo_offer_make(struct fifo_offer *offer, int base)
 {
     fifo_dir_private_name(offer->private_name);
     offer->name = offer->private_name;
     offer->young_until = sys_now() + STAYS_YOUNG;
-    if (sys_file_make_directory(home, offer->name) != 0)
+    if (sys_file_make_directory(base, offer->name) != 0)
         return -1;
-    if (fill(offer, home) == 0)
+    if (fill_offer(offer, base) == 0)
         return 0;
     int saved = errno;
     if (offer->directory < 0)
-        sys_file_remove_directory(home, offer->name);
-    fifo_offer_discard(offer, home);
+        sys_file_remove_directory(base, offer->name);
+    fifo_offer_discard(offer, base);
     errno = saved;
     return -1;
 }
@@ -66,9 +66,9 @@ int fifo_offer_reopen_door(struct fifo_offer *offer)
 
 /* ---- looking after ---- */
 
-bool fifo_offer_is_whole(const struct fifo_offer *offer, int home)
+bool fifo_offer_is_whole(const struct fifo_offer *offer, int base)
 {
-    return fifo_dir_find(offer->directory, home, offer->name) != FIFO_LOST &&
+    return fifo_dir_find(offer->directory, base, offer->name) != FIFO_LOST &&
            fifo_dir_find(offer->door, offer->directory, FIFO_DOOR) != FIFO_LOST &&
            fifo_dir_find(offer->in, offer->directory, FIFO_IN) != FIFO_LOST &&
            fifo_dir_find(offer->out, offer->directory, FIFO_OUT) != FIFO_LOST;
@@ -87,12 +87,12 @@ void fifo_offer_keep_young(struct fifo_offer *offer)
 
 /* ---- removing ---- */
 
-int fifo_offer_remove_names(int home, int directory, const char *name)
+int fifo_offer_remove_names(int base, int directory, const char *name)
 {
     if (fifo_dir_remove_fifo(directory, FIFO_IN) != 0 ||
         fifo_dir_remove_fifo(directory, FIFO_OUT) != 0)
         return -1;
-    int result = sys_file_remove_directory(home, name);
+    int result = sys_file_remove_directory(base, name);
     bool is_anothers = result != 0 && (errno == ENOENT || errno == ENOTEMPTY || errno == ENOTDIR);
     return is_anothers ? 0 : result;
 }
@@ -107,12 +107,12 @@ void fifo_offer_close(struct fifo_offer *offer)
     *offer = fifo_offer_none;
 }
 
-void fifo_offer_discard(struct fifo_offer *offer, int home)
+void fifo_offer_discard(struct fifo_offer *offer, int base)
 {
     int saved = errno;
     if (offer->directory >= 0) {
         fifo_dir_remove_fifo(offer->directory, FIFO_DOOR);
-        fifo_offer_remove_names(home, offer->directory, offer->name);
+        fifo_offer_remove_names(base, offer->directory, offer->name);
     }
     fifo_offer_close(offer);
     errno = saved;

@@ -1,4 +1,28 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The states of a handshake, and what each event does. A test walks this table. A cell is the next
+ * state, or the errno with which the handshake fails; `.` is: nothing happens yet.
+ *
+ *   state               waits  nothing  half a   the right  another  the peer    the deadline
+ *                       for    new      frame    frame      frame    has gone    has passed
+ *   connecting          write  .        n/a      n/a        n/a      ECONNREFUSED etc.  ETIMEDOUT
+ *   accepted:
+ *     AWAITS_RESPONSE   read   .        .        CHALLENGE  EACCES   ECONNRESET  ETIMEDOUT
+ *     AWAITS_CHALLENGE  read   .        .        VERDICT    EACCES   ECONNRESET  ETIMEDOUT
+ *     AWAITS_VERDICT    read   .        .        DONE       EACCES   ECONNRESET  ETIMEDOUT
+ *   connected:
+ *     AWAITS_CHALLENGE  read   .        .        VERDICT    EACCES   ECONNRESET  ETIMEDOUT
+ *     AWAITS_VERDICT    read   .        .        RESPONSE   EACCES   ECONNRESET  ETIMEDOUT
+ *     AWAITS_RESPONSE   read   .        .        DONE       EACCES   ECONNRESET  ETIMEDOUT
+ *   REFUSED             write  .        .        .          .        EACCES      ETIMEDOUT
+ *
+ * A connection that is made goes from connecting to connected, with a new deadline. The peer of an
+ * accepted one is silent in AWAITS_RESPONSE; afterwards it has shown the key.
+ * While there is no room for the frame that a state sends, the state waits to write, and reads
+ * nothing. REFUSED is such a state: it lasts while the word that refuses has no room, and then
+ * fails with EACCES. An event that came goes before a deadline that has passed. Without a key there
+ * is no handshake: what is accepted or connected is done.
+ */
 #include "rendezvous/handshake.h"
 
 #include <errno.h>
@@ -9,10 +33,14 @@
 #include "sys/sys.h"
 #include "sys/sys_random.h"
 
-/* Ample for an exchange of six short frames across the world, short enough that the silent do not pile up. */
-#define HANDSHAKE_NS ((int64_t)10 * 1000000000)
+/*
+ * Ample for an exchange of six short frames across the world, short enough that the silent do not
+ * pile up.
+ */
+#define HANDSHAKE_NS (10 * SYS_SECOND)
 /* A connect that is not answered; the kernel knows after 3 s that no host is there. */
-#define CONNECT_NS ((int64_t)4 * 1000000000)
+#define CONNECT_NS (4 * SYS_SECOND)
+_Static_assert(CONNECT_NS > 3 * SYS_SECOND, "the kernel's reason comes first");
 
 /*
  * The mark of this process: all its threads see the same, and a child after fork another. Each
@@ -23,6 +51,7 @@
 static void agree_on_mark(uint8_t mark[AUTH_MARK])
 {
     enum { PARTS = AUTH_MARK / sizeof(uint32_t) };
+    _Static_assert(PARTS * sizeof(uint32_t) == AUTH_MARK, "a mark is made of whole parts");
     static _Atomic uint64_t agreed[PARTS]; /* upper half: the process; lower half: of the mark */
     uint32_t parts[PARTS];
     uint64_t process = (uint64_t)self_process() << 32;
@@ -37,7 +66,7 @@ static void agree_on_mark(uint8_t mark[AUTH_MARK])
     memcpy(mark, parts, sizeof parts);
 }
 
-static int start_auth(struct handshake *h, bool accepting)
+static int begin_auth(struct handshake *h, bool accepting)
 {
     uint8_t random[AUTH_NONCE + AUTH_MARK], *mark = random + AUTH_NONCE;
     if (h->key.bytes == NULL)
@@ -53,7 +82,7 @@ static struct handshake *new_handshake(const struct auth_key *key, int64_t time)
 {
     struct handshake *h = sys_alloc(sizeof *h);
     if (h != NULL)
-        *h = (struct handshake){.fd = -1, .deadline = sys_now() + time, .key = *key};
+        *h = (struct handshake){.fd = -1, .set = -1, .deadline = sys_now() + time, .key = *key};
     return h;
 }
 
@@ -62,7 +91,7 @@ struct handshake *handshake_accept(int fd, const struct auth_key *key)
     struct handshake *h = new_handshake(key, HANDSHAKE_NS);
     if (h == NULL)
         return NULL;
-    if (start_auth(h, true) != 0) {
+    if (begin_auth(h, true) != 0) {
         sys_free(h);
         return NULL;
     }
@@ -76,15 +105,15 @@ struct handshake *handshake_connect(const struct sys_address *address, const str
     if (h == NULL)
         return NULL;
     h->connecting = true;
-    if (start_auth(h, false) != 0 || (h->fd = sys_connect(address)) < 0) {
-        handshake_drop(h);
+    if (begin_auth(h, false) != 0 || (h->fd = sys_connect(address)) < 0) {
+        handshake_close(h);
         return NULL;
     }
     return h;
 }
 
-/* A connect to a free port of this machine can meet itself. */
-static bool is_self(int fd)
+/* A connect to a free port of this machine can connect to itself. */
+static bool is_connected_to_itself(int fd)
 {
     struct sys_address own, peer;
     return sys_local_address(fd, &own) == 0 && sys_peer_address(fd, &peer) == 0 &&
@@ -95,7 +124,7 @@ static int finish_connecting(struct handshake *h)
 {
     if (sys_connected(h->fd) != 0)
         return errno == EINPROGRESS ? 0 : -1;
-    if (is_self(h->fd)) {
+    if (is_connected_to_itself(h->fd)) {
         errno = ECONNREFUSED;
         return -1;
     }
@@ -120,7 +149,7 @@ static int send_output(struct handshake *h)
 }
 
 /* 1: all that was wanted has come; 0: not yet. */
-static int take_input(struct handshake *h)
+static int receive_input(struct handshake *h)
 {
     uint8_t *where;
     size_t size;
@@ -141,7 +170,7 @@ static int authenticate(struct handshake *h)
     while (there > 0 && !auth_is_over(&h->auth)) {
         there = send_output(h);
         if (there > 0)
-            there = take_input(h);
+            there = receive_input(h);
     }
     if (h->auth.state != AUTH_REFUSED)
         return there;
@@ -149,16 +178,26 @@ static int authenticate(struct handshake *h)
     return there == 0 ? 0 : -1;
 }
 
+/* Its set waits for what it waits for itself. */
+static int update_interest(struct handshake *h)
+{
+    bool wants_out = handshake_wants_out(h);
+    if (h->set < 0 || wants_out == h->out_watched)
+        return 0;
+    h->out_watched = wants_out;
+    return sys_epoll_change(h->set, h->fd, wants_out ? sys_epoll_out : sys_epoll_in);
+}
+
 int handshake_step(struct handshake *h)
 {
     int there = h->connecting ? finish_connecting(h) : 1;
     if (there > 0 && h->key.bytes != NULL)
         there = authenticate(h);
-    if (there == 0 && sys_now() >= h->deadline) {
+    if (there == 0 && sys_deadline_has_passed(h->deadline)) {
         errno = ETIMEDOUT;
         return -1;
     }
-    return there;
+    return there == 0 ? update_interest(h) : there;
 }
 
 bool handshake_has_shown_key(const struct handshake *h)
@@ -172,25 +211,46 @@ bool handshake_wants_out(const struct handshake *h)
     return h->connecting || auth_output(&h->auth, &bytes) > 0;
 }
 
+int handshake_watch(struct handshake *h, int set)
+{
+    if (sys_epoll_add(set, h->fd, sys_epoll_in) != 0)
+        return -1;
+    h->set = set;
+    return 0;
+}
+
+/* ---- ends ---- */
+
+static void free_handshake(struct handshake *h)
+{
+    auth_fini(&h->auth);
+    sys_free(h);
+}
+
+/* Out of the set before it is closed: a child that has a copy would keep it in there. */
 int handshake_release(struct handshake *h)
 {
     int fd = h->fd;
-    auth_fini(&h->auth);
-    sys_free(h);
+    if (h->set >= 0)
+        sys_epoll_remove(h->set, fd);
+    free_handshake(h);
     return fd;
 }
 
-void handshake_drop(struct handshake *h)
+void handshake_close(struct handshake *h)
 {
-    if (h == NULL)
-        return;
-    if (h->fd >= 0)
-        sys_socket_shutdown(h->fd);
-    handshake_release(h);
+    int fd = h != NULL ? handshake_release(h) : -1;
+    if (fd >= 0)
+        sys_socket_shutdown(fd);
 }
 
-void handshake_cut_off(struct handshake *h)
+void handshake_reset(struct handshake *h)
 {
-    sys_socket_reset(h->fd);
-    handshake_release(h);
+    sys_socket_reset(handshake_release(h));
+}
+
+void handshake_abandon(struct handshake *h)
+{
+    sys_close(h->fd);
+    free_handshake(h);
 }

@@ -16,22 +16,26 @@
 struct handshake {
     struct handshake *previous, *next; /* this and the next: for pending */
     struct pending_group *group;
-    bool out_watched; /* for server: what its set waits for */
     int fd;
+    int set;          /* that waits for what it waits for; -1: none */
+    bool out_watched; /* the set waits for room to write */
     int64_t deadline;
     bool connecting;
     struct auth_key key; /* bytes NULL: none, and then there is no handshake */
     struct auth auth;
 };
 
-/* For a connection that was accepted; owns `fd` when it succeeds. The key's bytes are borrowed. */
+/*
+ * For a connection that was accepted; owns `fd` when it succeeds. The key's bytes are borrowed,
+ * here and below.
+ */
 struct handshake *handshake_accept(int fd, const struct auth_key *key);
-/* Begins to connect. What connect(2) says. */
+/* Begin to connect. Fails with what connect(2) reports. */
 struct handshake *handshake_connect(const struct sys_address *address, const struct auth_key *key);
 
 /*
  * Go on. 1: it is done; 0: not yet; -1: it failed. EACCES: one side did not show that it knows the
- * key; ETIMEDOUT: too slow; ECONNRESET: the other side has gone; ECONNREFUSED and the like.
+ * key; ETIMEDOUT: too slow; ECONNRESET: the peer has gone; ECONNREFUSED and the like.
  */
 int handshake_step(struct handshake *handshake);
 
@@ -41,10 +45,14 @@ bool handshake_has_shown_key(const struct handshake *handshake);
 /* What it waits for, until its deadline. */
 bool handshake_wants_out(const struct handshake *handshake);
 
-int handshake_release(
-    struct handshake *handshake); /* the descriptor is the caller's, the rest is gone */
-void handshake_drop(struct handshake *handshake); /* hang up; NULL is nothing; keeps errno */
-void handshake_cut_off(
-    struct handshake *handshake); /* the same, and the kernel forgets it at once */
+/* Put a new one into a set of descriptors, which from its first step on waits for what it needs. */
+int handshake_watch(struct handshake *handshake, int set);
+
+/* The four ways to end it; each frees it, and keeps errno. */
+int handshake_release(struct handshake *handshake); /* the descriptor is the caller's */
+void handshake_close(struct handshake *handshake);  /* hang up; NULL is nothing */
+void handshake_reset(struct handshake *handshake);  /* the same; the kernel keeps nothing */
+/* In a child after fork: close our copies. The connection and the set are the parent's. */
+void handshake_abandon(struct handshake *handshake);
 
 #endif

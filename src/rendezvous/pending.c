@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+_Static_assert(sizeof((struct pending_group *)0)->network <= sizeof((struct sys_address *)0)->bytes,
+               "a network is the beginning of an address");
+
 static struct pending_group *find_group(struct pending *p, const struct sys_address *from)
 {
     struct pending_group wanted = {.family = from->family};
@@ -68,4 +71,35 @@ struct handshake *pending_choose(const struct pending *p, bool silent)
             chosen = h;
     }
     return chosen;
+}
+
+void pending_turn_away(struct pending *p, struct handshake *h, pending_end *end)
+{
+    pending_remove(p, h);
+    end(h);
+}
+
+bool pending_admit(struct pending *p, struct handshake *h, const struct sys_address *from, int max,
+                   pending_end *end)
+{
+    pending_add(p, h, from);
+    if (p->count <= max)
+        return true;
+    struct handshake *chosen = pending_choose(p, false);
+    pending_turn_away(p, chosen, end);
+    return chosen != h;
+}
+
+bool pending_make_room(struct pending *p, pending_end *end)
+{
+    struct handshake *h = pending_choose(p, true);
+    if (h != NULL)
+        pending_turn_away(p, h, end);
+    return h != NULL;
+}
+
+void pending_turn_away_all(struct pending *p, pending_end *end)
+{
+    while (p->oldest != NULL)
+        pending_turn_away(p, p->oldest, end);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pending handshakes: connections that came and have not shown the key yet, the oldest first.
- * Says which of them is turned away when there are too many: one of those who have most, so that a
- * flood from one address pushes out itself and nobody else. Does not wait for them and closes none.
+ * Chooses who is turned away when there are too many: one of the largest group, so that a
+ * flood from one address pushes out itself and nobody else. Does not wait for them.
  */
 #ifndef PIPC_PENDING_H
 #define PIPC_PENDING_H
@@ -38,5 +38,16 @@ struct handshake *pending_find(const struct pending *pending, int fd); /* NULL: 
  * that has; then the oldest. `silent`: only one that has not shown the key. NULL: there is none.
  */
 struct handshake *pending_choose(const struct pending *pending, bool silent);
+
+/* How one that is turned away ends: handshake_close, handshake_reset, handshake_abandon. */
+typedef void pending_end(struct handshake *handshake);
+
+/* Add one. If that makes more than `max`, another is turned away, or this one: then false. */
+bool pending_admit(struct pending *pending, struct handshake *handshake,
+                   const struct sys_address *from, int max, pending_end *end);
+void pending_turn_away(struct pending *pending, struct handshake *handshake, pending_end *end);
+/* One that has not shown the key makes room for a new connection. false: there is none. */
+bool pending_make_room(struct pending *pending, pending_end *end);
+void pending_turn_away_all(struct pending *pending, pending_end *end);
 
 #endif

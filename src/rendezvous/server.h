@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listening socket that hands out connections which have shown the key, if there is one. Handshakes
- * go on beside one another, within a bounded number, and move on while the program calls; one
- * descriptor says when that is worth while. Knows nothing of what flows through the connections.
+ * A listening socket that hands out connections which have shown the key, if there is one. A
+ * bounded number of handshakes go on beside one another, while the program calls. One descriptor
+ * is readable when a call has something to do. Knows nothing of what flows through the
+ * connections.
  */
 #ifndef PIPC_SERVER_H
 #define PIPC_SERVER_H
@@ -18,8 +19,8 @@ struct server;
 struct server *server_open(const char *host, uint16_t port, bool interruptible,
                            const struct auth_key *key);
 /*
- * A connected descriptor, the caller's. Time-outs as everywhere; EAGAIN, ETIMEDOUT, EINTR. Running out
- * of descriptors is no error: it is tried again.
+ * A connected descriptor, the caller's. EAGAIN, ETIMEDOUT, EINTR. Running out of descriptors is no
+ * error: it is tried again.
  */
 int server_accept(struct server *server, int timeout_ms);
 int server_descriptor(const struct server *server);

@@ -15,38 +15,38 @@
 #include "rendezvous/tcp.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 
 #include "rendezvous/handshake.h"
+#include "rendezvous/limit.h"
+#include "rendezvous/listeners.h"
 #include "rendezvous/pending.h"
 #include "rendezvous/tcp_where.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
 #include "sys/sys_socket.h"
 
-enum {
-    PENDING_HERE_MAX = 16, /* showing their keys; the named host alone can be one */
-    ACCEPTS_MAX = 64       /* in a row, before the clock is looked at again */
-};
+enum { TCP_PENDING_MAX = 16 }; /* showing their keys; the named host alone can be one */
 
-#define MILLISECOND ((int64_t)1000000)
+_Static_assert((int)TCP_PENDING_MAX <= (int)PENDING_MAX, "the list has room for them");
 
-static const int64_t first_pause = 1 * MILLISECOND;
-static const int64_t longest_pause_here = 50 * MILLISECOND;
-static const int64_t longest_pause = 1000 * MILLISECOND;
+#define FIRST_PAUSE        (1 * SYS_MILLISECOND)
+#define LONGEST_PAUSE_HERE (50 * SYS_MILLISECOND)
+#define LONGEST_PAUSE      (1000 * SYS_MILLISECOND)
 /* How long the higher address tries to connect before it listens beside that. */
-static const int64_t courtesy = 1000 * MILLISECOND;
-static const int64_t resolver_pause = 200 * MILLISECOND;
+#define COURTESY       (1000 * SYS_MILLISECOND)
+#define RESOLVER_PAUSE (200 * SYS_MILLISECOND)
 
-struct meeting {
+_Static_assert(FIRST_PAUSE < LONGEST_PAUSE_HERE && LONGEST_PAUSE_HERE < LONGEST_PAUSE,
+               "pauses grow");
+
+struct tcp_rendezvous {
     const struct tcp_request *request;
-    int64_t deadline; /* negative: none */
+    struct limit limit;
     struct tcp_where where;
-    int errors[TCP_ADDRESSES_MAX]; /* of the last attempt at each address; 0: not yet */
+    int errors[SYS_ADDRESSES_MAX]; /* of the last attempt at each address; 0: not yet */
     int next_place;                /* here: the places before it are ours, or missing */
-    int listeners[TCP_ADDRESSES_MAX];
-    int listener_count;
+    struct listeners listeners;
     int64_t listen_at;
     struct pending pending;
     struct handshake *own;        /* the connection that we make */
@@ -54,88 +54,70 @@ struct meeting {
     int64_t connect_at, pause;
 };
 
-/* ---- time ---- */
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < 0 || (b >= 0 && b < a) ? b : a;
-}
+/* ---- waiting ---- */
 
 /* Of several addresses, the last one's reason counts. */
-static int time_is_up(const struct meeting *m)
+static int expiry_error(const struct tcp_rendezvous *r)
 {
-    bool is_at_once = m->request->timeout_ms == 0;
-    int reason = m->request->connect_only ? m->errors[m->last_begun] : 0;
-    if (is_at_once)
-        errno = reason == ECONNREFUSED && m->own == NULL ? ECONNREFUSED : EAGAIN;
-    else
-        errno = reason != 0 ? reason : ETIMEDOUT;
-    return -1;
+    int reason = r->request->connect_only ? r->errors[r->last_begun] : 0;
+    if (limit_is_at_once(&r->limit) && (reason != ECONNREFUSED || r->own != NULL))
+        reason = 0;
+    return reason != 0 ? reason : limit_error(&r->limit);
 }
 
-static void leave(void *meeting);
+static void close_all(void *rendezvous);
 
-/* 0: go on. -1: EAGAIN, ETIMEDOUT, EINTR, or why nobody could be connected to. */
-static int wait_for(struct meeting *m, struct pollfd *fds, nfds_t count, int64_t until)
+/* 0: go on. -1: EINTR; or, when the time is up, why nobody could be connected to. */
+static int wait_until(struct tcp_rendezvous *r, struct pollfd *fds, nfds_t count, int64_t until)
 {
-    int ready;
-    if (m->request->timeout_ms == 0 || (m->deadline >= 0 && sys_now() >= m->deadline))
-        return time_is_up(m);
-    pthread_cleanup_push(leave, m); /* the thread may be cancelled here */
-    ready = sys_poll(fds, count, earlier(m->deadline, until));
+    enum limit_result result;
+    pthread_cleanup_push(close_all, r); /* the thread may be cancelled here */
+    result = limit_poll(&r->limit, fds, count, until);
     pthread_cleanup_pop(0);
-    if (ready >= 0)
-        return 0;
-    return errno == EINTR && !m->request->interruptible ? 0 : -1;
+    if (result == LIMIT_EXPIRED)
+        errno = expiry_error(r);
+    return result == LIMIT_GOES_ON ? 0 : -1;
 }
 
 /* ---- who is where ---- */
 
-static bool listens_here(const struct meeting *m)
+static bool listens_here(const struct tcp_rendezvous *r)
 {
-    return m->where.is_here && !m->request->connect_only;
+    return r->where.is_here && !r->request->connect_only;
 }
 
-static bool listens_everywhere(const struct meeting *m)
+static bool listens_everywhere(const struct tcp_rendezvous *r)
 {
-    return !m->where.is_here && !m->request->connect_only;
+    return !r->where.is_here && !r->request->connect_only;
 }
 
-static int resolve(struct meeting *m)
+static int resolve_peer(struct tcp_rendezvous *r)
 {
-    struct sys_address *addresses = m->where.addresses;
+    struct sys_address *addresses = r->where.addresses;
     int count;
-    while ((count = sys_resolve(m->request->host, addresses, TCP_NAMED_MAX)) < 0)
-        if (errno != EAGAIN || wait_for(m, NULL, 0, sys_now() + resolver_pause) != 0)
+    while ((count = sys_resolve(r->request->host, addresses, SYS_NAMED_MAX)) < 0)
+        if (errno != EAGAIN || wait_until(r, NULL, 0, sys_now() + RESOLVER_PAUSE) != 0)
             return -1;
-    return tcp_where_find(&m->where, count, m->request->port);
+    return tcp_where_find(&r->where, count, r->request->port);
 }
 
-static int find_out(struct meeting *m)
+static int find_out(struct tcp_rendezvous *r)
 {
-    if (resolve(m) != 0)
+    if (resolve_peer(r) != 0)
         return -1;
-    if (listens_everywhere(m))
-        tcp_where_rank(&m->where);
-    m->connect_at = m->listen_at = sys_now();
-    if (m->where.is_higher)
-        m->listen_at += courtesy;
+    if (listens_everywhere(r))
+        tcp_where_rank(&r->where);
+    r->connect_at = r->listen_at = sys_now();
+    if (r->where.is_higher)
+        r->listen_at += COURTESY;
     return 0;
 }
 
 /* ---- listening ---- */
 
-static bool has_all_places(const struct meeting *m)
+static bool has_all_places(const struct tcp_rendezvous *r)
 {
-    return listens_here(m) && m->next_place == m->where.place_count;
-}
-
-static int listen_on(struct meeting *m, const struct sys_address *address)
-{
-    int fd = sys_listen(address);
-    if (fd >= 0)
-        m->listeners[m->listener_count++] = fd;
-    return fd < 0 ? -1 : 0;
+    return listens_here(r) && r->next_place == r->where.place_count;
 }
 
 static bool is_missing(int error)
@@ -150,36 +132,31 @@ static bool is_port_refused(int error)
 }
 
 /* Up to the first place that somebody else has. Who has the first of all is the one who listens. */
-static int listen_here(struct meeting *m)
+static int listen_here(struct tcp_rendezvous *r)
 {
-    for (; m->next_place < m->where.place_count; m->next_place++)
-        if (listen_on(m, &m->where.places[m->next_place]) != 0 && !is_missing(errno))
+    for (; r->next_place < r->where.place_count; r->next_place++)
+        if (listeners_add(&r->listeners, &r->where.places[r->next_place]) != 0 &&
+            !is_missing(errno))
             return is_port_refused(errno) ? 0 : -1;
-    if (m->listener_count == 0)
-        m->next_place = 0; /* the network may come up */
+    if (r->listeners.count == 0)
+        r->next_place = 0; /* the network may come up */
     return 0;
 }
 
-static int listen_everywhere(struct meeting *m)
+static int listen_everywhere(struct tcp_rendezvous *r)
 {
-    const struct sys_address every = {.family = SYS_ANY, .port = m->request->port};
-    if (m->listener_count > 0 || sys_now() < m->listen_at || listen_on(m, &every) == 0)
+    const struct sys_address every = {.family = SYS_ANY, .port = r->request->port};
+    if (r->listeners.count > 0 || sys_now() < r->listen_at ||
+        listeners_add(&r->listeners, &every) == 0)
         return 0;
-    m->listen_at = sys_now() + longest_pause;
+    r->listen_at = sys_now() + LONGEST_PAUSE;
     return is_port_refused(errno) ? 0 : -1;
-}
-
-/* The last one first: who gets the first place finds the others free. */
-static void stop_listening(struct meeting *m)
-{
-    while (m->listener_count > 0)
-        sys_close(m->listeners[--m->listener_count]);
 }
 
 /* ---- connecting ---- */
 
 /* The network, the host, or the program there may still come up. */
-static bool is_passing(int error)
+static bool may_come_up(int error)
 {
     switch (error) {
     case ECONNREFUSED:
@@ -204,76 +181,76 @@ static bool is_passing(int error)
     }
 }
 
-static bool is_ours(const struct meeting *m, const struct sys_address *address)
+static bool is_ours(const struct tcp_rendezvous *r, const struct sys_address *address)
 {
-    for (int i = 0; i < m->next_place; i++)
-        if (sys_same_host(&m->where.places[i], address))
+    for (int i = 0; i < r->next_place; i++)
+        if (sys_same_host(&r->where.places[i], address))
             return true;
     return false;
 }
 
-static void go_to_next_address(struct meeting *m, int from)
+static void go_to_next_address(struct tcp_rendezvous *r, int from)
 {
-    m->next_address = from;
-    while (m->next_address < m->where.address_count &&
-           is_ours(m, &m->where.addresses[m->next_address]))
-        m->next_address++;
+    r->next_address = from;
+    while (r->next_address < r->where.address_count &&
+           is_ours(r, &r->where.addresses[r->next_address]))
+        r->next_address++;
 }
 
-static void end_round(struct meeting *m)
+static void end_round(struct tcp_rendezvous *r)
 {
-    int64_t longest = m->where.is_here ? longest_pause_here : longest_pause;
-    m->next_address = 0;
-    m->connect_at = sys_now() + (m->where.is_higher ? longest : m->pause);
-    m->pause = 2 * m->pause < longest ? 2 * m->pause : longest;
-    m->listen_at = earlier(m->listen_at, sys_now());
-    if (listens_everywhere(m))
-        tcp_where_rank(&m->where); /* the network may have come up, or changed */
+    int64_t longest = r->where.is_here ? LONGEST_PAUSE_HERE : LONGEST_PAUSE;
+    r->next_address = 0;
+    r->connect_at = sys_now() + (r->where.is_higher ? longest : r->pause);
+    r->pause = 2 * r->pause < longest ? 2 * r->pause : longest;
+    r->listen_at = sys_deadline_earlier(r->listen_at, sys_now());
+    if (listens_everywhere(r))
+        tcp_where_rank(&r->where); /* the network may have come up, or changed */
 }
 
 /* Who is at an address that was not named, and does not know the key, is somebody else. */
-static int connect_failed(struct meeting *m)
+static int connect_failed(struct tcp_rendezvous *r)
 {
-    bool is_named = m->next_address < m->where.named_count;
-    if (!is_passing(errno) && (errno != EACCES || is_named))
+    bool is_named = r->next_address < r->where.named_count;
+    if (!may_come_up(errno) && (errno != EACCES || is_named))
         return -1;
     if (is_named)
-        m->errors[m->next_address] = errno == EPIPE ? ECONNRESET : errno;
-    handshake_drop(m->own);
-    m->own = NULL;
-    go_to_next_address(m, m->next_address + 1);
-    if (m->next_address >= m->where.address_count)
-        end_round(m);
+        r->errors[r->next_address] = errno == EPIPE ? ECONNRESET : errno;
+    handshake_close(r->own);
+    r->own = NULL;
+    go_to_next_address(r, r->next_address + 1);
+    if (r->next_address >= r->where.address_count)
+        end_round(r);
     return 0;
 }
 
-static int begin_to_connect(struct meeting *m)
+static int begin_to_connect(struct tcp_rendezvous *r)
 {
-    go_to_next_address(m, m->next_address);
-    if (m->next_address >= m->where.address_count) {
-        end_round(m);
+    go_to_next_address(r, r->next_address);
+    if (r->next_address >= r->where.address_count) {
+        end_round(r);
         return 0;
     }
-    if (m->next_address < m->where.named_count && m->next_address > m->last_begun)
-        m->last_begun = m->next_address;
-    m->own = handshake_connect(&m->where.addresses[m->next_address], &m->request->key);
-    return m->own != NULL ? 0 : connect_failed(m);
+    if (r->next_address < r->where.named_count && r->next_address > r->last_begun)
+        r->last_begun = r->next_address;
+    r->own = handshake_connect(&r->where.addresses[r->next_address], &r->request->key);
+    return r->own != NULL ? 0 : connect_failed(r);
 }
 
-static bool is_due_to_connect(const struct meeting *m)
+static bool is_due_to_connect(const struct tcp_rendezvous *r)
 {
-    return m->own == NULL && !has_all_places(m) && sys_now() >= m->connect_at;
+    return r->own == NULL && !has_all_places(r) && sys_now() >= r->connect_at;
 }
 
 /* Listen or connect, as is due. */
-static int begin(struct meeting *m)
+static int listen_or_connect(struct tcp_rendezvous *r)
 {
-    if (listens_everywhere(m) && listen_everywhere(m) != 0)
+    if (listens_everywhere(r) && listen_everywhere(r) != 0)
         return -1;
-    while (is_due_to_connect(m)) {
-        if (listens_here(m) && listen_here(m) != 0)
+    while (is_due_to_connect(r)) {
+        if (listens_here(r) && listen_here(r) != 0)
             return -1;
-        if (!has_all_places(m) && begin_to_connect(m) != 0)
+        if (!has_all_places(r) && begin_to_connect(r) != 0)
             return -1;
     }
     return 0;
@@ -281,183 +258,157 @@ static int begin(struct meeting *m)
 
 /* ---- pending handshakes ---- */
 
-static void turn_away(struct meeting *m, struct handshake *h)
+static int admit(struct tcp_rendezvous *r, int fd, const struct sys_address *from)
 {
-    pending_remove(&m->pending, h);
-    handshake_drop(h);
-}
-
-/* One that has not shown the key makes room for who comes. false: there is none. */
-static bool make_room(struct meeting *m)
-{
-    struct handshake *h = pending_choose(&m->pending, true);
-    if (h != NULL)
-        turn_away(m, h);
-    return h != NULL;
-}
-
-static int let_in(struct meeting *m, int fd, const struct sys_address *from)
-{
-    struct handshake *h = handshake_accept(fd, &m->request->key);
+    struct handshake *h = handshake_accept(fd, &r->request->key);
     if (h == NULL) {
         sys_close(fd);
         return -1;
     }
-    pending_add(&m->pending, h, from);
-    if (m->pending.count > PENDING_HERE_MAX)
-        turn_away(m, pending_choose(&m->pending, false));
+    pending_admit(&r->pending, h, from, TCP_PENDING_MAX, handshake_close);
     return 0;
 }
 
-/* Out of memory or descriptors ends the meeting; all else is the fault of one connection. */
-static bool is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
-static int accept_from(struct meeting *m, int listener)
+/* Out of memory or descriptors ends the rendezvous; all else is the fault of one connection. */
+static int accept_each(struct tcp_rendezvous *r, int listener)
 {
     struct sys_address from;
-    for (int i = 0; i < ACCEPTS_MAX; i++) {
-        int fd = sys_accept(listener, &from);
-        if (fd < 0 && errno == EAGAIN)
+    for (int i = 0; i < LISTENERS_ACCEPTS_MAX; i++) {
+        int fd;
+        enum listeners_result result = listeners_accept(listener, &fd, &from);
+        if (result == LISTENERS_EMPTY)
             break;
-        if (fd < 0 && is_shortage(errno)) {
-            int error = errno;
-            if (!sys_is_somebody_waiting(listener))
-                break;
-            errno = error;
-            if (!make_room(m))
-                return -1;
-        }
-        if (fd >= 0 && !tcp_where_is_named(&m->where, &from))
+        if (result == LISTENERS_SHORTAGE && !pending_make_room(&r->pending, handshake_close))
+            return -1;
+        if (result != LISTENERS_ACCEPTED)
+            continue;
+        if (!tcp_where_is_named(&r->where, &from))
             sys_socket_shutdown(fd);
-        else if (fd >= 0 && let_in(m, fd, &from) != 0)
+        else if (admit(r, fd, &from) != 0)
             return -1;
     }
     return 0;
 }
 
-static int accept_all(struct meeting *m)
+static int accept_all(struct tcp_rendezvous *r)
 {
-    for (int i = 0; i < m->listener_count; i++)
-        if (accept_from(m, m->listeners[i]) != 0)
+    for (int i = 0; i < r->listeners.count; i++)
+        if (accept_each(r, r->listeners.fd[i]) != 0)
             return -1;
     return 0;
 }
 
-/* ---- the meeting ---- */
+/* ---- the rendezvous ---- */
 
 /*
  * Once the lower of two hosts is connected, that connection comes first until it fails. Who has
  * come from the higher gets no further than to show the key: what is missing then, the higher
  * cannot do without.
  */
-static bool must_wait(const struct meeting *m, const struct handshake *h)
+static bool must_wait(const struct tcp_rendezvous *r, const struct handshake *h)
 {
-    return !m->where.is_here && !m->where.is_higher && m->own != NULL && !m->own->connecting &&
+    return !r->where.is_here && !r->where.is_higher && r->own != NULL && !r->own->connecting &&
            handshake_has_shown_key(h);
 }
 
-/* 1: *met is it; 0: not yet. One that fails is turned away, and the wait goes on. */
-static int step_pending(struct meeting *m, struct handshake **met)
+/* 1: *done is it; 0: not yet. One that fails is turned away, and the wait goes on. */
+static int step_any_pending(struct tcp_rendezvous *r, struct handshake **done)
 {
-    for (struct handshake *h = m->pending.oldest, *next; h != NULL; h = next) {
+    for (struct handshake *h = r->pending.oldest, *next; h != NULL; h = next) {
         next = h->next;
-        int there = must_wait(m, h) ? 0 : handshake_step(h);
+        int there = must_wait(r, h) ? 0 : handshake_step(h);
         if (there > 0) {
-            pending_remove(&m->pending, h);
-            *met = h;
+            pending_remove(&r->pending, h);
+            *done = h;
             return 1;
         }
         if (there < 0)
-            turn_away(m, h);
+            pending_turn_away(&r->pending, h, handshake_close);
     }
     return 0;
 }
 
-static int step_own(struct meeting *m, struct handshake **met)
+static int step_own(struct tcp_rendezvous *r, struct handshake **done)
 {
-    int there = m->own == NULL ? 0 : handshake_step(m->own);
+    int there = r->own == NULL ? 0 : handshake_step(r->own);
     if (there < 0)
-        return connect_failed(m);
+        return connect_failed(r);
     if (there > 0) {
-        *met = m->own;
-        m->own = NULL;
+        *done = r->own;
+        r->own = NULL;
     }
     return there;
 }
 
 /* If there are two, the one that comes from the lower address. */
-static int step(struct meeting *m, struct handshake **met)
+static int step(struct tcp_rendezvous *r, struct handshake **done)
 {
-    int there = accept_all(m);
-    if (there == 0 && m->where.is_higher)
-        there = step_pending(m, met);
+    int there = accept_all(r);
+    if (there == 0 && r->where.is_higher)
+        there = step_any_pending(r, done);
     if (there == 0)
-        there = step_own(m, met);
-    if (there == 0 && !m->where.is_higher)
-        there = step_pending(m, met);
+        there = step_own(r, done);
+    if (there == 0 && !r->where.is_higher)
+        there = step_any_pending(r, done);
     return there;
 }
 
-static int64_t watch(const struct handshake *h, struct pollfd *entry)
+static int64_t poll_entry(const struct handshake *h, struct pollfd *entry)
 {
     *entry = (struct pollfd){.fd = h->fd, .events = handshake_wants_out(h) ? POLLOUT : POLLIN};
     return h->deadline;
 }
 
-static int wait_for_something(struct meeting *m)
+static int wait_for_event(struct tcp_rendezvous *r)
 {
-    struct pollfd fds[TCP_ADDRESSES_MAX + PENDING_HERE_MAX + 1];
+    struct pollfd fds[SYS_ADDRESSES_MAX + TCP_PENDING_MAX + 1];
     nfds_t count = 0;
     int64_t until = -1;
-    for (int i = 0; i < m->listener_count; i++)
-        fds[count++] = (struct pollfd){.fd = m->listeners[i], .events = POLLIN};
-    for (struct handshake *h = m->pending.oldest; h != NULL; h = h->next)
-        if (!must_wait(m, h))
-            until = earlier(until, watch(h, &fds[count++]));
-    if (m->own != NULL)
-        until = earlier(until, watch(m->own, &fds[count++]));
-    else if (!has_all_places(m))
-        until = earlier(until, m->connect_at);
-    if (listens_everywhere(m) && m->listener_count == 0)
-        until = earlier(until, m->listen_at);
-    return wait_for(m, fds, count, until);
+    for (int i = 0; i < r->listeners.count; i++)
+        fds[count++] = (struct pollfd){.fd = r->listeners.fd[i], .events = POLLIN};
+    for (struct handshake *h = r->pending.oldest; h != NULL; h = h->next)
+        if (!must_wait(r, h))
+            until = sys_deadline_earlier(until, poll_entry(h, &fds[count++]));
+    if (r->own != NULL)
+        until = sys_deadline_earlier(until, poll_entry(r->own, &fds[count++]));
+    else if (!has_all_places(r))
+        until = sys_deadline_earlier(until, r->connect_at);
+    if (listens_everywhere(r) && r->listeners.count == 0)
+        until = sys_deadline_earlier(until, r->listen_at);
+    return wait_until(r, fds, count, until);
 }
 
-static struct handshake *meet(struct meeting *m)
+static struct handshake *await_peer(struct tcp_rendezvous *r)
 {
-    struct handshake *met = NULL;
+    struct handshake *done = NULL;
     int there = 0;
     while (there == 0) {
-        if (begin(m) != 0)
+        if (listen_or_connect(r) != 0)
             return NULL;
-        there = step(m, &met);
-        if (there == 0 && !is_due_to_connect(m) && wait_for_something(m) != 0)
+        there = step(r, &done);
+        if (there == 0 && !is_due_to_connect(r) && wait_for_event(r) != 0)
             return NULL;
     }
-    return met;
+    return done;
 }
 
-static void leave(void *meeting)
+static void close_all(void *rendezvous)
 {
-    struct meeting *m = meeting;
-    stop_listening(m);
-    while (m->pending.oldest != NULL)
-        turn_away(m, m->pending.oldest);
-    handshake_drop(m->own);
+    struct tcp_rendezvous *r = rendezvous;
+    listeners_close(&r->listeners);
+    pending_turn_away_all(&r->pending, handshake_close);
+    handshake_close(r->own);
 }
 
 int tcp_open(const struct tcp_request *request)
 {
-    struct meeting m = {.request = request, .deadline = -1, .pause = first_pause};
-    if (request->timeout_ms > 0)
-        m.deadline = sys_now() + request->timeout_ms * MILLISECOND;
-    struct handshake *met = find_out(&m) == 0 ? meet(&m) : NULL;
-    leave(&m);
-    if (met == NULL)
+    struct tcp_rendezvous r = {.request = request,
+                               .limit = limit_of(request->timeout_ms, request->interruptible),
+                               .pause = FIRST_PAUSE};
+    struct handshake *done = find_out(&r) == 0 ? await_peer(&r) : NULL;
+    close_all(&r);
+    if (done == NULL)
         return -1;
-    sys_tcp_options(met->fd);
-    return handshake_release(met);
+    sys_tcp_options(done->fd);
+    return handshake_release(done);
 }

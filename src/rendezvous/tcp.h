@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two programs meet: each names the other's host and the same port, and whichever comes first
- * listens. Opens a connected socket and nothing more; what flows through it is for others.
+ * A rendezvous: each of two programs names the other's host and the same port, and whichever
+ * comes first listens. Opens a connected socket and nothing more; what flows through it is for
+ * others.
  */
 #ifndef PIPC_TCP_H
 #define PIPC_TCP_H

@@ -12,17 +12,12 @@
 
 #include "sys/sys_net.h"
 
-enum {
-    TCP_NAMED_MAX = 16,
-    TCP_ADDRESSES_MAX = TCP_NAMED_MAX + 2 /* with those of loopback */
-};
-
 struct tcp_where {
-    struct sys_address addresses[TCP_ADDRESSES_MAX]; /* to connect to, in this order */
+    struct sys_address addresses[SYS_ADDRESSES_MAX]; /* to connect to, in this order */
     int address_count, named_count;                  /* the named ones come first */
     bool is_here;                                    /* the named host is this one */
     bool is_higher;                                  /* this one has the higher address */
-    struct sys_address places[TCP_ADDRESSES_MAX];    /* here: where to listen, in this order */
+    struct sys_address places[SYS_ADDRESSES_MAX];    /* here: where to listen, in this order */
     int place_count;
 };
 

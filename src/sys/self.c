@@ -6,20 +6,24 @@
  * also sees a fork that runs no handlers, and by a handler, since some emulators accept the request
  * and do nothing.
  *
- * The hooks of a thread are a list that hangs on a thread-specific key. Destructors of such keys run
- * in an order that nobody knows, in up to PTHREAD_DESTRUCTOR_ITERATIONS (four at least) rounds. Ours
- * lets two rounds pass: a first call on a handle in the program's own destructor, in the first
- * round, still leaves three. At the unloading of a library that contains us the key is deleted, or
- * its destructor would be called where no code is any more.
+ * The hooks of a thread are a list that hangs on a thread-specific key. Destructors of such keys
+ * run in an order that nobody knows, in up to PTHREAD_DESTRUCTOR_ITERATIONS (four at least)
+ * rounds. Ours lets two rounds pass: a first call on a handle in the program's own destructor, in
+ * the first round, still leaves three. At the unloading of a library that contains us the key is
+ * deleted, or its destructor would be called where no code is any more.
  */
+#define _XOPEN_SOURCE 700
 #include "sys/self.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 
 #include "sys/sys_memory.h"
 
 #define ROUNDS 3
+_Static_assert(ROUNDS < _POSIX_THREAD_DESTRUCTOR_ITERATIONS, "ours has its turn in any system");
+_Static_assert(sizeof(atomic_uint) == sizeof(uint32_t), "a generation is 32 bits");
 
 static atomic_uint own_word; /* where no page can be wiped */
 _Atomic(atomic_uint *) self_process_word = &own_word;
@@ -41,7 +45,7 @@ static void set_hooks(struct self_hook *first);
 
 /* ---- fork ---- */
 
-static void before_fork(void)
+static void run_before_fork(void)
 {
     pthread_mutex_lock(&start_lock);
     pthread_mutex_lock(&list_lock);
@@ -50,7 +54,7 @@ static void before_fork(void)
     pthread_mutex_lock(&gate);
 }
 
-static void after_fork(void)
+static void run_after_fork(void)
 {
     pthread_mutex_unlock(&gate);
     for (struct self_fork_hook *hook = fork_hooks; hook != NULL; hook = hook->next)
@@ -59,7 +63,7 @@ static void after_fork(void)
     pthread_mutex_unlock(&start_lock);
 }
 
-static void in_child(void)
+static void run_in_child(void)
 {
     pthread_mutex_unlock(&gate);
     pthread_mutex_unlock(&list_lock);
@@ -132,7 +136,7 @@ static void run_hooks(void *value)
 }
 
 /* What fails here for want of memory or keys is tried again the next time. */
-static void start(void)
+static void start_hooks(void)
 {
     pthread_mutex_lock(&start_lock);
     if (atomic_load(&self_process_word) == &own_word && atomic_load(&own_word) == 0) {
@@ -143,7 +147,7 @@ static void start(void)
     if (!has_key)
         has_key = pthread_key_create(&key, run_hooks) == 0;
     if (!has_handlers)
-        has_handlers = pthread_atfork(before_fork, after_fork, in_child) == 0;
+        has_handlers = pthread_atfork(run_before_fork, run_after_fork, run_in_child) == 0;
     atomic_store(&is_started, has_key && has_handlers);
     pthread_mutex_unlock(&start_lock);
 }
@@ -151,7 +155,7 @@ static void start(void)
 uint32_t self_process(void)
 {
     if (!atomic_load(&is_started))
-        start();
+        start_hooks();
     atomic_uint *word = atomic_load(&self_process_word);
     unsigned now = atomic_load(word);
     if (now != 0) {

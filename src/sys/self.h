@@ -13,23 +13,29 @@
 
 /*
  * Never 0, and never that of another thread that lives in this process. A later thread may have it
- * again, so whoever keeps it has a hook that forgets it when the thread ends. Read from a register
+ * again, so its keeper has a hook that forgets it when the thread ends. Read from a register
  * where that is known: no thread-local storage, for which a program that loads us may have no room.
  */
+#if defined __x86_64__ && !defined __ILP32__ && defined __GNUC__
 static inline uintptr_t self_thread(void)
 {
-#if defined __x86_64__ && !defined __ILP32__ && defined __GNUC__
     uintptr_t pointer;
     __asm__("mov %%fs:0, %0" : "=r"(pointer));
     return pointer;
+}
 #elif defined __aarch64__ && defined __GNUC__
+static inline uintptr_t self_thread(void)
+{
     uintptr_t pointer;
     __asm__("mrs %0, tpidr_el0" : "=r"(pointer));
     return pointer;
-#else
-    return (uintptr_t)pthread_self();
-#endif
 }
+#else
+static inline uintptr_t self_thread(void)
+{
+    return (uintptr_t)pthread_self();
+}
+#endif
 
 /* Grows with each fork: no ancestor of this process has it. Never 0. */
 uint32_t self_process(void);

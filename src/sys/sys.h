@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam. Everything that libpipc asks of the kernel and of the allocator goes through src/sys, so
- * that tests can make each call fail. Nothing here knows of messages, ends or timeouts.
+ * The seam. Everything that libpipc asks of the kernel and of the allocator goes through src/sys,
+ * so that tests can make each call fail. Nothing here knows of messages, ends or timeouts.
  *
  * One file serves one concern. What POSIX.1-2008 has is in src/sys; what a system adds to it, or
- * needs instead, is in a folder of its own: src/sys/linux. CMake chooses the folder (PIPC_PLATFORM).
+ * needs instead, is in a folder of its own: src/sys/linux. CMake chooses the folder
+ * (PIPC_PLATFORM).
  *
  * What a system must provide:
  *   - readiness: one descriptor that stands for several (sys_epoll.h);
@@ -17,11 +18,12 @@
  * What is optional. Without it the function returns what its header says, and the layers above live
  * with that:
  *   - reads and writes of pipes with flags of their own (sys_pipe.h): costs more calls;
- *   - memory without a name, and a page that fork wipes (sys_memory.h): shm_open and a handler serve;
+ *   - memory without a name, and a page that fork wipes (sys_memory.h): shm_open and a handler
+ *     serve;
  *   - tokens of life, and processes as descriptors (sys_life.h): a death is noticed later.
  *
- * The oldest Linux that it runs on is 3.17 (getrandom), and the oldest C libraries are glibc 2.27 and
- * musl 1.1.20 (memfd_create). What newer ones add is tried first:
+ * The oldest Linux that it runs on is 3.17 (getrandom), and the oldest C libraries are glibc 2.27
+ * and musl 1.1.20 (memfd_create). What newer ones add is tried first:
  *
  *   since         what                        without it
  *   Linux 4.14    MADV_WIPEONFORK             a fork without fork handlers is not noticed
@@ -32,13 +34,14 @@
  *   glibc 2.41    read loses no bytes         a thread that can be cancelled waits in poll
  *   glibc 2.32    __libc_single_threaded      two more atomic operations a call
  *
- * A filter may refuse more, and that is no error either: a pipe serves for eventfd, and shm_open for
- * memfd_create; where there is no /proc, sys_life_begin fails with ENOSYS.
+ * A filter may refuse more, and that is no error either: a pipe serves for eventfd, and shm_open
+ * for memfd_create; where there is no /proc, sys_life_begin fails with ENOSYS.
  *
  * Cancellation points: sys_poll, sys_epoll_wait, sys_pause and sys_read_wait, when they wait. They
  * have consumed nothing when they end so. Nothing else in src/sys is a cancellation point.
  *
- * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec, and never 0, 1 or 2.
+ * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec, and never 0, 1
+ * or 2.
  */
 #ifndef PIPC_SYS_H
 #define PIPC_SYS_H

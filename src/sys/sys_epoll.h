@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Events. `end`: the peer has ended its direction. `edge`: reported once, until something changes. */
+/*
+ * Events. `end`: the peer has ended its direction. `edge`: reported once, until something
+ * changes.
+ */
 extern const uint32_t sys_epoll_in, sys_epoll_out, sys_epoll_edge, sys_epoll_end;
 
 int sys_epoll_open(void);

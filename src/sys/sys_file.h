@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of the seam that deals with directories and FIFOs. Names are taken relative to the descriptor of a
- * directory, and a symlink in the last place is never followed. Nothing here knows what the files are for.
+ * The part of the seam that deals with directories and FIFOs. Names are taken relative to the
+ * descriptor of a directory, and a symlink in the last place is never followed. Nothing here
+ * knows what the files are for.
  *
  * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec.
  */

@@ -7,10 +7,10 @@
  *
  *   sockets       MSG_DONTWAIT, MSG_NOSIGNAL
  *   pipes         RWF_NOWAIT (Linux 6.4), RWF_NOSIGNAL (6.18), and where they are missing as FIFOs
- *   FIFOs         reading what poll saw; writing up to PIPE_BUF bytes after poll saw room, since there is
- *                 a free page then
+ *   FIFOs         reading what poll saw; writing up to PIPE_BUF bytes after poll saw room, since
+ *                 there is a free page then
  *   other files   the same, but a terminal may have room for a single byte; so that is all, unless
- *                 O_NONBLOCK is set, which is what whoever opens them does
+ *                 O_NONBLOCK is set, as a program that opens them does
  *   regular files read(2) and write(2)
  */
 #define _XOPEN_SOURCE     700
@@ -34,6 +34,7 @@
 
 /* Parts of one write of a piece; more of them go with the next. */
 #define PIECE_PARTS 16
+_Static_assert(PIECE_PARTS <= IOV_MAX, "a piece is one call");
 
 /* 0: now; -1: EAGAIN, or errno. */
 static int poll_now(int fd, short event)
@@ -60,8 +61,8 @@ static ssize_t read_once(int fd, void *buffer, size_t size)
 }
 
 /*
- * A single reader finds what poll saw. Before a FIFO's first writer nothing is there, rather than the
- * end.
+ * A single reader finds what poll saw. Before a FIFO's first writer nothing is there, rather than
+ * the end.
  */
 static ssize_t read_polled(int fd, void *buffer, size_t size)
 {
@@ -85,7 +86,7 @@ static bool is_local_socket(int fd)
 }
 
 /*
- * A local socket whose other side closed with unread bytes gives everything that was sent, then
+ * A local socket whose peer closed with unread bytes gives everything that was sent, then
  * ECONNRESET, then the end. Nothing was cut off, so it is the end.
  */
 static ssize_t end_of_local(int fd, ssize_t got)

@@ -14,7 +14,9 @@ enum sys_kind { SYS_PIPE, SYS_FIFO, SYS_SOCKET, SYS_FILE, SYS_OTHER, SYS_OWN_PIP
 
 int sys_kind(int fd, enum sys_kind *kind); /* EINVAL: a socket that is no stream, or listens */
 enum sys_kind sys_kind_if_own(enum sys_kind kind);
-/* Between a poll and the read or write that follows somebody else may be faster: then this helps. */
+/*
+ * Between a poll and the read or write that follows somebody else may be faster: then this helps.
+ */
 bool sys_needs_nonblock(enum sys_kind kind);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of the seam that tells who lives, with the rules of sys.h. Nothing here knows what for.
+ * Whether other processes live, with the rules of sys.h. Nothing here knows what for.
  *
  * A token is a promise of the kernel: it goes when the process that took it dies or execs, and at
  * no other time but when it is given back. The program cannot lose it by closing, duplicating or

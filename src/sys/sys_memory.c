@@ -18,8 +18,8 @@
 #include "sys/sys_signal.h"
 
 /*
- * The size may be beyond the limit on the size of files: EFBIG, and the kernel would send SIGXFSZ. On a file
- * system that is full it is better told now than by SIGBUS later.
+ * The size may be beyond the limit on the size of files: EFBIG, and the kernel would send
+ * SIGXFSZ. On a file system that is full it fails now, instead of with SIGBUS later.
  */
 static int give_size(int fd, size_t size, bool is_on_disk)
 {
@@ -37,7 +37,7 @@ static int give_size(int fd, size_t size, bool is_on_disk)
 static int memory_by_name(void)
 {
     static atomic_uint serial;
-    char name[64];
+    char name[sizeof "/pipc---" + 20 + 16 + 10]; /* the longest numbers */
     int fd;
     do {
         snprintf(name, sizeof name, "/pipc-%ld-%llx-%u", (long)getpid(),

@@ -7,8 +7,8 @@
 
 int sys_memory_open(size_t size);
 /*
- * Map a head of `head` bytes followed by `rings` areas of `ring` bytes, each of them twice in a row,
- * so that a span which wraps is contiguous. All sizes are multiples of sys_page().
+ * Map a head of `head` bytes followed by `rings` areas of `ring` bytes, each of them twice in a
+ * row, so that a span which wraps is contiguous. All sizes are multiples of sys_page().
  */
 void *sys_memory_map(int fd, size_t head, size_t ring, int rings);
 void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings);

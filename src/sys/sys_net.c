@@ -21,6 +21,8 @@ enum { BACKLOG = 4096 };
 
 /* ---- addresses ---- */
 
+_Static_assert(sizeof(struct in_addr) == 4 && sizeof(struct in6_addr) == 16, "addresses fit");
+
 union address {
     struct sockaddr any;
     struct sockaddr_in v4;
@@ -86,7 +88,7 @@ bool sys_is_unspecified(const struct sys_address *address)
     return memcmp(address->bytes, zeros, address->family == SYS_IPV4 ? 4 : 16) == 0;
 }
 
-static int open_socket(enum sys_family family, int type)
+static int open_inet_socket(enum sys_family family, int type)
 {
     return sys_socket_open(family == SYS_IPV4 ? AF_INET : AF_INET6, type);
 }
@@ -106,7 +108,7 @@ static bool is_broadcast(const struct sys_address *address)
 {
     if (sys_is_loopback(address))
         return memcmp(address->bytes + 1, "\377\377\377", 3) == 0;
-    int fd = open_socket(address->family, SOCK_DGRAM);
+    int fd = open_inet_socket(address->family, SOCK_DGRAM);
     bool is_one = fd >= 0 && find_way(fd, address) != 0 && errno == EACCES;
     if (is_one) {
         sys_socket_set(fd, SOL_SOCKET, SO_BROADCAST, 1);
@@ -130,7 +132,7 @@ bool sys_is_host(const struct sys_address *address)
 /* A resolver that has no descriptor to read its files with says that there is no such host. */
 static int no_such_host(void)
 {
-    int probe = open_socket(SYS_IPV4, SOCK_STREAM);
+    int probe = open_inet_socket(SYS_IPV4, SOCK_STREAM);
     bool is_short = probe < 0 && (errno == EMFILE || errno == ENFILE);
     int error = is_short ? errno : ENOENT;
     sys_close(probe);
@@ -269,7 +271,7 @@ int sys_peer_address_text(int fd, char *text, size_t size)
 
 int sys_source(const struct sys_address *to, struct sys_address *source)
 {
-    int fd = open_socket(to->family, SOCK_DGRAM);
+    int fd = open_inet_socket(to->family, SOCK_DGRAM);
     if (fd < 0)
         return -1;
     int result = find_way(fd, to);
@@ -296,12 +298,12 @@ static int bind_and_listen(int fd, const struct sys_address *address)
 int sys_listen(const struct sys_address *address)
 {
     struct sys_address v4 = {.family = SYS_IPV4, .port = address->port};
-    int fd = open_socket(address->family, SOCK_STREAM);
+    int fd = open_inet_socket(address->family, SOCK_STREAM);
     if (fd >= 0)
         return bind_and_listen(fd, address);
     if (address->family != SYS_ANY || errno != EAFNOSUPPORT)
         return -1;
-    fd = open_socket(SYS_IPV4, SOCK_STREAM); /* a kernel without IPv6 */
+    fd = open_inet_socket(SYS_IPV4, SOCK_STREAM); /* a kernel without IPv6 */
     return fd < 0 ? -1 : bind_and_listen(fd, &v4);
 }
 
@@ -328,7 +330,7 @@ int sys_connect(const struct sys_address *address)
 {
     union address kernel;
     socklen_t size = to_kernel(address, &kernel);
-    int fd = open_socket(address->family, SOCK_STREAM);
+    int fd = open_inet_socket(address->family, SOCK_STREAM);
     if (fd < 0)
         return -1;
     /* The port that it gets must not keep anybody from listening there. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam's calls for the network, with the rules of sys.h: names to addresses, sockets that listen,
- * are accepted and connect; random bytes; a timer that a set can hold. Knows nothing of handshakes,
- * nor of who should connect to whom. Sockets that listen or connect
- * do not block; an accepted one is as accept4(2) makes it, and sys_read and sys_writev do not block on it.
+ * The seam's calls for the network, with the rules of sys.h: names to addresses, sockets that
+ * listen, are accepted and connect. Knows nothing of handshakes, nor of who should connect to whom.
+ * Sockets that listen or connect do not block. An accepted one has no O_NONBLOCK, but sys_read and
+ * sys_writev do not block on it.
  */
 #ifndef PIPC_SYS_NET_H
 #define PIPC_SYS_NET_H
@@ -12,9 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+    SYS_NAMED_MAX = 16, /* addresses of one name that are looked at */
+    SYS_LOOPBACK_MAX = 2,
+    SYS_ADDRESSES_MAX = SYS_NAMED_MAX + SYS_LOOPBACK_MAX
+};
+
 enum sys_family { SYS_ANY, SYS_IPV4, SYS_IPV6 };
 
-/* IPv4 addresses that are mapped into IPv6 are told as IPv4. */
+/* IPv4 addresses that are mapped into IPv6 are reported as IPv4. */
 struct sys_address {
     enum sys_family family;
     uint8_t bytes[16]; /* the first four for IPv4 */
@@ -23,9 +29,9 @@ struct sys_address {
 };
 
 /*
- * The addresses of a host, in the resolver's order; NULL: this machine's loopback, "*": one of the
- * family SYS_ANY. Returns how many, at most `max`. ENOENT: there is no such host; EAGAIN: the resolver
- * cannot tell now. Blocks as long as the resolver takes.
+ * The addresses of a host, in the resolver's order; NULL: this machine's loopback, "*": one of
+ * the family SYS_ANY. Returns how many, at most `max`. ENOENT: there is no such host; EAGAIN: the
+ * resolver does not know now. Blocks as long as the resolver takes.
  */
 int sys_resolve(const char *host, struct sys_address *addresses, int max);
 bool sys_is_numeric(const char *host); /* an address, and not a name */
@@ -37,7 +43,9 @@ bool sys_is_unspecified(const struct sys_address *address);
 /* One host can have it: it is not unspecified, for many (multicast) or for all (broadcast). */
 bool sys_is_host(const struct sys_address *address);
 
-/* The address that this machine would use to reach `to`; sends nothing. ENETUNREACH and the like. */
+/*
+ * The address that this machine would use to reach `to`; sends nothing. ENETUNREACH and the like.
+ */
 int sys_source(const struct sys_address *to, struct sys_address *source);
 
 /* SYS_ANY listens on all addresses of both families. EADDRINUSE, EADDRNOTAVAIL. */

@@ -14,7 +14,9 @@
 #include <sys/uio.h>
 
 int sys_pipe(int fd[2]); /* non-blocking */
-/* Ask for room for so many bytes in a pipe or FIFO; it keeps what it has when the kernel refuses. */
+/*
+ * Ask for room for so many bytes in a pipe or FIFO; it keeps what it has when the kernel refuses.
+ */
 void sys_pipe_set_size(int fd, int size);
 
 enum { SYS_PIPE_REFUSED = -2 };

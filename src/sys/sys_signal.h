@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A signal that the kernel sends with an errno (SIGPIPE with EPIPE, SIGXFSZ with EFBIG) is kept from
- * the program: it is blocked, the call is made, and the signal of this call is taken back. One
- * that was pending before is the program's own, and stays.
+ * A signal that the kernel sends with an errno (SIGPIPE with EPIPE, SIGXFSZ with EFBIG) is kept
+ * from the program: it is blocked, the call is made, and the signal of this call is taken back.
+ * One that was pending before is the program's own, and stays.
  *
  * Private to src/sys.
  */

@@ -7,7 +7,10 @@
 
 #include <sys/socket.h>
 
-/* Send at once, and notice in about a minute that a host has vanished; never give up a living one. */
+/*
+ * Send at once, and notice in about a minute that a host has vanished; never give up a living
+ * one.
+ */
 void sys_tcp_options(int fd);
 
 void sys_socket_set(int fd, int level, int name, int value); /* if possible; keeps errno */

@@ -13,8 +13,10 @@
 #include "sys/sys_io.h"
 #include "sys/sys_pipe.h"
 
-/* As many as a pipe holds by default: who keeps filling it is not waited for. */
-#define PIPE_READS 16
+/* As many as a pipe holds by default: a process that keeps filling it is not waited for. */
+#define PIPE_READS     16
+#define PIPE_READ_SIZE 4096
+_Static_assert(PIPE_READS *PIPE_READ_SIZE == 65536, "what a pipe holds by default");
 
 static bool is_eventfd(const int bell[2])
 {
@@ -50,7 +52,7 @@ int sys_epoll_add_doorbell(int set, const int bell[2])
 
 void sys_doorbell_drain(const int bell[2])
 {
-    char drop[4096];
+    char drop[PIPE_READ_SIZE];
     int saved = errno;
     if (!is_eventfd(bell))
         for (int i = 0; i < PIPE_READS && sys_read(bell[0], SYS_PIPE, drop, sizeof drop) > 0; i++)

@@ -47,7 +47,10 @@ int sys_epoll_wait(int set, int64_t deadline)
                      : epoll_wait(set, events, 4, time); /* a wait */
 }
 
-/* After SIGSTOP and SIGCONT, with nothing caught, the kernel goes on with poll, but not with epoll_wait. */
+/*
+ * After SIGSTOP and SIGCONT, with nothing caught, the kernel goes on with poll, but not with
+ * epoll_wait.
+ */
 int sys_epoll_wait_for_signal(int set, int64_t deadline)
 {
     struct pollfd entry = {.fd = set, .events = POLLIN};

@@ -42,6 +42,8 @@ int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size)
     do
         fd = accept4_nocancel(listener, address, size, SOCK_CLOEXEC);
     while (fd < 0 && errno == EINTR);
+    if (fd < 0 && errno == ENONET)
+        errno = ENETUNREACH; /* POSIX does not know the other */
     return sys_above_standard(fd);
 }
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "rendezvous/listeners.h"
+
+#include <errno.h>
+
+#include "sys/sys.h"
+
+int listeners_add(struct listeners *l, const struct sys_address *address)
+{
+    int fd = sys_listen(address);
+    if (fd < 0)
+        return -1;
+    l->fd[l->count++] = fd;
+    return 0;
+}
+
+void listeners_close(struct listeners *l)
+{
+    while (l->count > 0)
+        sys_close(l->fd[--l->count]);
+}
+
+static enum listeners_result classify(int error)
+{
+    switch (error) {
+    case EAGAIN:
+        return LISTENERS_EMPTY;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        return LISTENERS_SHORTAGE;
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM:
+        return LISTENERS_LOST;
+    default:
+        return LISTENERS_FAILED;
+    }
+}
+
+enum listeners_result listeners_accept(int listener, int *fd, struct sys_address *from)
+{
+    *fd = sys_accept(listener, from);
+    if (*fd >= 0)
+        return LISTENERS_ACCEPTED;
+    int error = errno;
+    enum listeners_result result = classify(error);
+    if (result != LISTENERS_EMPTY && result != LISTENERS_LOST && !sys_is_somebody_waiting(listener))
+        return LISTENERS_EMPTY;
+    errno = error;
+    return result;
+}

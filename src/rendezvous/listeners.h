@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sockets that a rendezvous listens on: at most one for each address of a host, with loopback's
+ * two. Also what a failure to accept means. What is done about it is for tcp and server.
+ */
+#ifndef PIPC_LISTENERS_H
+#define PIPC_LISTENERS_H
+
+#include <stdint.h>
+
+#include "sys/sys_net.h"
+
+#define LISTENERS_ACCEPTS_MAX 64 /* in a row, before others have their turn */
+
+struct listeners {
+    int fd[SYS_ADDRESSES_MAX];
+    int count;
+};
+
+/* One more. EADDRINUSE, and what else bind(2) reports. */
+int listeners_add(struct listeners *listeners, const struct sys_address *address);
+/* The last one first: the rendezvous that gets the first place finds the others free. */
+void listeners_close(struct listeners *listeners);
+
+enum listeners_result {
+    LISTENERS_ACCEPTED,
+    LISTENERS_EMPTY,    /* nobody waits */
+    LISTENERS_LOST,     /* the failure of one connection, which is gone: accept the next */
+    LISTENERS_SHORTAGE, /* of descriptors or memory, with somebody waiting */
+    LISTENERS_FAILED    /* whatever else is wrong, with somebody waiting; it may pass */
+};
+
+/* Accept one. Sets errno unless it is ACCEPTED or EMPTY. */
+enum listeners_result listeners_accept(int listener, int *fd, struct sys_address *from);
+
+#endif
