@@ -309,11 +309,11 @@ static void settle_after_the_partner_went(bool dies)
     assert_non_null(transport);
     transport_ring_take(transport, end);
     int fd = transport->ops->descriptor(transport);
-    transport->ops->settle(transport, false, TRANSPORT_IN);
+    transport->ops->update_readiness(transport, false, TRANSPORT_IN);
     assert_false(harness_readable(fd, 0));
     harness_gate_open(&partner.go);
     harness_gate_wait(&partner.gone);
-    transport->ops->settle(transport, false, TRANSPORT_IN);
+    transport->ops->update_readiness(transport, false, TRANSPORT_IN);
     assert_true(harness_readable(fd, 0));
     harness_gate_open(&partner.go);
     assert_int_equal(pthread_join(thread, NULL), 0);

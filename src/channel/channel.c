@@ -23,9 +23,16 @@ struct channel *channel_open(const pipc_options_t *options)
     return c;
 }
 
+static void update_may_block(struct channel *c)
+{
+    bool may_block = c->transport->can_block && c->read_ms < 0 && !c->interruptible;
+    atomic_store_explicit(&c->may_block, may_block, memory_order_relaxed);
+}
+
 void channel_attach(struct channel *c, struct transport *transport)
 {
     c->transport = transport;
+    update_may_block(c);
     inbound_attach(&c->in, transport);
     outbound_attach(&c->out, transport);
 }
@@ -144,6 +151,7 @@ void channel_set_timeout(struct channel *c, int read_ms, int write_ms)
 {
     atomic_store(&c->read_ms, read_ms);
     atomic_store(&c->write_ms, write_ms);
+    update_may_block(c);
 }
 
 void channel_add_stats(const struct channel *c, pipc_stats_t *stats)

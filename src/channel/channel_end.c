@@ -96,7 +96,7 @@ int channel_leave(struct channel *c, const char *text,
     struct channel_wait wait = channel_wait_start(c->write_ms);
     bool has_tried = false;
     /* It must go in one piece, since nobody stays behind to push on the rest. */
-    if (size_of_text(text) > c->transport->whole - FRAME_HEADER_MAX - FRAME_BYE_SIZE) {
+    if (size_of_text(text) > c->transport->atomic_max - FRAME_HEADER_MAX - FRAME_BYE_SIZE) {
         errno = EMSGSIZE;
         return -1;
     }

@@ -23,8 +23,9 @@ struct channel {
     struct transport *transport;
     bool interruptible, duplex;
     atomic_int read_ms, write_ms;
-    struct inbound in;   /* the reader's */
-    struct outbound out; /* the writer's; with duplex it has a lock */
+    atomic_bool may_block; /* nothing limits a read, and the transport can wait by reading */
+    struct inbound in;     /* the reader's */
+    struct outbound out;   /* the writer's; with duplex it has a lock */
     /* Each is written by one side only, and read by whoever asks for statistics. */
     _Atomic uint64_t messages_read, bytes_read, messages_written, bytes_written;
     unsigned reports; /* how often a reading call has returned why reading is dead */

@@ -27,7 +27,7 @@ static bool is_unlimited(const struct channel *c)
 /* Then there is nothing else to do than to wait, which can be had with the next read. */
 static bool may_block(const struct channel *c)
 {
-    return c->transport->fills && is_unlimited(c);
+    return atomic_load_explicit(&c->may_block, memory_order_relaxed);
 }
 
 static void block_first(struct channel *c)

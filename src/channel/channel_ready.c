@@ -155,7 +155,7 @@ static void update(struct channel *c, unsigned side, unsigned over)
     }
     if (atomic_exchange(&c->news, false))
         events |= TRANSPORT_EDGE;
-    c->transport->ops->settle(c->transport, readable || is_output_readable(c), events);
+    c->transport->ops->update_readiness(c->transport, readable || is_output_readable(c), events);
 }
 
 static bool is_polled(const struct channel *c)

@@ -18,7 +18,7 @@ int channel_check(struct channel *c, size_t size)
 static bool may_hold(const struct channel *c, const struct outgoing *o,
                      const struct channel_wait *wait)
 {
-    return (wait->ms >= 0 || c->interruptible) && o->size > c->transport->whole;
+    return (wait->ms >= 0 || c->interruptible) && o->size > c->transport->atomic_max;
 }
 
 int channel_send(struct channel *c, struct outgoing *o, size_t largest,

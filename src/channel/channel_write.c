@@ -19,6 +19,8 @@
 #define GROUP_SIZE  8192
 #define GROUPED_MAX 2048
 
+_Static_assert(2 * (GROUPED_MAX + FRAME_HEADER_MAX) <= GROUP_SIZE, "two messages make a group");
+
 struct group {
     uint8_t bytes[GROUP_SIZE];
     size_t size;
@@ -107,8 +109,8 @@ static enum io_result send_short_way(struct channel *c, const struct iovec *mess
 {
     if (!outbound_is_free(&c->out, message->iov_len))
         return IO_AGAIN;
-    if (outbound_is_placeable(&c->out, message->iov_len))
-        return outbound_try_place(&c->out, message);
+    if (outbound_is_reservable(&c->out, message->iov_len))
+        return outbound_try_reserve(&c->out, message);
     return is_simple(c, message->iov_len) ? send_simple(c, message) : IO_AGAIN;
 }
 
@@ -239,7 +241,7 @@ static size_t write_some(struct channel *c, const struct iovec *messages, size_t
 {
     struct group group;
     size_t n = collect(c, messages, count, &group);
-    if (n >= 2 && c->transport->whole == 0) {
+    if (n >= 2 && c->transport->atomic_max == 0) {
         size_t went = write_group(c, &group, messages, n, wait);
         *stopped = went < n;
         return went;

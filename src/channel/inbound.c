@@ -94,50 +94,45 @@ static void spend(struct inbound *in, size_t cost)
 
 enum io_result inbound_next(struct inbound *in, struct frame *frame)
 {
-    const struct transport_ops *ops = in->transport->ops;
+    struct transport *t = in->transport;
     if (in->begun) {
         *frame = in->frame;
         return IO_DONE;
     }
     frame->header = FRAME_HEADER_MIN;
     for (;;) {
-        const uint8_t *bytes;
-        bool end;
         size_t want = frame->header;
-        ssize_t there = ops->peek(in->transport, want, &bytes, &end);
+        ssize_t there = t->ops->peek(t, want, PEEK_READ, &in->view);
         if (there < 0)
             return transport_failed(in, errno);
-        enum frame_status status = frame_parse(bytes, (size_t)there, in->max_message, frame);
+        enum frame_status status =
+            frame_parse(in->view.bytes, (size_t)there, in->max_message, frame);
         if (status == FRAME_BAD)
             return end_reading(in, EPROTO);
         if (status == FRAME_WHOLE)
             break;
-        if (end)
+        if (in->view.end)
             return end_here(in, there > 0);
         if ((size_t)there < want)
             return IO_AGAIN;
     }
-    if (frame->size > in->transport->window - frame->header) {
-        ops->skip(in->transport, frame->header);
+    if (frame->size > t->peek_max - frame->header) {
+        t->ops->skip(t, frame->header);
         in->frame = *frame;
         in->begun = true;
     }
     return IO_DONE;
 }
 
-/* Have all of a short message in the transport's memory, at *payload. */
-static enum io_result load_payload(struct inbound *in, const struct frame *frame,
-                                   const uint8_t **payload)
+/* Have all of a short message in view. */
+static enum io_result load_short(struct inbound *in, const struct frame *frame)
 {
-    const uint8_t *bytes;
-    bool end;
     size_t whole = frame->header + frame->size;
-    ssize_t there = in->transport->ops->peek(in->transport, whole, &bytes, &end);
+    ssize_t there = in->transport->ops->peek(in->transport, whole, PEEK_READ, &in->view);
     if (there < 0)
         return transport_failed(in, errno);
     if ((size_t)there < whole)
-        return end ? end_here(in, true) : IO_AGAIN;
-    *payload = bytes + frame->header;
+        return in->view.end ? end_here(in, true) : IO_AGAIN;
     return IO_DONE;
 }
 
@@ -150,14 +145,13 @@ static size_t room_of(const struct frame *frame)
 static enum io_result take_short(struct inbound *in, const struct frame *frame,
                                  struct message **taken)
 {
-    const uint8_t *payload;
-    enum io_result result = load_payload(in, frame, &payload);
+    enum io_result result = load_short(in, frame);
     if (result != IO_DONE)
         return result;
     struct message *message = message_new(room_of(frame));
     if (message == NULL)
         return IO_FAILED;
-    memcpy(message->data, payload, frame->size);
+    memcpy(message->data, in->view.bytes + frame->header, frame->size);
     message->size = frame->size;
     in->transport->ops->skip(in->transport, frame->header + frame->size);
     spend(in, frame->size + QUEUE_COST);
@@ -335,12 +329,11 @@ static enum io_result read_by_way_of_queue(struct inbound *in, struct inbound_ta
 static enum io_result read_short(struct inbound *in, const struct frame *frame,
                                  struct inbound_target *target)
 {
-    const uint8_t *payload;
-    enum io_result result = load_payload(in, frame, &payload);
+    enum io_result result = load_short(in, frame);
     if (result != IO_DONE)
         return result;
     if (frame->size > 0)
-        memcpy(target->buffer, payload, frame->size);
+        memcpy(target->buffer, in->view.bytes + frame->header, frame->size);
     target->got = frame->size;
     in->transport->ops->skip(in->transport, frame->header + frame->size);
     return IO_DONE;
@@ -401,6 +394,5 @@ void inbound_keep_pieces(struct inbound *in, const struct inbound_target *target
 
 void inbound_block(struct inbound *in)
 {
-    const uint8_t *bytes;
-    in->transport->ops->await(in->transport, &bytes);
+    in->transport->ops->peek(in->transport, 1, PEEK_BLOCK, &in->view);
 }

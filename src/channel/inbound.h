@@ -27,6 +27,7 @@ struct inbound {
     const atomic_bool *was_reset; /* writing has found that the peer reset the connection */
     size_t max_message;
     _Atomic size_t max_pending;
+    struct transport_view view; /* of the last peek */
     struct queue queue;
     struct frame frame;      /* the message that is being taken in, when `begun` */
     struct message *partial; /* its bytes so far */
@@ -154,12 +155,11 @@ static inline ssize_t inbound_read_at_hand(struct inbound *in, void *buffer, siz
                                            bool may_block)
 {
     struct transport *t = in->transport;
-    const uint8_t *bytes;
-    bool end;
-    ssize_t there = may_block ? t->ops->await(t, &bytes)
-                              : t->ops->peek(t, t->whole > 0 ? FRAME_HEADER_MIN : 0, &bytes, &end);
+    enum transport_peek mode = may_block ? PEEK_BLOCK : PEEK_MEMORY;
+    ssize_t there = t->ops->peek(t, FRAME_HEADER_MIN, mode, &in->view);
     if (there < 0)
         return -1;
+    const uint8_t *bytes = in->view.bytes;
     ssize_t length = frame_short_size(bytes, (size_t)there, in->max_message);
     if (length < 0 || (size_t)length > size)
         return -1;

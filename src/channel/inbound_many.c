@@ -72,11 +72,15 @@ static void take_group(struct inbound *in, const uint8_t *bytes, const struct gr
     inbound_note_queue(in);
 }
 
-/* What is in memory of messages that have not begun, without a system call. */
-static size_t peek_at_memory(struct inbound *in, const uint8_t **bytes)
+static ssize_t peek_at_memory(struct inbound *in)
 {
-    bool end;
-    ssize_t there = in->begun ? 0 : in->transport->ops->peek(in->transport, 0, bytes, &end);
+    return in->transport->ops->peek(in->transport, 0, PEEK_MEMORY, &in->view);
+}
+
+/* What is in memory of messages that have not begun. */
+static size_t count_bytes(struct inbound *in)
+{
+    ssize_t there = in->begun ? 0 : peek_at_memory(in);
     return there > 0 ? (size_t)there : 0;
 }
 
@@ -86,11 +90,10 @@ static bool take_many(struct inbound *in, size_t enough)
     struct group group;
     struct block block;
     struct queue queue = in->queue;
-    const uint8_t *bytes = NULL;
-    group.there = peek_at_memory(in, &bytes);
+    group.there = count_bytes(in);
     if (group.there == 0)
         return false;
-    group.bytes = bytes;
+    group.bytes = in->view.bytes;
     group.cost = 0;
     group.allowance = in->allowance;
     group.count = 0;
@@ -98,7 +101,7 @@ static bool take_many(struct inbound *in, size_t enough)
         continue;
     if (group.count < 2 || !block_open(&block, group.cost, group.count))
         return false;
-    take_group(in, bytes, &group, &block);
+    take_group(in, in->view.bytes, &group, &block);
     return true;
 }
 
@@ -112,18 +115,16 @@ static enum io_result take_one(struct inbound *in, bool *is_full)
 
 bool inbound_is_in_memory(struct inbound *in)
 {
-    const uint8_t *bytes;
-    bool end;
     struct frame frame;
-    ssize_t there = in->transport->ops->peek(in->transport, 0, &bytes, &end);
-    if (there < 0 || end || (in->begun && there > 0))
+    ssize_t there = peek_at_memory(in);
+    if (there < 0 || in->view.end || (in->begun && there > 0))
         return true;
     if (in->begun)
         return false;
-    enum frame_status status = frame_parse(bytes, (size_t)there, in->max_message, &frame);
+    enum frame_status status = frame_parse(in->view.bytes, (size_t)there, in->max_message, &frame);
     if (status != FRAME_WHOLE)
         return status == FRAME_BAD;
-    return frame.size > in->transport->window - frame.header ||
+    return frame.size > in->transport->peek_max - frame.header ||
            (size_t)there >= frame.header + frame.size;
 }
 
@@ -132,7 +133,7 @@ static enum io_result take_some(struct inbound *in, size_t enough, bool *is_full
 {
     if (take_many(in, enough))
         return IO_DONE;
-    if (enough < SIZE_MAX && in->transport->drained && !inbound_is_in_memory(in))
+    if (enough < SIZE_MAX && in->view.drained && !inbound_is_in_memory(in))
         return IO_AGAIN;
     return take_one(in, is_full);
 }
@@ -142,7 +143,7 @@ enum io_result inbound_take_in(struct inbound *in, size_t enough)
     bool is_full = false;
     enum io_result result = IO_DONE;
     int saved = errno;
-    in->transport->drained = false;
+    in->view.drained = false;
     inbound_begin_call(in);
     while (in->error == 0 && result == IO_DONE && !is_full && in->queue.count < enough)
         result = take_some(in, enough, &is_full);
@@ -154,12 +155,12 @@ enum io_result inbound_take_in(struct inbound *in, size_t enough)
 
 size_t inbound_count_unread(struct inbound *in)
 {
-    const uint8_t *bytes = NULL;
     struct frame frame;
     size_t count = in->queue.count;
     if (!in->stopped || in->error != 0)
         return count;
-    size_t left = peek_at_memory(in, &bytes);
+    size_t left = count_bytes(in);
+    const uint8_t *bytes = in->view.bytes;
     while (left > 0 && is_whole(in, bytes, left, &frame)) {
         bytes += frame.header + frame.size;
         left -= frame.header + frame.size;
@@ -170,9 +171,7 @@ size_t inbound_count_unread(struct inbound *in)
 
 bool inbound_has_seen_end(struct inbound *in)
 {
-    const uint8_t *bytes;
-    bool end;
-    return in->transport->ops->peek(in->transport, 0, &bytes, &end) < 0 || end;
+    return peek_at_memory(in) < 0 || in->view.end;
 }
 
 /* ---- what is unread ---- */

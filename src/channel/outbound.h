@@ -96,30 +96,30 @@ static inline bool outbound_is_free(const struct outbound *out, size_t size)
 }
 
 /* May a message of that size be written in place? */
-static inline bool outbound_is_placeable(const struct outbound *out, size_t size)
+static inline bool outbound_is_reservable(const struct outbound *out, size_t size)
 {
-    return out->transport->placed > FRAME_HEADER_MIN &&
-           size <= out->transport->placed - FRAME_HEADER_MIN;
+    return out->transport->reserve_max > FRAME_HEADER_MIN &&
+           size <= out->transport->reserve_max - FRAME_HEADER_MIN;
 }
 
-/* A small message, when it is free and placeable: all of it or nothing. */
-static inline enum io_result outbound_try_place(struct outbound *out, const struct iovec *message)
+/* A small message, when it is free and reservable: all of it or nothing. */
+static inline enum io_result outbound_try_reserve(struct outbound *out, const struct iovec *message)
 {
     const struct transport_ops *ops = out->transport->ops;
     size_t size = FRAME_HEADER_MIN + message->iov_len;
-    uint8_t *frame = ops->place(out->transport, size);
+    uint8_t *frame = ops->reserve(out->transport, size);
     if (frame == NULL)
         return outbound_write_failed(out, errno);
     frame_header(frame, message->iov_len, false);
     if (message->iov_len > 0)
         memcpy(frame + FRAME_HEADER_MIN, message->iov_base, message->iov_len);
-    ops->publish(out->transport, size);
+    ops->commit(out->transport, size);
     return IO_DONE;
 }
 
 /*
  * One write of one part, when it is free: how many bytes have gone. All or none have where a write
- * goes entirely or not at all (transport.whole). -1: errno, for outbound_write_failed.
+ * goes entirely or not at all (transport.atomic_max). -1: errno, for outbound_write_failed.
  */
 static inline ssize_t outbound_write(struct outbound *out, const struct iovec *part)
 {

@@ -27,6 +27,8 @@ struct message {
     _Alignas(16) uint8_t data[]; /* 16: as malloc, since programs cast it */
 };
 
+_Static_assert(sizeof(struct message) <= QUEUE_COST, "an empty message costs what it takes");
+
 struct queue {
     struct message *first, *last;
     struct message *block; /* of the first: memcheck wants to see its begin pointed to */

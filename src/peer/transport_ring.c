@@ -120,9 +120,11 @@ static enum ring_life peer_life(void *context, uint64_t version, enum ring_quest
 
 /* ---- bytes ---- */
 
-static ssize_t end_peek(struct transport *transport, size_t want, const uint8_t **bytes, bool *end)
+static ssize_t end_peek(struct transport *transport, size_t want, enum transport_peek mode,
+                        struct transport_view *view)
 {
-    return ring_peek(&end_of(transport)->ring, want, bytes, end);
+    (void)mode; /* all is in memory */
+    return ring_peek(&end_of(transport)->ring, want, &view->bytes, &view->end);
 }
 
 static void end_skip(struct transport *transport, size_t size)
@@ -140,12 +142,12 @@ static ssize_t end_writev(struct transport *transport, const struct iovec *parts
     return ring_writev(&end_of(transport)->ring, parts, count);
 }
 
-static uint8_t *end_place(struct transport *transport, size_t size)
+static uint8_t *end_reserve(struct transport *transport, size_t size)
 {
     return ring_place(&end_of(transport)->ring, size);
 }
 
-static void end_publish(struct transport *transport, size_t size)
+static void end_commit(struct transport *transport, size_t size)
 {
     ring_publish(&end_of(transport)->ring, size);
 }
@@ -376,12 +378,12 @@ static const struct transport_ops end_ops = {
     .goodbye = end_goodbye,
     .read = end_read,
     .writev = end_writev,
-    .place = end_place,
-    .publish = end_publish,
+    .reserve = end_reserve,
+    .commit = end_commit,
     .shutdown = end_shutdown,
     .wait = end_wait,
     .descriptor = end_descriptor,
-    .settle = end_update_readiness,
+    .update_readiness = end_update_readiness,
     .over = end_over,
     .unread = end_unread,
     .peer = end_peer,
@@ -394,9 +396,9 @@ struct transport *transport_ring(struct ends *ends)
     if (e == NULL)
         return NULL;
     *e = (struct ring_end){.base = {.ops = &end_ops,
-                                    .window = RING_WINDOW,
-                                    .whole = RING_WHOLE_MAX,
-                                    .placed = RING_PIECE_SIZE},
+                                    .peek_max = RING_WINDOW,
+                                    .atomic_max = RING_WHOLE_MAX,
+                                    .reserve_max = RING_PIECE_SIZE},
                            .ends = ends,
                            .sets = {-1, -1}};
     monitor_init(&e->monitor, ends, 0);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a transport promises: two streams of bytes, one each way, with no idea of messages. Nothing
- * here blocks but `wait`. A new transport is a file that fills in this table and a constructor.
+ * What a transport promises: two streams of bytes, one each way, with no idea of messages. A new
+ * transport is a file that fills in this table, every member of it, and a constructor.
  *
- * Reading and writing may happen in two threads at a time (PIPC_DUPLEX): the input operations share
- * no state with the output operations, and `wait` is called with the events of the caller's side
- * alone. `settle`, `descriptor` and `shutdown` are called under the channel's lock.
+ * Reading and writing may happen in two threads at a time (PIPC_DUPLEX). The members of each side
+ * are called by its own thread, and share no state with those of the other side. Those of readiness
+ * are called under a lock, by either thread. Nothing blocks but `wait`, and `peek` when it is asked
+ * to.
  */
 #ifndef PIPC_TRANSPORT_H
 #define PIPC_TRANSPORT_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,72 +19,114 @@
 
 /* What `wait` waits for. */
 enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2 };
-/* What `settle` is given besides: the end of a direction alone; and a new edge for what is readable now. */
+/*
+ * What `update_readiness` is given besides: the end of a direction alone; and a new edge for what
+ * is readable now.
+ */
 enum { TRANSPORT_IN_END = 4, TRANSPORT_OUT_END = 8, TRANSPORT_EDGE = 16 };
-/* What `wait` is given besides: EINTR has to be a signal that was caught, and not a stop (SIGSTOP). */
+/*
+ * What `wait` is given besides: EINTR has to be a signal that was caught, and not a stop (SIGSTOP).
+ */
 enum { TRANSPORT_CAUGHT = 32 };
 
-/* What became of a step that never waits. What IO_AGAIN and IO_FAILED (errno) mean stands with each. */
+/* What became of a step that never waits. What IO_AGAIN and IO_FAILED mean stands with each. */
 enum io_result { IO_DONE, IO_AGAIN, IO_FAILED };
 
+/* What a `peek` may do for more bytes. */
+enum transport_peek {
+    PEEK_MEMORY, /* look at what is in memory, without a system call */
+    PEEK_READ,   /* read, without waiting */
+    PEEK_BLOCK   /* as PEEK_MEMORY; when nothing is there, wait for ever and read by one call */
+};
+
+struct transport_view {
+    const uint8_t *bytes; /* valid until the next call of the reading side */
+    bool end;             /* nothing comes after them */
+    bool drained;         /* set or cleared by a peek that read: it got all that had arrived */
+};
+
+/* The constants are set before the first call, and do not change. */
 struct transport {
     const struct transport_ops *ops;
-    size_t window;     /* `peek` can show so many bytes at once */
-    atomic_bool fills; /* it has `await`; cleared when that does not wait any more */
-    size_t whole;      /* a `writev` of at most so many bytes goes entirely or not at all */
-    size_t placed;     /* so many bytes can be written in place */
-    bool drained;      /* a `peek` has read all there was; whoever wants to know clears it before */
+    size_t peek_max;    /* `peek` can show so many bytes at once */
+    size_t atomic_max;  /* `writev` of at most so many bytes: entirely or not at all; 0: none */
+    size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
+    bool can_block;     /* PEEK_BLOCK can wait; else it is as PEEK_MEMORY */
 };
 
 struct transport_ops {
+    /* ---- the reading side ---- */
+
     /*
-     * Show the next bytes without taking them: at least `want` (at most `window`) when they have
-     * arrived. Returns how many lie at *bytes, until the next input operation. Fewer than `want`:
-     * the rest has not arrived, or never will when *end is set. `want` 0 asks what is in memory,
-     * without a system call. -1: the stream is broken.
+     * Show the next bytes without consuming them: at least `want`, at most peek_max, when they have
+     * arrived. Returns how many there are, which may be more than `want`. Fewer: the rest has not
+     * arrived, or never will when view->end is set; after PEEK_BLOCK there may also have been a
+     * signal, or an error that the next PEEK_READ returns. `want` 0, with PEEK_MEMORY: whatever is
+     * there. -1: ENOMEM or ENOBUFS, which pass, or why the stream is broken.
      */
-    ssize_t (*peek)(struct transport *transport, size_t want, const uint8_t **bytes, bool *end);
-    /*
-     * The same for what is in memory; when that is nothing, wait for ever and read at once, which
-     * saves a system call. Where `fills` is set. 0: the end, or EINTR, or look with `peek`.
-     */
-    ssize_t (*await)(struct transport *transport, const uint8_t **bytes);
-    /* Take `size` of the bytes that `peek` showed. */
+    ssize_t (*peek)(struct transport *transport, size_t want, enum transport_peek mode,
+                    struct transport_view *view);
+    /* Consume `size` of the bytes that `peek` showed. Cannot fail. */
     void (*skip)(struct transport *transport, size_t size);
-    /* A goodbye has been taken from the stream. True: nobody comes after who said it. */
-    bool (*goodbye)(struct transport *transport);
-    /* Take up to `size` (> 0) bytes; 0: the end. EAGAIN: nothing has arrived. */
+    /*
+     * Consume up to `size` (> 0) bytes, perhaps fewer; 0: the end. -1: EAGAIN, nothing has arrived;
+     * or as `peek`.
+     */
     ssize_t (*read)(struct transport *transport, void *buffer, size_t size);
-    /* Give away as much as goes; EAGAIN: nothing does. EPIPE: nobody will read it. */
+    /*
+     * A goodbye has been consumed. True: no successor of the peer can write after it. Cannot fail.
+     */
+    bool (*goodbye)(struct transport *transport);
+
+    /* ---- the writing side ---- */
+
+    /*
+     * Write as much as goes; returns how many bytes. -1: EAGAIN, there is no room; EPIPE, nobody
+     * will read it; ENOMEM or ENOBUFS, which pass; or why the stream is broken.
+     */
     ssize_t (*writev)(struct transport *transport, const struct iovec *parts, int count);
     /*
-     * Where `placed` is not 0, for up to so many bytes: where they are to be put, before `publish`
-     * gives them away. NULL: errno as for writev.
+     * Room for `size` bytes (at most reserve_max), where the caller writes them. NULL: errno as
+     * writev.
      */
-    uint8_t *(*place)(struct transport *transport, size_t size);
-    void (*publish)(struct transport *transport, size_t size);
-    /* No more bytes from here: the other side finds the end after the last one. Nobody waits for room. */
-    int (*shutdown)(struct transport *transport);
-    /* Wait until one of `events` may have come, or the deadline (negative: for ever): ETIMEDOUT, EINTR. */
-    int (*wait)(struct transport *transport, unsigned events, int64_t deadline);
-    /* One descriptor to poll for input, the same each time, the transport's own. */
-    int (*descriptor)(struct transport *transport);
+    uint8_t *(*reserve)(struct transport *transport, size_t size);
+    /* Write the bytes that are in that room now. Cannot fail. */
+    void (*commit)(struct transport *transport, size_t size);
     /*
-     * After each call, once the descriptor was asked for: readable now when `loud`; otherwise quiet
-     * until one of `events` comes.
+     * No more bytes from here: the peer finds the end after the last one. No thread waits for room.
+     * -1: errno; the stream may be broken already. Under the lock of readiness.
      */
-    void (*settle)(struct transport *transport, bool loud, unsigned events);
+    int (*shutdown)(struct transport *transport);
+
+    /* ---- either side ---- */
+
+    /*
+     * Block until one of `events`, of the caller's side alone, may have come: 0. Or until the
+     * deadline (negative: for ever): -1, ETIMEDOUT; EINTR. A cancellation point.
+     */
+    int (*wait)(struct transport *transport, unsigned events, int64_t deadline);
+    /* Is anything unread in the kernel? May be called beside a read. */
+    bool (*unread)(struct transport *transport);
     /*
      * Which directions are over, without reading. TRANSPORT_IN: nothing comes after what is unread.
-     * TRANSPORT_OUT: nobody will read what is written; for a transport whose descriptor is readable
-     * then by itself it need not be told.
+     * TRANSPORT_OUT: nobody will read what is written; a transport whose descriptor is readable
+     * then by itself need not report it.
      */
     unsigned (*over)(struct transport *transport);
-    /* Does anything lie in the kernel? For either side to ask, in the middle of a read as well. */
-    bool (*unread)(struct transport *transport);
-    /* Who is there, as text. */
+    /* Who the peer is, as text. */
     void (*peer)(struct transport *transport, char *text, size_t size);
-    /* Free the transport and close what it owns. */
+
+    /* ---- readiness, under its lock ---- */
+
+    /* One descriptor to poll for input, the same each time, the transport's own. -1: errno. */
+    int (*descriptor)(struct transport *transport);
+    /*
+     * After each call, once the descriptor was asked for: it is readable now when `readable`; else
+     * it becomes so when one of `events` comes.
+     */
+    void (*update_readiness)(struct transport *transport, bool readable, unsigned events);
+
+    /* Free the transport and close what it owns. Nothing else runs, and nothing comes after. */
     void (*close)(struct transport *transport);
 };
 

@@ -5,40 +5,28 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "sys/self.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
+#include "transport/pace.h"
 #include "transport/ready.h"
 #include "transport/transport.h"
 
 /*
- * As much as a pipe holds by default, so that one read empties it; and what is enough while little comes,
- * since there may be ten thousand idle connections.
+ * As much as a pipe holds by default, so that one read empties it; and what is enough while little
+ * comes, since there may be ten thousand idle connections.
  */
 #define BUFFER_SIZE       ((size_t)65536)
 #define SMALL_BUFFER_SIZE ((size_t)2048)
-/* Larger messages go straight to their place: from there on a second copy costs more than a second read. */
-#define WINDOW 16384
-
 /*
- * Who reads each small message as soon as it is written makes the writer wake it for each, and both do hardly
- * anything else. So one who has read little, several times in a row, gives the writer a head start before it
- * reads again (16 B one way through a FIFO: 1.0 to 1.5 million a second), as long as that brings
- * more than it had brought without.
+ * Larger messages go straight to their place: from there on a second copy costs more than a second
+ * read.
  */
-#define LITTLE     2048
-#define STREAK     3
-#define HEAD_START 8000 /* ticks: some microseconds */
-#define PROBATION  64   /* reads, until it is tried again */
-
-struct pace {
-    int streak;        /* reads in a row that brought little; below 0: probation */
-    size_t brought;    /* by the last read without a head start */
-    atomic_bool wrote; /* since the last read: what comes now may be an answer */
-};
+#define WINDOW 16384
 
 struct fd_transport {
     struct transport base;
@@ -54,10 +42,15 @@ struct fd_transport {
     bool flows; /* the last read brought much: the next wants a large buffer */
     bool full;  /* and it filled the one it had, or somebody waits for more */
     struct pace pace;
+    bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
     int failed; /* what a waiting read met; for the next look */
     struct ready ready;
 };
+
+_Static_assert(offsetof(struct fd_transport, base) == 0, "fd_of casts");
+_Static_assert(SMALL_BUFFER_SIZE < WINDOW && 2 * WINDOW <= BUFFER_SIZE,
+               "a message that is shown as a whole and a read have room");
 
 static struct fd_transport *fd_of(struct transport *transport)
 {
@@ -129,15 +122,15 @@ static void give_up_large(struct fd_transport *t)
 }
 
 /* Nothing has arrived, or the stream is broken. */
-static int ebb(struct fd_transport *t, int error)
+static int no_data(struct fd_transport *t, int error, struct transport_view *view)
 {
-    t->base.drained = true;
+    view->drained = true;
     t->flows = false;
     give_up_large(t);
     return error == EAGAIN ? 0 : -1;
 }
 
-/* What a waiting read met. A lack of memory passes: it is told once. */
+/* What a blocking read met. A lack of memory passes: it is reported once. */
 static int still_failed(struct fd_transport *t)
 {
     errno = t->failed;
@@ -146,7 +139,7 @@ static int still_failed(struct fd_transport *t)
     return errno != 0 ? -1 : 0;
 }
 
-static int fill(struct fd_transport *t, size_t want)
+static int fill(struct fd_transport *t, size_t want, struct transport_view *view)
 {
     while (t->end - t->begin < want && !t->at_end) {
         if (t->failed != 0)
@@ -156,28 +149,48 @@ static int fill(struct fd_transport *t, size_t want)
         size_t room = t->capacity - t->end;
         ssize_t got = sys_read(t->in, t->in_kind, t->buffer + t->end, room);
         if (got < 0)
-            return ebb(t, errno);
+            return no_data(t, errno, view);
         t->at_end = got == 0;
         t->full = (size_t)got == room;
-        t->base.drained = t->own && !t->full;
+        view->drained = t->own && !t->full;
         note_read(t, (size_t)got);
     }
     return 0;
 }
 
-static ssize_t show(const struct fd_transport *t, const uint8_t **bytes)
+/*
+ * One blocking read is all that an unlimited wait for input costs. EAGAIN: somebody has set
+ * O_NONBLOCK; from now on it is poll that waits.
+ */
+static void fill_and_wait(struct fd_transport *t)
 {
-    *bytes = t->buffer == NULL ? (const uint8_t *)"" : t->buffer + t->begin;
-    return (ssize_t)(t->end - t->begin);
+    if (!t->blocks || t->failed != 0 || t->at_end || make_room(t, 1) != 0)
+        return; /* there is nothing to wait for, and another read would hide it */
+    pace_give_head_start(&t->pace);
+    ssize_t got = sys_read_wait(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
+    if (got < 0 && errno == EAGAIN)
+        t->blocks = false;
+    else if (got < 0 && errno != EINTR)
+        t->failed = errno;
+    t->at_end = got == 0;
+    t->full = true;
+    note_read(t, got > 0 ? (size_t)got : 0);
+    pace_note_read(&t->pace, got > 0 ? (size_t)got : 0);
 }
 
-static ssize_t fd_peek(struct transport *transport, size_t want, const uint8_t **bytes, bool *end)
+static ssize_t fd_peek(struct transport *transport, size_t want, enum transport_peek mode,
+                       struct transport_view *view)
 {
     struct fd_transport *t = fd_of(transport);
-    if (t->end - t->begin < want && fill(t, want) != 0)
-        return -1;
-    *end = t->at_end;
-    return show(t, bytes);
+    if (t->end - t->begin < want) {
+        if (mode == PEEK_READ && fill(t, want, view) != 0)
+            return -1;
+        if (mode == PEEK_BLOCK && t->begin == t->end)
+            fill_and_wait(t);
+    }
+    view->end = t->at_end;
+    view->bytes = t->buffer == NULL ? (const uint8_t *)"" : t->buffer + t->begin;
+    return (ssize_t)(t->end - t->begin);
 }
 
 static void fd_skip(struct transport *transport, size_t size)
@@ -206,7 +219,8 @@ static ssize_t take_ahead(struct fd_transport *t, void *buffer, size_t size)
 /* Where there is not enough room for a read: what does not fit stays for the next. */
 static ssize_t read_by_way_of_buffer(struct fd_transport *t, void *buffer, size_t size)
 {
-    if (fill(t, 1) != 0)
+    struct transport_view unused;
+    if (fill(t, 1, &unused) != 0)
         return -1;
     if (t->begin < t->end)
         return take_ahead(t, buffer, size);
@@ -240,8 +254,23 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         errno = EPIPE;
         return -1;
     }
-    atomic_store_explicit(&t->pace.wrote, true, memory_order_relaxed);
+    pace_note_write(&t->pace);
     return sys_writev(t->out, t->out_kind, parts, count);
+}
+
+/* A write is a system call, which needs no room of ours: reserve_max is 0. */
+static uint8_t *fd_reserve(struct transport *transport, size_t size)
+{
+    (void)transport;
+    (void)size;
+    errno = EMSGSIZE;
+    return NULL;
+}
+
+static void fd_commit(struct transport *transport, size_t size)
+{
+    (void)transport;
+    (void)size;
 }
 
 static void give_back(struct fd_transport *t, int fd, bool was_blocking)
@@ -268,61 +297,13 @@ static int fd_shutdown(struct transport *transport)
 
 /* ---- waiting ---- */
 
-static void give_head_start(struct pace *pace)
-{
-    bool wrote = atomic_load_explicit(&pace->wrote, memory_order_relaxed);
-    if (wrote)
-        atomic_store_explicit(&pace->wrote, false, memory_order_relaxed);
-    if (wrote && pace->streak > 0)
-        pace->streak = 0;
-    if (pace->streak == STREAK)
-        sys_cpu_relax_for(HEAD_START);
-}
-
-static void note_pace(struct pace *pace, size_t got)
-{
-    if (pace->streak < STREAK) {
-        pace->streak = got < LITTLE ? pace->streak + 1 : 0;
-        pace->brought = got;
-    } else if (got <= pace->brought) {
-        pace->streak = -PROBATION;
-    } else if (got >= LITTLE) {
-        pace->streak = 0;
-    }
-}
-
-/*
- * One blocking read is all that an unlimited wait for input costs. EAGAIN: somebody has set O_NONBLOCK;
- * from now on it is poll that waits.
- */
-static void fill_and_wait(struct fd_transport *t)
-{
-    if (t->failed != 0 || t->at_end || make_room(t, 1) != 0)
-        return; /* there is nothing to wait for, and another read would hide it */
-    give_head_start(&t->pace);
-    ssize_t got = sys_read_wait(t->in, t->in_kind, t->buffer + t->end, t->capacity - t->end);
-    if (got < 0 && errno == EAGAIN)
-        t->base.fills = false;
-    else if (got < 0 && errno != EINTR)
-        t->failed = errno;
-    t->at_end = got == 0;
-    t->full = true;
-    note_read(t, got > 0 ? (size_t)got : 0);
-    note_pace(&t->pace, got > 0 ? (size_t)got : 0);
-}
-
-static ssize_t fd_await(struct transport *transport, const uint8_t **bytes)
-{
-    struct fd_transport *t = fd_of(transport);
-    if (t->begin == t->end)
-        fill_and_wait(t);
-    return show(t, bytes);
-}
-
 static int fd_wait(struct transport *transport, unsigned events, int64_t deadline)
 {
     struct fd_transport *t = fd_of(transport);
-    /* poll tells of hang-ups, wanted or not, so what is not wanted is not there: a negative descriptor. */
+    /*
+     * poll tells of hang-ups, wanted or not, so what is not wanted is not there: a negative
+     * descriptor.
+     */
     struct pollfd fds[2] = {{.fd = events & TRANSPORT_IN ? t->in : -1, .events = POLLIN},
                             {.fd = events & TRANSPORT_OUT ? t->out : -1, .events = POLLOUT}};
     int ready = sys_poll(fds, 2, deadline);
@@ -341,10 +322,10 @@ static enum ready_watch watch_of(unsigned events, unsigned all, unsigned end)
     return events & all ? READY_FOR_ALL : events & end ? READY_AT_END : READY_NOT;
 }
 
-static void fd_settle(struct transport *transport, bool loud, unsigned events)
+static void fd_update_readiness(struct transport *transport, bool readable, unsigned events)
 {
     struct fd_transport *t = fd_of(transport);
-    struct ready_state state = {.loud = loud,
+    struct ready_state state = {.loud = readable,
                                 .edge = (events & TRANSPORT_EDGE) != 0,
                                 .in = watch_of(events, TRANSPORT_IN, TRANSPORT_IN_END),
                                 .out = watch_of(events, TRANSPORT_OUT, TRANSPORT_OUT_END)};
@@ -392,15 +373,16 @@ static void fd_close(struct transport *transport)
 
 static const struct transport_ops fd_ops = {
     .peek = fd_peek,
-    .await = fd_await,
     .skip = fd_skip,
     .goodbye = fd_goodbye,
     .read = fd_read,
     .writev = fd_writev,
+    .reserve = fd_reserve,
+    .commit = fd_commit,
     .shutdown = fd_shutdown,
     .wait = fd_wait,
     .descriptor = fd_descriptor,
-    .settle = fd_settle,
+    .update_readiness = fd_update_readiness,
     .over = fd_over,
     .unread = fd_unread,
     .peer = fd_peer,
@@ -455,7 +437,7 @@ struct transport *transport_fd_reserve(void)
     struct fd_transport *t = sys_alloc(sizeof *t);
     if (t == NULL)
         return NULL;
-    *t = (struct fd_transport){.base = {.ops = &fd_ops, .window = WINDOW, .whole = 0},
+    *t = (struct fd_transport){.base = {.ops = &fd_ops, .peek_max = WINDOW},
                                .in = -1,
                                .out = -1,
                                .opener = self_process()};
@@ -470,7 +452,7 @@ struct transport *transport_fd(int read_fd, int write_fd)
         return NULL;
     struct fd_transport *t = fd_of(transport);
     if (start(t, read_fd, write_fd) == 0 && set_nonblock(t) == 0) {
-        t->base.fills = !sys_needs_nonblock(t->in_kind) && t->in_kind != SYS_FILE;
+        t->blocks = t->base.can_block = !sys_needs_nonblock(t->in_kind) && t->in_kind != SYS_FILE;
         return transport;
     }
     sys_free(t);
@@ -486,7 +468,7 @@ int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
     t->own = true;
     t->in_kind = sys_kind_if_own(t->in_kind);
     t->out_kind = sys_kind_if_own(t->out_kind);
-    t->base.fills = sys_nonblock(t->in, false) >= 0;
+    t->blocks = t->base.can_block = sys_nonblock(t->in, false) >= 0;
     return 0;
 }
 
