@@ -195,7 +195,7 @@ static enum outcome claim_offer(struct fifo_rendezvous *r, struct claim *claim)
     return commit(claim);
 }
 
-static enum outcome try_claim(struct fifo_rendezvous *r)
+static enum outcome claim_waiter(struct fifo_rendezvous *r)
 {
     struct claim claim = {fifo_dir_open_directory(r->dir.fd, r->request->name), -1, -1, -1};
     if (claim.directory < 0)
@@ -369,7 +369,7 @@ static enum outcome claim_or_offer(struct fifo_rendezvous *r)
     for (unsigned round = 0; outcome == AGAIN; round++) {
         if (round > 0 && follow_path(r) != AGAIN)
             return FAILED;
-        outcome = try_claim(r);
+        outcome = claim_waiter(r);
         if (outcome == NOBODY)
             outcome = offer(r);
         if (outcome == AGAIN)
