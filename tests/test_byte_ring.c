@@ -416,6 +416,19 @@ TEST(a_head_that_steps_back_behind_what_was_shown_is_a_protocol_error)
     free_sides(s);
 }
 
+TEST(a_head_beyond_the_ring_of_what_is_unread_is_a_protocol_error)
+{
+    struct shared *s = new_sides(0);
+    struct ring *b = &s->side[1].ring;
+    const uint8_t *shown;
+    bool end;
+    put(&s->side[0].ring, "abcd", 4);
+    assert_int_equal(ring_peek(b, 1, &shown, &end), 4);
+    atomic_store(&s->words[0].head, RING_SIZE + 1);
+    assert_errno(ring_peek(b, 5, &shown, &end), EPROTO);
+    free_sides(s);
+}
+
 TEST(a_tail_that_makes_no_sense_is_a_protocol_error_for_good)
 {
     static const uint64_t tails[] = {5, UINT64_MAX - RING_SIZE, (uint64_t)1 << 63};
@@ -464,5 +477,6 @@ HARNESS_MAIN("byte ring", IT(bytes_come_in_order_across_the_edge_and_across_the_
              IT(a_full_ring_asks_in_every_way_whether_the_reader_lives),
              IT(a_head_that_makes_no_sense_is_a_protocol_error_for_good),
              IT(a_head_that_steps_back_behind_what_was_shown_is_a_protocol_error),
+             IT(a_head_beyond_the_ring_of_what_is_unread_is_a_protocol_error),
              IT(a_tail_that_makes_no_sense_is_a_protocol_error_for_good),
              IT(own_positions_are_never_read_back))

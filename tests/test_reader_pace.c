@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pace of a ring's reader: each row of the table in ring_pace.h. What it is good for is measured
- * by the benchmark.
+ * The pace of a ring's reader: each row of the table in ring_pace.h. The benchmark measures what
+ * it is good for.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When the descriptor of a symmetric handle becomes readable and when not: each state and each event
- * of its state machine. That the descriptor keeps these promises is tested in test_descriptor*.c.
+ * When the descriptor of a symmetric handle becomes readable and when not: each state and event of
+ * its state machine. That the descriptor keeps these promises is tested in test_descriptor*.c.
  */
 #include "harness.h"
 

@@ -44,6 +44,8 @@ static const struct cell table[][DESCRIPTOR_READABLE + 1] = {
 };
 /* clang-format on */
 
+_Static_assert(sizeof table / sizeof table[0] == DESCRIPTOR_CAME + 1, "a row for each event");
+
 enum descriptor_action descriptor_step(enum descriptor_state *state, enum descriptor_event event)
 {
     const struct cell *cell = &table[event][*state];

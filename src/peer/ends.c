@@ -2,15 +2,18 @@
 /*
  * The state word of an end is a status, a count of changes, and the name of the holder's process.
  *
- *   status    set by                          next
- *   UNUSED    the opening of the pipe         HELD
- *   HELD      the thread that claims the end  SHUT, LEAVING, DEAD
- *   SHUT      its holder                      DEAD
- *   LEAVING   its holder, before its goodbye  HELD (the goodbye did not go), FREED
- *   FREED     its holder, or a newcomer that  HELD
- *             finds the goodbye is out
- *   DEAD      its holder, its thread's end,   none
- *             or a peer that knows it dead
+ *   event           by               in UNUSED  HELD     SHUT     LEAVING   FREED  DEAD
+ *   claim           a newcomer       HELD       EBUSY    EBUSY    EBUSY *)  HELD   EPIPE
+ *   shutdown        its holder       .          SHUT     -        .         .      -
+ *   begin_leaving   its holder       .          LEAVING  LEAVING  .         .      -
+ *   stay            its holder       .          .        .        HELD      .      -
+ *   free            its holder       .          FREED    FREED    FREED     .      -
+ *   finish          its holder, or   .          DEAD     DEAD     DEAD      .      -
+ *                   its thread's end
+ *   bury            a peer that      .          DEAD     DEAD     DEAD      DEAD   -
+ *                   knows it dead
+ *
+ *   .  does not happen   -  changes nothing   *) HELD when the goodbye is out
  *
  * Every change replaces what its author last saw or wrote; one that finds something else there
  * leaves it. So a word that somebody has forged costs its own author the peer's attention, and
@@ -40,6 +43,10 @@
 #define NO_TOKEN  0x80000000u
 #define NO_PID    0x40000000u
 #define NAME_MASK 0x3fffffffu
+
+_Static_assert(ENDS_DEAD < 1u << STATUS_BITS, "a status fits its bits");
+_Static_assert(STATUS_BITS < NAME_SHIFT, "there is a count between status and name");
+_Static_assert((NO_TOKEN ^ NO_PID ^ NAME_MASK) == UINT32_MAX, "the parts of a name do not overlap");
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2,
                "processes share 64-bit words, for which the locks of libatomic do not work");

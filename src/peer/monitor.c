@@ -30,6 +30,8 @@
 #define TICK_NS  400000000 /* a death is detected within a second */
 #define RETRY_NS 100000000
 
+_Static_assert(RETRY_NS < TICK_NS, "each tick tries again");
+
 void monitor_init(struct monitor *monitor, struct ends *ends, unsigned end)
 {
     *monitor = (struct monitor){.ends = ends, .end = end, .process = -1, .ticker = -1};

@@ -23,6 +23,11 @@ struct shared_page {
     struct ring_words ring[2]; /* ring[e] carries what end e writes */
 };
 
+_Static_assert(sizeof(struct ring_words) == (size_t)3 * RING_APART_SIZE,
+               "each word of a ring stands alone");
+_Static_assert(sizeof(struct shared_page) == (size_t)10 * RING_APART_SIZE,
+               "and so does each of an end");
+
 struct shared {
     struct shared_page *page;
     uint8_t *data[2]; /* each twice in a row */

@@ -4,6 +4,7 @@
  * the sides wake each other, and the life of the peer.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "peer/descriptor.h"
@@ -36,6 +37,9 @@ struct ring_end {
     unsigned armed;                   /* the interest it was last drained for */
     uint64_t updated_in, updated_out; /* positions at the last update of readiness */
 };
+
+_Static_assert(offsetof(struct ring_end, base) == 0, "a transport is cast to its end");
+_Static_assert(CHECK_INTERVAL_TICKS < PROCESS_INTERVAL_TICKS, "a process is asked less often");
 
 static struct ring_end *end_of(struct transport *transport)
 {

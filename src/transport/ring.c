@@ -23,6 +23,7 @@ _Static_assert((RING_SIZE & (RING_SIZE - 1)) == 0, "positions are masked");
 _Static_assert(RING_PIECE_SIZE <= RING_WHOLE_MAX && RING_WHOLE_MAX <= RING_SIZE, "a piece fits");
 _Static_assert(RING_WINDOW <= RING_SIZE, "what is shown is in the ring");
 _Static_assert(STEP_SIZE > 0 && WAKE_MARK < RING_SIZE, "a full ring is above the mark");
+_Static_assert(RING_WINDOW <= RING_WHOLE_MAX, "a message that is shown whole is written whole");
 _Static_assert(RING_PACE_LITTLE < RING_SIZE, "a ring can hold more than little");
 _Static_assert(PREFETCH_DISTANCE + PREFETCH_MAX < RING_SIZE, "prefetches stay in the mapping");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,

@@ -33,7 +33,8 @@
 #define RING_PIECE_SIZE (RING_SIZE / 32) /* more is published bit by bit: both sides work at once */
 
 /* Words that different processors write are two cache lines apart: lines are fetched in pairs. */
-#define RING_APART _Alignas(128)
+#define RING_APART_SIZE 128
+#define RING_APART      _Alignas(RING_APART_SIZE)
 
 /* The shared words of one direction. */
 struct ring_words {

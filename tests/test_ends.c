@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who holds an end of a symmetric handle: each state of an end and each event, as in the table of
+ * ends.c. One thread holds end 1 all the time; end 0 goes through the states. Newcomers are other
+ * processes, since a process never waits for an end of its own.
+ */
+#include "anonymous.h"
+
+#include "peer/ends.h"
+
+enum event { CLAIM, SHUTDOWN, BEGIN_LEAVING, STAY, FREE, FINISH, BURY, EVENTS };
+enum { STATUSES = ENDS_DEAD + 1, GOODBYE = 7 /* bytes */ };
+
+static struct world {
+    struct ends ends;
+    struct harness_gate here, go;
+    pthread_t other;
+} w;
+
+static enum ends_status status(void)
+{
+    return ends_status_of(ends_peer_state(&w.ends, 1));
+}
+
+static void *hold_end_1(void *arg)
+{
+    (void)arg;
+    assert_int_equal(ends_claim(&w.ends), 1);
+    harness_gate_open(&w.here);
+    harness_gate_wait(&w.go);
+    ends_finish(&w.ends, 1);
+    return NULL;
+}
+
+/* Both ends are held; end 0 goes on to that state as a program would take it there. */
+static void begin(enum ends_status from)
+{
+    assert_int_equal(ends_open(&w.ends), 0);
+    harness_gate_init(&w.here);
+    harness_gate_init(&w.go);
+    assert_int_equal(ends_claim(&w.ends), 0);
+    assert_int_equal(pthread_create(&w.other, NULL, hold_end_1, NULL), 0);
+    harness_gate_wait(&w.here);
+    switch (from) {
+    case ENDS_UNUSED:
+    case ENDS_HELD:
+        break;
+    case ENDS_SHUT:
+        ends_shutdown(&w.ends, 0);
+        break;
+    case ENDS_LEAVING:
+        ends_begin_leaving(&w.ends, 0, GOODBYE);
+        break;
+    case ENDS_FREED:
+        ends_free(&w.ends, 0);
+        break;
+    case ENDS_DEAD:
+        ends_bury_peer(&w.ends, 1, ends_peer_state(&w.ends, 1));
+        break;
+    }
+    assert_int_equal(status(), from);
+}
+
+static void end(void)
+{
+    harness_gate_open(&w.go);
+    assert_int_equal(pthread_join(w.other, NULL), 0);
+    if (atomic_load(&w.ends.local[0].holder) != 0)
+        ends_finish(&w.ends, 0);
+    ends_close(&w.ends);
+    harness_gate_close(&w.here);
+    harness_gate_close(&w.go);
+}
+
+/* In a child: what it got, and the status of end 0 then. It dies with what it got. */
+enum { GOT_END_0 = 0, GOT_EBUSY = 10, GOT_EPIPE = 20, GOT_OTHER = 30 };
+
+static int claim_in_child(void *arg)
+{
+    (void)arg;
+    ends_disown(&w.ends);
+    int got = ends_claim(&w.ends);
+    int result = got == 0 ? GOT_END_0 : GOT_OTHER;
+    if (got < 0)
+        result = errno == EBUSY ? GOT_EBUSY : errno == EPIPE ? GOT_EPIPE : GOT_OTHER;
+    return result + (int)status();
+}
+
+static void expect_claim(int result, enum ends_status after)
+{
+    assert_int_equal(harness_wait(harness_fork(claim_in_child, NULL)), result + (int)after);
+}
+
+static void happen(enum event event)
+{
+    switch (event) {
+    case SHUTDOWN:
+        ends_shutdown(&w.ends, 0);
+        break;
+    case BEGIN_LEAVING:
+        ends_begin_leaving(&w.ends, 0, GOODBYE);
+        break;
+    case STAY:
+        ends_stay(&w.ends, 0);
+        break;
+    case FREE:
+        ends_free(&w.ends, 0);
+        break;
+    case FINISH:
+        ends_finish(&w.ends, 0);
+        break;
+    case BURY:
+        ends_bury_peer(&w.ends, 1, ends_peer_state(&w.ends, 1));
+        break;
+    default:
+        fail();
+    }
+}
+
+/* --- The table ------------------------------------------------------------------------------- */
+
+enum { NEVER = -1 };
+static const int next[EVENTS][STATUSES] = {
+    /*                 UNUSED, HELD, SHUT, LEAVING, FREED, DEAD */
+    [SHUTDOWN] = {NEVER, ENDS_SHUT, ENDS_SHUT, NEVER, NEVER, ENDS_DEAD},
+    [BEGIN_LEAVING] = {NEVER, ENDS_LEAVING, ENDS_LEAVING, NEVER, NEVER, ENDS_DEAD},
+    [STAY] = {NEVER, NEVER, NEVER, ENDS_HELD, NEVER, ENDS_DEAD},
+    [FREE] = {NEVER, ENDS_FREED, ENDS_FREED, ENDS_FREED, NEVER, ENDS_DEAD},
+    [FINISH] = {NEVER, ENDS_DEAD, ENDS_DEAD, ENDS_DEAD, NEVER, ENDS_DEAD},
+    [BURY] = {NEVER, ENDS_DEAD, ENDS_DEAD, ENDS_DEAD, ENDS_DEAD, ENDS_DEAD},
+};
+
+TEST(each_event_leads_from_each_state_to_the_next)
+{
+    for (enum event event = SHUTDOWN; event < EVENTS; event++) {
+        for (int from = ENDS_HELD; from <= ENDS_DEAD; from++) {
+            if (next[event][from] == NEVER)
+                continue;
+            begin((enum ends_status)from);
+            uint64_t before = ends_peer_state(&w.ends, 1);
+            happen(event);
+            if ((int)status() != next[event][from])
+                fail_msg("event %d in state %d leads to %d", (int)event, from, (int)status());
+            if (event != BURY && next[event][from] == from) /* then nothing has changed */
+                assert_true(ends_peer_state(&w.ends, 1) == before);
+            end();
+        }
+    }
+}
+
+TEST(a_newcomer_gets_an_end_that_nobody_has_held)
+{
+    assert_int_equal(ends_open(&w.ends), 0);
+    assert_int_equal(status(), ENDS_UNUSED);
+    expect_claim(GOT_END_0, ENDS_HELD);
+    ends_close(&w.ends);
+}
+
+TEST(a_newcomer_gets_an_end_that_was_freed)
+{
+    begin(ENDS_FREED);
+    expect_claim(GOT_END_0, ENDS_HELD);
+    end();
+}
+
+TEST(a_newcomer_gets_no_end_that_is_held)
+{
+    static const enum ends_status held[] = {ENDS_HELD, ENDS_SHUT, ENDS_LEAVING};
+    for (size_t i = 0; i < sizeof held / sizeof held[0]; i++) {
+        begin(held[i]);
+        expect_claim(GOT_EBUSY, held[i]);
+        end();
+    }
+}
+
+TEST(a_newcomer_frees_an_end_whose_goodbye_is_out)
+{
+    begin(ENDS_LEAVING);
+    atomic_store(&w.ends.shared.page->ring[0].head, GOODBYE);
+    expect_claim(GOT_END_0, ENDS_HELD);
+    end();
+}
+
+TEST(a_newcomer_learns_that_a_holder_has_died)
+{
+    begin(ENDS_DEAD);
+    expect_claim(GOT_EPIPE, ENDS_DEAD);
+    end();
+}
+
+TEST(a_holder_that_died_with_its_process_is_found_by_a_newcomer)
+{
+    begin(ENDS_FREED);
+    expect_claim(GOT_END_0, ENDS_HELD); /* and dies */
+    assert_int_equal(status(), ENDS_HELD);
+    expect_claim(GOT_EPIPE, ENDS_DEAD);
+    end();
+}
+
+TEST(a_verdict_about_an_older_state_changes_nothing)
+{
+    begin(ENDS_HELD);
+    uint64_t old = ends_peer_state(&w.ends, 1);
+    ends_shutdown(&w.ends, 0);
+    ends_bury_peer(&w.ends, 1, old);
+    assert_int_equal(status(), ENDS_SHUT);
+    end();
+}
+
+TEST(each_change_is_another_state)
+{
+    begin(ENDS_HELD);
+    uint64_t before = ends_peer_state(&w.ends, 1);
+    ends_begin_leaving(&w.ends, 0, GOODBYE);
+    ends_stay(&w.ends, 0);
+    assert_int_equal(status(), ENDS_HELD);
+    assert_false(ends_peer_state(&w.ends, 1) == before);
+    end();
+}
+
+HARNESS_MAIN("ends", IT(each_event_leads_from_each_state_to_the_next),
+             IT(a_newcomer_gets_an_end_that_nobody_has_held),
+             IT(a_newcomer_gets_an_end_that_was_freed), IT(a_newcomer_gets_no_end_that_is_held),
+             IT(a_newcomer_frees_an_end_whose_goodbye_is_out),
+             IT(a_newcomer_learns_that_a_holder_has_died),
+             IT(a_holder_that_died_with_its_process_is_found_by_a_newcomer),
+             IT(a_verdict_about_an_older_state_changes_nothing), IT(each_change_is_another_state))
