@@ -76,26 +76,36 @@
  * limit and is the default; 0 never waits; n waits at most n ms. On pipc_open, each holder of an
  * end has its own two timeouts. A call that gets nothing done in time fails with EAGAIN (timeout 0)
  * or ETIMEDOUT. It has changed nothing then: no message is lost, torn, repeated or half taken.
- * Before ETIMEDOUT the call tries once more, because a wait may not end for a few bytes, or for a
- * little room.
+ * Before it fails with ETIMEDOUT, the call tries once more: a few bytes, or a little room, may have
+ * come that were too little to end the wait.
  *
  * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory.
  * Before the peer reads, there is room for 256 KiB on pipc_open. On the other kinds, the room is
- * what the kernel gives a pipe, a FIFO (6) or a socket. So a thread that writes to itself may wait
- * for ever.
+ * what the kernel gives a pipe, a FIFO (6) or a socket. When the room is full, the write waits
+ * until the peer reads. So a thread that writes more than fits, and is itself the thread that
+ * should read it, waits for ever.
  *
  * With another timeout, or with PIPC_INTERRUPTIBLE, a call may have to stop when a part of its
  * message has gone. Then it succeeds: the message is accepted, and the handle holds the rest. The
  * memory for the rest is reserved before anything is sent. Without that memory the call fails with
- * ENOMEM, and nothing was sent. Every later call on the handle pushes held bytes on, and they go
- * before anything newer. pipc_stats reports how many bytes are held; pipc_flush waits until they
- * have gone. After a pipc_flush that failed, the last held byte waits for a call that writes, or
- * for one that finds nothing to read (4).
+ * ENOMEM, and nothing was sent. Only the rest of one message can be held. While it is held, the
+ * handle accepts no other message: a write first sends what is held, and with timeout 0 it fails
+ * with EAGAIN if that does not all go.
+ *
+ * Every later call that reads or writes, and pipc_pending, pipc_flush, pipc_shutdown,
+ * pipc_disconnect, pipc_fd and pipc_want send as many of the held bytes as there is room for. A
+ * read that waits does so all the time. pipc_set_timeout, pipc_stats, pipc_peer and pipc_bye_text
+ * do not. pipc_stats reports how many bytes are held; pipc_flush waits until they have gone.
+ *
+ * There is one exception. After a pipc_flush or pipc_disconnect that failed, the last held byte
+ * stays until the program calls a function that writes or flushes, or a reading function that finds
+ * nothing. Otherwise the program might not learn from the descriptor that the flush is worth
+ * repeating (4).
  *
  * A signal does not end a wait: the wait goes on for the time that is left. With
- * PIPC_INTERRUPTIBLE, a caught signal ends the wait with EINTR if nothing had been done by then.
- * Stopping and continuing a process without a handler does not end a wait. The clock is the
- * monotonic one.
+ * PIPC_INTERRUPTIBLE, a caught signal ends the wait with EINTR if nothing had been done by then. If
+ * a process is stopped and continued (SIGSTOP, SIGCONT) and has no handler for SIGCONT, this ends
+ * no wait. The clock is the monotonic one.
  *
  *
  * 4 THE DESCRIPTOR
@@ -106,20 +116,30 @@
  *   - a message, a goodbye, an end of stream or an error can be read, also one that is already in
  *     memory;
  *   - held output (3) can move on; any call moves it, pipc_fd too;
- *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating. This reason ends with the
- *     next write, or with a pipc_flush that succeeds;
- *   - a pipc_flush or pipc_disconnect that failed with EAGAIN or ETIMEDOUT is worth repeating,
- *     because nothing is held any more. This reason ends when the call is repeated. It also ends
- *     when a reading call or pipc_pending begins while the descriptor is readable for it, and there
- *     is nothing to read or PIPC_WANT_READ is off. So a loop that reads until nothing is left and
- *     then polls misses nothing, and a loop that never repeats the call is woken once.
+ *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating, because there is room. A
+ *     pipc_disconnect that found no room for its goodbye is such a write too. This reason ends with
+ *     the next write of any message, with pipc_shutdown or pipc_disconnect, or with a pipc_flush
+ *     that succeeds. A program that gives the message up must call pipc_flush until that succeeds:
+ *     otherwise the descriptor stays readable, and its loop spins;
+ *   - a pipc_flush or pipc_disconnect that failed with EAGAIN or ETIMEDOUT because bytes were held
+ *     is worth repeating, because none are held any more. This reason ends when the call is
+ *     repeated. A program that does not repeat it is woken once: when the descriptor is readable
+ *     for this reason, it also ends with the next reading call or pipc_pending that finds nothing
+ *     to read. (While PIPC_WANT_READ is off, it ends with the next such call in any case.)
  *
  * It stays readable until the reason has been dealt with. For an end of stream or an error, that
- * means: until reading calls have reported it eight times. So a loop that gets the report, ignores
- * it and goes on, for example to write, does not spin. There is one exception to the rule: when a
- * peer on pipc_open replaced itself by exec, the descriptor need not become readable (6). A
- * spurious wakeup is possible: then a read with timeout 0 fails with EAGAIN, and the descriptor is
- * not readable any more. So:
+ * means: until pipc_read, pipc_read_msg, pipc_read_pending, pipc_peek and pipc_skip have reported
+ * it eight times in all. Other calls do not count. So a loop that gets the report and goes on to
+ * read at each wakeup does not spin. A program that only writes after an end has two ways: it still
+ * calls pipc_read whenever it is woken (the call fails at once), or it removes the descriptor from
+ * its loop. Switching PIPC_WANT_READ off does not help.
+ *
+ * In one case the descriptor need not become readable although a call is worth making: when a peer
+ * on pipc_open replaced itself by exec (6). A spurious wakeup is possible: then a read with timeout
+ * 0 fails with EAGAIN, and the descriptor is not readable any more.
+ *
+ * Set the read timeout to 0 for such a loop. With the default, -1, the last pipc_read would wait
+ * for a message, and the loop would stand still:
  *
  *     pipc_set_timeout(pipe, 0, 0);
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
@@ -132,20 +152,29 @@
  *
  * pipc_want selects what makes the descriptor readable. A program that cannot take more messages
  * now, because it cannot send its answers yet, switches PIPC_WANT_READ off until it can. While it
- * is off, messages that wait do not make the descriptor readable, wherever they are, and at last
- * the peer finds the pipe full. An end of stream or an error still makes it readable, once no
- * unread message comes before it. A failure of writing that is final, because nobody will read it,
- * makes it readable and keeps it so, also while messages are unread. While PIPC_WANT_WRITE is off,
- * it is not readable for held output, nor for a call that is worth repeating. When PIPC_WANT_READ
- * is switched on again, what waits makes the descriptor readable at once, with a new edge.
+ * is off, a message or a goodbye that waits, in the kernel or in memory, does not make the
+ * descriptor readable. When the pipe is full, the peer's writes wait or fail. Two things still make
+ * it readable. The first is an end of stream or an error of reading, once no unread message or
+ * goodbye comes before it; it is reported eight times, as above. The second is that writing is
+ * dead, because nobody will read what is written, or because the stream is broken. This makes the
+ * descriptor readable also while messages are unread, also if the program has not tried to write,
+ * and as long as PIPC_WANT_READ is off. A program that has seen it closes the handle, switches
+ * PIPC_WANT_READ on, or removes the descriptor from its loop. While PIPC_WANT_READ is on, dead
+ * writing alone does not make the descriptor readable.
+ *
+ * While PIPC_WANT_WRITE is off, the descriptor is not readable for held output, nor because a
+ * write, a flush or a disconnect is worth repeating. When PIPC_WANT_READ is switched on again, what
+ * waits makes the descriptor readable at once, with a new edge.
  *
  * The descriptor belongs to the handle: do not read, write or close it. An event loop may set
  * O_NONBLOCK on it, as libuv and GLib do: whether a call waits does not depend on it.
  *
  * Before pipc_close, remove the descriptor from your epoll set and from everything else that
- * remembers it. On pipc_open, do so before pipc_disconnect too, which also closes it. Afterwards
- * the number may belong to something else. If a child has a copy of the descriptor, epoll may go on
- * reporting it and can no longer be told to stop.
+ * remembers it. On pipc_open, do so before pipc_disconnect too: when that succeeds, it closes the
+ * descriptor. When it fails, the descriptor is still open. So, to repeat it when the descriptor is
+ * readable: add the descriptor again, poll, remove it, and call pipc_disconnect. After the
+ * descriptor is closed, its number may belong to something else. If a child has a copy of the
+ * descriptor, epoll may go on reporting it and can no longer be told to stop.
  *
  * Until pipc_fd is called, its descriptor costs nothing. A process needs this many descriptors:
  *
@@ -667,8 +696,8 @@ typedef struct {
 #define PIPC_CONNECT_ONLY  0x8u /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
 
 /* The events of pipc_want. */
-#define PIPC_WANT_READ  0x1u /* messages, goodbyes, ends of stream and errors that can be read */
-#define PIPC_WANT_WRITE 0x2u /* held output that can move on, a write that is worth repeating */
+#define PIPC_WANT_READ  0x1u /* a message or a goodbye can be read; for ends and errors see 4 */
+#define PIPC_WANT_WRITE 0x2u /* held output can move on, or a call is worth repeating, see 4 */
 
 /*
  * Options of a handle. Start from PIPC_OPTIONS_INIT and set what differs. A constructor takes NULL
