@@ -238,40 +238,45 @@
  *
  * pipc_open: one handle that both sides use: two threads, or a parent and a child. The first user
  * takes one end, the second user takes the other, and a third gets EBUSY. Every call on the handle
- * is a use, except pipc_close, pipc_stats, pipc_peer and pipc_bye_text. One thread of one process
- * holds an end. After fork, the child is a new user.
+ * is a use, except pipc_close, pipc_stats, pipc_peer and pipc_bye_text. Each end has at most one
+ * holder: one thread of one process. After fork, the child is a new user.
  *
- *   - Only pipc_disconnect frees an end, and not after pipc_shutdown, which is final. The next user
- *     takes the free end. That may be the thread that left, if its former end is still free. Or it
- *     is a newcomer, and a newcomer prefers an end that nobody has held yet.
+ *   - Only pipc_disconnect frees an end, that is, leaves it to a next holder. After pipc_shutdown
+ *     it fails: a shutdown is final. The next user takes the free end. A thread that has left may
+ *     come back: it takes its former end if that is free, otherwise the other end if that is free.
+ *     A newcomer takes an end that nobody has held yet if there is one, otherwise a free one.
  *   - The side that stays reads what was sent, then the goodbye. After that, its reads wait for the
  *     next peer, and what it writes waits in the pipe for the next peer.
  *   - Messages that a thread had taken into its memory before it left stay with that thread until
- *     it comes back, closes, or ends. Until then they count against max_pending of the handle.
+ *     it comes back, closes, or ends. Until then they count against the max_pending of each end
+ *     that this process holds.
  *   - When a holder dies (it is killed, it exits, or its thread ends), a read or write that waits
  *     notices within a second, and so does the descriptor, even if other processes have copies of
  *     the handle. The survivor first gets what the holder sent, then EPIPE, or ECONNRESET inside a
- *     message. A write that does not wait notices too, with one exception: a write within 50
- *     microseconds of another may skip the check, and so may the next seven in a stream that was
- *     read as fast as it was written.
+ *     message. A write that does not wait checks too, but not always. It may omit the check within
+ *     50 microseconds of the last one. While the peer reads as fast as this side writes, up to
+ *     seven further writes may omit it as well. Such a write succeeds although the peer is dead; a
+ *     later one reports it.
  *   - A holder that replaces itself by exec is dead as well. A read that waits notices within a
  *     second. A program that only polls notices at its next call.
  *   - Each direction holds 256 KiB. A write that waits for room, and a descriptor that waits for
  *     it, are woken at the latest when half of that has been read; sockets have such a mark as
- *     well. So a reader that has read less must not wait for the writer.
- *   - Death and pipc_close are final: that end has no next holder. A newcomer then gets EPIPE if no
- *     end is free.
+ *     well. A reader may stop before that, and wait in another way than by reading (for a lock,
+ *     say) until the writer goes on. Then both may wait for ever. So read on.
+ *   - If the holder of an end dies or calls pipc_close, this is final: that end has no next holder.
+ *     A newcomer then gets EPIPE if no end is free. A pipc_close by a thread or process that holds
+ *     no end (9) does nothing to either end.
  *   - A live holder is never taken for dead, whatever the program does with its descriptors.
  *     Copying them with dup, closing some or closing all of them does not end its hold on the end.
  *   - If an attacker controls a child or another process that has the pipe, that process can send
  *     anything, keep messages from coming, pretend to be dead, or stay silent. It cannot make a
  *     call wait longer than its timeout, keep the survivor busy after its own death, hide its death
- *     from a peer that had waited for it before, or reach the memory of another process. A fork
- *     that does not go through the C library's fork(3) leaves the child with the descriptor of an
- *     earlier pipc_fd, and what that child does to it affects the parent.
- *   - pipc_open needs a thread-specific key of the process. It also needs /proc, to recognise a
- *     live holder by more than its process id. Without /proc an exec is not noticed, and a process
- *     in another pid namespace takes no end (EPERM).
+ *     from a peer that has waited in a call while it was alive, or reach the memory of another
+ *     process. A fork that does not go through the C library's fork(3) leaves the child with the
+ *     descriptor of an earlier pipc_fd, and what that child does to it affects the parent.
+ *   - pipc_open needs one of the process's keys for thread-specific data (pthread_key_create). It
+ *     also needs /proc, to recognise a live holder by more than its process id. Without /proc an
+ *     exec is not noticed, and a process in another pid namespace takes no end (EPERM).
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any
@@ -293,7 +298,8 @@
  *     one side succeeds, the other is killed or stopped, its thread is cancelled, or its time runs
  *     out. Then the side that succeeded has a pipe whose end of stream it sees at once (EPIPE).
  *   - A caller that dies while it waits gets no peer and is no obstacle to later callers. The next
- *     caller with that name removes what it left. Nobody holds a lock.
+ *     caller with that name removes what it left. The rendezvous uses no lock, so a dead caller
+ *     cannot leave one locked.
  *   - Others may delete what a waiting caller has made: a cleaner of /tmp, or rm -rf. They may
  *     delete a part of it, or all of it with the directory of the names. The waiting caller notices
  *     within a second and starts again; it makes the directory again. Until then a newcomer does
@@ -328,71 +334,81 @@
  * same port. The first one listens and the other connects; both may also come at once.
  *
  *   - If the name of the host has several addresses, each is tried, IPv4 and IPv6. Only the named
- *     host is let in: others are turned away, and the wait goes on. It listens on all interfaces;
- *     if the named host is this very host, on loopback and the named addresses alone. 0.0.0.0, ::,
- *     multicast and broadcast addresses belong to no host: EINVAL.
+ *     host is let in: others are turned away, and the wait goes on. If the named host is another
+ *     host, the call listens on all interfaces. If it is this host, the call listens on loopback
+ *     and on the named addresses only. 0.0.0.0, ::, multicast and broadcast addresses belong to no
+ *     host: EINVAL.
  *   - All names of this host mean the same place: 127.0.0.1, ::1, localhost, its own name, the
  *     addresses of its interfaces. Two programs on one host find each other with any of these
  *     names. For this, the one that waits listens on both families of loopback besides. The one
  *     that connects tries the named addresses first, then both of loopback. So any program that
  *     already listens there, in either family, is taken for the peer. If that may be a stranger,
- *     use a key: with a key, a stranger at an address that was not named does no harm.
- *   - Exactly one connection results, and no byte is exchanged for it. On one host, the one that
- *     gets the port listens. Between two hosts, the one with the higher address tries to connect
- *     once. Then it listens and leaves connecting to the lower, but tries again each second in case
- *     the lower cannot reach it. If both connect all the same, the connection of the lower
- *     survives. This needs addresses that both see alike. Behind a translator of addresses (NAT)
- *     both may, rarely, choose differently; then the first read fails with EPIPE or ECONNRESET. Use
- *     a server there.
+ *     use a key. Then a stranger at an address that was not named is passed over, and the call goes
+ *     on. A stranger at a named address ends the call with EACCES.
+ *   - Exactly one connection results. The two sides exchange no bytes to agree on it. On one host,
+ *     the side that gets the port listens, and the other connects. Between two hosts, the side with
+ *     the lower IP address is the one to connect. The side with the higher address tries to connect
+ *     once, then listens, and tries again each second, in case the other side cannot reach it. If
+ *     both connect at the same time, the connection of the side with the lower address survives.
+ *     This needs addresses that both see alike. Behind a translator of addresses (NAT) both may,
+ *     rarely, choose differently; then the first read fails with EPIPE or ECONNRESET. Use a server
+ *     there.
  *   - If one side's time runs out, or it dies, at the moment when the other succeeds, the first
  *     read of the other reports it.
- *   - A port is for one pair at a time on each host. The peer can also be a server: connecting to
- *     one is the same call, with PIPC_CONNECT_ONLY. Without that flag, a client of a server that is
- *     down would wait in the server's place, have its port, and take the next client for its peer.
+ *   - On each host, only one pair at a time can look for each other on a port. The peer can also be
+ *     a server: connecting to one is the same call, with PIPC_CONNECT_ONLY. Without that flag, a
+ *     client of a server that is down would wait in the server's place, have its port, and take the
+ *     next client for its peer.
  *   - With PIPC_CONNECT_ONLY the call never listens. It tries again until the time is up, and then
- *     fails with the reason of its last attempt; see the reference.
+ *     fails with the reason of its last attempt (13). A host without an address (ENOENT) or a wrong
+ *     key (EACCES) ends it at once.
  *   - The timeout covers waiting, connecting, the handshake, and a network or a resolver that is
  *     down for a while. It does not cover the time that getaddrinfo(3) takes to answer.
  *
  * pipc_server_open: any number of clients on one port. Each client is accepted with
  * pipc_server_accept and is a handle like any other.
  *
- *   - With a key, at most 256 handshakes are pending at a time, each for at most 10 s. When one
- *     more client comes than that, or descriptors or memory are short, one pending client is turned
- *     away at once. It is chosen so: first, from the address with the most pending clients (an IPv6
- *     network of 64 bits counts as one address); among those, one that has not shown the key; among
- *     those, the oldest. For a lack of descriptors or memory, no client that has shown the key is
- *     turned away.
+ *   - With a key, at most 256 handshakes are pending at a time, each for at most 10 s. The time
+ *     counts from the pipc_server_accept that took the connection in. Handshakes move on only in
+ *     such calls; so if the program makes none for 10 s, those clients are turned away, too. A
+ *     handshake that is done is handed out by the call that finds it done. When one more client
+ *     comes than that, or descriptors or memory are short, one pending client is turned away at
+ *     once. It is chosen so: first, from the address with the most pending clients (an IPv6 network
+ *     of 64 bits counts as one address); among those, one that has not shown the key; among those,
+ *     the oldest. For a lack of descriptors or memory, no client that has shown the key is turned
+ *     away.
  *   - So a flood of silent connections from one address pushes out itself, and clients from other
  *     addresses come in as usual. A client that shares the attacker's address (a NAT, the same
  *     host) shares its fate. Against many addresses at once, only a firewall helps.
  *   - Without a key, every connection is handed out. What to do with silent ones is the program's
  *     decision.
  *
- * Both kinds of TCP pipe send small messages at once (TCP_NODELAY), and notice in about a minute
- * that a host has vanished. An idle connection is probed after 30 s of silence, every 10 s, 3
- * times. Where something was sent or waits to be sent, the kernel repeats it at most 5 s apart, 15
- * times (net.ipv4.tcp_retries2). Before Linux 6.15 this takes longer, about 15 minutes: there, a
- * program that must know earlier asks the peer for an answer and sets a timeout. When the host is
- * given up, reading fails with ECONNRESET. A link that recovers earlier loses nothing. A peer that
- * lives and reads nothing is never given up, however long that takes: writes wait, or end by their
- * timeout.
+ * The handles of pipc_open_tcp and of pipc_server_accept send small messages at once (TCP_NODELAY),
+ * and notice in about a minute that a host has vanished. An idle connection is probed after 30 s of
+ * silence, every 10 s, 3 times. Where something was sent or waits to be sent, the kernel repeats it
+ * at most 5 s apart, 15 times (net.ipv4.tcp_retries2). Before Linux 6.15 this takes longer, about
+ * 15 minutes: there, a program that must know earlier asks the peer for an answer and sets a
+ * timeout. When the host is given up, reading fails with ECONNRESET. A link that recovers earlier
+ * loses nothing. A peer that lives and reads nothing is never given up, however long that takes:
+ * writes wait, or end by their timeout.
  *
  * Keys: with options.key, both sides show that they know the key, by challenge and response with
  * HMAC-SHA-256, before the first message. If the key is wrong, the side that connects fails with
- * EACCES; the side that waits turns the stranger away and waits on. A side with a key and a side
- * without one do not get a pipe: the one with the key refuses, or its time runs out. The one
- * without may see a challenge as its first message.
+ * EACCES; the side that waits turns the stranger away and waits on. If only one side has a key,
+ * that side gets no pipe: it refuses, or its time runs out. The side without a key may get a
+ * handle, which then ends; its first message may be the other side's challenge.
  *
  *   - What a key gives, if all programs that know it use libpipc: an attacker who does not know it
- *     neither receives nor sends a message. This holds even if he connects to any of them, has any
- *     of them connect to him, and gives to each what another one sent, at any time, again, or
- *     changed. Take 32 random bytes as the key: a guessable key can be guessed from what goes over
- *     the wire.
- *   - What a key does not give: secrecy, or protection from an attacker between two sides that talk
- *     to each other. He is between them if he can change what is on its way, or if one of them
- *     connects to him. He can pass their handshake on, unchanged, from one to the other, and then
- *     read and write in the place of either. Nothing else is open to him.
+ *     gets through no handshake of his own, and so he neither receives nor sends a message. It does
+ *     not help him to connect to one of them, to have one of them connect to him, to invent or
+ *     change what is sent, or to send again what was sent in another handshake. The one thing that
+ *     he can do is in the next item. Take 32 random bytes as the key: a guessable key can be
+ *     guessed from what goes over the wire.
+ *   - What a key does not give: secrecy, or protection from an attacker between two sides. One side
+ *     connects, the other accepts. He is between them if he can change what is on its way from one
+ *     to the other, or if the one connects to him and he connects to the other. He passes their
+ *     handshake on unchanged while it takes place. Then he can read and write in the place of
+ *     either. Nothing else is open to him.
  *   - For that protection, lay the pipe through a tunnel that encrypts, and let the server listen
  *     on loopback: ssh -N -L 7000:127.0.0.1:7000 host, and pipc_open_tcp("127.0.0.1", 7000, ...) at
  *     this end. Or start the other program there, and talk over its standard input and output: fork
@@ -406,15 +422,16 @@
  *     when an attacker sends it back. After fork, a child is another process.
  *   - Other programs, such as Python's multiprocessing, do not name the role and the process in
  *     their challenges, and answer every challenge. libpipc has to answer theirs. So if such a
- *     program has the key, an attacker to whom any side with this key connects can be let in by
- *     that program, and by libpipc with that program's answers. Two programs with a key of their
- *     own are safe from this, except from an attacker between them. A Python program that both
- *     listens and connects needs one key for each, or its own answers let an attacker in.
+ *     program has the key, and any side with this key connects to an attacker, the attacker can get
+ *     into that program. He can also get into a program with libpipc: he takes its challenge to the
+ *     other program, and brings the answer back. Two programs with a key of their own are safe from
+ *     this, except from an attacker between them. A Python program that both listens and connects
+ *     needs one key for each, or its own answers let an attacker in.
  *   - PIPC_KEY_MD5 also accepts HMAC-MD5, for Python's multiprocessing up to 3.11, which knows
  *     nothing else. Without it MD5 is refused.
  *
- * On every kind but pipc_open, pipc_disconnect and pipc_shutdown end writing from here. Reading
- * goes on until the peer ends too.
+ * On all kinds, pipc_shutdown ends writing from here. On every kind but pipc_open, pipc_disconnect
+ * does so too. Reading goes on until the peer ends as well.
  *
  *
  * 7 LIMITS
@@ -427,8 +444,9 @@
  *
  * One call that does not wait takes in at most 16 MiB, counted as for max_pending. So it ends even
  * when the peer writes as fast as it reads. The rest is for the next call, and the descriptor stays
- * readable (4). A message larger than that is taken in by several calls; all but the last find
- * nothing.
+ * readable (4), with a new edge after each such call. So a loop with edge-triggered epoll is woken
+ * again. A message larger than that is taken in by several calls; all but the last find nothing
+ * (EAGAIN).
  *
  * Two sides that write to each other at once do not deadlock: a write that waits takes in what
  * arrives, up to max_pending. Beyond that both wait, as on any full pipe. pipc_flush and
@@ -440,8 +458,8 @@
  * Two handles never share a lock, so different handles are independent. One handle is for one
  * thread at a time. A pipc_open handle is for one thread on each side, both at once if they like.
  * With PIPC_DUPLEX, one thread may call the reading functions while another calls the writing ones.
- * A write that waits, and pipc_flush, then take nothing in, because the reader does. pipc_open
- * ignores PIPC_DUPLEX: each of its sides is a single thread.
+ * With PIPC_DUPLEX, a write that waits, and pipc_flush, take no messages in: that is left to the
+ * thread that reads. pipc_open ignores PIPC_DUPLEX: each of its sides is a single thread.
  *
  * The table says which threads may call a function on a handle while another thread is in a call on
  * it. "None" means that it must be the only call. "Each side" means the two threads that hold the
@@ -474,8 +492,8 @@
  * handle afterwards, and the other one closes it; on pipc_open both go on. Closing in one process
  * disturbs neither the handle nor its descriptor in the other. Two processes must not both go on
  * with one pair handle or adopted handle: their messages are mixed up, and so is the descriptor,
- * which they share. The child of a program with threads may use the library at once. A child of
- * vfork must not.
+ * which they share. In the child of a program with several threads, the library may be used right
+ * after fork, without an exec. A child of vfork must not.
  *
  * At fork, the library closes in the child what only the parent can use. On pipc_open that is
  * everything but the shared memory and its two doorbells. So the number that pipc_fd returned for
@@ -506,7 +524,8 @@
  *    pipc_fd, "only to look", it takes an end too if one is free.
  *  - After a thread's own pipc_disconnect, too, its next call takes an end again, even if it only
  *    sets a timeout. A thread that has left and holds no end can close or die: the peer gets no
- *    report.
+ *    report. So after ESHUTDOWN on pipc_open, a further read waits for a next peer, for ever unless
+ *    a timeout is set, also when the process that left exits.
  *  - A side that dies or closes before its first call never held an end, so its death is not
  *    detected. The other side waits for a peer, for ever unless a timeout is set. A parent that
  *    makes its first call before it forks (pipc_set_timeout, say) holds an end from the start, and
@@ -529,8 +548,8 @@
  *  - Both sides should set the same max_message: a message over the reader's limit ends the
  *    connection.
  *  - There is no encryption, and authentication only by a key on TCP (6, Keys). A program that
- *    holds the descriptors is trusted to read, but not to be correct: bad input is an error, never
- *    a crash.
+ *    holds the descriptors can read everything. What it sends need not be correct: bad input is an
+ *    error, never a crash.
  *  - pipc_open_tcp that waits for a server on its own host has the server's port meanwhile, and
  *    takes the next client in its place. Clients of a server set PIPC_CONNECT_ONLY.
  *  - When a pipe over TCP is closed with messages unread, or while the peer is sending, the kernel
@@ -1129,11 +1148,14 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
  * timeout_ms   -1 without limit, 0 not at all, otherwise milliseconds
  *
  * Clients that are slow, silent or wrong never end or delay this call: they are turned away beside
- * it (6). Nor does a lack of descriptors: silent clients make room for new ones. If there are none,
- * the call goes on within 100 ms of a descriptor coming free.
+ * it (6). Nor does a lack of descriptors or memory: silent clients make room for new ones. If there
+ * are none, the call waits on, and goes on within 100 ms of a descriptor coming free. With timeout
+ * 0 it fails with EAGAIN then. The server's descriptor is not readable for 50 ms, and then it is,
+ * so that a loop does not spin.
  *
  * Returns a handle like any other, for pipc_close; it outlives the server. On failure NULL: EAGAIN
- * or ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM.
+ * or ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM (there was a client, and
+ * it is turned away).
  *
  * Waits up to timeout_ms. Cancelled there, it leaves the client to the next call. One thread at a
  * time for each server, in the process that opened it.
