@@ -14,12 +14,15 @@
  *
  * A pipe has two ends and carries messages both ways. A program uses an end through a handle, a
  * pipc_t; on pipc_open, one handle serves both ends. The thread or process that uses the other end
- * is the peer. Each message arrives whole, in order and once.
+ * is the peer. What the peer reads are the messages in order, each whole and once. Only an end of
+ * the stream can cut them off (2).
  *
  * A pipe is made of memory that two threads or a parent and a child share, of two kernel pipes, of
  * two FIFOs with a name, of a TCP connection, or of descriptors that the program brings. The calls
- * are the same on all of them. The library starts no thread, installs no signal handler, prints
- * nothing and never aborts.
+ * are the same on all of them. Descriptors that the program brings are called adopted; the handle
+ * then owns them (pipc_open_fds). Messages that have arrived and are unread are called pending; so
+ * are, at a server, clients whose handshake is not done. A key is the secret of two sides on TCP.
+ * The library starts no thread, installs no signal handler, prints nothing and never aborts.
  *
  *     #include <errno.h>
  *     #include <pipc.h>
@@ -67,7 +70,8 @@
  *
  * A stream of messages can stop in three ways: with a goodbye (ESHUTDOWN or PIPC_BYE), with an end
  * of stream between two messages (EPIPE), or with an end of stream inside a message (ECONNRESET).
- * In each case, all messages that arrived whole before it are delivered first.
+ * In each case, all messages that arrived whole before it are delivered first. Bytes that are no
+ * message end it too, as an error (EPROTO). On pipc_open, a next peer may follow a goodbye (6).
  *
  *
  * 3 TIMEOUTS
@@ -145,7 +149,7 @@
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
  *     while (poll(&item, 1, -1) >= 0) {
  *         while ((size = pipc_read(pipe, buffer, sizeof buffer)) >= 0)
- *             handle(buffer, size);
+ *             use(buffer, size);
  *         if (errno != EAGAIN)
  *             break;
  *     }
@@ -176,7 +180,9 @@
  * descriptor is closed, its number may belong to something else. If a child has a copy of the
  * descriptor, epoll may go on reporting it and can no longer be told to stop.
  *
- * Until pipc_fd is called, its descriptor costs nothing. A process needs this many descriptors:
+ * Until pipc_fd is called, its descriptor costs nothing. A process needs this many descriptors in
+ * all. Where a range is given, the number grows when a call waits for the first time, and when the
+ * peer is another process:
  *
  *                                        once open    with pipc_fd
  *   pipc_open, while no end is held          3
@@ -206,8 +212,8 @@
  *   EMSGSIZE     Reading: the next message is larger than the buffer. It stays; pipc_peek reports
  *                its size. Writing: the message is over max_message. Nothing was sent. Unchanged.
  *   ESHUTDOWN    pipc_read took a goodbye; pipc_bye_text returns its text. Unchanged otherwise. On
- *                pipc_open, what follows comes from the next peer. On the other kinds EPIPE
- *                follows, because a goodbye ends writing.
+ *                pipc_open, the next read waits for the next peer. On the other kinds the next read
+ *                fails with EPIPE at once, because nothing comes after a goodbye.
  *   EPIPE        Reading: the peer closed, died or shut down, and all that it sent has been read. A
  *                write may still succeed. Writing: nobody will read it, or writing was ended here.
  *                Reading goes on. That direction is dead.
@@ -218,13 +224,16 @@
  *   EBUSY        pipc_open: others hold both ends. Unchanged.
  *   EACCES       pipc_open_fifo: the directory, or what is at the name, belongs to another user or
  *                is not what it should be. pipc_open_tcp: the key was wrong, or with a key the peer
- *                is this process itself (6, Keys). Not opened.
- *   ENOENT       TCP: the host has no address. Not opened.
+ *                is this process itself (6, Keys). pipc_server_open: a port under 1,024. Not
+ *                opened.
+ *   ENOENT       TCP: the host has no address. pipc_open_fifo: the parent of the directory is
+ *                missing. Not opened.
  *   ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
  *                pipc_open_tcp with PIPC_CONNECT_ONLY: why no connection was possible. Not opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a timeout below -1; options
  *                that make no sense. Unchanged.
- *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO and others: as in POSIX. Unchanged, or not opened.
+ *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO, EADDRINUSE, EADDRNOTAVAIL, ENAMETOOLONG, ENOSPC,
+ *   EROFS, EFBIG, ERANGE and others: as in POSIX; see 13. Unchanged, or not opened.
  *
  * On a pipc_open handle, a call by a thread that holds no end takes one. It can then also fail with
  * EBUSY, EPIPE (no end will become free), ENOMEM, EMFILE, ENFILE or EPERM (6), and has taken none.
@@ -437,10 +446,11 @@
  * 7 LIMITS
  *
  * max_message limits one message, in bytes, in either direction. max_pending limits, in bytes, the
- * arrived messages that one handle keeps in this process. Each costs its size and 64 more, so that
- * empty messages are limited as well. A message larger than max_pending is taken in when nothing is
- * queued. When the queue is full, the handle stops taking in. Then the transport fills, and then
- * the peer's writes wait, or fail with EAGAIN or ETIMEDOUT. Nothing is ever dropped to make room.
+ * arrived messages that one handle keeps in this process; on pipc_open, those that each end keeps.
+ * Each message costs its size and 64 more, so that empty messages are limited as well. A message
+ * larger than max_pending is taken in when nothing is queued. When the queue is full, the handle
+ * stops taking in. Then the transport fills, and then the peer's writes wait, or fail with EAGAIN
+ * or ETIMEDOUT. Nothing is ever dropped to make room.
  *
  * One call that does not wait takes in at most 16 MiB, counted as for max_pending. So it ends even
  * when the peer writes as fast as it reads. The rest is for the next call, and the descriptor stays
@@ -664,7 +674,7 @@
  *
  * "Waits" says how long a call may wait, and a thread can be cancelled there (8). All other calls
  * return at once. "(no end)" marks the errors of a pipc_open handle when the caller holds no end
- * and can take none. Section 5 describes all errors.
+ * and can take none. Section 5 says what each errno means.
  */
 #include <stddef.h>
 #include <stdint.h>
