@@ -55,6 +55,8 @@
  *
  * Compile with: cc hello.c $(pkg-config --cflags --libs libpipc)
  *
+ * The call of pipc_set_timeout is the parent's, for the parent's end. The child's timeouts are -1.
+ *
  *
  * 2 MESSAGES
  *
@@ -79,9 +81,10 @@
  * Each handle has a timeout for reading and one for writing, in milliseconds. -1 waits without
  * limit and is the default; 0 never waits; n waits at most n ms. On pipc_open, each holder of an
  * end has its own two timeouts. A call that gets nothing done in time fails with EAGAIN (timeout 0)
- * or ETIMEDOUT. It has changed nothing then: no message is lost, torn, repeated or half taken.
- * Before it fails with ETIMEDOUT, the call tries once more: a few bytes, or a little room, may have
- * come that were too little to end the wait.
+ * or ETIMEDOUT. It has changed nothing then: no message is lost, torn, repeated or half taken. (A
+ * pipc_flush or pipc_disconnect that fails so may have sent a part of what was held.) Before it
+ * fails with ETIMEDOUT, the call tries once more: a few bytes, or a little room, may have come that
+ * were too little to end the wait.
  *
  * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory.
  * Before the peer reads, there is room for 256 KiB on pipc_open. On the other kinds, the room is
@@ -320,10 +323,10 @@
  *   - Names live in /tmp/pipc-UID (UID: the number of the effective user), or in options.directory.
  *     The directory is made with mode 0700 when it is missing; its parent is not made. A relative
  *     path begins in the working directory at the time of the call. The call fails with EACCES if
- *     the path is not a directory, is a symlink, belongs to another user, or has another mode. Only
- *     the same user (and root) can see, disturb or imitate a rendezvous. What is in the directory
- *     is opened only if it is the caller's own and has the right type and mode, never through a
- *     symlink; otherwise EACCES.
+ *     the path is not a directory, is a symlink, belongs to another user, or has a mode other than
+ *     0700. Only the same user (and root) can see, disturb or imitate a rendezvous. What is in the
+ *     directory is opened only if it is the caller's own and has the right type and mode, never
+ *     through a symlink; otherwise EACCES.
  *   - Another user can make /tmp/pipc-UID first, or fill up /tmp. Then opening always fails. A
  *     program to which this matters uses a directory of its own, in $XDG_RUNTIME_DIR or in the home
  *     directory. If /tmp is not sticky, other users can also move /tmp/pipc-UID away; the same is
@@ -459,8 +462,9 @@
  * (EAGAIN).
  *
  * Two sides that write to each other at once do not deadlock: a write that waits takes in what
- * arrives, up to max_pending. Beyond that both wait, as on any full pipe. pipc_flush and
- * pipc_pending take in up to max_pending as well.
+ * arrives, up to max_pending. Beyond that both wait, as on any full pipe. A write with timeout 0
+ * takes nothing in. pipc_flush and pipc_pending take in what has arrived, up to max_pending and to
+ * the 16 MiB of a call.
  *
  *
  * 8 THREADS
@@ -491,9 +495,10 @@
  *
  * A thread can be cancelled (pthread_cancel) while a call waits, and nowhere else in the library. A
  * cancelled call leaves the handle usable: a message is sent whole or not at all, and a message
- * that was being read stays for the next call. If there is no memory to keep the rest of a message,
- * that direction ends. On pipc_open, a cancelled thread counts as a holder that died (6), unless a
- * clean-up handler calls pipc_disconnect.
+ * that was being read stays for the next call. A call with timeout -1 has reserved no memory for a
+ * message of which a part has gone or come. If there is none when it is cancelled, that direction
+ * is dead. On pipc_open, a cancelled thread counts as a holder that died (6), unless a clean-up
+ * handler calls pipc_disconnect.
  *
  *
  * 9 FORK, EXEC, SIGNALS, PLUG-INS
@@ -501,13 +506,13 @@
  * If no other thread is inside a call on the handle during fork, either process may go on with the
  * handle afterwards, and the other one closes it; on pipc_open both go on. Closing in one process
  * disturbs neither the handle nor its descriptor in the other. Two processes must not both go on
- * with one pair handle or adopted handle: their messages are mixed up, and so is the descriptor,
- * which they share. In the child of a program with several threads, the library may be used right
- * after fork, without an exec. A child of vfork must not.
+ * with one handle of any other kind: their messages are mixed up, and so is the descriptor, which
+ * they share. In the child of a program with several threads, the library may be used right after
+ * fork, without an exec. A child of vfork must not.
  *
  * At fork, the library closes in the child what only the parent can use. On pipc_open that is
- * everything but the shared memory and its two doorbells. So the number that pipc_fd returned for
- * it in the parent means nothing in the child.
+ * everything but the shared memory and the descriptors by which the ends wake each other. So the
+ * number that pipc_fd returned for it in the parent means nothing in the child.
  *
  * No descriptor that the library makes survives exec, and none is 0, 1 or 2, even if the program
  * has closed those. Descriptors given to pipc_open_fds keep the close-on-exec flag that they have.
