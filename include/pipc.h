@@ -163,11 +163,12 @@
  * descriptor readable. When the pipe is full, the peer's writes wait or fail. Two things still make
  * it readable. The first is an end of stream or an error of reading, once no unread message or
  * goodbye comes before it; it is reported eight times, as above. The second is that writing is
- * dead, because nobody will read what is written, or because the stream is broken. This makes the
- * descriptor readable also while messages are unread, also if the program has not tried to write,
- * and as long as PIPC_WANT_READ is off. A program that has seen it closes the handle, switches
- * PIPC_WANT_READ on, or removes the descriptor from its loop. While PIPC_WANT_READ is on, dead
- * writing alone does not make the descriptor readable.
+ * dead, because nobody will read what is written, or because the stream is broken. (A pipc_shutdown
+ * or pipc_disconnect of the program itself does not count.) This makes the descriptor readable also
+ * while messages are unread, also if the program has not tried to write, and as long as
+ * PIPC_WANT_READ is off. A program that has seen it closes the handle, switches PIPC_WANT_READ on,
+ * or removes the descriptor from its loop. While PIPC_WANT_READ is on, dead writing alone does not
+ * make the descriptor readable.
  *
  * While PIPC_WANT_WRITE is off, the descriptor is not readable for held output, nor because a
  * write, a flush or a disconnect is worth repeating. When PIPC_WANT_READ is switched on again, what
