@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver: which contenders do which work, round after round, and one line of CSV for each. In each
- * round every contender does each kind of work once, every other round in the opposite order, so that
- * what disturbs the machine for a while falls on neighbours in the file alike. It judges nothing: the
- * scripts beside it read the CSV.
+ * The driver: which contenders do which work, round after round, and one line of CSV for each. In
+ * each round every contender does each kind of work once, every other round in the opposite order,
+ * so that what disturbs the machine for a while falls on neighbours in the file alike. It judges
+ * nothing: the scripts beside it read the CSV.
  */
 #include <arpa/inet.h>
 #include <errno.h>

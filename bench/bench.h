@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of the benchmark know of each other. A contender is one library on one transport, in
- * one style of calling it; each library's contenders are a table in a file of its own, with_NAME.c. To
- * add one is a line there. The work itself (cell.c) is the same for all of them.
+ * What the parts of the benchmark know of each other. A contender is one library on one transport,
+ * in one style of calling it; each library's contenders are a table in a file of its own,
+ * with_NAME.c. To add one is a line there. The work itself (cell.c) is the same for all of them.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -33,7 +33,7 @@ struct contender {
     void (*prepare)(struct link *); /* in the first process, before the fork; may be NULL */
     void (*drop)(struct link *,
                  int side); /* after the fork: close this copy of the other's end; may be NULL */
-    void (*join)(struct link *, int side); /* have an end that works; may wait for the other side */
+    void (*join)(struct link *, int side); /* have an end that works; may wait for the peer */
     void (*send)(void *end, const void *data, size_t size);
     size_t (*receive)(void *end,
                       const void **data); /* which stays until the next receive on this end */
@@ -62,8 +62,8 @@ struct job {
 };
 bool cell_cores(size_t cores[2]); /* false: there is but one */
 struct cost {
-    double ns,
-        cpu_ns; /* for each message or round trip: by the clock; of processor time, both processes */
+    double ns;     /* for each message or round trip, by the clock */
+    double cpu_ns; /* and of processor time, of both processes */
 };
 bool cell_run(const struct contender *contender, const struct job *job, struct cost *cost);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One measurement: two fresh processes, one contender, one kind of work. The first process leads (sends,
- * or sends and waits for the echo) and has the clock; the second follows. One way ends with an answer, so
- * the time is until the last message has been read and looked at. Whoever receives checks each message's
- * size, number and sum: of all its bytes before the clock runs, and of a word in each 4,096 bytes while
- * it runs (all bytes when the job says so), since adding up would otherwise be most of the work.
+ * One measurement: two fresh processes, one contender, one kind of work. The first process leads
+ * (sends, or sends and waits for the echo) and has the clock; the second follows. One way ends with
+ * an answer, so the time is until the last message has been read and looked at. Whoever receives
+ * checks each message's size, number and sum: of all its bytes before the clock runs, and of a word
+ * in each 4,096 bytes while it runs (all bytes when the job says so), since adding up would
+ * otherwise be most of the work.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -244,7 +245,8 @@ static void follow_bursts(struct run *run)
     }
 }
 
-/* Bursts that grow until one takes the time wanted; it counts, and those before it have warmed up. */
+/* Bursts that grow until one takes the time wanted; it counts, and those before it have warmed
+ * up. */
 static struct cost measure(struct run *run)
 {
     double wanted = run->job.seconds * 1e9;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Resident memory of connections on which nothing happens: many of them in a process of their own, the
- * second side of each used by a second thread. Counted is what /proc/self/smaps_rollup calls Pss; what
- * the kernel keeps for descriptors is not in it. The first connection pays for what all share.
+ * Resident memory of connections on which nothing happens: many of them in a process of their own,
+ * the second side of each used by a second thread. Counted is what /proc/self/smaps_rollup calls
+ * Pss; what the kernel keeps for descriptors is not in it. The first connection pays for what all
+ * share.
  */
 #include <pthread.h>
 #include <stdint.h>

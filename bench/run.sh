@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Runs the benchmark and shows it: run.sh BENCH DIR [OPTION of bench]... Leaves results.csv, table.txt and
-# the charts in DIR.
+# Runs the benchmark and shows it: run.sh BENCH DIR [OPTION of bench]... Leaves results.csv,
+# table.txt and the charts in DIR.
 set -eu
 export PYTHONDONTWRITEBYTECODE=1
 here=$(dirname "$0")

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nanomsg, PAIR. Messages from nn_allocmsg, sent and received as NN_MSG, which its manual calls more
- * efficient for large ones (its copy is avoided); NN_TCP_NODELAY. Buffers as by default, 128 KiB: of
- * 4 MiB they were hardly faster for short messages, and slower for large ones.
+ * nanomsg, PAIR. Messages from nn_allocmsg, sent and received as NN_MSG, which its manual calls
+ * more efficient for large ones (its copy is avoided); NN_TCP_NODELAY. Buffers as by default, 128
+ * KiB: of 4 MiB they were hardly faster for short messages, and slower for large ones.
  */
 #include <nanomsg/nn.h>
 #include <nanomsg/pair.h>

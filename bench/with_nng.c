@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nng, pair0. Messages go by nng_sendmsg and nng_recvmsg, which the manual calls more efficient than
- * nng_send and nng_recv, being without a copy of their own. Socket buffers of 128 messages: much faster
- * than its default, none, and than the 8,192 that it allows. TCP_NODELAY is its default.
+ * nng, pair0. Messages go by nng_sendmsg and nng_recvmsg, which the manual calls more efficient
+ * than nng_send and nng_recv, being without a copy of their own. Socket buffers of 128 messages:
+ * much faster than its default, none, and than the 8,192 that it allows. TCP_NODELAY is its
+ * default.
  */
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>

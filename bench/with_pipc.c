@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libpipc, as a program uses it: no call that only a benchmark would make. A transport is one line of
- * the table at the end.
+ * libpipc, as a program uses it: no call that only a benchmark would make. A transport is one line
+ * of the table at the end.
  */
 #include <errno.h>
 #include <pipc.h>
@@ -78,7 +78,7 @@ static void join_fds(struct link *link, int side)
     link->end[side] = make_end(pipe, "pipc_open_fds");
 }
 
-/* These two wait for the other side, which comes when it comes. */
+/* These two wait for the peer, which comes when it comes. */
 static void join_fifo(struct link *link, int side)
 {
     char directory[sizeof link->path];

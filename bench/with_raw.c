@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The limit: system calls and nothing around them. Messages are told apart by their size alone, which
- * both sides know; a library has to send it as well. Short ones are read in bulk and not copied again.
+ * The limit: system calls and nothing around them. Messages are told apart by their size alone,
+ * which both sides know; a library has to send it as well. Short ones are read in bulk and not
+ * copied again.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -140,7 +141,8 @@ static void send_one(void *end, const void *data, size_t size)
     }
 }
 
-/* The messages of a batch lie one behind the other; one that takes several writes goes on from there. */
+/* The messages of a batch lie one behind the other; one that takes several writes goes on from
+ * there. */
 static void send_many(void *end, const struct iovec *messages, size_t count)
 {
     send_one(end, messages[0].iov_base, messages[0].iov_len * count);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ZeroMQ, PAIR, set up as its own measuring programs (perf/ in its sources) do: with the defaults. One
- * I/O thread, which by its guide is enough up to a gigabyte a second; two were slower on two cores. A
- * high-water mark above the default of 1,000 messages was no faster.
+ * ZeroMQ, PAIR, set up as its own measuring programs (perf/ in its sources) do: with the defaults.
+ * One I/O thread, which by its guide is enough up to a gigabyte a second; two were slower on two
+ * cores. A high-water mark above the default of 1,000 messages was no faster.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The other side of a pipe in Python, which speaks the same as it is: multiprocessing.connection.
+"""The peer of a pipe in Python, which speaks the same as it is: multiprocessing.connection.
 
     peer.py call HOST PORT [KEY]      connects, e.g. to tcp_echo_server or tcp_pair
     peer.py wait PORT [KEY]           waits for one connection, e.g. from tcp_pair

@@ -50,7 +50,8 @@ static pipc_t *start_worker(int counts)
         work(pipe, counts);
         exit(0);
     }
-    /* The worker's first call. Should it die before, nobody learns it: so wait, but not for ever. */
+    /* The worker's first call. Should it die before, nobody learns it: so wait, but not for
+     * ever. */
     check(pipc_read(pipe, NULL, 0) == 0, "a worker does not start");
     check(pipc_set_timeout(pipe, 0, -1) == 0, "pipc_set_timeout");
     return pipe;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that another one starts and talks to over standard input and output: answers each message
- * with the same in capitals. Erlang calls this a port, and opens it with {packet, 4}; what is started
- * over ssh or through any other tunnel works the same way.
+ * A program that another one starts and talks to over standard input and output: answers each
+ * message with the same in capitals. Erlang calls this a port, and opens it with {packet, 4}; what
+ * is started over ssh or through any other tunnel works the same way.
  *
  *     cc port_program.c $(pkg-config --cflags --libs libpipc)
  */

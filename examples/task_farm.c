@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server hands out tasks (files to checksum) to any number of workers, here or on other hosts, and
- * prints what `cksum FILE...` would print. A worker may come late, or die: its task goes to another.
+ * A server hands out tasks (files to checksum) to any number of workers, here or on other hosts,
+ * and prints what `cksum FILE...` would print. A worker may come late, or die: its task goes to
+ * another.
  *
  *     cc task_farm.c $(pkg-config --cflags --libs libpipc)
- *     ./a.out serve PORT WORKERS FILE...    WORKERS: how many to start here; PORT 0: any, is printed
- *     ./a.out work HOST PORT [TASKS]        TASKS: dies in the middle of that one, to see what happens
+ *     ./a.out serve PORT WORKERS FILE...    WORKERS: how many to start here; PORT 0: any, is
+ * printed
+ *     ./a.out work HOST PORT [TASKS]        TASKS: dies in the middle of that one, to see what
+ * happens
  *
  * Only this host is let in, unless TASK_FARM_KEY is in the environment: then all who know that key.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two people, on two hosts or on one, type lines to each other. Both start this with the other's host
- * and the same port, either first.
+ * Two people, on two hosts or on one, type lines to each other. Both start this with the other's
+ * host and the same port, either first.
  *
  *     cc tcp_pair.c $(pkg-config --cflags --libs libpipc)
  *     ./a.out HOST PORT [KEY [md5]]      ends when both have ended their input

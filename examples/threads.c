@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two threads share one handle and use it alike: both run converse(). Each sends three messages,
- * waits with select for what the other sends, and says goodbye. The first call of each takes an end.
+ * waits with select for what the other sends, and says goodbye. The first call of each takes an
+ * end.
  */
 #include <errno.h>
 #include <pipc.h>

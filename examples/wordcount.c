@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts the words of a text in another process. The parent sends each line as a message to a forked
- * worker, through one handle that both use; the worker counts, and sends each word with its count
- * back. A word is a run of the letters A to Z, in either case.
+ * Counts the words of a text in another process. The parent sends each line as a message to a
+ * forked worker, through one handle that both use; the worker counts, and sends each word with its
+ * count back. A word is a run of the letters A to Z, in either case.
  *
  *     cc wordcount.c $(pkg-config --cflags --libs libpipc)
  *     ./a.out [FILE]      FILE: README.md if left out
@@ -135,7 +135,8 @@ int main(int argc, char **argv)
         pipc_close(pipe_);
         _exit(0); /* exit() might move the position in the file that the parent reads */
     }
-    /* The worker's first call. Should it die before, nobody learns it: so wait, but not for ever. */
+    /* The worker's first call. Should it die before, nobody learns it: so wait, but not for
+     * ever. */
     check(pipc_read(pipe_, NULL, 0) == 0, "the worker does not start");
     check(pipc_set_timeout(pipe_, -1, -1) == 0, "pipc_set_timeout");
     uint64_t lines = send_lines(text), different = print_words();

@@ -199,7 +199,7 @@ def end_writing(connection):
 
 
 def must_close(connection):
-    """The other side ends the connection, whatever it still sends."""
+    """The peer ends the connection, whatever it still sends."""
     with contextlib.suppress(ConnectionResetError):
         while connection.recv(1 << 16):
             pass

@@ -46,13 +46,13 @@ def any_number_of_descriptors_is_enough_or_a_failure():
 def the_chat_with_few_descriptors_talks_or_fails():
     def run(limit):
         names = tempfile.mkdtemp(dir=WORK)
-        with Program("fifo_chat", "name", names) as partner:
-            wait_until(lambda: os.listdir(names) == ["name"], "a partner")
+        with Program("fifo_chat", "name", names) as peer:
+            wait_until(lambda: os.listdir(names) == ["name"], "a peer")
             with Program("fifo_chat", "name", names, descriptors=limit) as chat:
                 chat.type(b"hello\n")
                 chat.end_input()
-                wait_until(lambda: chat.has_ended() or partner.printed(), "either")
-                partner.end_input()
+                wait_until(lambda: chat.has_ended() or peer.printed(), "either")
+                peer.end_input()
                 code = chat.must_end(0, 1, 127)
             return code
     with_each_limit(run)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls on one end of a pipe, in a thread that is cancelled before its nth armed call. The other end
- * is the main thread's: it does a step whenever the first thread would wait. Afterwards somebody goes
- * on with the end: another thread, or, where an end belongs to its thread, a clean-up handler.
+ * Calls on one end of a pipe, in a thread that is cancelled before its nth armed call. The other
+ * end is the main thread's: it does a step whenever the first thread would wait. Afterwards
+ * somebody goes on with the end: another thread, or, where an end belongs to its thread, a clean-up
+ * handler.
  *
- * Messages carry their number. So each side knows what arrives: only what was sent, whole, in order,
- * and nothing twice.
+ * Messages carry their number. So each side knows what arrives: only what was sent, whole, in
+ * order, and nothing twice.
  */
 #ifndef PIPC_TESTS_CANCELLING_H
 #define PIPC_TESTS_CANCELLING_H
@@ -70,8 +71,8 @@ struct cancelling_counts {
 };
 
 /*
- * All rounds: the request comes before the first, the second, ... armed call of `act`, until that makes no more
- * calls. After each round nothing may be left.
+ * All rounds: the request comes before the first, the second, ... armed call of `act`, until that
+ * makes no more calls. After each round nothing may be left.
  */
 struct cancelling_counts cancelling_sweep(const struct kind *kind, const struct cancelling *what);
 void cancelling_report(const struct kind *kind, const char *what, struct cancelling_counts counts);

@@ -3,7 +3,8 @@
 #
 # Installs libpipc, moves the tree, and builds and runs somebody else's program against it.
 # usage: check_install.sh tree      install, and look at what was installed
-#        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|other_compiler|plugin|find_package|add_subdirectory
+#        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|other_compiler|plugin
+#        check_install.sh find_package|add_subdirectory
 # ctest runs `tree` before the others. Environment: SOURCE_DIR, BUILD_DIR, CC, CXX, CMAKE.
 set -eu
 way=$1
@@ -43,12 +44,15 @@ install_tree()
     [ -f "$tree/include/pipc.h" ] || fail "no pipc.h"
     [ "$(find "$tree" -name '*.h')" = "$tree/include/pipc.h" ] || fail "more headers than one"
     version=$(pkg-config --modversion libpipc)
-    [ "$(readlink "$libdir/libpipc.so")" = libpipc.so.0 ] || fail "libpipc.so does not lead to libpipc.so.0"
-    [ "$(readlink "$libdir/libpipc.so.0")" = "libpipc.so.$version" ] || fail "libpipc.so.0 does not lead to $version"
+    [ "$(readlink "$libdir/libpipc.so")" = libpipc.so.0 ] ||
+        fail "libpipc.so does not lead to libpipc.so.0"
+    [ "$(readlink "$libdir/libpipc.so.0")" = "libpipc.so.$version" ] ||
+        fail "libpipc.so.0 does not lead to $version"
     readelf -d "$libdir/libpipc.so" >"$work/dynamic"
     grep -q 'SONAME.*\[libpipc\.so\.0\]' "$work/dynamic" || fail "the soname is not libpipc.so.0"
     grep -q NODELETE "$work/dynamic" || fail "the shared library can be unloaded"
-    ! grep -q STATIC_TLS "$work/dynamic" || fail "the shared library takes static thread-local storage"
+    ! grep -q STATIC_TLS \
+        "$work/dynamic" || fail "the shared library takes static thread-local storage"
     check_archive
 }
 
@@ -58,7 +62,8 @@ check_archive() # objects for any linker, not for the optimiser of one compiler'
     [ "$(grep -c '^ELF Header' "$work/headers")" = "$(ar t "$libdir/libpipc.a" | wc -l)" ] ||
         fail "in libpipc.a is something that is no ELF object"
     readelf -SW "$libdir/libpipc.a" >"$work/sections"
-    ! grep 'gnu\.lto_' "$work/sections" >&2 || fail "libpipc.a has sections for the link-time optimiser"
+    ! grep 'gnu\.lto_' "$work/sections" >&2 ||
+        fail "libpipc.a has sections for the link-time optimiser"
 }
 
 run_consumer() # $1 program
@@ -127,9 +132,12 @@ other_compiler) # than the one that made the archive
 plugin) # that contains the library exports nothing of it, and takes nothing of it from elsewhere
     hide_shared
     pkgconfig "$CC -std=c99 -shared -fPIC -Wl,-z,defs" --static c
-    nm -DP "$work/consumer" | grep '^pipc_' >&2 && fail "the library's symbols are seen in the plug-in"
-    ! readelf -d "$work/consumer" | grep -q STATIC_TLS || fail "the plug-in takes static thread-local storage"
-    nm -DP --defined-only "$work/consumer" | grep -q '^main ' || fail "the plug-in's own symbols are not seen"
+    nm -DP "$work/consumer" | grep '^pipc_' >&2 &&
+        fail "the library's symbols are seen in the plug-in"
+    ! readelf -d "$work/consumer" | grep -q STATIC_TLS ||
+        fail "the plug-in takes static thread-local storage"
+    nm -DP --defined-only "$work/consumer" | grep -q '^main ' ||
+        fail "the plug-in's own symbols are not seen"
     ;;
 pkgconfig_cxx)
     pkgconfig "$CXX -std=c++11" "" cc
@@ -142,7 +150,8 @@ add_subdirectory)
     build_consumer -DPIPC_SUBDIRECTORY="$SOURCE_DIR"
     "$CMAKE" --install "$work/build" --prefix "$work/nothing" >/dev/null 2>&1
     [ ! -e "$work/nothing" ] || fail "libpipc installed itself with its parent"
-    find "$work/build/libpipc" -type f -perm -100 ! -name '*.so*' | grep . >&2 && fail "libpipc built its programs"
+    find "$work/build/libpipc" -type f -perm -100 ! -name '*.so*' | grep . >&2 &&
+        fail "libpipc built its programs"
     ;;
 *)
     fail "what is $way?"

@@ -40,7 +40,8 @@ complain()
 
 row() # $1 table, $2 name: the words in that row; fails when there is none
 {
-    printf '%s\n' "$1" | awk -v name="$2:" '$1 == name { $1 = ""; print; found = 1 } END { exit !found }'
+    printf '%s\n' "$1" | awk \
+        -v name="$2:" '$1 == name { $1 = ""; print; found = 1 } END { exit !found }'
 }
 
 contains() # $1 list, $2 word
@@ -95,8 +96,10 @@ check_include() # $1 file, $2 header, with its quotes or brackets
 for file in src/*/*.[ch] src/sys/*/*.[ch]; do
     row "$layers" "$(folder_of "$file")" >/dev/null ||
         { complain "$file: its folder is not in the table of $0"; continue; }
-    includes=$(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*([<"][^>"]*[>"]).*/\1/p' "$file")
-    [ "$(grep -cE '^[[:space:]]*#[[:space:]]*include' "$file")" = "$(printf '%s' "$includes" | grep -c .)" ] ||
+    includes=$(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*([<"][^>"]*[>"]).*/\1/p' \
+        "$file")
+    [ "$(grep -cE '^[[:space:]]*#[[:space:]]*include' "$file")" = \
+        "$(printf '%s' "$includes" | grep -c .)" ] ||
         complain "$file: an #include that this script cannot read"
     for header in $includes; do
         check_include "$file" "$header"
@@ -107,14 +110,16 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# $work/symbols: file, D (defines) or U (uses), symbol. $work/calls: file, file that it calls, symbol.
+# $work/symbols: file, D (defines) or U (uses), symbol. $work/calls: file, file that it calls,
+# symbol.
 for object; do
     case $object in */src/*/*) ;; *) continue ;; esac
     name=${object##*/src/}
     nm -gP "$object" | awk -v file="${name%.c.o}" '{ print file, $2 ~ /[Uw]/ ? "U" : "D", $1 }'
 done | grep -vE ' (__|_GLOBAL_)' >"$work/symbols"
 awk 'NR == FNR { if ($2 == "D") at[$3] = $1; next }
-     $2 == "U" && $3 in at && at[$3] != $1 { print $1, at[$3], $3 }' "$work/symbols" "$work/symbols" >"$work/calls"
+     $2 == "U" && $3 in at &&
+         at[$3] != $1 { print $1, at[$3], $3 }' "$work/symbols" "$work/symbols" >"$work/calls"
 [ -s "$work/calls" ] || complain "the objects call nothing of each other"
 
 while read -r from to symbol; do
@@ -122,10 +127,12 @@ while read -r from to symbol; do
 done <"$work/calls"
 
 awk '{ print $1, $2 }' "$work/calls" | sort -u >"$work/order"
-tsort "$work/order" >/dev/null 2>"$work/circle" || complain "a circle of calls: $(tr '\n' ' ' <"$work/circle")"
+tsort "$work/order" >/dev/null 2>"$work/circle" ||
+    complain "a circle of calls: $(tr '\n' ' ' <"$work/circle")"
 
 # The table itself points one way.
-printf '%s\n' "$layers" | awk -F: 'NF { n = split($2, to, " "); for (i = 1; i <= n; i++) print $1, to[i] }' |
+printf '%s\n' "$layers" | awk \
+    -F: 'NF { n = split($2, to, " "); for (i = 1; i <= n; i++) print $1, to[i] }' |
     tsort >/dev/null || complain "the table of layers has a circle"
 
 [ "$failed" = 0 ] && echo "layers: one way; $(wc -l <"$work/order") pairs of files, no circle"

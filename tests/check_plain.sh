@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The sources compile by themselves, without what CMake defines: with the compiler at hand and, where
-# these are installed, for 32 bits and with musl. A machine whose 64-bit atomics need a lock is refused,
-# with a sentence that says so.
+# The sources compile by themselves, without what CMake defines: with the compiler at hand and,
+# where these are installed, for 32 bits and with musl. A machine whose 64-bit atomics need a lock
+# is refused, with a sentence that says so.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 CC=${CC:-cc}
@@ -11,7 +11,8 @@ failed=0
 
 compile() # $@ compiler and options
 {
-    "$@" -std=c11 -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c src/sys/linux/*.c || failed=1
+    "$@" -std=c11 -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c src/sys/linux/*.c ||
+        failed=1
     echo "plain: $*"
 }
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # Each ```c block of README.md is text of a file that is compiled and run. The line before the block
-# names it: <!-- examples/NAME.c --> for what stands between the comments [readme] and [/readme] in that
-# file, or all of it if it has none; <!-- examples/NAME.c:PART --> for [readme:PART] ... [/readme:PART].
-# Indentation that the whole part shares with its first line is left out.
+# names it: <!-- examples/NAME.c --> for what stands between the comments [readme] and [/readme] in
+# that file, or all of it if it has none; <!-- examples/NAME.c:PART --> for [readme:PART] ...
+# [/readme:PART]. Indentation that the whole part shares with its first line is left out.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 
@@ -24,7 +24,8 @@ part() # $1 file, $2 "" or :PART
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Blocks go to files 1, 2, ...; each one's source (or nothing) is a line of `sources`, with its line number.
+# Blocks go to files 1, 2, ...; each one's source (or nothing) is a line of `sources`, with its line
+# number.
 awk -v work="$work" '
     /^```/ && inside { inside = 0; close(file); next }
     inside { print > file }
@@ -48,7 +49,8 @@ while read -r line block source; do
     if [ "$source" = - ] || [ ! -f "$file" ]; then
         echo "README.md:$line: this block names no source that is there" >&2
         failed=1
-    elif part "$file" "$name" >"$work/part" && ! diff -u --label "$source" --label "README.md:$line" "$work/part" "$work/$block" >&2; then
+    elif part "$file" "$name" >"$work/part" &&
+        ! diff -u --label "$source" --label "README.md:$line" "$work/part" "$work/$block" >&2; then
         failed=1
     fi
     checked=$((checked + 1))

@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Checks the seam: of all objects of the library, sys alone may call the system or the allocator, and
-# the tests can make each such call fail: wrapped.txt names it for the linker, and a
+# Checks the seam: of all objects of the library, sys alone may call the system or the allocator,
+# and the tests can make each such call fail: wrapped.txt names it for the linker, and a
 # wrapper in fault_*.c has it. Reads the objects' symbols, which neither a macro nor a function
 # pointer can hide.
 # usage: check_seam.sh object...  those of the library and of the tests' harness
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 
-# Functions of the C library (extended regular expressions) that touch neither the system nor the heap,
-# and what compilers and their sanitizers put in.
+# Functions of the C library (extended regular expressions) that touch neither the system nor the
+# heap, and what compilers and their sanitizers put in.
 pure='mem[a-z]+|bcmp|str(n?len|n?cmp|chr|rchr|n?cpy|spn|cspn|str|error_r|error)|v?snprintf|abs
 pthread_self|pthread_mutex_(init|destroy|lock|trylock|unlock)
 __errno_location|__libc_single_threaded|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__stack_chk_.*
@@ -19,7 +19,8 @@ __u?(div|mod|divmod)[dt]i[34]|__(ash|lsh|ashr|lshr)[dt]i3|__mul[dt]i3|__x86[._].
 
 # More, by file. (__fxstat is fstat in glibc before 2.33, whose failures the tests cannot inject.)
 # `cleanup` is what pthread_cleanup_push and _pop are made of.
-cleanup='__pthread_(un)?register_cancel|__pthread_unwind_next|_*(sig)?setjmp|_pthread_cleanup_(push|pop)'
+cleanup='__pthread_(un)?register_cancel|__pthread_unwind_next|_*(sig)?setjmp'
+cleanup=$cleanup'|_pthread_cleanup_(push|pop)'
 own="
 anonymous: pthread_setcancelstate
 channel: $cleanup
@@ -38,14 +39,18 @@ sys_process: getpid|geteuid
 sys_signal: sig(add|empty|fill|is)[a-z]*
 "
 
-# What POSIX or a C library makes a cancellation point, or may make one. The seam calls it through sys_cancel.h;
-# a line that says "a wait" does not, and those are the cancellation points of the library.
+# What POSIX or a C library makes a cancellation point, or may make one. The seam calls it through
+# sys_cancel.h; a line that says "a wait" does not, and those are the cancellation points of the
+# library.
 points='accept4?|access|close|closedir|connect|creat|dup[23]?|epoll_p?wait2?|fchmod(at)?|fchown(at)?
-fcntl|fdatasync|fdopendir|futimens|fpathconf|fstat(at)?|fsync|getaddrinfo|getnameinfo|getrandom|ioctl|linkat?
+fcntl|fdatasync|fdopendir|futimens|fpathconf|fstat(at)?|fsync
+getaddrinfo|getnameinfo|getrandom|ioctl|linkat?
 lockf|lseek|lstat|mkdir(at)?|mkfifo(at)?|mknod(at)?|msync|(clock_)?nanosleep|open(at|dir)?|pathconf
 pause|p?poll|posix_fadvise|posix_fallocate|pread(v2?)?|pselect|pthread_cond_[a-z]*wait|pthread_join
-pwrite(v2?)?|read(v|dir|link|linkat)?|recv(from|m?msg)?|remove|renameat2?|rmdir|select|send(to|m?msg|file)?
-shm_open|sig(suspend|wait|waitinfo|timedwait)|u?sleep|splice|stat|symlink(at)?|tee|unlink(at)?|utimensat|wait(id|pid|[34])?
+pwrite(v2?)?|read(v|dir|link|linkat)?|recv(from|m?msg)?|remove|renameat2?|rmdir
+select|send(to|m?msg|file)?
+shm_open|sig(suspend|wait|waitinfo|timedwait)|u?sleep|splice|stat|symlink(at)?|tee
+unlink(at)?|utimensat|wait(id|pid|[34])?
 write(v)?'
 
 is_seam() # $1 object
@@ -77,7 +82,8 @@ trap 'rm -rf "$work"' EXIT
 for object; do
     shift
     case $object in
-    */pipc_harness.dir/fault*) nm -gP --defined-only "$object" | sed -n 's/^__wrap_\([^ ]*\) T.*/\1/p' | names >>"$work/wrappers" ;;
+    */pipc_harness.dir/fault*) nm -gP --defined-only "$object" |
+        sed -n 's/^__wrap_\([^ ]*\) T.*/\1/p' | names >>"$work/wrappers" ;;
     */pipc_harness.dir/*) ;;
     *) set -- "$@" "$object" ;;
     esac
@@ -106,7 +112,9 @@ for object; do
     done
 done
 
-if grep -nE "(^|[^A-Za-z0-9_.>\"])($(echo "$points" | paste -sd'|'))\([^)0-9]" src/sys/*.c src/sys/*/*.c | grep -v '/\* a wait \*/'; then
+points=$(echo "$points" | paste -sd'|')
+if grep -nE "(^|[^A-Za-z0-9_.>\"])($points)\([^)0-9]" src/sys/*.c src/sys/*/*.c |
+    grep -v '/\* a wait \*/'; then
     echo "these may be cancellation points: call them through sys_cancel.h" >&2
     failed=1
 fi

@@ -10,9 +10,11 @@ cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-${CC:-cc} -E -P include/pipc.h | grep -oE '\bpipc_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$work/pipc.h"
+${CC:-cc} -E -P include/pipc.h | grep -oE '\bpipc_[a-z0-9_]+ *\(' | tr -d ' (' |
+    sort -u >"$work/pipc.h"
 sed -nE 's/^ *(pipc_[a-z0-9_]+);.*/\1/p' src/libpipc.map | sort -u >"$work/libpipc.map"
-nm -DP --defined-only "$library" | awk '$2 != "A" { sub("@.*", "", $1); print $1 }' | sort -u >"$work/library"
+nm -DP --defined-only "$library" | awk '$2 != "A" { sub("@.*", "", $1); print $1 }' |
+    sort -u >"$work/library"
 
 failed=0
 [ -s "$work/pipc.h" ] || { echo "pipc.h declares nothing?" >&2; failed=1; }

@@ -16,8 +16,8 @@
 #include "harness.h"
 #include "sys/sys_cancel.h"
 
-/* The errors that the kernel can give; EINTR comes last, and only once. write() has EINTR alone: the
- * library writes only to doorbells, which have room until they ring. */
+/* The errors that the kernel can give; EINTR comes last, and only once. write() has EINTR alone:
+ * the library writes only to doorbells, which have room until they ring. */
 static const struct {
     const char *name;
     int errors[8];
@@ -319,7 +319,8 @@ static bool can_be_interrupted(enum fault_call call)
     return (call >= CALL_read && call <= CALL_poll) || call == CALL_epoll_wait;
 }
 
-/* What POSIX makes a cancellation point, or may be one. Waits call fault_assert_no_point themselves. */
+/* What POSIX makes a cancellation point, or may be one. Waits call fault_assert_no_point
+ * themselves. */
 static bool may_be_a_point(enum fault_call call)
 {
     switch (call) {

@@ -14,21 +14,18 @@
 #include <stdint.h>
 
 /* Every call that can fail. Calls that only free or cannot fail (free, getpid) are not here.
- * clang-format would indent each step of this list more than the one before. */
+ * clang-format would indent each line of the list more than the one before. */
 /* clang-format off */
-#define FAULT_CALLS(X)                                                                       \
-    X(malloc)                                                                                     \
-    X(calloc) X(realloc) X(read) X(recv) X(preadv2) X(readv) X(write) X(writev) X(pwritev2)       \
-        X(send) X(sendmsg) X(poll) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(eventfd)         \
-            X(pipe2) X(close) X(fcntl) X(fstat) X(getsockopt) X(getpeername) X(getnameinfo)       \
-                X(ioctl) X(shutdown)                                                                       \
-                X(memfd_create) X(ftruncate) X(shm_open) X(shm_unlink) X(posix_fallocate) X(mmap) \
-                    X(munmap) X(madvise) X(syscall) X(timerfd_create) X(timerfd_settime)          \
-                        X(sigpending) X(sigtimedwait) X(pthread_sigmask) X(openat) X(mkdirat)     \
-                            X(mkfifoat) X(unlinkat) X(fstatat) X(renameat) X(fchmodat)            \
-                                X(fdopendir) X(readdir) X(closedir) X(kill) X(socket) X(bind)     \
-                                    X(listen) X(accept4) X(connect) X(getsockname) X(setsockopt)  \
-                                        X(getaddrinfo) X(getrandom) X(nanosleep) X(utimensat)
+#define FAULT_CALLS(X)                                                                         \
+    X(malloc) X(calloc) X(realloc) X(read) X(recv) X(preadv2) X(readv) X(write) X(writev)      \
+    X(pwritev2) X(send) X(sendmsg) X(poll) X(epoll_create1) X(epoll_ctl) X(epoll_wait)         \
+    X(eventfd) X(pipe2) X(close) X(fcntl) X(fstat) X(getsockopt) X(getpeername) X(getnameinfo) \
+    X(ioctl) X(shutdown) X(memfd_create) X(ftruncate) X(shm_open) X(shm_unlink)                \
+    X(posix_fallocate) X(mmap) X(munmap) X(madvise) X(syscall) X(timerfd_create)               \
+    X(timerfd_settime) X(sigpending) X(sigtimedwait) X(pthread_sigmask) X(openat) X(mkdirat)   \
+    X(mkfifoat) X(unlinkat) X(fstatat) X(renameat) X(fchmodat) X(fdopendir) X(readdir)         \
+    X(closedir) X(kill) X(socket) X(bind) X(listen) X(accept4) X(connect) X(getsockname)       \
+    X(setsockopt) X(getaddrinfo) X(getrandom) X(nanosleep) X(utimensat)
 /* clang-format on */
 
 enum fault_call {
@@ -55,9 +52,9 @@ unsigned long fault_bad_closes(void);
 /* Armed readings of any clock but the monotonic one. */
 unsigned long fault_other_clocks(void);
 
-/* The nth (from 1) armed call of that function fails with this error, and so do the next `more` calls
- * of it. With CALL_ANY: the nth call of all, then the next `more` of the same function. A test may
- * set several faults. */
+/* The nth (from 1) armed call of that function fails with this error, and so do the next `more`
+ * calls of it. With CALL_ANY: the nth call of all, then the next `more` of the same function. A
+ * test may set several faults. */
 void fault_fail(enum fault_call call, unsigned long nth, unsigned long more, int error);
 #define FAULT_FOREVER (~0ul)
 
@@ -78,8 +75,8 @@ void fault_before_wait(bool (*step)(void *context), void *context);
 /* Like fault_fail(CALL_ANY), with error number `which` of those that the function can give. */
 void fault_fail_plausibly(unsigned long nth, unsigned long more, unsigned which);
 
-/* The first call that was made to fail, or CALL_NONE; how many errors a function can give; the error
- * that was given. */
+/* The first call that was made to fail, or CALL_NONE; how many errors a function can give; the
+ * error that was given. */
 enum fault_call fault_failed(void);
 unsigned fault_errors(enum fault_call call);
 int fault_error(void);
@@ -99,8 +96,8 @@ void fault_interrupt(unsigned one_of);
 /* The first read or write after each poll that reported an event gets EAGAIN. */
 void fault_eagain_after_poll(bool on);
 
-/* Armed clocks go on from here. An armed wait moves the clock instead of waiting; an endless wait that
- * no event would end aborts. For tests of a single thread. */
+/* Armed clocks go on from here. An armed wait moves the clock instead of waiting; an endless wait
+ * that no event would end aborts. For tests of a single thread. */
 void fault_virtual_time(void);
 void fault_advance_ms(int64_t ms);
 

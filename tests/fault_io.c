@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The wrappers of the calls that read, write and wait, and the virtual clock. They can also transfer
- * less than asked, and give EAGAIN after a poll. fault.c decides whether a call fails.
+ * The wrappers of the calls that read, write and wait, and the virtual clock. They can also
+ * transfer less than asked, and give EAGAIN after a poll. fault.c decides whether a call fails.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,7 +66,7 @@ unsigned long fault_other_clocks(void)
     return other_clocks;
 }
 
-/* --- Reading and writing ----------------------------------------------------------------------- */
+/* --- Reading and writing ---------------------------------------------------------------------- */
 
 static bool is_stream(int fd, bool *pipe)
 {
@@ -197,7 +197,7 @@ WRAP(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
     return __real_sendmsg(fd, &less, flags);
 }
 
-/* --- Waiting and the clock --------------------------------------------------------------------- */
+/* --- Waiting and the clock -------------------------------------------------------------------- */
 
 WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
 {
@@ -212,8 +212,8 @@ WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
     return result;
 }
 
-/* How long the real call may wait. In virtual time, a wait that reports an event still takes some time:
- * so a loop that never blocks reaches its deadline. */
+/* How long the real call may wait. In virtual time, a wait that reports an event still takes some
+ * time: so a loop that never blocks reaches its deadline. */
 static int real_timeout(int timeout)
 {
     return fault_armed() && shape.virtual_time ? 0 : timeout;

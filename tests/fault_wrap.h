@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of wrappers share (fault_calls.c, fault_io.c). The declarations of the real functions
- * are weak: a function that the linker was not asked to replace has no such symbol, and its wrapper is
- * not used.
+ * What the files of wrappers share (fault_calls.c, fault_io.c). The declarations of the real
+ * functions are weak: a function that the linker was not asked to replace has no such symbol, and
+ * its wrapper is not used.
  */
 #ifndef PIPC_TESTS_FAULT_WRAP_H
 #define PIPC_TESTS_FAULT_WRAP_H

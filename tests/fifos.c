@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fifos.h"
+#include "fault.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -111,7 +112,7 @@ void fifos_open_kind(pipc_t *end[2], const pipc_options_t *options)
     fifos_end(&fifos);
 }
 
-/* --- Comers ------------------------------------------------------------------------------------ */
+/* --- Comers ----------------------------------------------------------------------------------- */
 
 /* Each sends its number, sends the other's back, and gets its own back: so these two have met. */
 static int introduce(pipc_t *pipe)
@@ -224,4 +225,28 @@ bool fifos_has_stopped(pid_t pid)
     siginfo_t info = {0};
     assert_int_equal(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT), 0);
     return info.si_code == CLD_STOPPED;
+}
+
+void fifos_make_unnamed(int fd[2])
+{
+    char directory[] = "/tmp/pipc-test-XXXXXX", name[64];
+    assert_non_null(mkdtemp(directory));
+    snprintf(name, sizeof name, "%s/fifo", directory);
+    assert_int_equal(mkfifo(name, 0600), 0);
+    fd[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    fd[1] = open(name, O_WRONLY | O_CLOEXEC);
+    unlink(name);
+    rmdir(directory);
+}
+
+int fifos_stop_before_commit(const struct fifos *fifos)
+{
+    fault_reset();
+    fault_stop_at(CALL_pwritev2, 1);
+    fault_arm();
+    pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
+    int error = errno;
+    fault_disarm();
+    pipc_close(pipe);
+    return pipe == NULL ? error : 0;
 }

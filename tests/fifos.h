@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What tests of pipc_open_fifo share: directories of their own, and comers in threads and processes.
+ * What tests of pipc_open_fifo share: directories of their own, and comers in threads and
+ * processes.
  */
 #ifndef PIPC_TESTS_FIFOS_H
 #define PIPC_TESTS_FIFOS_H
 
 #include "harness.h"
 
-/* Long enough for any meeting that happens at all. */
+/* Long enough for any rendezvous that succeeds. */
 #define FIFOS_LONG_MS (10000 * harness_scale())
 
 struct fifos {
@@ -31,9 +32,9 @@ void fifos_open_both(const struct fifos *fifos, const char *name, pipc_t *end[2]
 /* For a table of kinds. */
 void fifos_open_kind(pipc_t *end[2], const pipc_options_t *options);
 
-/* A child that comes to the name and then says who it is, and wants the same of the other: both are told
- * whether they have met each other. Exits with 0 when all is well, else with a number that is an
- * errno or at least 200. */
+/* A child that comes to the name and then says who it is, and wants the same of the other: both are
+ * told whether they have met each other. Exits with 0 when all is well, else with a number that is
+ * an errno or at least 200. */
 pid_t fifos_fork_comer(const struct fifos *fifos, const char *name, int timeout_ms);
 /* The same in this process. */
 int fifos_introduce(pipc_t *pipe); /* and closes it */
@@ -59,5 +60,13 @@ bool fifos_is_offered(const struct fifos *fifos);
 void fifos_await_whole_offer(const struct fifos *fifos);
 /* Waits until a child stops or ends; true: it has stopped. */
 bool fifos_has_stopped(pid_t pid);
+
+/* Both descriptors of a FIFO that has no name any more; both are non-blocking or blocking as open()
+ * with O_RDONLY | O_NONBLOCK and with O_WRONLY makes them. */
+void fifos_make_unnamed(int fd[2]);
+
+/* For a child: a claimer that stops before its commit. Returns the errno of pipc_open_fifo, or
+ * 0. */
+int fifos_stop_before_commit(const struct fifos *fifos);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runner behind harness.h. cmocka keeps the books; each test runs in a forked child, which tells
- * through a shared page how far it came, so that a child that merely exits is not taken for a
+ * The runner behind harness.h. cmocka keeps the books; each test runs in a forked child, which
+ * tells through a shared page how far it came, so that a child that merely exits is not taken for a
  * success. It may call the library only through pipc.h, and only to make the kinds of pipes.
  */
 #include "harness.h"
@@ -22,7 +22,7 @@
 
 enum { FD_LIMIT = 4096, REASON_SIZE = 512 };
 
-/* --- Descriptors and heap, before and after ------------------------------------------------------ */
+/* --- Descriptors and heap, before and after --------------------------------------------------- */
 
 struct holdings {
     char fd[FD_LIMIT]; /* 1 where that descriptor is open */
@@ -108,7 +108,7 @@ void harness_assert_nothing_left(void)
         fail_msg("%s", reason);
 }
 
-/* --- Processes ------------------------------------------------------------------------------------ */
+/* --- Processes -------------------------------------------------------------------------------- */
 
 /* A child that a test forks does not own what its stack points at: LeakSanitizer is for the test's
  * own process, which ends by exit as well, so that coverage counts are written. */
@@ -142,7 +142,7 @@ int harness_wait(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* --- One test in its child -------------------------------------------------------------------------- */
+/* --- One test in its child -------------------------------------------------------------------- */
 
 struct report { /* shared between the runner and the test's process */
     pid_t pid;
@@ -225,8 +225,8 @@ static bool ended_in_time(pid_t pid, int timeout_ms)
     }
 }
 
-/* Children that the test left behind are ours now (PR_SET_CHILD_SUBREAPER). Those that have ended are
- * reaped first; if the group still has members, the test left processes running. */
+/* Children that the test left behind are ours now (PR_SET_CHILD_SUBREAPER). Those that have ended
+ * are reaped first; if the group still has members, the test left processes running. */
 static bool end_group(pid_t group)
 {
     while (waitpid(-group, NULL, WNOHANG) > 0)
@@ -243,7 +243,7 @@ static enum harness_verdict judge(const struct report *result, int status, bool 
     const char *why = result->reason;
     char text[REASON_SIZE];
     if (!in_time)
-        why = "hung: killed after its time-out";
+        why = "hung: killed after its timeout";
     else if (WIFSIGNALED(status))
         why = WTERMSIG(status) == SIGABRT ? "an assertion failed, or it aborted"
                                           : strsignal(WTERMSIG(status));
@@ -300,7 +300,7 @@ enum harness_verdict harness_try(void (*body)(void), int timeout_ms, char *reaso
     return run_job(&job, reason, size);
 }
 
-/* --- cmocka -------------------------------------------------------------------------------------------- */
+/* --- cmocka ----------------------------------------------------------------------------------- */
 
 static void run_cmocka_test(void **state)
 {

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every test program stands on, over cmocka. Each test runs in a child of its own, in a process
- * group of its own, under a time-out. It fails when an assertion fails (in any of its threads), when
- * it crashes, hangs or exits early, when a process that it forked is still running at its end, and
- * when a descriptor or a heap block of the library or of the test is left over. It knows nothing of
- * how the library works inside; fault.h injects faults.
+ * What every test program stands on, over cmocka. Each test runs in a child of its own, in a
+ * process group of its own, under a timeout. It fails when an assertion fails (in any of its
+ * threads), when it crashes, hangs or exits early, when a process that it forked is still running
+ * at its end, and when a descriptor or a heap block of the library or of the test is left over. It
+ * knows nothing of how the library works inside; fault.h injects faults.
  *
  *     #include "harness.h"
  *
  *     TEST(an_empty_pipe_has_nothing_pending) { ... }
- *     TEST_OF_KIND(an_empty_message_is_delivered) { pipc_t *end[2]; kind_open(kind, end, NULL); ... }
+ *     TEST_OF_KIND(an_empty_message_is_delivered) { pipc_t *end[2]; kind_open(kind, end, NULL); ...
+ * }
  *
  *     HARNESS_MAIN("messages", IT(an_empty_pipe_has_nothing_pending),
  *                  OVER_KINDS(an_empty_message_is_delivered))
  *
  * runs "an_empty_pipe_has_nothing_pending", "pair: an_empty_message_is_delivered" and so on.
  * A program's first argument, or PIPC_TEST_FILTER, is a pattern (* and ?) of the tests to run.
- * PIPC_TEST_SEED repeats a run's random numbers; PIPC_TEST_SCALE lengthens the time-outs.
+ * PIPC_TEST_SEED repeats a run's random numbers; PIPC_TEST_SCALE lengthens the timeouts.
  */
 #ifndef PIPC_TESTS_HARNESS_H
 #define PIPC_TESTS_HARNESS_H
@@ -38,7 +39,8 @@
 #include "kinds.h"
 #include "pipc.h"
 
-/* cmocka 2 has a macro of that name, and no longer wants assert_in_range for numbers of any type. */
+/* cmocka 2 has a macro of that name, and no longer wants assert_in_range for numbers of any
+ * type. */
 #undef stop
 #undef assert_in_range
 #define assert_in_range(value, least, most)                                                 \
@@ -74,7 +76,8 @@ struct harness_test {
 #define OVER_MADE_KINDS(name)       OVER(name, MADE_KINDS, HARNESS_TIMEOUT_MS)
 #define OVER_ANONYMOUS_KINDS(name)  OVER(name, ANONYMOUS_KINDS, HARNESS_TIMEOUT_MS)
 
-/* Over cases of the test's own, which are no kinds of pipe: name and in_threads are all they need. */
+/* Over cases of the test's own, which are no kinds of pipe: name and in_threads are all they
+ * need. */
 #define OVER_CASES(name, cases)     {#name, NULL, name, ALL_KINDS, cases, HARNESS_TIMEOUT_MS}
 /* clang-format on */
 
@@ -90,7 +93,8 @@ int harness_run(int argc, char **argv, const char *suite, const struct harness_t
 
 /* --- Inside a test ------------------------------------------------------------------------- */
 
-/* Ends the test as skipped (from the test's own process; a child of it exits so); the reason is printed. */
+/* Ends the test as skipped (from the test's own process; a child of it exits so); the reason is
+ * printed. */
 #define HARNESS_SKIP_STATUS 77
 _Noreturn void harness_skip(const char *reason);
 
@@ -106,19 +110,24 @@ void harness_assert_in_range(intmax_t value, intmax_t least, intmax_t most, cons
                              const char *file, int line);
 
 /* How much slower this run is: 1, or 4 under a sanitizer, or 20 under valgrind, or PIPC_TEST_SCALE.
- * Time-outs of tests grow by it; long loops may shrink by it. */
+ * Timeouts of tests grow by it; long loops may shrink by it. */
 int harness_scale(void);
+
+/* The number in this variable of the environment, if it has one above 0; else `usual`. */
+int harness_setting(const char *variable, int usual);
 
 /* Milliseconds and microseconds of the monotonic clock, always the real one. */
 int64_t harness_now_ms(void);
 int64_t harness_now_us(void);
 
-/* Whether poll says POLLIN (or an end or an error) for fd within that time. -1: as long as it takes. */
+/* Whether poll says POLLIN (or an end or an error) for fd within that time. -1: as long as it
+ * takes. */
 bool harness_readable(int fd, int timeout_ms);
 
 /* The same numbers for one seed and one order of calls; may be called from any thread. */
 uint64_t harness_random(void);
 size_t harness_random_below(size_t limit); /* 0 ... limit - 1; limit at least 1 */
+size_t harness_roll(uint64_t *state);      /* faster, for one thread; state is not 0 */
 
 /* Bytes that differ with the tag and with the place, and the assertion that they came unchanged. */
 void harness_fill(void *buffer, size_t size, uint64_t tag);
@@ -146,8 +155,8 @@ void harness_gate_close(struct harness_gate *gate); /* in every process that has
  * test; a forked child that has given back all that it inherited may make it too. */
 void harness_assert_nothing_left(void);
 
-/* From here on harness_assert_nothing_left compares with what is there now; the check at the end of the
- * test still compares with its beginning. */
+/* From here on harness_assert_nothing_left compares with what is there now; the check at the end of
+ * the test still compares with its beginning. */
 void harness_new_baseline(void);
 
 /* Live heap of the library and the test, as asked for with malloc, calloc and realloc (which
@@ -160,7 +169,7 @@ void harness_heap_peak_reset(void);
 int harness_open_descriptors(void);
 rlim_t harness_limit(int resource, rlim_t value); /* returns what the soft limit was before */
 
-/* --- Between the harness's own files ----------------------------------------------------------- */
+/* --- Between the harness's own files ---------------------------------------------------------- */
 
 bool harness_sanitized(void);
 bool harness_emulated(void); /* under valgrind */

@@ -37,7 +37,7 @@
 #define THREAD_SANITIZED 0
 #endif
 
-/* --- The clock, the random numbers, the patterns ------------------------------------------------ */
+/* --- The clock, the random numbers, the patterns ---------------------------------------------- */
 
 /* Never the clock of fault injection, which moves at will. */
 int __real_clock_gettime(clockid_t clock,
@@ -76,14 +76,17 @@ bool harness_emulated(void)
     return preload != NULL && strstr(preload, "vgpreload") != NULL;
 }
 
+int harness_setting(const char *variable, int usual)
+{
+    const char *text = getenv(variable);
+    int number = text == NULL ? 0 : atoi(text);
+    return number > 0 ? number : usual;
+}
+
 int harness_scale(void)
 {
-    const char *wish = getenv("PIPC_TEST_SCALE");
-    if (wish != NULL && atoi(wish) > 0)
-        return atoi(wish);
-    if (harness_emulated())
-        return 20;
-    return harness_sanitized() ? 4 : 1;
+    int usual = harness_emulated() ? 20 : harness_sanitized() ? 4 : 1;
+    return harness_setting("PIPC_TEST_SCALE", usual);
 }
 
 static uint64_t seed;
@@ -107,10 +110,19 @@ size_t harness_random_below(size_t limit)
     return (size_t)(harness_random() % limit);
 }
 
+/* Xorshift. */
+size_t harness_roll(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (size_t)*state;
+}
+
 void harness_choose_seed(void)
 {
-    const char *wish = getenv("PIPC_TEST_SEED");
-    seed = wish != NULL ? strtoull(wish, NULL, 0)
+    const char *text = getenv("PIPC_TEST_SEED");
+    seed = text != NULL ? strtoull(text, NULL, 0)
                         : mix((uint64_t)harness_now_us() ^ ((uint64_t)getpid() << 40));
     printf("PIPC_TEST_SEED=0x%016llx\n", (unsigned long long)seed);
 }
@@ -120,7 +132,8 @@ void harness_restart_random(void)
     atomic_store(&random_state, seed);
 }
 
-/* Eight bytes of the pattern at once. Their order in memory is that of this machine, on both sides. */
+/* Eight bytes of the pattern at once. Their order in memory is that of this machine, on both
+ * sides. */
 static void pattern(uint64_t word, uint64_t tag, unsigned char bytes[8])
 {
     uint64_t mixed = mix(tag * 0x9e3779b97f4a7c15u + word);
@@ -156,7 +169,7 @@ void harness_check(const void *buffer, size_t size, uint64_t tag)
     }
 }
 
-/* --- Assertions and waiting ---------------------------------------------------------------------- */
+/* --- Assertions and waiting ------------------------------------------------------------------- */
 
 void harness_assert_errno(intmax_t result, int code, const char *call, const char *file, int line)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of kinds: how each is opened, and what a test may have to know about it. What a pipe does
- * afterwards is for the tests. Calls of the tests themselves are never armed for faults, so an opener
- * disarms around its own calls.
+ * The table of kinds: how each is opened, and what a test may have to know about it. What a pipe
+ * does afterwards is for the tests. Calls of the tests themselves are never armed for faults, so an
+ * opener disarms around its own calls.
  */
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -99,7 +99,7 @@ static int open_pipes(pipc_t *end[2], const pipc_options_t *options)
     return adopt_both(end, options, (int[]){back[0], there[1]}, (int[]){there[0], back[1]});
 }
 
-/* --- Kinds that must open ---------------------------------------------------------------------- */
+/* --- Kinds that must open --------------------------------------------------------------------- */
 
 /* With buffers of a fixed size. A buffer that the kernel tunes may take more after it was full, and
  * may hold many megabytes. */
@@ -181,7 +181,7 @@ static int open_terminal(pipc_t *end[2], const pipc_options_t *options)
     return 0;
 }
 
-/* --- The table --------------------------------------------------------------------------------- */
+/* --- The table -------------------------------------------------------------------------------- */
 
 /* The numbers of descriptors are those that the manual names (section 7). */
 static const struct kind kinds[] = {

@@ -12,8 +12,8 @@
 
 struct kind {
     const char *name;
-    /* Both ends of a new pipe; or -1 and errno, with everything as it was before. Only kinds that are
-     * `local` return an error: the others assert that they open. */
+    /* Both ends of a new pipe; or -1 and errno, with everything as it was before. Only kinds that
+     * are `local` return an error: the others assert that they open. */
     int (*open)(pipc_t *end[2], const pipc_options_t *options);
     bool same_handle;  /* both ends are one handle: the peers must be two threads or processes */
     bool in_threads;   /* of a kind with same_handle: they are threads */
@@ -51,13 +51,14 @@ void kind_close(const struct kind *kind, pipc_t *end[2]);
 /* More bytes than any of these pipes holds when nobody reads. */
 enum { MORE_THAN_A_PIPE = 4 << 20 };
 
-/* How long what one peer gave to the kernel may take to reach the other: 0 where the kernel passes it
- * on within the call. */
+/* How long what one peer gave to the kernel may take to reach the other: 0 where the kernel passes
+ * it on within the call. */
 int kind_delay_ms(const struct kind *kind);
 
-/* Opens a pipe, runs `first` with one end here and `second` with the other end in a child or a thread,
- * at the same time. Closes each end where it was used, waits, and asserts that `second` ended well.
- * Neither may close its end. In kinds with threads both hold their ends before either begins. */
+/* Opens a pipe, runs `first` with one end here and `second` with the other end in a child or a
+ * thread, at the same time. Closes each end where it was used, waits, and asserts that `second`
+ * ended well. Neither may close its end. In kinds with threads both hold their ends before either
+ * begins. */
 void kind_run_both(const struct kind *kind, const pipc_options_t *options,
                    void (*first)(pipc_t *end, void *arg), void (*second)(pipc_t *end, void *arg),
                    void *arg);

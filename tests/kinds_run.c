@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Both peers of a pipe at work at the same time, of any kind: the second is a forked child or a thread.
+ * Both peers of a pipe at work at the same time, of any kind: the second is a forked child or a
+ * thread.
  */
 #include <pthread.h>
 

@@ -2,8 +2,8 @@
 /* The kinds of pipes that the library makes over TCP, for the tests of the contract. */
 #include "net.h"
 
-/* Of a fixed size: buffers that the kernel tunes may take more a moment after they were full, and hold
- * many megabytes. The handles do not tell their sockets, so all that are open get it. */
+/* Of a fixed size: buffers that the kernel tunes may take more a moment after they were full, and
+ * hold many megabytes. The handles do not tell their sockets, so all that are open get it. */
 static void fix_buffers(void)
 {
     int size = 128 * 1024;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For tests of the network: ports that nobody else has, plain sockets, what a descriptor is, and
- * programs that wait for one another. Nothing here leaves this machine: addresses are loopback's, or
- * those of network namespaces that a test made.
+ * programs that wait for one another. Nothing here leaves this machine: addresses are loopback's,
+ * or those of network namespaces that a test made.
  */
 #ifndef PIPC_TESTS_NET_H
 #define PIPC_TESTS_NET_H
@@ -20,7 +20,7 @@
 
 #include "harness.h"
 
-/* --- Ports ------------------------------------------------------------------------------------------- */
+/* --- Ports ------------------------------------------------------------------------------------ */
 
 /* A port of ours as long as the descriptor is open: it was free, nobody is given it, and only who
  * asks for it by number, as the library does, can listen on it. */
@@ -44,7 +44,7 @@ static inline struct net_port net_reserve(void)
     return port;
 }
 
-/* --- Plain sockets ------------------------------------------------------------------------------------ */
+/* --- Plain sockets ---------------------------------------------------------------------------- */
 
 static inline struct sockaddr_in net_loopback(uint16_t port)
 {
@@ -176,7 +176,7 @@ static inline void net_await_listener(uint16_t port)
         sched_yield();
 }
 
-/* --- A meeting whose other side is a thread -------------------------------------------------------------- */
+/* --- A rendezvous with a thread ----------------------- */
 
 struct net_call {
     const char *host;
@@ -231,7 +231,7 @@ static inline void net_expect_talk(pipc_t *a, pipc_t *b)
     net_expect(a, "pong");
 }
 
-/* --- A meeting whose other side is a process: with a key, nobody meets himself --- */
+/* --- A rendezvous with a process: with a key, a process does not connect to itself --- */
 
 static inline int net_be_called(void *arg)
 {

@@ -8,7 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 
-/* --- The thread of a peer ----------------------------------------------------------------------- */
+/* --- The thread of a peer --------------------------------------------------------------------- */
 
 static void *work(void *arg)
 {
@@ -91,7 +91,7 @@ intmax_t peer_do(struct peer *peer, peer_fn *fn, void *arg)
     return peer_finish(peer);
 }
 
-/* --- Both peers ---------------------------------------------------------------------------------- */
+/* --- Both peers ------------------------------------------------------------------------------- */
 
 static void open_both(struct peers *peers, const struct kind *kind, const pipc_options_t *options)
 {
@@ -148,7 +148,7 @@ pid_t peers_fork(struct peers *peers, const struct kind *kind, const pipc_option
     return pid;
 }
 
-/* --- The calls of pipc.h ------------------------------------------------------------------------- */
+/* --- The calls of pipc.h ---------------------------------------------------------------------- */
 
 struct call { /* the arguments of any of them */
     const void *in;
@@ -377,7 +377,7 @@ void peer_close(struct peer *peer)
     peer->pipe = NULL;
 }
 
-/* --- Messages -------------------------------------------------------------------------------------- */
+/* --- Messages --------------------------------------------------------------------------------- */
 
 void send_text(struct peer *peer, const char *text)
 {

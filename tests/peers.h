@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The two peers of a pipe, of any kind, at the hands of one test. Peer a makes its calls in the
- * test's own thread, peer b in a thread of its own (the anonymous pipe needs that: its ends belong to
- * threads). peer_NAME makes the call pipc_NAME on a peer and waits for it; result and errno are as if
- * the call had been made here. peer_start lets peer b work while peer a does something else.
+ * test's own thread, peer b in a thread of its own (the anonymous pipe needs that: its ends belong
+ * to threads). peer_NAME makes the call pipc_NAME on a peer and waits for it; result and errno are
+ * as if the call had been made here. peer_start lets peer b work while peer a does something else.
  */
 #ifndef PIPC_TESTS_PEERS_H
 #define PIPC_TESTS_PEERS_H
@@ -35,14 +35,15 @@ struct peers {
     struct peer a, b;
 };
 
-/* Opens a pipe of that kind, and lets both peers make a first call, so that both hold their ends. */
+/* Opens a pipe of that kind, and lets both peers make a first call, so that both hold their
+ * ends. */
 void peers_open(struct peers *peers, const struct kind *kind, const pipc_options_t *options);
 /* Closes what is still open, each peer in its own thread, a first, and ends the thread. A peer that
  * gave its end of an anonymous pipe back must have closed before: afterwards the handle is gone. */
 void peers_close(struct peers *peers);
 
-/* The same pipe with peer b in a child: fn runs there and its result is the exit status; it need not
- * close. Peer b here counts as closed. */
+/* The same pipe with peer b in a child: fn runs there and its result is the exit status; it need
+ * not close. Peer b here counts as closed. */
 pid_t peers_fork(struct peers *peers, const struct kind *kind, const pipc_options_t *options,
                  int (*fn)(struct peer *b, void *arg), void *arg);
 
@@ -72,8 +73,8 @@ int peer_name(struct peer *peer, char *buffer, size_t size); /* pipc_peer */
 pipc_stats_t peer_stats(struct peer *peer);
 void peer_close(struct peer *peer); /* nothing when it is closed already */
 
-/* A text as a message, without its NUL; and a message of bytes that harness_fill makes of a tag. They
- * assert that the call works and that what is read is what is expected. */
+/* A text as a message, without its NUL; and a message of bytes that harness_fill makes of a tag.
+ * They assert that the call works and that what is read is what is expected. */
 void send_text(struct peer *peer, const char *text);
 void expect_text(struct peer *peer, const char *text);
 void send_filled(struct peer *peer, size_t size, uint64_t tag);
@@ -95,9 +96,10 @@ intmax_t read_filled(struct peer *peer, void *filled);
  * does not fill a segment when its window probe comes, 200 ms later. */
 enum { PROBE_MS = 250 };
 
-/* Writes messages of that size, made of the tags from `tag` on, with time-out 0 until EAGAIN; returns
- * how many were accepted. The peer's time-outs are 0 and 0 afterwards. A smaller message may still
- * fit, unless the pipe was filled to the brim: with messages of BRIM_SIZE and then with empty ones. */
+/* Writes messages of that size, made of the tags from `tag` on, with timeout 0 until EAGAIN;
+ * returns how many were accepted. The peer's timeouts are 0 and 0 afterwards. A smaller message may
+ * still fit, unless the pipe was filled to the brim: with messages of BRIM_SIZE and then with empty
+ * ones. */
 size_t fill_pipe(struct peer *peer, size_t size, uint64_t tag);
 enum { BRIM_SIZE = 1000 };
 struct brim {

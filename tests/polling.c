@@ -11,7 +11,7 @@ void assert_readable(struct peer *peer)
     assert_true(harness_readable(peer->fd, peer->delay_ms));
 }
 
-void assert_quiet(struct peer *peer)
+void assert_not_readable(struct peer *peer)
 {
     pipc_msg_t message;
     peer_set_timeout(peer, 0, 0);
@@ -26,8 +26,8 @@ void open_polled(struct peers *p, const struct kind *kind)
     peer_set_timeout(&p->a, 0, 0);
     peer_set_timeout(&p->b, 0, 0);
     assert_true(peer_fd(&p->a) >= 0 && peer_fd(&p->b) >= 0);
-    assert_quiet(&p->a);
-    assert_quiet(&p->b);
+    assert_not_readable(&p->a);
+    assert_not_readable(&p->b);
 }
 
 static int epoll_on(int fd, uint32_t events)
@@ -39,22 +39,22 @@ static int epoll_on(int fd, uint32_t events)
     return set;
 }
 
-struct watch watch_begin(enum way way, int fd)
+struct poller poller_begin(enum way way, int fd)
 {
     bool edge = way == BY_EDGE || way == BY_NEST_OF_EDGES;
     uint32_t events = edge ? EPOLLIN | EPOLLET : EPOLLIN;
-    struct watch watch = {way, fd, -1, -1};
+    struct poller poller = {way, fd, -1, -1};
     if (way >= BY_LEVEL)
-        watch.set = epoll_on(fd, events);
+        poller.set = epoll_on(fd, events);
     if (way >= BY_NEST_OF_LEVELS)
-        watch.outer = epoll_on(watch.set, events);
-    return watch;
+        poller.outer = epoll_on(poller.set, events);
+    return poller;
 }
 
-void watch_end(struct watch *watch)
+void poller_end(struct poller *poller)
 {
-    close(watch->set);
-    close(watch->outer);
+    close(poller->set);
+    close(poller->outer);
 }
 
 static bool selected(int fd, int timeout_ms)
@@ -68,16 +68,16 @@ static bool selected(int fd, int timeout_ms)
     return ready > 0;
 }
 
-bool watch_says(struct watch *watch, int timeout_ms)
+bool poller_reports(struct poller *poller, int timeout_ms)
 {
     struct epoll_event event;
-    if (watch->way == BY_POLL)
-        return harness_readable(watch->fd, timeout_ms);
-    if (watch->way == BY_SELECT)
-        return selected(watch->fd, timeout_ms);
-    if (watch->outer >= 0 && epoll_wait(watch->outer, &event, 1, timeout_ms) <= 0)
+    if (poller->way == BY_POLL)
+        return harness_readable(poller->fd, timeout_ms);
+    if (poller->way == BY_SELECT)
+        return selected(poller->fd, timeout_ms);
+    if (poller->outer >= 0 && epoll_wait(poller->outer, &event, 1, timeout_ms) <= 0)
         return false;
-    return epoll_wait(watch->set, &event, 1, timeout_ms) > 0;
+    return epoll_wait(poller->set, &event, 1, timeout_ms) > 0;
 }
 
 void drain(struct peer *peer)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A handle on one side and the test itself, with bytes, on the other: over a socketpair or two pipes.
- * Nothing here knows how a frame looks.
+ * A handle on one side and the test itself, with bytes, on the other: over a socketpair or two
+ * pipes. Nothing here knows how a frame looks.
  */
 #ifndef PIPC_TESTS_RAW_H
 #define PIPC_TESTS_RAW_H
@@ -16,7 +16,7 @@
 #define BYTES(text) (text), (sizeof(text) - 1)
 
 struct raw {
-    pipc_t *pipe; /* its time-outs are 0: what was sent has arrived */
+    pipc_t *pipe; /* its timeouts are 0: what was sent has arrived */
     int in, out;  /* the test's; out is -1 after the end */
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The script of scenario.h. Each end's calls are made in one thread: end 0's in the test's own, and end
- * 1's there as well, or, where both ends are one handle, in a thread that waits while end 0 works.
+ * The script of scenario.h. Each end's calls are made in one thread: end 0's in the test's own, and
+ * end 1's there as well, or, where both ends are one handle, in a thread that waits while end 0
+ * works.
  */
 #include "scenario.h"
 
@@ -46,7 +47,7 @@ void scenario_name(const char *text)
     alarm(text == NULL ? 0 : (unsigned)(CASE_SECONDS * harness_scale()));
 }
 
-/* --- Who makes the calls ------------------------------------------------------------------------------ */
+/* --- Who makes the calls ---------------------------------------------------------------------- */
 
 static void do_armed(struct scenario *s, step_fn *step, int side)
 {
@@ -106,7 +107,7 @@ static void end_thread(struct scenario *s)
     pthread_cond_destroy(&s->turn);
 }
 
-/* --- Steps ------------------------------------------------------------------------------------------------------ */
+/* --- Steps ------------------------------------------------------------------------------------ */
 
 static void prepare(struct traffic *t, int side)
 {
@@ -182,7 +183,7 @@ static void close_end(struct traffic *t, int side)
     pipc_close(t->end[side]);
 }
 
-/* --- The script ---------------------------------------------------------------------------------------------------- */
+/* --- The script ------------------------------------------------------------------------------- */
 
 /* Level-triggered and never silent: what can be read makes it readable. */
 static void assert_honest(struct traffic *t, int side)
@@ -285,15 +286,15 @@ static bool assert_none_lost(struct scenario *s, int side)
     return received == flow->next;
 }
 
-/* When end 0 has been closed, its partner comes to an end, unless it left it to a successor. */
+/* When end 0 is closed, its peer comes to an end, unless end 0 was left to a successor. */
 static void expect_end(struct traffic *t, int side)
 {
     receive_all(t, side);
     if (may_call(t, 0) && (errno == EAGAIN || errno == ETIMEDOUT))
-        fail_msg("after the partner's close: %s", strerror(errno));
+        fail_msg("after the peer's close: %s", strerror(errno));
 }
 
-/* --- The whole ---------------------------------------------------------------------------------------------------- */
+/* --- The whole -------------------------------------------------------------------------------- */
 
 static bool open_pipe(struct scenario *s, const struct kind *kind, struct scenario_result *result)
 {

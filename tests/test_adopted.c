@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Descriptors that the caller brings: whose they are and when, what becomes of their flags, and
- * descriptors that are neither pipes nor sockets. What passes through them is tested with all kinds.
+ * descriptors that are neither pipes nor sockets. What passes through them is tested with all
+ * kinds.
  */
 #include "fault.h"
+#include "fifos.h"
 #include "harness.h"
 
 #include <fcntl.h>
@@ -35,7 +37,7 @@ static int duplicate(int fd)
     return copy;
 }
 
-/* --- Ownership ------------------------------------------------------------------------------------------ */
+/* --- Ownership -------------------------------------------------------------------------------- */
 
 static void check_refusal(int read_fd, int write_fd, const pipc_options_t *options, int error)
 {
@@ -131,7 +133,7 @@ TEST(the_library_opens_a_descriptor_only_when_pipc_fd_is_called)
     pipc_close(end[1]);
 }
 
-/* --- Flags -------------------------------------------------------------------------------------------------- */
+/* --- Flags ------------------------------------------------------------------------------------ */
 
 /* A pipe on a kernel before 6.4, or behind a filter, needs the flag as a FIFO does. */
 static bool takes_nowait(int fd)
@@ -139,19 +141,6 @@ static bool takes_nowait(int fd)
     char byte;
     struct iovec part = {&byte, 1};
     return preadv2(fd, &part, 1, -1, RWF_NOWAIT) >= 0 || errno == EAGAIN;
-}
-
-/* The two sides of a FIFO, which has lost its name. */
-static void open_fifo(int fd[2])
-{
-    char directory[] = "/tmp/pipc-test-XXXXXX", name[64];
-    assert_non_null(mkdtemp(directory));
-    snprintf(name, sizeof name, "%s/fifo", directory);
-    assert_int_equal(mkfifo(name, 0600), 0);
-    fd[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    fd[1] = open(name, O_WRONLY | O_CLOEXEC);
-    unlink(name);
-    rmdir(directory);
 }
 
 static void check_flags(const int fd[2], bool in_was, bool out_was, bool shut_down, bool left_alone)
@@ -185,7 +174,7 @@ TEST(O_NONBLOCK_of_a_FIFO_is_set_until_close_restores_it)
 {
     for (int i = 0; i < 8; i++) {
         int fd[2];
-        open_fifo(fd);
+        fifos_make_unnamed(fd);
         check_flags(fd, i & 1, i & 2, i & 4, false);
     }
 }
@@ -207,7 +196,8 @@ TEST(O_NONBLOCK_of_a_socket_is_not_changed)
     }
 }
 
-/* Two numbers, one open file: the flag that the first got must not be taken for the second's own. */
+/* Two numbers, one open file: the flag that the first got must not be taken for the second's
+ * own. */
 TEST(close_restores_O_NONBLOCK_of_a_terminal_that_is_both_descriptors)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -237,7 +227,7 @@ static int close_in_child(void *pipe)
 TEST(a_close_in_a_child_does_not_restore_the_flags_of_the_parent)
 {
     int fd[2];
-    open_fifo(fd);
+    fifos_make_unnamed(fd);
     set_nonblocking(fd[0], false);
     pipc_t *pipe = pipc_open_fds(fd[0], fd[1], NULL);
     assert_non_null(pipe);
@@ -262,7 +252,7 @@ TEST(close_on_exec_is_not_changed)
     }
 }
 
-/* --- Regular files ---------------------------------------------------------------------------------------------- */
+/* --- Regular files ---------------------------------------------------------------------------- */
 
 static int temporary_file(void)
 {
@@ -357,7 +347,7 @@ TEST(a_file_can_be_read_but_not_polled)
     pipc_close(pipe);
 }
 
-/* --- Odd numbers --------------------------------------------------------------------------------------------------- */
+/* --- Odd numbers ------------------------------------------------------------------------------ */
 
 static int without_standard_descriptors(void *unused)
 {
@@ -382,7 +372,7 @@ TEST(descriptors_0_to_2_can_be_adopted)
     assert_int_equal(harness_wait(harness_fork(without_standard_descriptors, NULL)), 42);
 }
 
-/* --- Packets --------------------------------------------------------------------------------------------------------- */
+/* --- Packets ---------------------------------------------------------------------------------- */
 
 /* Each read of such a pipe brings what one write gave. */
 TEST(pending_counts_all_messages_when_reads_are_short)
@@ -402,7 +392,7 @@ TEST(pending_counts_all_messages_when_reads_are_short)
     close(fd[1]);
 }
 
-/* --- A slow stream -------------------------------------------------------------------------------------------------- */
+/* --- A slow stream ---------------------------------------------------------------------------- */
 
 /* A message of almost 64 MiB, a few bytes at a time, until nobody wants more. */
 static void *trickle(void *arg)

@@ -6,20 +6,6 @@
  */
 #include "anonymous.h"
 
-static struct harness_gate gate[3];
-
-static void gates_init(void)
-{
-    for (int i = 0; i < 3; i++)
-        harness_gate_init(&gate[i]);
-}
-
-static void gates_close(void)
-{
-    for (int i = 0; i < 3; i++)
-        harness_gate_close(&gate[i]);
-}
-
 /* --- No roles -------------------------------------------------------------------------------- */
 
 static void answer_ten(pipc_t *pipe)
@@ -438,7 +424,7 @@ TEST_OF_KIND(two_of_eight_simultaneous_callers_get_an_end)
     munmap(crowd, sizeof *crowd);
 }
 
-/* --- Time-outs ------------------------------------------------------------------------------- */
+/* --- Timeouts ------------------------------------------------------------------------------- */
 
 static void never_wait(pipc_t *pipe)
 {

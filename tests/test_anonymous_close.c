@@ -6,8 +6,6 @@
  */
 #include "anonymous.h"
 
-static struct harness_gate gate;
-
 /* --- Two threads ----------------------------------------------------------------------------- */
 
 static pthread_barrier_t both;
@@ -35,7 +33,7 @@ TEST(two_threads_can_close_at_the_same_time)
 static void take_an_end_and_close_when_told(pipc_t *pipe)
 {
     say(pipe, "here");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     pipc_close(pipe);
 }
 
@@ -43,16 +41,16 @@ static void close_in_order(bool opener_first)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     side_start(&far, anonymous_in_threads, pipe, take_an_end_and_close_when_told);
     hear(pipe, "here");
     if (opener_first)
         pipc_close(pipe);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&far);
     if (!opener_first)
         pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 TEST(either_thread_may_close_first)
@@ -103,7 +101,7 @@ TEST(a_close_has_no_effect_without_an_end_while_another_thread_has_one)
     pipc_t *pipe = open_anonymous();
     size_t blocks;
     struct side far;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     say(pipe, "before");
     blocks = harness_heap_blocks();
     for (int i = 0; i < 3; i++)
@@ -112,11 +110,11 @@ TEST(a_close_has_no_effect_without_an_end_while_another_thread_has_one)
     side_start(&far, anonymous_in_threads, pipe, take_an_end_and_close_when_told);
     hear(pipe, "here");
     side_play(anonymous_in_threads, pipe, close_only);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&far);
     hear_the_end(pipe, EPIPE);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 static void hear_and_leave(pipc_t *pipe)
@@ -130,15 +128,15 @@ TEST(a_close_after_a_goodbye_has_no_effect_while_the_peer_stays)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     assert_int_equal(pipc_pending(pipe), 0);
     side_start(&far, anonymous_in_threads, pipe, take_an_end_and_close_when_told);
     hear(pipe, "here");
     leave(pipe, "I am off");
     pipc_close(pipe);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&far);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 TEST(the_close_of_the_last_thread_frees_the_handle)
@@ -225,7 +223,7 @@ TEST(a_handle_is_freed_after_a_close_and_the_end_of_the_thread_that_left)
 static int close_inherited(void *arg)
 {
     pipc_close(arg);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
     harness_assert_nothing_left();
     return 0;
 }
@@ -237,12 +235,13 @@ static void hear_when_told(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-/* Neither what is in the pipe, nor the ends, nor the descriptor that it inherited suffer from it. */
+/* Neither what is in the pipe, nor the ends, nor the descriptor that it inherited suffer from
+ * it. */
 TEST_OF_KIND(a_close_in_a_child_frees_an_unused_handle_and_affects_no_other)
 {
     pipc_t *pipe = open_anonymous();
     int fd = pipc_fd(pipe);
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     say(pipe, "before");
     for (int i = 0; i < 3; i++)
         assert_int_equal(harness_wait(harness_fork(close_inherited, pipe)), 0);
@@ -254,7 +253,7 @@ TEST_OF_KIND(a_close_in_a_child_frees_an_unused_handle_and_affects_no_other)
     hear_nothing(pipe);
     assert_false(harness_readable(fd, 0));
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 /* With a queue, a torn message and held output at the time of the fork. */
@@ -262,7 +261,7 @@ TEST(a_child_does_not_inherit_messages_in_its_parents_memory)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     assert_true(pipc_fd(pipe) >= 0);
     side_start(&far, anonymous_forked, pipe, take_an_end_and_close_when_told);
     while (pipc_flush(pipe) == 0)
@@ -271,11 +270,11 @@ TEST(a_child_does_not_inherit_messages_in_its_parents_memory)
     say_large(pipe, 1 << 20, 1);
     assert_int_equal(harness_wait(harness_fork(close_inherited, pipe)), 0);
     hear(pipe, "here");
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&far);
     hear_the_end(pipe, EPIPE);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 static int use_and_close(void *arg)
@@ -289,13 +288,13 @@ static int use_and_close(void *arg)
 TEST(a_close_in_a_child_frees_all_when_the_child_used_its_end)
 {
     pipc_t *pipe = open_anonymous();
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     say(pipe, "before");
     assert_int_equal(harness_wait(harness_fork(use_and_close, pipe)), 0);
     hear(pipe, "answer");
     hear_the_end(pipe, EPIPE);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 static int answer_with_a_thread(void *arg)
@@ -306,7 +305,7 @@ static int answer_with_a_thread(void *arg)
     take_an_end_and_close(arg);
     side_end(&thread);
     pthread_barrier_destroy(&both);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
     harness_assert_nothing_left();
     return 0;
 }
@@ -314,15 +313,15 @@ static int answer_with_a_thread(void *arg)
 TEST(two_threads_of_a_child_can_be_the_peers)
 {
     pipc_t *pipe = open_anonymous();
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     assert_int_equal(harness_wait(harness_fork(answer_with_a_thread, pipe)), 0);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 static void ask(pipc_t *pipe)
 {
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     say(pipe, "before");
     hear(pipe, "answer");
 }
@@ -331,7 +330,7 @@ static void answer(pipc_t *pipe)
 {
     hear(pipe, "before");
     say(pipe, "answer");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
 }
 
 /* What one process closes stays open in the others. */
@@ -339,15 +338,15 @@ TEST(a_close_in_the_parent_does_not_affect_its_children)
 {
     pipc_t *pipe = open_anonymous();
     struct side asks, answers;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     side_start(&asks, anonymous_forked, pipe, ask);
     side_start(&answers, anonymous_forked, pipe, answer);
     pipc_close(pipe);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&asks);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&answers);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 HARNESS_MAIN("anonymous close", IT(two_threads_can_close_at_the_same_time),

@@ -11,20 +11,6 @@
 
 enum { LARGE = 1 << 20 };
 
-static struct harness_gate gate[2];
-
-static void gates_init(void)
-{
-    for (int i = 0; i < 2; i++)
-        harness_gate_init(&gate[i]);
-}
-
-static void gates_close(void)
-{
-    for (int i = 0; i < 2; i++)
-        harness_gate_close(&gate[i]);
-}
-
 /* Dead in both directions, by whichever call, each time. */
 static void expect_dead(pipc_t *pipe, int code)
 {

@@ -120,7 +120,7 @@ static void wait_by_epoll(int set)
     assert_int_equal(epoll_wait(set, &event, 1, SIDES_LONG_MS), 1);
 }
 
-/* The descriptor may be readable for nothing: then a call finds nothing, and it is quiet again. */
+/* A spurious wakeup is allowed: then a call finds nothing, and it is not readable again. */
 static void wait_until_worthwhile(pipc_t *pipe, int fd, void (*wait)(int fd), int code)
 {
     set_timeouts(pipe, 0, -1);
@@ -333,7 +333,7 @@ static int replace_the_program(void *arg)
     return 1;
 }
 
-/* Only an exec closes the other side of this pipe. */
+/* Only an exec closes the peer of this pipe. */
 static void *note_when_it_execs(void *fd)
 {
     char byte;

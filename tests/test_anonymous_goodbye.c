@@ -5,21 +5,7 @@
  */
 #include "anonymous.h"
 
-static struct harness_gate gate[3];
-
-static void gates_init(void)
-{
-    for (int i = 0; i < 3; i++)
-        harness_gate_init(&gate[i]);
-}
-
-static void gates_close(void)
-{
-    for (int i = 0; i < 3; i++)
-        harness_gate_close(&gate[i]);
-}
-
-/* --- What the other side reads --------------------------------------------------------------- */
+/* --- What the peer reads --------------------------------------------------------------- */
 
 static void say_three_and_leave(pipc_t *pipe)
 {

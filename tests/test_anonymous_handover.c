@@ -9,20 +9,6 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-static struct harness_gate gate[3];
-
-static void gates_init(void)
-{
-    for (int i = 0; i < 3; i++)
-        harness_gate_init(&gate[i]);
-}
-
-static void gates_close(void)
-{
-    for (int i = 0; i < 3; i++)
-        harness_gate_close(&gate[i]);
-}
-
 /* --- Again and again ------------------------------------------------------------------------- */
 
 static void answer_one(pipc_t *pipe)
@@ -150,13 +136,14 @@ TEST_OF_KIND(former_holders_cost_no_descriptor_and_no_memory)
     size_t bytes = harness_heap_bytes();
     for (int i = 0; i < 50; i++)
         play_a_round(kind, pipe);
-    /* One more may have been made for the first partner that was met while it lived. */
+    /* One more descriptor may serve the first peer that was alive. */
     assert_in_range(harness_open_descriptors(), 0, descriptors + 1);
     assert_int_equal(harness_heap_bytes(), bytes);
     pipc_close(pipe);
 }
 
-/* Whose turn it is, told without a system call: the successor comes while its predecessor leaves. */
+/* Whose turn it is, told without a system call: the successor comes while its predecessor
+ * leaves. */
 static _Atomic int *turn;
 enum { TURNS = 3000 };
 

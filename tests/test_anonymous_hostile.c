@@ -22,10 +22,7 @@ static uint64_t dice;
 
 static size_t roll(void)
 {
-    dice ^= dice << 13;
-    dice ^= dice >> 7;
-    dice ^= dice << 17;
-    return (size_t)dice;
+    return harness_roll(&dice);
 }
 
 /* --- What is inherited ----------------------------------------------------------------------- */
@@ -164,7 +161,7 @@ static void find_words(void)
     words = (volatile uint32_t *)begin;
 }
 
-/* Of states, wishes and whatever else stands before the rings; their positions too. */
+/* Of states, interests and whatever else stands before the rings; their positions too. */
 static void scribble(void)
 {
     enum { WORDS = sizeof(struct shared_page) / sizeof(uint32_t) };
@@ -403,15 +400,13 @@ TEST(a_full_blocking_doorbell_delays_no_call)
 
 /* --- Locks and states ------------------------------------------------------------------------ */
 
-static struct harness_gate gate;
-
 /* On the open file that everybody has, so that it outlives this process. */
 static void hide_behind_locks(pipc_t *pipe)
 {
     struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     inherited_count = list_inherited(inherited);
     say(pipe, "here");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     for (int i = 0; i < inherited_count; i++)
         fcntl(inherited[i], F_OFD_SETLK, &all);
 }
@@ -420,7 +415,7 @@ static void free_its_end_without_a_word(pipc_t *pipe)
 {
     find_words();
     say(pipe, "here");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     struct shared_page *page = (struct shared_page *)(uintptr_t)words;
     uint64_t state = atomic_load(&page->end[1].state);
     atomic_store(&page->end[1].state, (state & ~(uint64_t)7) + 8 + 4); /* freed */
@@ -430,7 +425,7 @@ static void give_another_name(pipc_t *pipe)
 {
     find_words();
     say(pipe, "here");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     struct shared_page *page = (struct shared_page *)(uintptr_t)words;
     uint64_t state = atomic_load(&page->end[1].state);
     atomic_store(&page->end[1].state, (state & UINT32_MAX) | (uint64_t)0x80000001 << 32); /* init */
@@ -442,7 +437,7 @@ static void see_it_die(script *hide, bool by_polling)
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     set_timeouts(pipe, 1, 1);
     int fd = by_polling ? pipc_fd(pipe) : -1;
     side_start(&far, anonymous_forked, pipe, hide);
@@ -450,7 +445,7 @@ static void see_it_die(script *hide, bool by_polling)
     hear(pipe, "here");
     set_timeouts(pipe, 1, 1);
     assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&far);
     int64_t begin = harness_now_ms();
     set_timeouts(pipe, by_polling ? 0 : SIDES_LONG_MS, 0);
@@ -462,7 +457,7 @@ static void see_it_die(script *hide, bool by_polling)
     assert_errno(pipc_write(pipe, "x", 1), EPIPE);
     expect_no_spin(pipe);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 TEST(the_death_of_a_peer_that_held_a_lock_is_detected)
@@ -492,7 +487,7 @@ static void free_the_other_end(pipc_t *pipe)
     uint64_t state = atomic_load(&page->end[0].state);
     atomic_store(&page->end[0].state, (state & ~(uint64_t)7) + 8 + 4);
     say(pipe, "freed");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
 }
 
 static void expect_to_be_a_third(pipc_t *pipe)
@@ -505,17 +500,17 @@ TEST(forged_memory_cannot_give_a_held_end_to_another_thread)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     set_timeouts(pipe, -1, -1);
     side_start(&far, anonymous_forked, pipe, free_the_other_end);
     hear(pipe, "here");
     hear(pipe, "freed");
     side_play(anonymous_in_threads, pipe, expect_to_be_a_third);
     say(pipe, "mine");
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&far);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 HARNESS_MAIN("anonymous hostile", IT(a_child_inherits_no_descriptor_that_its_parent_waits_on),

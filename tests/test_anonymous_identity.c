@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A partner whose number misleads: its process or thread id is in use again, it lives in a pid
+ * A peer whose number misleads: its process or thread id is in use again, it lives in a pid
  * namespace of its own, nobody waits for it, its thread was cancelled at an arbitrary moment. A
  * death is noticed all the same. What needs privileges is skipped without them.
  */
@@ -10,8 +10,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static struct harness_gate gate;
-
 /* --- A namespace of its own ------------------------------------------------------------------ */
 
 struct scene {
@@ -19,7 +17,8 @@ struct scene {
     int (*play)(void *pipe);
 };
 
-/* Plays as the first process of a new pid namespace; its status is the play's, 77 without rights. */
+/* Plays as the first process of a new pid namespace; its status is the play's, 77 without
+ * rights. */
 static int play_in_a_namespace(void *arg)
 {
     struct scene *scene = arg;
@@ -67,7 +66,7 @@ static void notice_by_polling(pipc_t *pipe)
 static int live_and_die(void *pipe)
 {
     say(pipe, "here");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     nanosleep(&(struct timespec){0, 5000000}, NULL);
     *died_ms = harness_now_ms();
     _exit(0);
@@ -76,16 +75,16 @@ static int live_and_die(void *pipe)
 static void see_an_inner_death(void (*notice)(pipc_t *pipe))
 {
     struct scene scene = {open_anonymous(), live_and_die};
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     died_ms = shared_memory(sizeof *died_ms);
     pid_t pid = harness_fork(play_in_a_namespace, &scene);
     hear(scene.pipe, "here");
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     notice(scene.pipe);
     assert_int_equal(harness_wait(pid), 0);
     pipc_close(scene.pipe);
     munmap(died_ms, sizeof *died_ms);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 TEST(a_read_detects_a_death_in_another_pid_namespace)
@@ -103,7 +102,7 @@ TEST(poll_detects_a_death_in_another_pid_namespace)
 static int survive_by_reading(void *pipe)
 {
     hear(pipe, "here");
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     notice_by_reading(pipe);
     return 0;
 }
@@ -111,7 +110,7 @@ static int survive_by_reading(void *pipe)
 static int survive_by_polling(void *pipe)
 {
     hear(pipe, "here");
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     notice_by_polling(pipe);
     return 0;
 }
@@ -120,7 +119,7 @@ static int survive_by_polling(void *pipe)
 static void see_an_outer_death(int (*survive)(void *pipe))
 {
     struct scene scene = {open_anonymous(), survive};
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     died_ms = shared_memory(sizeof *died_ms);
     pid_t mortal = harness_fork(live_and_die, scene.pipe);
     pid_t survivor = harness_fork(play_in_a_namespace, &scene);
@@ -128,7 +127,7 @@ static void see_an_outer_death(int (*survive)(void *pipe))
     assert_int_equal(harness_wait(survivor), 0);
     pipc_close(scene.pipe);
     munmap(died_ms, sizeof *died_ms);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 TEST(a_read_in_a_pid_namespace_detects_a_death_outside)
@@ -191,14 +190,14 @@ static void take_an_end_and_die(pipc_t *pipe)
 static void use_the_number_again(pipc_t *pipe)
 {
     (void)pipe;
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
 }
 
 /* Status 0: seen; 77: the number could not be had. The id that matters is what gettid tells. */
 static int meet_a_number_again(const struct kind *kind, pipc_t *pipe, void (*notice)(pipc_t *pipe))
 {
     struct side dead, other;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     died_ms = shared_memory(sizeof *died_ms);
     side_start(&dead, kind, pipe, take_an_end_and_die);
     side_end(&dead);
@@ -210,9 +209,9 @@ static int meet_a_number_again(const struct kind *kind, pipc_t *pipe, void (*not
     chosen = chosen && atomic_load(&other.tid) == atomic_load(&dead.tid);
     if (chosen)
         notice(pipe);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&other);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
     return chosen ? 0 : 77;
 }
 

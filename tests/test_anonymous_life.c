@@ -17,23 +17,10 @@
 
 enum { FD_MAX = 256, LONGER_THAN_A_TICK_MS = 900 };
 
-static struct harness_gate gate[2];
-
-static void gates_init(void)
-{
-    harness_gate_init(&gate[0]);
-    harness_gate_init(&gate[1]);
-}
-
-static void gates_close(void)
-{
-    harness_gate_close(&gate[0]);
-    harness_gate_close(&gate[1]);
-}
-
 /* --- The living ------------------------------------------------------------------------------ */
 
-/* As by dup, the usual way to count what is open; but tsan takes a dup for a use of the descriptor. */
+/* As by dup, the usual way to count what is open; but tsan takes a dup for a use of the
+ * descriptor. */
 static void count_descriptors(void)
 {
     for (int fd = 0; fd < FD_MAX; fd++) {

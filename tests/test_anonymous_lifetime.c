@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How long a symmetric handle lives: whatever its threads do, and in which order, the last one that
- * may use it frees it, and nobody before. The orders are tried out, all of them: two threads and the
- * one that opened the handle each play a short script, one step at a time.
+ * may use it frees it, and nobody before. The orders are tried out, all of them: two threads and
+ * the one that opened the handle each play a short script, one step at a time.
  */
 #include "anonymous.h"
 
@@ -182,8 +182,6 @@ TEST(the_end_of_a_thread_frees_nothing_before_a_close)
     hear_bye(pipe, "bye");
     pipc_close(pipe);
 }
-
-static struct harness_gate gate[3];
 
 static void use_and_wait(pipc_t *pipe)
 {

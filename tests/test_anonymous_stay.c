@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disconnect that cannot be done now fails and changes nothing: with output still held, with a full
- * pipe, in the middle of a large message that is arriving. The side stays what it was, and may try
- * again; and its successor always starts at a whole message.
+ * A disconnect that cannot be done now fails and changes nothing: with output still held, with a
+ * full pipe, in the middle of a large message that is arriving. The side stays what it was, and may
+ * try again; and its successor always starts at a whole message.
  */
 #include "anonymous.h"
 
 enum { LARGE = 1 << 20 };
-
-static struct harness_gate gate[2];
-
-static void gates_init(void)
-{
-    for (int i = 0; i < 2; i++)
-        harness_gate_init(&gate[i]);
-}
-
-static void gates_close(void)
-{
-    for (int i = 0; i < 2; i++)
-        harness_gate_close(&gate[i]);
-}
 
 static void be_refused(pipc_t *pipe)
 {

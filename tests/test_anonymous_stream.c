@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A writer at full speed, whose reader dies: it does not look at its partner before each message, but
+ * A writer at full speed, whose reader dies: it does not look at its peer before each message, but
  * before some of the next few, whatever it has done and however long it has rested.
  */
 #include "anonymous.h"

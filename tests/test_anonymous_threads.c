@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Symmetric handles among many threads: threads that come and go over one handle lose and double
- * nothing, and a program whose threads are busy forks children that use fresh and inherited handles.
+ * nothing, and a program whose threads are busy forks children that use fresh and inherited
+ * handles.
  */
 #include "anonymous.h"
 
@@ -186,8 +187,8 @@ static int echo_all(void *unused)
     return 0;
 }
 
-/* Once they talk, the threads allocate nothing: a sanitizer's allocator, unlike the C library's, may be
- * left locked in a child when it is busy at the time of the fork. */
+/* Once they talk, the threads allocate nothing: a sanitizer's allocator, unlike the C library's,
+ * may be left locked in a child when it is busy at the time of the fork. */
 static char spoken[BUSY][LARGEST], heard[BUSY][LARGEST];
 
 static void *talk_until_stopped(void *number)

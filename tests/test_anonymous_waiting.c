@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What waits in a symmetric handle for whoever takes an end next, and a side that waits there for its
- * next partner.
+ * What waits in a symmetric handle for whoever takes an end next, and a side that waits there for
+ * its next peer.
  */
 #include "anonymous.h"
 
@@ -9,20 +9,6 @@
 #include <sys/wait.h>
 
 #include "fault.h"
-
-static struct harness_gate gate[2];
-
-static void gates_init(void)
-{
-    for (int i = 0; i < 2; i++)
-        harness_gate_init(&gate[i]);
-}
-
-static void gates_close(void)
-{
-    for (int i = 0; i < 2; i++)
-        harness_gate_close(&gate[i]);
-}
 
 /* --- What lies in the pipe ------------------------------------------------------------------- */
 
@@ -166,7 +152,7 @@ TEST_OF_KIND(the_descriptor_is_not_readable_until_the_next_peer_writes)
 
 /* ---- What happens between a look and a wait -------------------------------------------------- */
 
-/* The look at the partner's lock is the last thing before the wait. */
+/* The look at the peer's lock is the last thing before the wait. */
 static int stop_after_a_look_and_read(void *pipe)
 {
     pipc_msg_t message;

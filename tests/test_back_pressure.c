@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server that sends back what it gets, and a client that does not read: on every kind of pipe and in every way
- * of polling, the server's loop sleeps until there is room again or the client has gone, and burns nothing.
+ * A server that sends back what it gets, and a client that does not read: on every kind of pipe and
+ * in every way of polling, the server's loop sleeps until there is room again or the client has
+ * gone, and burns nothing.
  */
 #include "polling.h"
 
@@ -16,7 +17,7 @@ enum {
 
 struct server {
     struct peer *peer;
-    struct watch watch;
+    struct poller poller;
     size_t answered;
     bool is_stuck, has_ended;
 };
@@ -46,7 +47,7 @@ static int run(struct server *server, int ms)
 {
     int wakes = 0;
     for (int64_t end = harness_now_ms() + ms, left = ms; left > 0; left = end - harness_now_ms())
-        if (!server->has_ended && watch_says(&server->watch, (int)left)) {
+        if (!server->has_ended && poller_reports(&server->poller, (int)left)) {
             serve(server);
             wakes++;
         }
@@ -73,7 +74,7 @@ static size_t get_stuck(struct peers *p, struct server *server)
 static struct server begin(struct peers *p, const struct kind *kind, enum way way)
 {
     open_polled(p, kind);
-    return (struct server){.peer = &p->b, .watch = watch_begin(way, p->b.fd)};
+    return (struct server){.peer = &p->b, .poller = poller_begin(way, p->b.fd)};
 }
 
 static int64_t cpu_ms(void)
@@ -93,7 +94,7 @@ TEST_OF_KIND(a_server_sleeps_while_its_client_does_not_read)
         int64_t before = cpu_ms();
         assert_in_range(run(&server, IDLE_MS), 0, FEW);
         assert_true(cpu_ms() - before < IDLE_MS / 2 * harness_scale());
-        watch_end(&server.watch);
+        poller_end(&server.poller);
         peers_close(&p);
     }
 }
@@ -113,12 +114,12 @@ TEST_OF_KIND(a_server_continues_when_its_client_reads_again)
             }
             while (peer_flush(&p.a) != 0 && errno == EAGAIN && harness_readable(p.a.fd, 0))
                 continue;
-            if (watch_says(&server.watch, 1))
+            if (poller_reports(&server.poller, 1))
                 serve(&server);
         }
         assert_int_equal(got, sent);
         assert_false(server.is_stuck);
-        watch_end(&server.watch);
+        poller_end(&server.poller);
         peers_close(&p);
     }
 }
@@ -133,11 +134,11 @@ TEST_OF_KIND(a_waiting_server_is_told_that_its_client_has_gone)
         peer_close(&p.a);
         int wakes = 0;
         for (; !server.has_ended && wakes < FEW; wakes++) {
-            assert_true(watch_says(&server.watch, p.b.delay_ms));
+            assert_true(poller_reports(&server.poller, p.b.delay_ms));
             serve(&server);
         }
         assert_true(server.has_ended);
-        watch_end(&server.watch);
+        poller_end(&server.poller);
         peers_close(&p);
     }
 }

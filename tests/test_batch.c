@@ -58,7 +58,7 @@ TEST_OF_KIND(a_batch_of_all_sizes_arrives_in_order)
     peers_close(&p);
 }
 
-/* As much as goes, again and again, while the other side reads a few at a time. */
+/* As much as goes, again and again, while the peer reads a few at a time. */
 static void write_and_read_by_turns(struct peers *p, bool armed)
 {
     struct iovec messages[COUNT];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that may not block do not, whatever somebody who shares the open files does to their O_NONBLOCK, on
- * every kernel: with the flags that make it easy, and, behind a filter, without them.
+ * Calls that may not block do not, whatever somebody who shares the open files does to their
+ * O_NONBLOCK, on every kernel: with the flags that make it easy, and, behind a filter, without
+ * them.
  */
 #define _GNU_SOURCE
 #include "filter.h"
@@ -20,7 +21,7 @@
 static const char *const kernels[] = {"", "nosignal", "nosignal,nowait", "preadv2,pwritev2"};
 enum { KERNELS = sizeof kernels / sizeof kernels[0] };
 
-/* What is adopted, as raw_kind: the test has the other side. */
+/* What is adopted, as raw_kind: the test has the peer. */
 static void make_fifos(int pipe_side[2], int test_side[2])
 {
     char directory[] = "/tmp/pipc-test-XXXXXX", name[64];
@@ -120,7 +121,8 @@ static struct {
     body_on *body;
 } now;
 
-/* In a process of its own, since a filter stays. Where it cannot be set up nothing is to be seen. */
+/* In a process of its own, since a filter stays. Where it cannot be set up nothing is to be
+ * seen. */
 static int run_body(void *unused)
 {
     struct shared shared;
@@ -145,7 +147,7 @@ static void everywhere(body_on *body)
     }
 }
 
-/* --- Nothing to read, no room to write ---------------------------------------------------------------------- */
+/* --- Nothing to read, no room to write -------------------------------------------------------- */
 
 static void expect_no_input(pipc_t *pipe)
 {
@@ -245,7 +247,7 @@ TEST(a_child_does_not_block_after_its_parent_has_closed)
     everywhere(close_in_parent);
 }
 
-/* --- Traffic, while the flags change all the time ------------------------------------------------------------- */
+/* --- Traffic, while the flags change all the time --------------------------------------------- */
 
 enum { MESSAGES = 70, LARGEST = 50000 };
 
@@ -339,7 +341,7 @@ TEST(messages_arrive_while_another_process_changes_O_NONBLOCK)
     everywhere(talk_meanwhile);
 }
 
-/* --- SIGPIPE -------------------------------------------------------------------------------------------------- */
+/* --- SIGPIPE ---------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t caught;
 

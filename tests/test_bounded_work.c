@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A call with time-out 0 takes in no more than 16 MiB, however much is there, and the next call goes on. Files
- * hold as much as one likes; what a descriptor says meanwhile is seen on a socket with a huge buffer.
+ * A call with timeout 0 takes in no more than 16 MiB, however much is there, and the next call goes
+ * on. Files hold as much as one likes; what a descriptor says meanwhile is seen on a socket with a
+ * huge buffer.
  */
 #include "polling.h"
 
@@ -12,7 +13,7 @@
 
 enum { ONE_CALL = 16 << 20, COST = 64, MUCH = 40 << 20 };
 
-/* --- A file full of messages ------------------------------------------------------------------------------------- */
+/* --- A file full of messages ------------------------------------------------------------------ */
 
 static void put(int fd, const void *bytes, size_t size)
 {
@@ -160,9 +161,10 @@ TEST(an_endless_source_keeps_no_call_from_returning)
     pipc_close(pipe);
 }
 
-/* --- What the descriptor says ---------------------------------------------------------------------------------- */
+/* --- What the descriptor says ----------------------------------------------------------------- */
 
-/* All of it lies in the kernel when the first call comes, so nothing that is still to come wakes anybody. */
+/* All of it lies in the kernel when the first call comes, so nothing that is still to come wakes
+ * anybody. */
 static void open_full_sockets(pipc_t *end[2], const void *data, size_t size, size_t count)
 {
     int fd[2], room = 2 * MUCH;
@@ -192,17 +194,17 @@ TEST(the_descriptor_is_readable_when_a_call_stopped_in_a_message)
         pipc_t *end[2];
         pipc_msg_t message;
         open_full_sockets(end, data, MUCH, 1);
-        struct watch watch = watch_begin(way, pipc_fd(end[0]));
+        struct poller poller = poller_begin(way, pipc_fd(end[0]));
         for (int part = 0; part < MUCH / ONE_CALL; part++) {
-            assert_true(watch_says(&watch, 0));
+            assert_true(poller_reports(&poller, 0));
             assert_errno(pipc_read_msg(end[0], &message), EAGAIN);
         }
-        assert_true(watch_says(&watch, 0));
+        assert_true(poller_reports(&poller, 0));
         assert_int_equal(pipc_read_msg(end[0], &message), 0);
         pipc_msg_free(&message);
         assert_errno(pipc_read_msg(end[0], &message), EAGAIN);
-        assert_false(way < BY_EDGE && watch_says(&watch, 0));
-        watch_end(&watch);
+        assert_false(way < BY_EDGE && poller_reports(&poller, 0));
+        poller_end(&poller);
         pipc_close(end[0]);
         pipc_close(end[1]);
     }
@@ -218,9 +220,9 @@ TEST(the_descriptor_is_readable_when_a_call_stopped_between_messages)
         pipc_t *end[2];
         static pipc_msg_t messages[COUNT];
         open_full_sockets(end, data, SIZE, COUNT);
-        struct watch watch = watch_begin(way, pipc_fd(end[0]));
+        struct poller poller = poller_begin(way, pipc_fd(end[0]));
         for (size_t all = 0; all < COUNT;) {
-            assert_true(watch_says(&watch, 0));
+            assert_true(poller_reports(&poller, 0));
             ssize_t got = pipc_read_pending(end[0], messages, COUNT);
             assert_in_range(got, 1, ONE_CALL / SIZE + 1); /* one had begun */
             for (ssize_t i = 0; i < got; i++)
@@ -228,8 +230,8 @@ TEST(the_descriptor_is_readable_when_a_call_stopped_between_messages)
             all += (size_t)got;
         }
         assert_int_equal(pipc_read_pending(end[0], messages, COUNT), 0);
-        assert_false(way < BY_EDGE && watch_says(&watch, 0));
-        watch_end(&watch);
+        assert_false(way < BY_EDGE && poller_reports(&poller, 0));
+        poller_end(&poller);
         pipc_close(end[0]);
         pipc_close(end[1]);
     }
@@ -250,15 +252,15 @@ TEST_OF_KIND(a_long_message_arrives_under_edge_triggered_polling)
     pipc_msg_t message;
     char *data = calloc(1, MUCH);
     open_polled(&p, kind);
-    struct watch watch = watch_begin(BY_EDGE, p.a.fd);
+    struct poller poller = poller_begin(BY_EDGE, p.a.fd);
     peer_start(&p.b, write_much, data);
     do
-        assert_true(watch_says(&watch, HARNESS_TIMEOUT_MS));
+        assert_true(poller_reports(&poller, HARNESS_TIMEOUT_MS));
     while (peer_read_msg(&p.a, &message) != 0 && errno == EAGAIN);
     assert_int_equal(message.size, MUCH);
     assert_int_equal(peer_finish(&p.b), MUCH);
     pipc_msg_free(&message);
-    watch_end(&watch);
+    poller_end(&poller);
     free(data);
     peers_close(&p);
 }

@@ -249,7 +249,7 @@ static void expect_echo(pipc_t *pipe)
     pipc_close(pipe);
 }
 
-static unsigned long sweep_meeting(struct attempt *a, unsigned long *ended)
+static unsigned long sweep_rendezvous(struct attempt *a, unsigned long *ended)
 {
     unsigned long nth = 1;
     for (bool requested = true; requested; nth++) {
@@ -273,9 +273,9 @@ TEST(a_caller_that_waits_for_a_cancelled_thread_connects_to_the_next)
     struct net_port port = net_reserve();
     harness_new_baseline();
     struct attempt a = at_port(&port, open_with_time);
-    unsigned long ended = 0, requests = sweep_meeting(&a, &ended);
+    unsigned long ended = 0, requests = sweep_rendezvous(&a, &ended);
     a.options = (pipc_options_t)PIPC_OPTIONS_INIT; /* without a key */
-    requests += sweep_meeting(&a, &ended);
+    requests += sweep_rendezvous(&a, &ended);
     assert_true(ended > 0);
     report("rendezvous of two", requests, ended);
     close(port.fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ends that are no goodbye, on every kind of pipe: half-close, close, a message that was cut off,
- * a process that died. Each has its own errno, comes after all whole messages, and stays.
+ * The ends that are no goodbye, on every kind of pipe: half-close, close, a message that was cut
+ * off, a process that died. Each has its own errno, comes after all whole messages, and stays.
  */
 #include "peers.h"
 
@@ -63,7 +63,8 @@ static void send_held(struct peer *peer, uint64_t tag)
     free(data);
 }
 
-/* While somebody reads, a message may go entirely: then another is sent, until a part of one is held. */
+/* While somebody reads, a message may go entirely: then another is sent, until a part of one is
+ * held. */
 static void send_until_held(struct peer *peer)
 {
     do {
@@ -79,7 +80,7 @@ static intmax_t skip_to_the_end(struct peer *peer, void *unused)
     return -1;
 }
 
-/* --- Half-close ---------------------------------------------------------------------------------------------- */
+/* --- Half-close ------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(shutdown_ends_one_direction_after_all_messages)
 {
@@ -129,7 +130,7 @@ TEST_OF_KIND(shutdown_writes_held_output_first)
     peers_close(&p);
 }
 
-/* --- Close ---------------------------------------------------------------------------------------------------- */
+/* --- Close ------------------------------------------------------------------------------------ */
 
 TEST_OF_KIND(after_the_peers_close_reads_return_all_messages_and_then_EPIPE)
 {
@@ -157,8 +158,8 @@ TEST_OF_KIND(a_blocked_read_ends_when_the_peer_closes)
     peers_close(&p);
 }
 
-/* TCP is reset then, since what was sent was not read. Who hears of that first, a write or the read of
- * a write that waits, differs; but a read that comes later hears of it, too. */
+/* TCP is reset then, since what was sent was not read. Who hears of that first, a write or the read
+ * of a write that waits, differs; but a read that comes later hears of it, too. */
 TEST_OF_KIND(a_blocked_write_ends_when_the_peer_closes)
 {
     struct peers p;
@@ -257,7 +258,7 @@ TEST_OF_KIND(a_blocked_read_ends_when_its_message_is_cut_off)
     peers_close(&p);
 }
 
-/* --- Flush ------------------------------------------------------------------------------------------------------- */
+/* --- Flush ------------------------------------------------------------------------------------ */
 
 TEST_OF_KIND(flush_returns_the_number_of_pending_messages_when_the_peer_has_gone)
 {
@@ -292,7 +293,7 @@ TEST_OF_KIND(flush_does_not_wait_when_the_peer_has_gone)
     peers_close(&p);
 }
 
-/* --- SIGPIPE ------------------------------------------------------------------------------------------------------- */
+/* --- SIGPIPE ---------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(a_write_without_a_peer_does_not_affect_SIGPIPE)
 {
@@ -314,7 +315,7 @@ TEST_OF_KIND(a_write_without_a_peer_does_not_affect_SIGPIPE)
     peers_close(&p);
 }
 
-/* --- A process that dies ------------------------------------------------------------------------------------------- */
+/* --- A process that dies ---------------------------------------------------------------------- */
 
 static int say_ready_and_die(struct peer *b, void *unused)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The goodbye, on every kind of pipe: it comes in order, in the form that the reader asks for, is
- * never mistaken for data nor data for it, and what follows it. Who takes the end of an anonymous pipe
- * afterwards is a matter of that pipe.
+ * never mistaken for data nor data for it, and what follows it. Who takes the end of an anonymous
+ * pipe afterwards is a matter of that pipe.
  */
 #include "peers.h"
 
-/* --- The forms it has --------------------------------------------------------------------------------------- */
+/* --- The forms it has ------------------------------------------------------------------------- */
 
 TEST_OF_KIND(a_read_of_a_goodbye_returns_ESHUTDOWN_and_keeps_its_text)
 {
@@ -109,7 +109,7 @@ TEST_OF_KIND(a_goodbye_can_be_read_after_a_peek)
     peers_close(&p);
 }
 
-/* --- Order, and no confusion ----------------------------------------------------------------------------------- */
+/* --- Order, and no confusion ------------------------------------------------------------------ */
 
 TEST_OF_KIND(a_goodbye_arrives_after_all_messages_written_before)
 {
@@ -227,7 +227,7 @@ TEST_OF_KIND(disconnect_writes_held_output_first)
     peers_close(&p);
 }
 
-/* --- After it, where an end has one partner for ever -------------------------------------------------------------- */
+/* --- After it, where an end has one peer for ever --------------------------------------------- */
 
 TEST_OF_KIND(after_a_goodbye_reads_return_EPIPE)
 {
@@ -296,7 +296,7 @@ TEST_OF_KIND(after_disconnect_writes_fail_and_reads_work)
     peers_close(&p);
 }
 
-/* What the other side has begun to send is none of its business. */
+/* What the peer has begun to send is none of its business. */
 TEST_OF_KIND(disconnect_does_not_wait_for_an_incoming_message)
 {
     struct peers p;

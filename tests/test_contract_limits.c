@@ -10,7 +10,7 @@
 
 enum { DEFAULT_LIMIT = 64 << 20 };
 
-/* --- max_message -------------------------------------------------------------------------------------- */
+/* --- max_message ------------------------------------------------------------------------------ */
 
 TEST_OF_KIND(a_message_of_max_message_bytes_is_sent_and_a_larger_one_refused)
 {
@@ -128,7 +128,7 @@ TEST_OF_KIND(sizes_that_overflow_are_refused_and_send_nothing)
     peers_close(&p);
 }
 
-/* --- max_pending -------------------------------------------------------------------------------------- */
+/* --- max_pending ------------------------------------------------------------------------------ */
 
 enum { PENDING_LIMIT = 256 * 1024, PENDING_COST = 64 };
 
@@ -189,7 +189,8 @@ TEST_OF_KIND(a_waiting_write_receives_at_most_max_pending)
     fill_to_the_brim(&p.a);
     peer_set_timeout(&p.a, 0, 30);
     peer_set_timeout(&p.b, 0, 0);
-    /* TCP that is full both ways may rest for longer than a round: it counts only once much came. */
+    /* TCP that is full both ways may rest for longer than a round: it counts only once much
+     * came. */
     for (int idle = 0; idle < 3 || pending_cost(&p.a) <= PENDING_LIMIT / 2; idle++) {
         while (peer_write(&p.b, data, sizeof data) == sizeof data)
             idle = 0;
@@ -218,7 +219,7 @@ TEST_OF_KIND(a_message_larger_than_max_pending_is_received_when_none_is_queued)
     peers_close(&p);
 }
 
-/* --- Large messages of many pipes ----------------------------------------------------------------------- */
+/* --- Large messages of many pipes ------------------------------------------------------------- */
 
 enum { PIPES = 4, LARGE = 1 << 20, LARGE_MESSAGES = 4 };
 
@@ -255,7 +256,7 @@ TEST_OF_KIND(large_messages_of_several_pipes_at_once_arrive_whole)
     }
 }
 
-/* --- Bad arguments ---------------------------------------------------------------------------------------- */
+/* --- Bad arguments ---------------------------------------------------------------------------- */
 
 TEST(every_call_without_a_handle_returns_EINVAL)
 {
@@ -306,7 +307,7 @@ TEST_OF_KIND(bad_arguments_return_EINVAL_and_change_nothing)
     assert_errno(pipc_stats(p.a.pipe, NULL), EINVAL);
     assert_errno(peer_set_timeout(&p.b, -2, 0), EINVAL);
     assert_errno(peer_set_timeout(&p.b, 0, INT_MIN), EINVAL);
-    expect_text(&p.b, "still there"); /* and the time-out is as it was */
+    expect_text(&p.b, "still there"); /* and the timeout is as it was */
     peers_close(&p);
 }
 

@@ -12,17 +12,17 @@ static size_t scaled(size_t amount)
     return amount / (size_t)harness_scale();
 }
 
-/* --- Both write first ------------------------------------------------------------------------------------ */
+/* --- Both write first ------------------------------------------------------------------------- */
 
 /* Cheaper than harness_fill: the place in the order at both ends, and one byte in between. */
-static void stamp(unsigned char *data, size_t size, uint64_t tag)
+static void fill_edges(unsigned char *data, size_t size, uint64_t tag)
 {
     memset(data, (int)(tag & 0xff), size);
     memcpy(data, &tag, sizeof tag);
     memcpy(data + size - sizeof tag, &tag, sizeof tag);
 }
 
-static void check_stamp(const unsigned char *data, size_t size, uint64_t tag)
+static void check_edges(const unsigned char *data, size_t size, uint64_t tag)
 {
     assert_memory_equal(data, &tag, sizeof tag);
     assert_memory_equal(data + size - sizeof tag, &tag, sizeof tag);
@@ -31,30 +31,30 @@ static void check_stamp(const unsigned char *data, size_t size, uint64_t tag)
     assert_true(memcmp(between, between + 1, size - 2 * sizeof tag - 1) == 0);
 }
 
-static void write_stamped(struct peer *peer, const struct filled *stamped)
+static void write_marked(struct peer *peer, const struct filled *marked)
 {
-    unsigned char *data = malloc(stamped->size);
-    for (size_t i = 0; i < stamped->count; i++) {
-        stamp(data, stamped->size, stamped->tag + i);
-        assert_int_equal(peer_write(peer, data, stamped->size), stamped->size);
+    unsigned char *data = malloc(marked->size);
+    for (size_t i = 0; i < marked->count; i++) {
+        fill_edges(data, marked->size, marked->tag + i);
+        assert_int_equal(peer_write(peer, data, marked->size), marked->size);
     }
     free(data);
 }
 
-static void read_stamped(struct peer *peer, const struct filled *stamped)
+static void read_marked(struct peer *peer, const struct filled *marked)
 {
-    unsigned char *data = malloc(stamped->size);
-    for (size_t i = 0; i < stamped->count; i++) {
-        assert_int_equal(peer_read(peer, data, stamped->size), stamped->size);
-        check_stamp(data, stamped->size, stamped->tag + i);
+    unsigned char *data = malloc(marked->size);
+    for (size_t i = 0; i < marked->count; i++) {
+        assert_int_equal(peer_read(peer, data, marked->size), marked->size);
+        check_edges(data, marked->size, marked->tag + i);
     }
     free(data);
 }
 
-static intmax_t write_all_then_read_all(struct peer *peer, void *stamped)
+static intmax_t write_all_then_read_all(struct peer *peer, void *marked)
 {
-    write_stamped(peer, stamped);
-    read_stamped(peer, stamped);
+    write_marked(peer, marked);
+    read_marked(peer, marked);
     return 0;
 }
 
@@ -62,11 +62,11 @@ static void both_write_before_they_read(const struct kind *kind, size_t size, si
 {
     struct peers p;
     pipc_options_t options = PIPC_OPTIONS_INIT;
-    struct filled stamped = {size, count, 1};
+    struct filled marked = {size, count, 1};
     options.max_pending = (size + 64) * count;
     peers_open(&p, kind, &options);
-    peer_start(&p.b, write_all_then_read_all, &stamped);
-    write_all_then_read_all(&p.a, &stamped);
+    peer_start(&p.b, write_all_then_read_all, &marked);
+    write_all_then_read_all(&p.a, &marked);
     assert_int_equal(peer_finish(&p.b), 0);
     peers_close(&p);
 }
@@ -81,7 +81,7 @@ TEST_OF_KIND(both_peers_can_write_a_message_of_30_MB_before_they_read)
     both_write_before_they_read(kind, scaled(HUGE_SIZE), 1);
 }
 
-/* --- PIPC_DUPLEX -------------------------------------------------------------------------------------------- */
+/* --- PIPC_DUPLEX ------------------------------------------------------------------------------ */
 
 struct traffic {
     struct peer peer; /* a copy without a thread: its calls are made where it is used */
@@ -178,7 +178,7 @@ static intmax_t push_all(struct peer *peer, void *unused)
     return peer_set_timeout(peer, -1, -1) == 0 ? peer_flush(peer) : -1;
 }
 
-/* What the other side sends stays for the reader while the writer waits for room. */
+/* What the peer sends stays for the reader while the writer waits for room. */
 TEST_OF_KIND(a_waiting_duplex_writer_receives_no_messages)
 {
     struct peers p;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Messages, on every kind of pipe: they arrive whole, in order and once, whatever their bytes and
- * however they are written and read. Limits, time-outs and ends have files of their own.
+ * however they are written and read. Limits, timeouts and ends have files of their own.
  */
 #include "peers.h"
 
 #include <limits.h>
 
-/* --- One message after another ------------------------------------------------------------------- */
+/* --- One message after another ---------------------------------------------------------------- */
 
 TEST_OF_KIND(messages_arrive_whole_in_both_directions)
 {
@@ -105,7 +105,7 @@ TEST_OF_KIND(messages_of_every_size_near_a_power_of_two_arrive)
     peers_close(&p);
 }
 
-/* --- The ways to write ------------------------------------------------------------------------------- */
+/* --- The ways to write ------------------------------------------------------------------------ */
 
 TEST_OF_KIND(writev_sends_one_message)
 {
@@ -242,7 +242,7 @@ TEST_OF_KIND(write_batch_returns_the_number_of_messages_written)
     peers_close(&p);
 }
 
-/* --- The ways to read -------------------------------------------------------------------------------- */
+/* --- The ways to read ------------------------------------------------------------------------- */
 
 TEST_OF_KIND(a_message_larger_than_the_buffer_stays_and_peek_returns_its_size)
 {
@@ -359,7 +359,7 @@ TEST_OF_KIND(read_pending_receives_messages_that_were_not_counted_before)
     peers_close(&p);
 }
 
-/* Time-outs are unlimited here: it would hang. */
+/* Timeouts are unlimited here: it would hang. */
 TEST_OF_KIND(read_pending_returns_0_without_blocking_when_there_are_none)
 {
     struct peers p;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pipes and processes, on every kind of pipe: fork with messages half read, which of the two processes
- * goes on, exec, and many descriptors. Who may hold an end of an anonymous pipe is not told here.
+ * Pipes and processes, on every kind of pipe: fork with messages half read, which of the two
+ * processes goes on, exec, and many descriptors. Who may hold an end of an anonymous pipe is not
+ * told here.
  */
 #include "peers.h"
 
@@ -11,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- Fork ---------------------------------------------------------------------------------------------------- */
+/* --- Fork ------------------------------------------------------------------------------------- */
 
 /* What a has when the process forks: one message in its queue, and the first part of another. */
 static void half_read(struct peers *p, const struct kind *kind)
@@ -156,7 +157,7 @@ TEST_OF_KIND(two_processes_talk)
     peers_close(&p);
 }
 
-/* --- Exec ------------------------------------------------------------------------------------------------------ */
+/* --- Exec ------------------------------------------------------------------------------------- */
 
 /* What a program that this one executes finds open, as text. */
 static void list_descriptors_after_exec(char *text, size_t size)
@@ -197,7 +198,7 @@ TEST_OF_KIND(no_descriptor_survives_exec)
     peers_close(&p);
 }
 
-/* --- Many descriptors -------------------------------------------------------------------------------------------- */
+/* --- Many descriptors ------------------------------------------------------------------------- */
 
 enum { MANY = 1100 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time-outs and signals, on every kind of pipe: a call waits as long as it was told, no longer and no
- * less, whatever interrupts it, and a call that gave up has done nothing. What becomes of large
+ * Timeouts and signals, on every kind of pipe: a call waits as long as it was told, no longer and
+ * no less, whatever interrupts it, and a call that gave up has done nothing. What becomes of large
  * messages then is in test_contract_whole.c.
  */
 #include "anonymous.h"
@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <sys/time.h>
 
-/* --- What is measured ------------------------------------------------------------------------------------ */
+/* --- What is measured ------------------------------------------------------------------------- */
 
 enum { ASKED_MS = 40, LATE_MS = 50 };
 
@@ -91,7 +91,7 @@ static vain_call *const vain_writes[] = {vain_write, vain_writev, vain_write_bat
 
 #define COUNT(array) (sizeof array / sizeof array[0])
 
-/* --- Time-out 0 -------------------------------------------------------------------------------------------- */
+/* --- Timeout 0 -------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(with_timeout_0_a_read_of_an_empty_pipe_returns_EAGAIN)
 {
@@ -124,7 +124,7 @@ TEST_OF_KIND(with_timeout_0_a_write_to_a_full_pipe_returns_EAGAIN)
     peers_close(&p);
 }
 
-/* --- Deadlines ---------------------------------------------------------------------------------------------- */
+/* --- Deadlines -------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(a_read_returns_ETIMEDOUT_at_its_deadline)
 {
@@ -225,7 +225,7 @@ TEST_OF_KIND(the_longest_timeout_does_not_overflow)
     peers_close(&p);
 }
 
-/* --- Signals -------------------------------------------------------------------------------------------------- */
+/* --- Signals ---------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t signals_caught;
 
@@ -345,7 +345,7 @@ TEST_OF_KIND(an_interruptible_write_that_has_begun_is_accepted_whole)
     peers_close(&p);
 }
 
-/* --- The last look ------------------------------------------------------------------------------------------ */
+/* --- The last look ---------------------------------------------------------------------------- */
 
 /* A writer in a thread of its own, which sleeps when the room comes. */
 struct late_writer {
@@ -402,7 +402,7 @@ static intmax_t write_while_little_is_read(const struct kind *kind, peer_fn *wri
 TEST_OF_KIND(a_write_at_its_deadline_uses_room_that_became_free)
 {
     if (kind->tcp)
-        harness_skip("what is read makes room here when the other side has been told");
+        harness_skip("what is read makes room here when the peer has been told");
     assert_int_equal(write_while_little_is_read(kind, write_one), 1000);
     assert_int_equal(write_while_little_is_read(kind, write_two), 2);
     assert_int_equal(write_while_little_is_read(kind, say_goodbye), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message is accepted whole or not at all, on every kind of pipe: what a call could not get rid of
- * in its time is held, and moves on with every later call, in step with the descriptor.
+ * A message is accepted whole or not at all, on every kind of pipe: what a call could not get rid
+ * of in its time is held, and moves on with every later call, in step with the descriptor.
  */
 #include "peers.h"
 
@@ -10,7 +10,7 @@
 
 enum { MIB = 1 << 20 };
 
-/* --- Accepted or refused ------------------------------------------------------------------------------------- */
+/* --- Accepted or refused ---------------------------------------------------------------------- */
 
 static size_t write_until_refused(struct peer *peer, int write_ms, int refusal)
 {
@@ -85,7 +85,7 @@ TEST_OF_KIND(with_timeout_0_a_batch_ends_between_messages)
     peers_close(&p);
 }
 
-/* --- What is held moves on ---------------------------------------------------------------------------------------- */
+/* --- What is held moves on -------------------------------------------------------------------- */
 
 static void send_held(struct peer *peer, size_t size, uint64_t tag)
 {
@@ -224,7 +224,7 @@ TEST_OF_KIND(with_timeout_0_both_peers_can_send_and_then_wait_for_each_other)
     peers_close(&p);
 }
 
-/* --- A peer that is stopped ----------------------------------------------------------------------------------------- */
+/* --- A peer that is stopped ------------------------------------------------------------------- */
 
 /* Messages of tags 0, 1, 2 ..., then one that tells how many there were. */
 static int read_until_count(struct peer *b, void *unused)

@@ -6,7 +6,7 @@
  */
 #include "polling.h"
 
-/* --- Messages ------------------------------------------------------------------------------------------------- */
+/* --- Messages --------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(the_descriptor_stays_the_same_until_close)
 {
@@ -35,7 +35,7 @@ TEST_OF_KIND(the_descriptor_is_readable_until_the_last_message_is_read)
         assert_readable(&p.b);
         expect_filled(&p.b, 100, tag);
     }
-    assert_quiet(&p.b);
+    assert_not_readable(&p.b);
     peers_close(&p);
 }
 
@@ -50,7 +50,7 @@ TEST_OF_KIND(the_descriptor_is_readable_when_messages_are_in_memory_already)
     expect_text(&p.b, "one");
     assert_true(harness_readable(p.b.fd, 0));
     expect_text(&p.b, "two");
-    assert_quiet(&p.b);
+    assert_not_readable(&p.b);
     peers_close(&p);
 }
 
@@ -75,7 +75,7 @@ TEST_OF_KIND(the_descriptor_is_readable_after_pending_and_flush)
     send_text(&p.b, "a write");
     assert_true(harness_readable(p.b.fd, 0));
     expect_text(&p.b, "message");
-    assert_quiet(&p.b);
+    assert_not_readable(&p.b);
     peers_close(&p);
 }
 
@@ -102,7 +102,7 @@ TEST_OF_KIND(the_descriptor_is_readable_while_an_empty_message_is_pending)
     expect_text(&p.b, "");
     assert_readable(&p.b);
     expect_text(&p.b, "");
-    assert_quiet(&p.b);
+    assert_not_readable(&p.b);
     peers_close(&p);
 }
 
@@ -116,12 +116,12 @@ TEST_OF_KIND(the_descriptor_is_not_readable_while_a_message_is_incomplete)
     assert_readable(&p.b);
     drain(&p.b);
     if (p.b.delay_ms == 0)
-        assert_quiet(&p.b);
+        assert_not_readable(&p.b);
     free(data);
     peers_close(&p);
 }
 
-/* --- Output ------------------------------------------------------------------------------------------------------- */
+/* --- Output ----------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(the_descriptor_is_readable_when_held_output_can_be_written)
 {
@@ -131,13 +131,13 @@ TEST_OF_KIND(the_descriptor_is_readable_when_held_output_can_be_written)
     assert_int_equal(peer_write(&p.a, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
     while (p.a.delay_ms > 0 && harness_readable(p.a.fd, 300))
         assert_int_equal(peer_pending(&p.a), 0);
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     while (peer_stats(&p.a).bytes_held > 0) {
         drain(&p.b);
         assert_readable(&p.a);
         assert_int_equal(peer_pending(&p.a), 0);
     }
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     free(data);
     peers_close(&p);
 }
@@ -152,7 +152,8 @@ static intmax_t try_flush(struct peer *peer)
     return peer_flush(peer);
 }
 
-/* Where a full pipe had room for a part of the last one, the rest is held, and moves on by calls. */
+/* Where a full pipe had room for a part of the last one, the rest is held, and moves on by
+ * calls. */
 static void let_it_be_read(struct peers *p, size_t count)
 {
     struct filled filled = {BRIM_SIZE, count, 0};
@@ -164,15 +165,15 @@ static void let_it_be_read(struct peers *p, size_t count)
     assert_int_equal(peer_finish(&p->b), 0);
 }
 
-/* The wish outlives everything but the call that it is for. */
-static void check_wish(const struct kind *kind, intmax_t (*call)(struct peer *peer))
+/* The write interest lasts until the call that it is for. */
+static void check_write_interest(const struct kind *kind, intmax_t (*call)(struct peer *peer))
 {
     struct peers p;
     pipc_msg_t message;
     open_polled(&p, kind);
     struct brim brim = fill_to_the_brim(&p.a);
     assert_errno(peer_write(&p.a, "refused", 7), EAGAIN);
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     let_it_be_read(&p, brim.large);
     for (int i = 0; i < 3; i++) {
         assert_readable(&p.a);
@@ -181,18 +182,18 @@ static void check_wish(const struct kind *kind, intmax_t (*call)(struct peer *pe
     }
     assert_readable(&p.a);
     assert_true(call(&p.a) >= 0);
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     peers_close(&p);
 }
 
 TEST_OF_KIND(after_EAGAIN_the_descriptor_is_readable_until_the_write_is_repeated)
 {
-    check_wish(kind, try_write);
+    check_write_interest(kind, try_write);
 }
 
 TEST_OF_KIND(flush_ends_the_write_interest)
 {
-    check_wish(kind, try_flush);
+    check_write_interest(kind, try_flush);
 }
 
 TEST_OF_KIND(the_descriptor_is_readable_when_the_rest_of_a_batch_can_be_written)
@@ -206,7 +207,7 @@ TEST_OF_KIND(the_descriptor_is_readable_when_the_rest_of_a_batch_can_be_written)
     assert_in_range(peer_write_batch(&p.a, batch, 10000), 1, 9999);
     while (p.a.delay_ms > 0 && harness_readable(p.a.fd, 300))
         peer_write_batch(&p.a, batch, 10000);
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     drain(&p.b);
     assert_readable(&p.a);
     peers_close(&p);
@@ -219,7 +220,7 @@ TEST_OF_KIND(a_write_that_timed_out_leaves_a_write_interest)
     struct brim brim = fill_to_the_brim(&p.a);
     peer_set_timeout(&p.a, 0, 10);
     assert_errno(peer_write(&p.a, "", 0), ETIMEDOUT);
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     let_it_be_read(&p, brim.large);
     assert_readable(&p.a);
     peers_close(&p);
@@ -231,16 +232,16 @@ TEST_OF_KIND(the_descriptor_is_not_readable_for_room_without_write_interest)
     open_polled(&p, kind);
     for (int i = 0; i < 3; i++) {
         send_text(&p.a, "x");
-        assert_quiet(&p.a);
+        assert_not_readable(&p.a);
         expect_pending(&p.b, 1);
         expect_text(&p.b, "x");
-        assert_quiet(&p.a);
-        assert_quiet(&p.b);
+        assert_not_readable(&p.a);
+        assert_not_readable(&p.b);
     }
     peers_close(&p);
 }
 
-/* --- Ends --------------------------------------------------------------------------------------------------------- */
+/* --- Ends ------------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(the_descriptor_stays_readable_at_the_end)
 {
@@ -260,7 +261,7 @@ TEST_OF_KIND(the_descriptor_stays_readable_at_the_end)
     peers_close(&p);
 }
 
-/* It goes on writing after the other side has ended, in a loop that looks at the descriptor alone. */
+/* It goes on writing after the peer has ended, in a loop that looks at the descriptor alone. */
 TEST_OF_KIND(a_loop_that_ignores_the_end_does_not_spin)
 {
     struct peers p;
@@ -289,7 +290,7 @@ TEST_OF_KIND(the_descriptor_reports_a_half_close)
     assert_readable(&p.b);
     assert_errno(peer_read_msg(&p.b, &message), EPIPE);
     assert_readable(&p.b);
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     send_text(&p.b, "answer");
     assert_readable(&p.a);
     peers_close(&p);
@@ -307,7 +308,7 @@ TEST_OF_KIND(the_descriptor_reports_a_goodbye)
     assert_readable(&p.b);
     expect_bye(&p.b, "bye");
     if (kind->same_handle)
-        assert_quiet(&p.b);
+        assert_not_readable(&p.b);
     else
         assert_readable(&p.b);
     peers_close(&p);
@@ -339,7 +340,7 @@ TEST_OF_KIND(the_descriptor_tells_a_waiting_writer_that_the_peer_has_gone)
     open_polled(&p, kind);
     fill_to_the_brim(&p.a);
     assert_errno(peer_write(&p.a, "refused", 7), EAGAIN);
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     peer_close(&p.b);
     assert_readable(&p.a);
     assert_errno(peer_write(&p.a, "refused", 7), EPIPE);

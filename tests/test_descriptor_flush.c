@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptor after a flush that failed, on every kind of pipe: it says when the flush is worth repeating,
- * whatever other calls have pushed out the last byte, and says so once to who does not repeat it.
+ * The descriptor after a flush that failed, on every kind of pipe: it says when the flush is worth
+ * repeating, whatever other calls have pushed out the last byte, and says so once to who does not
+ * repeat it.
  */
 #include "polling.h"
 
@@ -20,7 +21,7 @@ static bool is_held(struct peers *p)
     return peer_stats(&p->a).bytes_held > 0;
 }
 
-/* --- Calls that move held output ------------------------------------------------------------------------------- */
+/* --- Calls that move held output -------------------------------------------------------------- */
 
 static void find_no_message(struct peer *peer)
 {
@@ -61,7 +62,7 @@ static void poll_readable(struct peer *peer)
     assert_true(harness_readable(peer_fd(peer), peer->delay_ms));
 }
 
-/* --- It tells --------------------------------------------------------------------------------------------------- */
+/* --- It tells --------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(the_descriptor_is_readable_when_a_failed_flush_can_be_repeated)
 {
@@ -75,12 +76,13 @@ TEST_OF_KIND(the_descriptor_is_readable_when_a_failed_flush_can_be_repeated)
         } while (is_held(&p));
         poll_readable(&p.a);
         assert_int_equal(peer_flush(&p.a), 0);
-        assert_quiet(&p.a);
+        assert_not_readable(&p.a);
         peers_close(&p);
     }
 }
 
-/* The loop reads until there is no more; one of the reads that find something pushes the rest out. */
+/* The loop reads until there is no more; one of the reads that find something pushes the rest
+ * out. */
 TEST_OF_KIND(the_descriptor_reports_flush_to_a_loop_that_also_reads)
 {
     struct peers p;
@@ -101,16 +103,16 @@ TEST_OF_KIND(the_descriptor_raises_an_edge_when_flush_can_be_repeated)
 {
     struct peers p;
     open_unflushed(&p, kind);
-    struct watch watch = watch_begin(BY_EDGE, p.a.fd);
-    watch_says(&watch, 0);
+    struct poller poller = poller_begin(BY_EDGE, p.a.fd);
+    poller_reports(&poller, 0);
     do {
         drain(&p.b);
-        assert_true(watch_says(&watch, p.a.delay_ms));
+        assert_true(poller_reports(&poller, p.a.delay_ms));
         drain(&p.a);
     } while (is_held(&p));
-    assert_true(watch_says(&watch, 0));
+    assert_true(poller_reports(&poller, 0));
     assert_int_equal(peer_flush(&p.a), 0);
-    watch_end(&watch);
+    poller_end(&poller);
     peers_close(&p);
 }
 
@@ -161,7 +163,7 @@ TEST_OF_KIND(without_PIPC_WANT_WRITE_the_descriptor_does_not_report_flush)
     peers_close(&p);
 }
 
-/* --- And no more -------------------------------------------------------------------------------------------------- */
+/* --- And no more ------------------------------------------------------------------------------ */
 
 TEST_OF_KIND(flush_is_reported_once_to_a_caller_that_ignores_it)
 {
@@ -175,7 +177,7 @@ TEST_OF_KIND(flush_is_reported_once_to_a_caller_that_ignores_it)
         }
         poll_readable(&p.a);
         calls[i](&p.a);
-        assert_quiet(&p.a);
+        assert_not_readable(&p.a);
         peers_close(&p);
     }
 }
@@ -196,7 +198,7 @@ TEST_OF_KIND(a_failed_flush_does_not_end_the_write_interest)
         find_no_message(&p.a);
     }
     send_text(&p.a, "refused");
-    assert_quiet(&p.a);
+    assert_not_readable(&p.a);
     peers_close(&p);
 }
 

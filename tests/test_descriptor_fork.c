@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptor of pipc_fd across fork, on every kind of pipe: it goes on in the process that goes on
- * with the handle, whatever the other process does with its copy, and it tells of the other's death.
+ * The descriptor of pipc_fd across fork, on every kind of pipe: it goes on in the process that goes
+ * on with the handle, whatever the other process does with its copy, and it tells of the other's
+ * death.
  */
 #include "peers.h"
 
@@ -15,7 +16,7 @@ static void wait_until_readable(struct peer *peer)
     assert_true(harness_readable(peer->fd, SOON_MS * harness_scale()));
 }
 
-/* Reads `count` messages as the descriptor tells of them, and then it is quiet. */
+/* Reads `count` messages as the descriptor reports them; then it is not readable. */
 static void read_polled(struct peer *peer, size_t count)
 {
     pipc_msg_t message;
@@ -33,7 +34,7 @@ static void read_polled(struct peer *peer, size_t count)
     assert_false(harness_readable(peer->fd, 0));
 }
 
-/* With feed at the other side: a message or a few, then an answer. */
+/* With feed at the peer: a message or a few, then an answer. */
 static void go_on(struct peer *a)
 {
     assert_int_equal(peer_set_timeout(a, 0, -1), 0);
@@ -85,7 +86,7 @@ static void read_queued(struct peer *a, size_t queued)
     read_polled(a, queued);
 }
 
-/* --- The child goes on ------------------------------------------------------------------------------------- */
+/* --- The child goes on ------------------------------------------------------------------------ */
 
 struct child {
     struct family *family;
@@ -170,7 +171,7 @@ TEST_OF_KIND(a_child_may_be_the_first_caller_of_pipc_fd)
     close_family(&f);
 }
 
-/* --- The parent goes on ------------------------------------------------------------------------------------ */
+/* --- The parent goes on ----------------------------------------------------------------------- */
 
 static int child_closes(void *arg)
 {
@@ -202,7 +203,7 @@ TEST_OF_KIND(the_descriptor_works_in_the_parent_when_a_child_closes)
     check_parent(kind, 2);
 }
 
-/* --- One side each ------------------------------------------------------------------------------------------- */
+/* --- One side each ---------------------------------------------------------------------------- */
 
 static int feed_until_told(struct peer *b, void *unused)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random traffic on every kind of pipe, beside a model that knows what each peer is owed, and what it wants to
- * hear of. After every step: a descriptor is never silent while a call that is wanted would do something, and
- * not for ever readable while none would. Level-triggered by poll, and edge-triggered by an epoll set that is drained after
- * each edge. PIPC_TEST_SEED, which is printed, repeats a run.
+ * Random traffic on every kind of pipe, beside a model that knows what each peer is owed, and what
+ * it wants to hear of. After every step: a descriptor is never silent while a call that is wanted
+ * would do something, and not for ever readable while none would. Level-triggered by poll, and
+ * edge-triggered by an epoll set that is drained after each edge. PIPC_TEST_SEED, which is printed,
+ * repeats a run.
  */
 #include "peers.h"
 
@@ -19,7 +20,7 @@ enum {
     TAGS = 1 << 20
 };
 
-/* --- The model ---------------------------------------------------------------------------------------------- */
+/* --- The model -------------------------------------------------------------------------------- */
 
 struct flow { /* what was accepted for one peer, and how much of it that peer has read */
     size_t size[SENT_MAX];
@@ -30,7 +31,7 @@ struct world {
     struct peers p;
     struct flow to[2];
     unsigned want[2]; /* PIPC_WANT_READ, _WRITE */
-    bool wish[2];     /* the last write was refused */
+    bool interest[2]; /* the last write was refused */
     bool flush[2];    /* a flush failed, and its success has not been told */
     int fd[2];
     int set; /* edge-triggered, of both descriptors; -1: none */
@@ -69,7 +70,8 @@ static bool writes(const struct world *w, int side)
     return (w->want[side] & PIPC_WANT_WRITE) != 0;
 }
 
-/* What the one has sent stays where it is, and so there is no room, because the other does not want to read. */
+/* What the one has sent stays where it is, and so there is no room, because the other does not want
+ * to read. */
 static bool is_blocked(struct world *w, int side)
 {
     bool blocked = !reads(w, 1 - side) && owed(w, 1 - side) > 0;
@@ -79,7 +81,7 @@ static bool is_blocked(struct world *w, int side)
 /* Of the output: anything that the descriptor tells of, now or when there is room. */
 static bool has_output(struct world *w, int side)
 {
-    return held(w, side) > 0 || w->wish[side] || w->flush[side];
+    return held(w, side) > 0 || w->interest[side] || w->flush[side];
 }
 
 /* With a descriptor that tells of it, or it would never be done. */
@@ -88,7 +90,7 @@ static bool has_nothing_to_do(struct world *w, int side)
     bool comes = has_a_whole_message(w, side) || (owed(w, side) > 0 && writes(w, 1 - side));
     if (reads(w, side) && comes && !is_blocked(w, 1 - side))
         return false;
-    if (w->p.kind->same_handle && !writes(w, 1 - side) && !w->wish[side])
+    if (w->p.kind->same_handle && !writes(w, 1 - side) && !w->interest[side])
         return true; /* what is held may be the other's */
     return !writes(w, side) || !has_output(w, side) || is_blocked(w, side);
 }
@@ -116,7 +118,7 @@ static uint64_t tag_of(int side, size_t index)
     return (uint64_t)(side + 1) * TAGS + index;
 }
 
-/* --- One step --------------------------------------------------------------------------------------------------- */
+/* --- One step --------------------------------------------------------------------------------- */
 
 static size_t random_size(void)
 {
@@ -163,7 +165,7 @@ static void step_write(struct world *w, int side)
     size_t size = random_size();
     harness_fill(w->buffer, size, tag_of(1 - side, w->to[1 - side].sent));
     ssize_t sent = peer_write(peer_of(w, side), w->buffer, size);
-    w->wish[side] = sent < 0;
+    w->interest[side] = sent < 0;
     if (sent < 0)
         assert_int_equal(errno, EAGAIN);
     else
@@ -181,7 +183,7 @@ static void step_write_batch(struct world *w, int side)
         offset += batch[i].iov_len;
     }
     ssize_t went = peer_write_batch(peer_of(w, side), batch, count);
-    w->wish[side] = went < (ssize_t)count;
+    w->interest[side] = went < (ssize_t)count;
     if (went < 0)
         assert_int_equal(errno, EAGAIN);
     for (ssize_t i = 0; i < went; i++)
@@ -271,12 +273,13 @@ static void step_pending(struct world *w, int side)
     note_told(w, side, told, pending == 0);
 }
 
-/* Whose output is held, the statistics of an anonymous pipe do not say: there, who is told of it is not known. */
+/* Whose output is held, the statistics of an anonymous pipe do not say: there, who is told of it is
+ * not known. */
 static void step_flush(struct world *w, int side)
 {
     bool failed = peer_flush(peer_of(w, side)) < 0;
     w->flush[side] = failed && !w->p.kind->same_handle;
-    w->wish[side] = failed && w->wish[side];
+    w->interest[side] = failed && w->interest[side];
     assert_true(!failed || errno == EAGAIN);
     assert_true(failed || w->p.kind->same_handle || held(w, side) == 0);
 }
@@ -302,7 +305,7 @@ static void random_step(struct world *w)
     steps[harness_random_below(sizeof steps / sizeof steps[0])](w, (int)harness_random_below(2));
 }
 
-/* --- Level-triggered ----------------------------------------------------------------------------------------------- */
+/* --- Level-triggered -------------------------------------------------------------------------- */
 
 static bool is_silent(struct world *w, int side)
 {
@@ -361,14 +364,14 @@ static void drain_by_level(struct world *w)
         check_silence(w);
         for (int side = 0; side < 2; side++)
             if (!is_silent(w, side)) {
-                if (w->wish[side] || w->flush[side])
+                if (w->interest[side] || w->flush[side])
                     step_flush(w, side);
                 step_read(w, side);
             }
     }
 }
 
-/* --- Edge-triggered ------------------------------------------------------------------------------------------------ */
+/* --- Edge-triggered --------------------------------------------------------------------------- */
 
 static void watch_edges(struct world *w)
 {
@@ -388,7 +391,7 @@ static void drain_side(struct world *w, int side)
     }
     if (!reads(w, side))
         step_pending(w, side);
-    if (w->wish[side] && writes(w, side))
+    if (w->interest[side] && writes(w, side))
         step_write(w, side);
     if (w->flush[side])
         step_flush(w, side);
@@ -412,7 +415,7 @@ static void check_edges(struct world *w)
         assert_true(take_edges(w, w->p.a.delay_ms));
 }
 
-/* --- A round ----------------------------------------------------------------------------------------------------------- */
+/* --- A round ---------------------------------------------------------------------------------- */
 
 static void begin_round(struct world *w, const struct kind *kind)
 {
@@ -423,7 +426,7 @@ static void begin_round(struct world *w, const struct kind *kind)
     peer_set_timeout(&w->p.a, 0, 0);
     peer_set_timeout(&w->p.b, 0, 0);
     w->to[0].sent = w->to[0].read = w->to[1].sent = w->to[1].read = 0;
-    w->wish[0] = w->wish[1] = w->flush[0] = w->flush[1] = false;
+    w->interest[0] = w->interest[1] = w->flush[0] = w->flush[1] = false;
     w->want[0] = w->want[1] = PIPC_WANT_READ | PIPC_WANT_WRITE;
     for (size_t early = harness_random_below(20); early > 0; early--)
         random_step(w); /* before anybody asks for a descriptor */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What pipc_want does to the descriptor, on every kind of pipe: peer b takes PIPC_WANT_READ away, as a
- * server that cannot send its answers yet.
+ * What pipc_want does to the descriptor, on every kind of pipe: peer b takes PIPC_WANT_READ away,
+ * as a server that cannot send its answers yet.
  */
 #include "polling.h"
 
 enum { NOTHING = 0, BOTH = PIPC_WANT_READ | PIPC_WANT_WRITE, ENOUGH_WAKES = 20 };
 
 /*
- * It may wake for nothing now and then, for what a call answers; not for ever. Where bytes are in flight it is
- * given time.
+ * It may wake for nothing now and then, for what a call answers; not for ever. Where bytes are in
+ * flight it is given time.
  */
-static void assert_silent(struct peer *peer)
+static void assert_stays_unreadable(struct peer *peer)
 {
     int patience_ms = peer->delay_ms > 0 ? PROBE_MS : 0;
     for (int wakes = 0; wakes < ENOUGH_WAKES; wakes++) {
@@ -37,7 +37,7 @@ static void want(struct peer *peer, unsigned events)
     assert_int_equal(peer_want(peer, events), 0);
 }
 
-/* --- Messages ------------------------------------------------------------------------------------------------- */
+/* --- Messages --------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(without_PIPC_WANT_READ_the_descriptor_does_not_report_messages)
 {
@@ -45,16 +45,16 @@ TEST_OF_KIND(without_PIPC_WANT_READ_the_descriptor_does_not_report_messages)
     open_polled(&p, kind);
     want(&p.b, PIPC_WANT_WRITE);
     send_text(&p.a, "in the pipe");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     expect_pending(&p.b, 1);
     send_text(&p.a, "and this");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     expect_text(&p.b, "in the pipe");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     want(&p.b, BOTH);
     assert_readable(&p.b);
     expect_text(&p.b, "and this");
-    assert_quiet(&p.b);
+    assert_not_readable(&p.b);
     peers_close(&p);
 }
 
@@ -68,9 +68,9 @@ TEST_OF_KIND(pipc_want_may_be_called_before_pipc_fd)
     send_text(&p.a, "two");
     expect_pending(&p.b, 2);
     assert_true(peer_fd(&p.b) >= 0);
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     expect_text(&p.b, "one");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     want(&p.b, PIPC_WANT_READ);
     assert_readable(&p.b);
     peers_close(&p);
@@ -82,21 +82,21 @@ static void check_edge(const struct kind *kind, bool in_memory, enum way way)
     struct peers p;
     open_polled(&p, kind);
     want(&p.b, NOTHING);
-    struct watch watch = watch_begin(way, p.b.fd);
+    struct poller poller = poller_begin(way, p.b.fd);
     send_text(&p.a, "one");
     send_text(&p.a, "two");
     if (in_memory)
         expect_pending(&p.b, 2);
-    watch_says(&watch, 0); /* of what begins, or for nothing */
-    assert_false(watch_says(&watch, 0));
+    poller_reports(&poller, 0); /* of what begins, or for nothing */
+    assert_false(poller_reports(&poller, 0));
     want(&p.b, PIPC_WANT_READ);
-    assert_true(watch_says(&watch, p.b.delay_ms));
+    assert_true(poller_reports(&poller, p.b.delay_ms));
     expect_text(&p.b, "one");
     want(&p.b, NOTHING);
     want(&p.b, PIPC_WANT_READ);
-    assert_true(watch_says(&watch, p.b.delay_ms));
+    assert_true(poller_reports(&poller, p.b.delay_ms));
     drain(&p.b);
-    watch_end(&watch);
+    poller_end(&poller);
     peers_close(&p);
 }
 
@@ -116,14 +116,14 @@ TEST_OF_KIND(without_PIPC_WANT_READ_a_goodbye_is_not_reported)
     assert_int_equal(peer_disconnect(&p.a, "bye"), 0);
     expect_pending(&p.b, 1);
     if (!kind->tcp)
-        assert_silent(&p.b);
+        assert_stays_unreadable(&p.b);
     want(&p.b, BOTH);
     assert_readable(&p.b);
     expect_bye(&p.b, "bye");
     peers_close(&p);
 }
 
-/* --- Output ------------------------------------------------------------------------------------------------------- */
+/* --- Output ----------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(without_PIPC_WANT_READ_a_repeatable_write_is_reported)
 {
@@ -133,14 +133,14 @@ TEST_OF_KIND(without_PIPC_WANT_READ_a_repeatable_write_is_reported)
     fill_to_the_brim(&p.b);
     assert_errno(peer_write(&p.b, "refused", 7), EAGAIN);
     want(&p.b, PIPC_WANT_WRITE);
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     while (peer_stats(&p.b).bytes_held > 0 || !harness_readable(p.b.fd, 0)) {
         drain(&p.a);
         assert_true(peer_pending(&p.b) >= 0);
     }
     assert_readable_for_good(&p.b);
     send_text(&p.b, "repeated");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     peers_close(&p);
 }
 
@@ -152,13 +152,13 @@ TEST_OF_KIND(without_PIPC_WANT_READ_writable_held_output_is_reported)
     send_text(&p.a, "unread");
     want(&p.b, PIPC_WANT_WRITE);
     assert_int_equal(peer_write(&p.b, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     while (peer_stats(&p.b).bytes_held > 0) {
         drain(&p.a);
         assert_readable(&p.b);
         assert_true(peer_pending(&p.b) >= 0);
     }
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     free(data);
     peers_close(&p);
 }
@@ -172,7 +172,7 @@ TEST_OF_KIND(without_PIPC_WANT_WRITE_room_is_not_reported)
     want(&p.b, PIPC_WANT_READ);
     for (int i = 0; i < 3; i++) {
         drain(&p.a);
-        assert_silent(&p.b);
+        assert_stays_unreadable(&p.b);
     }
     send_text(&p.a, "a message");
     assert_readable(&p.b);
@@ -183,7 +183,7 @@ TEST_OF_KIND(without_PIPC_WANT_WRITE_room_is_not_reported)
     peers_close(&p);
 }
 
-/* --- Ends --------------------------------------------------------------------------------------------------------- */
+/* --- Ends ------------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(an_end_without_unread_messages_is_reported)
 {
@@ -191,7 +191,7 @@ TEST_OF_KIND(an_end_without_unread_messages_is_reported)
         struct peers p;
         open_polled(&p, kind);
         want(&p.b, events);
-        assert_silent(&p.b);
+        assert_stays_unreadable(&p.b);
         peer_close(&p.a);
         assert_readable_for_good(&p.b);
         assert_errno(peer_skip(&p.b), EPIPE);
@@ -209,11 +209,11 @@ TEST_OF_KIND(without_PIPC_WANT_READ_an_end_is_reported_when_the_messages_are_rea
     send_text(&p.a, "one");
     send_text(&p.a, "two");
     assert_int_equal(peer_shutdown(&p.a), 0);
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     expect_text(&p.b, "one");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     send_text(&p.b, "still open");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     expect_text(&p.b, "two");
     assert_readable_for_good(&p.b);
     assert_errno(peer_skip(&p.b), EPIPE);
@@ -227,7 +227,7 @@ TEST_OF_KIND(without_PIPC_WANT_READ_a_message_that_was_cut_off_is_reported)
     open_polled(&p, kind);
     want(&p.b, NOTHING);
     assert_int_equal(peer_write(&p.a, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     peer_close(&p.a);
     while (p.b.delay_ms > 0 && !harness_readable(p.b.fd, 50)) /* an end comes after all bytes */
         assert_int_equal(peer_pending(&p.b), 0);
@@ -266,16 +266,16 @@ TEST_OF_KIND(without_PIPC_WANT_READ_the_callers_own_shutdown_is_not_reported)
     want(&p.b, BOTH);
     assert_int_equal(peer_shutdown(&p.b), 0);
     want(&p.b, PIPC_WANT_WRITE);
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     peer_close(&p.a);
     if (!kind->tcp)
-        assert_silent(&p.b);
+        assert_stays_unreadable(&p.b);
     expect_text(&p.b, "unread");
     assert_readable_for_good(&p.b);
     peers_close(&p);
 }
 
-/* --- The call --------------------------------------------------------------------------------------------------- */
+/* --- The call --------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(pipc_want_refuses_unknown_events)
 {
@@ -287,7 +287,7 @@ TEST_OF_KIND(pipc_want_refuses_unknown_events)
     want(&p.b, NOTHING);
     assert_errno(peer_want(&p.b, 4 | PIPC_WANT_READ), EINVAL);
     send_text(&p.a, "unread");
-    assert_silent(&p.b);
+    assert_stays_unreadable(&p.b);
     peers_close(&p);
 }
 

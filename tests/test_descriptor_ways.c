@@ -7,18 +7,18 @@ TEST_OF_KIND(every_way_of_polling_reports_each_message)
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
         open_polled(&p, kind);
-        struct watch watch = watch_begin(way, p.b.fd);
+        struct poller poller = poller_begin(way, p.b.fd);
         for (int round = 0; round < 5; round++) {
-            if (watch_says(&watch, 0))
+            if (poller_reports(&poller, 0))
                 drain(&p.b);
-            assert_false(watch_says(&watch, 0));
+            assert_false(poller_reports(&poller, 0));
             send_text(&p.a, "message");
             if (round % 2 == 1)
                 send_text(&p.a, "another");
-            assert_true(watch_says(&watch, p.b.delay_ms));
+            assert_true(poller_reports(&poller, p.b.delay_ms));
             drain(&p.b);
         }
-        watch_end(&watch);
+        poller_end(&poller);
         peers_close(&p);
     }
 }
@@ -31,11 +31,11 @@ TEST_OF_KIND(every_way_of_polling_reports_messages_that_came_before_it_began)
         send_text(&p.a, "one");
         send_text(&p.a, "two");
         expect_pending(&p.b, 2);
-        struct watch watch = watch_begin(way, p.b.fd);
-        assert_true(watch_says(&watch, 0));
+        struct poller poller = poller_begin(way, p.b.fd);
+        assert_true(poller_reports(&poller, 0));
         drain(&p.b);
-        assert_false(way < BY_EDGE && watch_says(&watch, 0));
-        watch_end(&watch);
+        assert_false(way < BY_EDGE && poller_reports(&poller, 0));
+        poller_end(&poller);
         peers_close(&p);
     }
 }
@@ -45,23 +45,23 @@ TEST_OF_KIND(every_way_of_polling_reports_the_end)
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
         open_polled(&p, kind);
-        struct watch watch = watch_begin(way, p.b.fd);
-        watch_says(&watch, 0);
+        struct poller poller = poller_begin(way, p.b.fd);
+        poller_reports(&poller, 0);
         peer_close(&p.a);
-        assert_true(watch_says(&watch, p.b.delay_ms));
-        watch_end(&watch);
+        assert_true(poller_reports(&poller, p.b.delay_ms));
+        poller_end(&poller);
         peers_close(&p);
     }
 }
 
 /* Where bytes are in flight, the last of them come after a first look found none. */
-static bool says_once_drained(struct watch *watch, struct peers *p)
+static bool says_once_drained(struct poller *poller, struct peers *p)
 {
     int64_t deadline = harness_now_ms() + p->a.delay_ms;
     bool says;
     do {
         drain(&p->a);
-        says = watch_says(watch, p->a.delay_ms / 100);
+        says = poller_reports(poller, p->a.delay_ms / 100);
     } while (!says && harness_now_ms() < deadline);
     return says;
 }
@@ -75,11 +75,11 @@ static void tell_of_room(const struct kind *kind, enum way way)
     send_text(&p.a, "unread");
     expect_pending(&p.b, 1);
     fill_pipe(&p.b, sizeof refused, 0);
-    struct watch watch = watch_begin(way, p.b.fd);
-    watch_says(&watch, 0);
+    struct poller poller = poller_begin(way, p.b.fd);
+    poller_reports(&poller, 0);
     assert_errno(peer_write(&p.b, refused, sizeof refused), EAGAIN);
-    assert_true(says_once_drained(&watch, &p));
-    watch_end(&watch);
+    assert_true(says_once_drained(&poller, &p));
+    poller_end(&poller);
     peers_close(&p);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PIPC_DUPLEX: every call that one thread may make while another makes one of the other side's, at once,
- * on every kind of descriptor, with output held, messages unread and the descriptor asked for. The thread
- * sanitizer is the judge; without it nothing may hang or crash.
+ * PIPC_DUPLEX: every call that one thread may make while another makes one of the peer's, at once,
+ * on every kind of descriptor, with output held, messages unread and the descriptor asked for. The
+ * thread sanitizer is the judge; without it nothing may hang or crash.
  */
 #include "harness.h"
 
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* --- The calls --------------------------------------------------------------------------------------------------- */
+/* --- The calls -------------------------------------------------------------------------------- */
 
 enum { LARGE = 1 << 20, SMALL = 100 };
 
@@ -142,7 +142,7 @@ enum {
     REPEATS = 4
 };
 
-/* --- Two of them at once ------------------------------------------------------------------------------------------ */
+/* --- Two of them at once ---------------------------------------------------------------------- */
 
 struct pair {
     pipc_t *end[2]; /* the first is the one that two threads use */
@@ -172,7 +172,7 @@ static void *write_at_once(void *arg)
 }
 
 /* Reads what comes, so that held output moves, and sends something now and then. */
-static void *be_the_other_side(void *arg)
+static void *be_the_peer(void *arg)
 {
     struct pair *pair = arg;
     pthread_barrier_wait(&pair->start);
@@ -186,7 +186,7 @@ static void *be_the_other_side(void *arg)
 
 static void run_pair(const struct kind *kind, call_fn *reads, call_fn *writes, bool polled)
 {
-    static void *(*const roles[])(void *) = {read_at_once, write_at_once, be_the_other_side};
+    static void *(*const roles[])(void *) = {read_at_once, write_at_once, be_the_peer};
     struct pair pair = {.reads = reads, .writes = writes, .busy = 2};
     pipc_options_t options = PIPC_OPTIONS_INIT;
     pthread_t threads[3];
@@ -217,7 +217,7 @@ TEST_OF_KIND(every_reading_call_works_beside_every_writing_call)
             run_pair(kind, reading[r], writing[w], (r + w) % 2 == 0);
 }
 
-/* --- An end while somebody waits ---------------------------------------------------------------------------------- */
+/* --- An end while somebody waits -------------------------------------------------------------- */
 
 static void *read_to_the_end(void *pipe)
 {
@@ -228,8 +228,9 @@ static void *read_to_the_end(void *pipe)
 }
 
 /*
- * The reader waits for input and, since output is held, for room as well. The writer ends its output meanwhile;
- * the end has to arrive, and the descriptor must not be closed under the reader's wait.
+ * The reader waits for input and, since output is held, for room as well. The writer ends its
+ * output meanwhile; the end has to arrive, and the descriptor must not be closed under the reader's
+ * wait.
  */
 TEST_OF_KIND(an_end_is_reported_while_the_reader_waits_for_room)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call that the library makes, failing in turn: once and for good, with each error that it may
- * have, alone and in pairs, through the whole script of scenario.h, which holds what must hold.
+ * Every call that the library makes, failing in turn: once and for good, with each error that it
+ * may have, alone and in pairs, through the whole script of scenario.h, which holds what must hold.
  */
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -21,8 +21,8 @@ static void describe(const struct kind *kind, unsigned long nth, unsigned long m
 }
 
 /*
- * Where there is no eventfd a doorbell is a pipe, with one byte at most. The kernel refuses that only
- * when it has no page left; fault injection cannot tell it from the pipes of messages.
+ * Where there is no eventfd a doorbell is a pipe, with one byte at most. The kernel refuses that
+ * only when it has no page left; fault injection cannot tell it from the pipes of messages.
  */
 static void skip_doorbells_of_pipes(const struct kind *kind)
 {
@@ -107,7 +107,7 @@ TEST_OF_KIND(any_system_call_may_fail_forever)
     assert_works(kind);
 }
 
-/* --- The constructors ---------------------------------------------------------------------------------- */
+/* --- The constructors ------------------------------------------------------------------------- */
 
 TEST_OF_KIND(an_opening_that_fails_leaks_nothing)
 {
@@ -147,7 +147,7 @@ TEST_OF_KIND(an_opening_that_fails_twice_leaks_nothing)
                 open_with_pair(kind, first, second);
 }
 
-/* --- Two and more --------------------------------------------------------------------------------------- */
+/* --- Two and more ----------------------------------------------------------------------------- */
 
 TEST_OF_KIND(any_two_system_calls_may_fail)
 {

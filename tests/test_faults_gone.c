@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nobody there any more: SIGPIPE never, whatever the program has done with that signal itself, on new
- * kernels and on old ones; and a death is noticed without the help of newer system calls.
+ * Nobody there any more: SIGPIPE never, whatever the program has done with that signal itself, on
+ * new kernels and on old ones; and a death is noticed without the help of newer system calls.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include "fault.h"
 #include "harness.h"
 
-/* --- SIGPIPE --------------------------------------------------------------------------------------------- */
+/* --- SIGPIPE ---------------------------------------------------------------------------------- */
 
 static bool is_pending(void)
 {
@@ -142,7 +142,7 @@ TEST_OF_KIND(the_programs_own_sigpipe_handler_is_not_called)
     assert_int_equal(caught, 0);
 }
 
-/* --- Death, with system calls refused ------------------------------------------------------------------------ */
+/* --- Death, with system calls refused --------------------------------------------------------- */
 
 #define NOTICE_MS (1000 * harness_scale())
 
@@ -166,22 +166,22 @@ static int say_and_stay(void *pipe)
     return 1;
 }
 
-static void notice_while_reading(pipc_t *pipe, pid_t partner)
+static void notice_while_reading(pipc_t *pipe, pid_t peer)
 {
     char text[4];
     fault_arm();
     assert_int_equal(pipc_read(pipe, text, 4), 4);
     fault_disarm();
-    assert_int_equal(kill(partner, SIGKILL), 0);
+    assert_int_equal(kill(peer, SIGKILL), 0);
     int64_t begin = harness_now_ms();
     fault_arm();
     assert_errno(pipc_read(pipe, text, 4), EPIPE);
     fault_disarm();
     assert_true(harness_now_ms() - begin <= NOTICE_MS);
-    assert_int_equal(harness_wait(partner), -SIGKILL);
+    assert_int_equal(harness_wait(peer), -SIGKILL);
 }
 
-static void notice_while_polling(pipc_t *pipe, pid_t partner)
+static void notice_while_polling(pipc_t *pipe, pid_t peer)
 {
     char text[4];
     fault_arm();
@@ -190,7 +190,7 @@ static void notice_while_polling(pipc_t *pipe, pid_t partner)
     int fd = pipc_fd(pipe);
     fault_disarm();
     assert_true(fd >= 0);
-    assert_int_equal(kill(partner, SIGKILL), 0);
+    assert_int_equal(kill(peer, SIGKILL), 0);
     int64_t deadline = harness_now_ms() + NOTICE_MS;
     ssize_t result = -1;
     errno = EAGAIN;
@@ -202,10 +202,10 @@ static void notice_while_polling(pipc_t *pipe, pid_t partner)
         fault_disarm();
     }
     assert_int_equal(errno, EPIPE);
-    assert_int_equal(harness_wait(partner), -SIGKILL);
+    assert_int_equal(harness_wait(peer), -SIGKILL);
 }
 
-static void die_beside(void (*notice)(pipc_t *pipe, pid_t partner), enum fault_call call, int error)
+static void die_beside(void (*notice)(pipc_t *pipe, pid_t peer), enum fault_call call, int error)
 {
     refuse(call, error);
     fault_arm();
@@ -229,7 +229,7 @@ static bool leaves_a_watch(enum fault_call call)
     return call != CALL_ANY && (call != CALL_timerfd_create || pidfd >= 0);
 }
 
-static void die_on_all_kernels(void (*notice)(pipc_t *pipe, pid_t partner), bool with_descriptor)
+static void die_on_all_kernels(void (*notice)(pipc_t *pipe, pid_t peer), bool with_descriptor)
 {
     static const int errors[] = {ENOSYS, EPERM};
     for (size_t i = 0; i < sizeof refusable / sizeof refusable[0]; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads, writes and waits as the kernel may answer them on a bad day: short, interrupted, with nothing
- * after all; signals at 1 kHz; readers that are gone; deadlines through all of it.
+ * Reads, writes and waits as the kernel may answer them on a bad day: short, interrupted, with
+ * nothing after all; signals at 1 kHz; readers that are gone; deadlines through all of it.
  */
 #include <signal.h>
 #include <sys/time.h>
@@ -10,7 +10,7 @@
 #include "raw.h"
 #include "scenario.h"
 
-/* --- Bad days -------------------------------------------------------------------------------------------- */
+/* --- Bad days --------------------------------------------------------------------------------- */
 
 static void assert_complete(const struct kind *kind)
 {
@@ -79,7 +79,7 @@ TEST_OF_KIND(deadlines_use_only_the_monotonic_clock)
     assert_int_equal(fault_other_clocks(), 0);
 }
 
-/* --- Deadlines --------------------------------------------------------------------------------------------- */
+/* --- Deadlines -------------------------------------------------------------------------------- */
 
 static void assert_times_out(pipc_t *pipe)
 {
@@ -161,7 +161,7 @@ TEST(a_read_ends_at_its_deadline_while_an_endless_message_arrives)
     raw_close(&raw);
 }
 
-/* --- A timer at 1 kHz ------------------------------------------------------------------------------------------ */
+/* --- A timer at 1 kHz ------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t alarms;
 
@@ -213,7 +213,7 @@ static void play_second(pipc_t *end, void *unused)
     exchange(end, false);
 }
 
-static void play_second_quietly(pipc_t *end, void *unused)
+static void play_second_without_signals(pipc_t *end, void *unused)
 {
     (void)unused;
     static char out[LARGE], in[LARGE]; /* of its own: the first side may be a thread beside it */
@@ -228,8 +228,8 @@ static void play_second_quietly(pipc_t *end, void *unused)
 
 TEST_OF_KIND(a_thousand_signals_a_second_have_no_effect)
 {
-    kind_run_both(kind, NULL, play_first, kind->in_threads ? play_second_quietly : play_second,
-                  NULL);
+    kind_run_both(kind, NULL, play_first,
+                  kind->in_threads ? play_second_without_signals : play_second, NULL);
 }
 
 static void read_in_vain(pipc_t *end, int timeout_ms)
@@ -282,7 +282,7 @@ TEST_OF_KIND(an_interruptible_wait_ends_with_eintr)
     kind_close(kind, end);
 }
 
-/* --- A kernel without memory for a moment ----------------------------------------------------------------------- */
+/* --- A kernel without memory for a moment ----------------------------------------------------- */
 
 static const enum fault_call waiting_calls[] = {CALL_read,  CALL_recv, CALL_preadv2,
                                                 CALL_readv, CALL_poll, CALL_epoll_wait};

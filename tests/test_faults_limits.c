@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Little left: descriptors that run out, or are where nobody expects them; memory that runs out; and
- * kernels, or filters in front of them, that refuse what is newer. It works on, or says so.
+ * Little left: descriptors that run out, or are where nobody expects them; memory that runs out;
+ * and kernels, or filters in front of them, that refuse what is newer. It works on, or says so.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static void assert_complete(const struct kind *kind)
     scenario_name(NULL);
 }
 
-/* --- Descriptors ------------------------------------------------------------------------------------------- */
+/* --- Descriptors ------------------------------------------------------------------------------ */
 
 TEST_OF_KIND(handles_with_descriptors_over_1024_work)
 {
@@ -126,7 +126,7 @@ TEST_OF_KIND(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing)
     assert_true(count > 0);
 }
 
-/* --- Memory -------------------------------------------------------------------------------------------------- */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 enum { LARGE = 40000000 };
 
@@ -295,7 +295,7 @@ TEST_OF_KIND(opening_without_memory_fails_and_leaks_nothing)
         kind_close(kind, many[--opened]);
 }
 
-/* --- Newer system calls -------------------------------------------------------------------------------------- */
+/* --- Newer system calls ----------------------------------------------------------------------- */
 
 /* Those that libpipc can do without; without epoll there is no descriptor, and all else works. */
 static const enum fault_call dispensable[] = {
@@ -327,7 +327,8 @@ TEST_OF_KIND(all_newer_calls_may_be_refused)
     }
 }
 
-/* Half of a message that is too large to be read ahead, so that the rest goes straight to its place. */
+/* Half of a message that is too large to be read ahead, so that the rest goes straight to its
+ * place. */
 static void begin_large(pipc_t *end[2])
 {
     static char large[300000];
@@ -338,7 +339,8 @@ static void begin_large(pipc_t *end[2])
     assert_errno(pipc_read_msg(end[1], &message), EAGAIN);
 }
 
-/* On streams of the kernel: a filter set up after the start refuses what the kernel took before; first another handle meets it. */
+/* On streams of the kernel: a filter set up after the start refuses what the kernel took before;
+ * first another handle meets it. */
 TEST_OF_KIND(calls_do_not_block_when_newer_calls_are_refused_later)
 {
     static const enum fault_call calls[] = {CALL_preadv2, CALL_pwritev2};

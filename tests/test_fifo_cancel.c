@@ -143,14 +143,7 @@ static int stop_before_the_commit(void *arg)
 {
     struct fifos *fifos = arg;
     await_name(fifos);
-    fault_reset();
-    fault_stop_at(CALL_pwritev2, 1);
-    fault_arm();
-    pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
-    int error = errno;
-    fault_disarm();
-    pipc_close(pipe);
-    return pipe == NULL ? error : 0;
+    return fifos_stop_before_commit(fifos);
 }
 
 /* Its time is up, it is claimed at that moment, and waits for the commit. */

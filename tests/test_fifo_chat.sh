@@ -24,7 +24,8 @@ for round in 1 2 3; do
         mkfifo "$work/$side.in"
         : >"$work/$side.out"
         : >"$work/$side.err"
-        "$chat" "two words" "$work/names" <"$work/$side.in" >"$work/$side.out" 2>"$work/$side.err" 3>&- 4>&- &
+        "$chat" "two words" "$work/names" <"$work/$side.in" >"$work/$side.out" \
+            2>"$work/$side.err" 3>&- 4>&- &
         eval "pid_$side=$!"
         case $side in a) exec 3>"$work/a.in" ;; b) exec 4>"$work/b.in" ;; esac
         [ $side$round != a1 ] || heard "$work/a.err" "-- waiting for the other"

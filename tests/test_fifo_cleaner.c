@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Somebody deletes what a meeting has in the file system: a cleaner of /tmp, or an administrator.
- * In any part, at any moment, once or again and again: two that come to a name still meet.
+ * Somebody deletes what a rendezvous has in the file system: a cleaner of /tmp, or an
+ * administrator. In any part, at any moment, once or again and again: two that come to a name still
+ * meet.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that are killed or stopped at every step of a meeting: the next two meet, nothing is left, and
- * who was with them is not taken in.
+ * Processes that are killed or stopped at every step of a rendezvous: the next two connect, no file
+ * is left, and who was with them is not taken in.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -36,9 +36,10 @@ static pid_t fork_victim(struct fifos *fifos, unsigned long call)
     return harness_fork(die_at_a_call, &victim);
 }
 
-/* --- The one who waits -------------------------------------------------------------------------- */
+/* --- The one who waits ------------------------------------------------------------------------ */
 
-/* Lets it die on its way to the wait, or, when it got there alive, kills it there. Whether it got there. */
+/* Lets it die on its way to the wait, or, when it got there alive, kills it there. Whether it got
+ * there. */
 static bool kill_waiter(struct fifos *fifos, unsigned long call)
 {
     pid_t victim = fork_victim(fifos, call);
@@ -74,7 +75,8 @@ TEST(the_next_two_connect_after_a_waiter_was_killed_at_any_call)
     fifos_end(&fifos);
 }
 
-/* The waiter dies at each call that it makes once it has been claimed; its claimer has met it then. */
+/* The waiter dies at each call that it makes once it has been claimed; its claimer has met it
+ * then. */
 TEST(the_next_two_connect_after_a_waiter_was_killed_after_its_wait)
 {
     struct fifos fifos;
@@ -95,9 +97,10 @@ TEST(the_next_two_connect_after_a_waiter_was_killed_after_its_wait)
     fifos_end(&fifos);
 }
 
-/* --- The one who claims ------------------------------------------------------------------------- */
+/* --- The one who claims ----------------------------------------------------------------------- */
 
-/* Another waits all the time, and is met by the third, unless the victim had committed before it died. */
+/* Another waits all the time, and is met by the third, unless the victim had committed before it
+ * died. */
 static int kill_claimer(struct fifos *fifos, unsigned long call, bool *was_met)
 {
     pid_t waiter = fifos_fork_comer(fifos, "x", FIFOS_LONG_MS);
@@ -150,7 +153,7 @@ TEST(the_next_two_connect_after_a_caller_was_killed_cleaning_up)
     fifos_end(&fifos);
 }
 
-/* --- Stopped, not dead ---------------------------------------------------------------------------- */
+/* --- Stopped, not dead ------------------------------------------------------------------------ */
 
 static int come(void *arg)
 {
@@ -179,15 +182,7 @@ TEST(a_stopped_waiter_is_connected_and_answers_when_it_continues)
 
 static int stop_before_the_commit(void *arg)
 {
-    struct fifos *fifos = arg;
-    fault_reset();
-    fault_stop_at(CALL_pwritev2, 1);
-    fault_arm();
-    pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
-    int error = errno;
-    fault_disarm();
-    pipc_close(pipe);
-    return pipe == NULL ? error : 0;
+    return fifos_stop_before_commit(arg);
 }
 
 /* Between its claim and its commit it holds up nobody for long: the waiter gives it up. */
@@ -209,7 +204,7 @@ TEST(a_claimer_stopped_before_its_commit_blocks_no_other_caller)
     fifos_end(&fifos);
 }
 
-/* --- What the dead may have left, in any mixture ----------------------------------------------------- */
+/* --- What the dead may have left, in any mixture ---------------------------------------------- */
 
 static void make_stale(struct fifos *fifos, const char *where, unsigned parts)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each system call of a meeting fails in turn, in both roles: an errno, nothing left open, nothing in
- * the way of the next two.
+ * Each system call of a rendezvous fails in turn, in both roles: an errno, nothing left open,
+ * nothing in the way of the next two.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -45,9 +45,10 @@ static void order(unsigned long nth, unsigned long more, unsigned which)
     fault_fail_plausibly(nth, more, which);
 }
 
-/* --- Nobody comes ---------------------------------------------------------------------------------- */
+/* --- Nobody comes ----------------------------------------------------------------------------- */
 
-/* What could not be removed is removed by the next, once this process is dead, and so here by hand. */
+/* What could not be removed is removed by the next, once this process is dead, and so here by
+ * hand. */
 static void remove_private(const struct fifos *fifos)
 {
     char command[200];
@@ -152,7 +153,7 @@ TEST(a_restarted_wait_in_which_any_call_fails_leaks_nothing)
     fifos_end(&fifos);
 }
 
-/* --- Somebody waits ---------------------------------------------------------------------------------- */
+/* --- Somebody waits --------------------------------------------------------------------------- */
 
 static bool has_ended(pid_t pid)
 {
@@ -207,7 +208,7 @@ TEST(without_memory_it_returns_enomem_and_does_not_affect_the_waiter)
     fifos_end(&fifos);
 }
 
-/* --- Real limits --------------------------------------------------------------------------------------- */
+/* --- Real limits ------------------------------------------------------------------------------ */
 
 TEST(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names and directories: what is refused, what is never touched, and another user who tries to get in
- * the way or in between.
+ * Names and directories: what is refused, what is never touched, and another user who tries to get
+ * in the way or in between.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -35,7 +35,7 @@ static void need_another_user(void)
         harness_skip("skipped: needs root, to be two users");
 }
 
-/* --- Names ------------------------------------------------------------------------------------------ */
+/* --- Names ------------------------------------------------------------------------------------ */
 
 TEST(a_name_that_is_not_plain_returns_einval)
 {
@@ -77,7 +77,7 @@ TEST(a_name_that_is_too_long_returns_enametoolong)
     fifos_end(&fifos);
 }
 
-/* --- The directory ------------------------------------------------------------------------------------ */
+/* --- The directory ---------------------------------------------------------------------------- */
 
 TEST(a_directory_with_any_other_mode_is_refused)
 {
@@ -151,7 +151,7 @@ TEST(without_a_directory_the_users_own_is_used)
     fifos_end(&fifos);
 }
 
-/* --- Something else stands at the name ----------------------------------------------------------------- */
+/* --- Something else stands at the name -------------------------------------------------------- */
 
 static void assert_refused(struct fifos *fifos, const char *name)
 {
@@ -274,7 +274,7 @@ TEST(a_directory_with_other_files_is_refused_and_not_changed)
     fifos_end(&fifos);
 }
 
-/* --- The umask -------------------------------------------------------------------------------------------- */
+/* --- The umask -------------------------------------------------------------------------------- */
 
 /* Gives up root: root opens what nobody else can. */
 static int wait_under_umask(void *arg)
@@ -317,7 +317,7 @@ TEST(under_any_umask_directories_are_0700_and_fifos_0600)
     fifos_end(&fifos);
 }
 
-/* --- Another user -------------------------------------------------------------------------------------------- */
+/* --- Another user ----------------------------------------------------------------------------- */
 
 TEST(a_directory_of_another_user_is_refused)
 {
@@ -393,9 +393,10 @@ TEST(another_user_cannot_affect_a_rendezvous)
     fifos_end(&fifos);
 }
 
-/* --- Somebody renames all the time ------------------------------------------------------------------------------ */
+/* --- Somebody renames all the time ------------------------------------------------------------ */
 
-/* In the directory itself, so it is the same user: exchanges what stands at the name for other things. */
+/* In the directory itself, so it is the same user: exchanges what stands at the name for other
+ * things. */
 static int rename_all_the_time(void *arg)
 {
     struct fifos *fifos = arg;
@@ -446,7 +447,7 @@ TEST(a_rename_race_never_opens_another_file)
     assert_int_equal(system(command), 0);
 }
 
-/* --- No room, no right ---------------------------------------------------------------------------------------------- */
+/* --- No room, no right ------------------------------------------------------------------------ */
 
 static int open_as_another(void *arg)
 {

@@ -11,7 +11,7 @@ trap 'kill $other_pid $chat_pid 2>/dev/null || :; rm -rf "$work"' EXIT
 names=$work/names
 mkdir -m 700 "$names"
 chat="$BUILD_DIR/examples/fifo_chat"
-other="python3 $SOURCE_DIR/tests/fifo_other_side.py"
+other="python3 $SOURCE_DIR/tests/fifo_peer.py"
 printf 'hello\n' >"$work/typed"
 printf 'HELLO\n' >"$work/expected"
 

@@ -99,9 +99,7 @@ static void cut_at(struct fifos *fifos, size_t at)
 TEST(a_writer_killed_at_any_byte_leaves_whole_messages_and_the_right_end)
 {
     struct fifos fifos;
-    const char *wish = getenv("PIPC_TEST_CUTS");
-    size_t step =
-        wish != NULL && atoi(wish) > 0 ? (size_t)atoi(wish) : (size_t)(173 * harness_scale());
+    size_t step = (size_t)harness_setting("PIPC_TEST_CUTS", 173 * harness_scale());
     fifos_begin(&fifos);
     for (size_t at = 0; at <= STREAM; at += step)
         cut_at(&fifos, at);
@@ -113,7 +111,7 @@ TEST(a_writer_killed_at_any_byte_leaves_whole_messages_and_the_right_end)
     fifos_end(&fifos);
 }
 
-/* --- Much, both ways ------------------------------------------------------------------------------ */
+/* --- Much, both ways -------------------------------------------------------------------------- */
 
 enum { PIECE = 3000000, PIECES = 10 };
 
@@ -154,7 +152,7 @@ TEST(thirty_megabytes_arrive_both_ways_at_once)
     fifos_end(&fifos);
 }
 
-/* --- Capacity --------------------------------------------------------------------------------------- */
+/* --- Capacity --------------------------------------------------------------------------------- */
 
 TEST(each_direction_requests_a_capacity_of_1_MiB)
 {
@@ -214,7 +212,7 @@ TEST(messages_of_all_sizes_pass_through_the_smallest_capacity)
     fifos_end(&fifos);
 }
 
-/* --- The descriptor, and the end ---------------------------------------------------------------------- */
+/* --- The descriptor, and the end -------------------------------------------------------------- */
 
 TEST(the_descriptor_reports_a_message_and_the_end)
 {
@@ -257,7 +255,7 @@ static int64_t processor_time_us(void)
            usage.ru_stime.tv_usec;
 }
 
-/* The other side has shut down writing and reads on: its FIFO reports a hang-up all the time. */
+/* The peer has shut down writing and reads on: its FIFO reports a hang-up all the time. */
 TEST(after_the_end_a_wait_for_room_uses_no_processor_time)
 {
     struct fifos fifos;

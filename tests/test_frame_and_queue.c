@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of the library that touch no descriptor: frame.c, which turns bytes into headers and back,
- * and queue.c, which keeps messages. Called directly.
+ * The parts of the library that touch no descriptor: frame.c, which turns bytes into headers and
+ * back, and queue.c, which keeps messages. Called directly.
  */
 #include "channel/queue.h"
 #include "codec/frame.h"
@@ -13,7 +13,7 @@
 #define LENGTH_MAX ((size_t)0x7fffffff)
 #define MEBI64     ((size_t)64 << 20)
 
-/* --- frame.c ------------------------------------------------------------------------------------------ */
+/* --- frame.c ---------------------------------------------------------------------------------- */
 
 TEST(headers_are_written_in_the_documented_format)
 {
@@ -165,7 +165,7 @@ TEST(random_bytes_are_parsed_within_the_limit)
     }
 }
 
-/* --- queue.c -------------------------------------------------------------------------------------------- */
+/* --- queue.c ---------------------------------------------------------------------------------- */
 
 static struct message *message_of(size_t size)
 {

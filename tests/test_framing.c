@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames on the wire, both ways: the test is the other side and writes and reads raw bytes. What a
- * stranger may send, wherever it is cut, and what libpipc sends. The pure parts, frame.c and queue.c,
- * are in test_frame_and_queue.c.
+ * Frames on the wire, both ways: the test is the peer and writes and reads raw bytes. What a
+ * stranger may send, wherever it is cut, and what libpipc sends. The pure parts, frame.c and
+ * queue.c, are in test_frame_and_queue.c.
  */
 #include "raw.h"
 
-/* --- What libpipc sends ---------------------------------------------------------------------------- */
+/* --- What libpipc sends ----------------------------------------------------------------------- */
 
 TEST(a_message_is_its_length_and_its_bytes)
 {
@@ -99,7 +99,7 @@ TEST(a_message_of_two_gigabytes_is_sent_in_the_long_form)
     raw_close(&raw);
 }
 
-/* --- What it takes ------------------------------------------------------------------------------------ */
+/* --- What it takes ---------------------------------------------------------------------------- */
 
 TEST(golden_bytes_are_read_as_the_right_messages)
 {
@@ -162,7 +162,8 @@ TEST(bytes_after_a_goodbye_are_not_read)
     raw_close(&raw);
 }
 
-/* What is held when reading finds the stream broken is not sent on: its failure would be another errno. */
+/* What is held when reading finds the stream broken is not sent on: its failure would be another
+ * errno. */
 TEST(held_output_does_not_change_the_error_of_a_broken_stream)
 {
     enum { SIZE = 4 << 20 };
@@ -180,7 +181,7 @@ TEST(held_output_does_not_change_the_error_of_a_broken_stream)
     free(data);
 }
 
-/* --- What is no frame ---------------------------------------------------------------------------------- */
+/* --- What is no frame ------------------------------------------------------------------------- */
 
 struct bytes {
     const char *data;
@@ -247,7 +248,7 @@ TEST(a_short_message_in_the_long_form_is_refused)
     assert_no_frame((struct bytes){BYTES("\xff\xff\xff\xff\x80\0\0\0\0\0\0\0")}, &options);
 }
 
-/* --- Wherever it is cut ------------------------------------------------------------------------------------ */
+/* --- Wherever it is cut ----------------------------------------------------------------------- */
 
 /* Four messages, the last a goodbye, and where each of them ends. */
 static const char stream[] = "\0\0\0\0"
@@ -341,7 +342,7 @@ TEST(an_end_after_any_byte_returns_EPIPE_or_ECONNRESET)
         }
 }
 
-/* --- Many at once -------------------------------------------------------------------------------------------- */
+/* --- Many at once ----------------------------------------------------------------------------- */
 
 TEST(the_descriptor_is_readable_while_frames_of_one_write_are_unread)
 {

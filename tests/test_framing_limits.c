@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How large and how many: messages at the limit, prefixes that promise much, messages that nobody
- * reads, buffers that are too small. What waits in memory follows what really came, up to max_pending.
+ * reads, buffers that are too small. What waits in memory follows what really came, up to
+ * max_pending.
  */
 #include "raw.h"
 
@@ -16,7 +17,7 @@ static pipc_options_t limits(size_t max_message, size_t max_pending)
     return options;
 }
 
-/* --- The largest message ------------------------------------------------------------------------------ */
+/* --- The largest message ---------------------------------------------------------------------- */
 
 TEST(a_message_of_max_message_is_sent_and_a_larger_one_refused)
 {
@@ -112,7 +113,7 @@ TEST(without_a_limit_large_lengths_do_no_harm)
     }
 }
 
-/* --- Promises ------------------------------------------------------------------------------------------- */
+/* --- Promises --------------------------------------------------------------------------------- */
 
 static void promise_and_give_little(const char *prefix, size_t size, const pipc_options_t *options)
 {
@@ -176,7 +177,7 @@ TEST(memory_grows_with_the_bytes_that_arrived)
     raw_close(&raw);
 }
 
-/* --- Messages that nobody reads ---------------------------------------------------------------------------- */
+/* --- Messages that nobody reads --------------------------------------------------------------- */
 
 /* Sends the same chunk of frames again and again, and has the handle take in what it will, until it
  * takes no more. Returns the bytes that went. */
@@ -261,7 +262,7 @@ TEST(a_message_larger_than_max_pending_is_received_when_none_is_queued)
     raw_close(&raw);
 }
 
-/* --- Buffers, and what is no argument ------------------------------------------------------------------------ */
+/* --- Buffers, and what is no argument --------------------------------------------------------- */
 
 TEST(a_read_with_a_small_buffer_leaves_the_message)
 {

@@ -151,7 +151,8 @@ static void begin_connected(struct scene *s)
     close(port.fd);
 }
 
-/* Nobody accepts, and the queue of the listener is full: the connection is neither made nor refused. */
+/* Nobody accepts, and the queue of the listener is full: the connection is neither made nor
+ * refused. */
 static void begin_unanswered(struct scene *s)
 {
     struct net_port port = net_reserve();

@@ -38,7 +38,7 @@ static void hush(void)
     close(nowhere);
 }
 
-/* --- What is clean ------------------------------------------------------------------------------ */
+/* --- What is clean ---------------------------------------------------------------------------- */
 
 static void clean(void)
 {
@@ -67,7 +67,7 @@ TEST(a_body_that_skips_is_skipped_with_its_reason)
     assert_string_equal(reason, "not on Tuesdays");
 }
 
-/* --- Failures ------------------------------------------------------------------------------------- */
+/* --- Failures --------------------------------------------------------------------------------- */
 
 static void asserts(void)
 {
@@ -187,7 +187,7 @@ TEST(a_hang_is_killed_after_the_timeout)
     assert_true(harness_now_ms() - begin >= 50);
 }
 
-/* --- Processes left behind -------------------------------------------------------------------------- */
+/* --- Processes left behind -------------------------------------------------------------------- */
 
 static int *told; /* shared with the bodies */
 
@@ -246,7 +246,7 @@ TEST(a_child_that_returns_into_the_harness_fails)
     assert_caught(returns_twice, "assertion");
 }
 
-/* --- What is left over -------------------------------------------------------------------------------- */
+/* --- What is left over ------------------------------------------------------------------------ */
 
 static void leaks_a_descriptor(void)
 {
@@ -337,7 +337,7 @@ TEST(the_ledger_records_every_block)
     assert_int_equal(harness_heap_peak(), bytes);
 }
 
-/* --- The tools --------------------------------------------------------------------------------------------- */
+/* --- The tools -------------------------------------------------------------------------------- */
 
 static void checks_the_wrong_tag(void)
 {

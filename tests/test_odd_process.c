@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes in which little is as usual: 0, 1 and 2 are closed, files may not grow, memory is locked. A
- * constructor gives a handle or a documented errno, at once, and never a signal.
+ * Processes in which little is as usual: 0, 1 and 2 are closed, files may not grow, memory is
+ * locked. A constructor gives a handle or a documented errno, at once, and never a signal.
  */
 #define _GNU_SOURCE
 #include "filter.h"
@@ -15,10 +15,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* --- 0, 1 and 2 are closed -------------------------------------------------------------------------------------
+/* --- 0, 1 and 2 are closed
+ * -------------------------------------------------------------------------------------
  *
- * They are the program's: what it prints must not end up in a pipe. An assertion has to be able to print, so
- * they come back for that.
+ * They are the program's: what it prints must not end up in a pipe. An assertion has to be able to
+ * print, so they come back for that.
  */
 
 enum { SAVED = 300 };
@@ -51,16 +52,16 @@ static char directory[] = "/tmp/pipc-test-XXXXXX";
 static struct net_port port;
 
 /* The second side of a rendezvous, in a thread. */
-struct other_side {
+struct peer_thread {
     pipc_t *(*open)(void);
     pipc_t *pipe;
     int error;
     pthread_t thread;
 };
 
-static void *run_other_side(void *arg)
+static void *run_peer_thread(void *arg)
 {
-    struct other_side *other = arg;
+    struct peer_thread *other = arg;
     other->pipe = other->open();
     other->error = errno;
     return NULL;
@@ -69,8 +70,8 @@ static void *run_other_side(void *arg)
 /* Both sides: 0, or -1 and errno of one that failed. */
 static int open_both(pipc_t *(*first)(void), pipc_t *(*second)(void), pipc_t *end[2])
 {
-    struct other_side other = {.open = second};
-    expect(pthread_create(&other.thread, NULL, run_other_side, &other) == 0, "a thread");
+    struct peer_thread other = {.open = second};
+    expect(pthread_create(&other.thread, NULL, run_peer_thread, &other) == 0, "a thread");
     end[0] = first();
     int error = errno;
     pthread_join(other.thread, NULL);
@@ -132,7 +133,7 @@ static int open_fifos(pipc_t *end[2])
     return open_both(open_fifo, open_fifo, end);
 }
 
-static int open_meeting(pipc_t *end[2])
+static int open_rendezvous(pipc_t *end[2])
 {
     return open_both(open_tcp, open_tcp, end);
 }
@@ -158,7 +159,7 @@ static const struct {
 } constructors[] = {{"pipc_open", open_anonymous},
                     {"pipc_open_pair", open_pair},
                     {"pipc_open_fifo", open_fifos},
-                    {"pipc_open_tcp", open_meeting},
+                    {"pipc_open_tcp", open_rendezvous},
                     {"pipc_server_open", open_server}};
 enum { CONSTRUCTORS = sizeof constructors / sizeof constructors[0] };
 
@@ -283,7 +284,7 @@ TEST(a_client_waits_for_a_descriptor_when_only_0_1_and_2_are_free)
     assert_int_equal(harness_wait(harness_fork(accept_with_little_room, NULL)), 0);
 }
 
-/* --- Files may not grow --------------------------------------------------------------------------------------- */
+/* --- Files may not grow ----------------------------------------------------------------------- */
 
 static volatile sig_atomic_t caught;
 
@@ -362,7 +363,7 @@ TEST(an_adopted_file_at_its_limit_returns_EFBIG_and_raises_no_signal)
     pipc_close(pipe);
 }
 
-/* --- Memory is locked ----------------------------------------------------------------------------------------- */
+/* --- Memory is locked ------------------------------------------------------------------------- */
 
 /* Root may lock as much as there is. */
 static void drop_the_right_to_lock(void)

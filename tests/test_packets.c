@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writers in packet mode (O_DIRECT on a pipe or FIFO): what a read does not take of a packet is lost,
- * and the reader cannot know the mode. Messages of all sizes arrive whole, whatever the writer
- * makes packets of, and however they are read.
+ * Writers in packet mode (O_DIRECT on a pipe or FIFO): what a read does not take of a packet is
+ * lost, and the reader cannot know the mode. Messages of all sizes arrive whole, whatever the
+ * writer makes packets of, and however they are read.
  */
 #define _GNU_SOURCE
+#include "fifos.h"
 #include "harness.h"
 #include "raw.h"
 
@@ -25,7 +26,7 @@ static void choose_sizes(void)
             i < sizeof exact / sizeof exact[0] ? exact[i] : harness_random_below(limits[i % 6]);
 }
 
-/* --- Writing ------------------------------------------------------------------------------------------------ */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 static void put_all(int fd, const unsigned char *bytes, size_t size)
 {
@@ -37,7 +38,8 @@ static void put_all(int fd, const unsigned char *bytes, size_t size)
     }
 }
 
-/* Frames as one write each; the header by itself; in pieces of any size; many frames in one write. */
+/* Frames as one write each; the header by itself; in pieces of any size; many frames in one
+ * write. */
 enum way { WHOLE, HEADER_FIRST, PIECES, TOGETHER, WAYS };
 
 static void put_pieces(int fd, const unsigned char *bytes, size_t size)
@@ -91,7 +93,7 @@ static int write_messages(void *arg)
     return 0;
 }
 
-/* --- Reading ------------------------------------------------------------------------------------------------- */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 static char buffer[LARGEST];
 
@@ -161,7 +163,7 @@ static void read_messages(pipc_t *pipe, read_way *read)
     assert_int_equal(errno, EPIPE);
 }
 
-/* --- Pipes and FIFOs -------------------------------------------------------------------------------------------- */
+/* --- Pipes and FIFOs -------------------------------------------------------------------------- */
 
 static void open_pipe(int fd[2])
 {
@@ -170,14 +172,7 @@ static void open_pipe(int fd[2])
 
 static void open_fifo(int fd[2])
 {
-    char directory[] = "/tmp/pipc-test-XXXXXX", name[64];
-    assert_non_null(mkdtemp(directory));
-    snprintf(name, sizeof name, "%s/fifo", directory);
-    assert_int_equal(mkfifo(name, 0600), 0);
-    fd[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    fd[1] = open(name, O_WRONLY | O_CLOEXEC);
-    unlink(name);
-    rmdir(directory);
+    fifos_make_unnamed(fd);
     assert_int_equal(fcntl(fd[1], F_SETFL, O_DIRECT), 0);
 }
 

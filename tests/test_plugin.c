@@ -111,7 +111,8 @@ TEST(threads_that_hold_ends_can_outlive_the_plugin)
         assert_int_equal(harness_wait(harness_fork(unload_under_holders, (void *)ways[i])), 0);
 }
 
-/* Three modules are unloaded in each order. Those that stay work, in threads that used all three. */
+/* Three modules are unloaded in each order. Those that stay work, in threads that used all
+ * three. */
 static void unload_in_order(const int order[3])
 {
     static const char *const names[3] = {"plugin_static", "plugin_shared", "plugin_static"};

@@ -12,7 +12,8 @@ loop() # $1 file; each run sees it in pieces of its own
 {
     cat "$1" | "$BUILD_DIR/examples/poll_loop" >"$work/output" # cat: standard input is to be a pipe
     # Only one of the workers sends anything in lower case.
-    grep -oE '\([0-9]+ bytes\)' "$work/output" | tr -dc '0-9\n' | awk '{ sum += $1 } END { print sum + 0 }' >"$work/sizes"
+    grep -oE '\([0-9]+ bytes\)' "$work/output" | tr -dc '0-9\n' |
+        awk '{ sum += $1 } END { print sum + 0 }' >"$work/sizes"
     tr -d '\n' <"$work/output" | sed -E 's/\([0-9]+ bytes\)//g' >"$work/capitals"
     wc -c <"$1" | tr -d ' ' >"$work/size"
     tr a-z A-Z <"$1" | tr -d '\n' >"$work/expected"

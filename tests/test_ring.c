@@ -163,7 +163,6 @@ TEST_OF_KIND(frames_arrive_whole_from_every_offset)
     pipc_close(pipe);
 }
 
-static struct harness_gate gate;
 static size_t few;
 
 static void skip_a_few_and_stay(pipc_t *pipe)
@@ -171,7 +170,7 @@ static void skip_a_few_and_stay(pipc_t *pipe)
     for (size_t i = 0; i < few; i++)
         assert_int_equal(pipc_skip(pipe), 0);
     say(pipe, "read");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     skip_all(pipe);
 }
 
@@ -194,16 +193,16 @@ TEST_OF_KIND(bytes_that_were_read_are_room_at_once)
         pipc_t *pipe = open_anonymous();
         struct side far;
         few = fews[i];
-        harness_gate_init(&gate);
+        harness_gate_init(&gate[0]);
         assert_int_equal(fill_exactly(pipe, FRAME), RING_SIZE / FRAME);
         side_start(&far, kind, pipe, skip_a_few_and_stay);
         hear(pipe, "read");
         assert_int_equal(fill_exactly(pipe, FRAME), few);
         wait_for_room_in_vain(pipe);
-        harness_gate_open(&gate);
+        harness_gate_open(&gate[0]);
         hear_bye(pipe, "");
         side_end(&far);
-        harness_gate_close(&gate);
+        harness_gate_close(&gate[0]);
         pipc_close(pipe);
     }
 }
@@ -216,7 +215,7 @@ static struct harness_gate went_on;
 static void fill_and_wait_for_room(pipc_t *pipe)
 {
     assert_int_equal(fill_exactly(pipe, UNEVEN), FRAMES);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     say_large(pipe, UNEVEN, 0);
     harness_gate_open(&went_on);
     hear_bye(pipe, "");
@@ -230,7 +229,7 @@ static void fill_and_poll_for_room(pipc_t *pipe)
     assert_int_equal(fill_exactly(pipe, UNEVEN), FRAMES);
     set_timeouts(pipe, 0, 0);
     assert_errno(pipc_write(pipe, data, sizeof data), EAGAIN);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     assert_true(harness_readable(fd, SIDES_LONG_MS));
     set_timeouts(pipe, -1, -1);
     harness_gate_open(&went_on);
@@ -242,11 +241,11 @@ static void read_half(const struct kind *kind, script *writer)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     harness_gate_init(&went_on);
     hear_nothing(pipe);
     side_start(&far, kind, pipe, writer);
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     sleeper_wait(sleeper_side(&far));
     for (size_t i = 0; i < HALF; i++)
         assert_int_equal(pipc_skip(pipe), 0);
@@ -254,7 +253,7 @@ static void read_half(const struct kind *kind, script *writer)
     leave(pipe, NULL);
     side_end(&far);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
     harness_gate_close(&went_on);
 }
 
@@ -270,7 +269,7 @@ TEST_OF_KIND(a_polling_writer_is_told_when_half_has_been_read)
 
 /* --- The transport alone ---------------------------------------------------------------------- */
 
-struct partner {
+struct peer_thread {
     struct ends ends;
     struct harness_gate here, go, gone;
     bool dies;
@@ -278,61 +277,61 @@ struct partner {
 
 static void *come_and_go(void *arg)
 {
-    struct partner *partner = arg;
-    unsigned end = (unsigned)ends_claim(&partner->ends);
-    harness_gate_open(&partner->here);
-    harness_gate_wait(&partner->go);
-    if (!partner->dies)
-        ends_shutdown(&partner->ends, end);
+    struct peer_thread *peer = arg;
+    unsigned end = (unsigned)ends_claim(&peer->ends);
+    harness_gate_open(&peer->here);
+    harness_gate_wait(&peer->go);
+    if (!peer->dies)
+        ends_shutdown(&peer->ends, end);
     else
-        ends_finish(&partner->ends, end);
-    harness_gate_open(&partner->gone);
-    harness_gate_wait(&partner->go);
-    if (!partner->dies)
-        ends_finish(&partner->ends, end);
+        ends_finish(&peer->ends, end);
+    harness_gate_open(&peer->gone);
+    harness_gate_wait(&peer->go);
+    if (!peer->dies)
+        ends_finish(&peer->ends, end);
     return NULL;
 }
 
-/* Whoever settles has looked just before, and found nothing. */
-static void settle_after_the_partner_went(bool dies)
+/* The reader checked just before, and found nothing. */
+static void update_readiness_after_the_peer_went(bool dies)
 {
-    struct partner partner = {.dies = dies};
+    struct peer_thread peer = {.dies = dies};
     pthread_t thread;
-    assert_int_equal(ends_open(&partner.ends), 0);
-    harness_gate_init(&partner.here);
-    harness_gate_init(&partner.go);
-    harness_gate_init(&partner.gone);
-    unsigned end = (unsigned)ends_claim(&partner.ends);
-    assert_int_equal(pthread_create(&thread, NULL, come_and_go, &partner), 0);
-    harness_gate_wait(&partner.here);
-    struct transport *transport = transport_ring(&partner.ends);
+    assert_int_equal(ends_open(&peer.ends), 0);
+    harness_gate_init(&peer.here);
+    harness_gate_init(&peer.go);
+    harness_gate_init(&peer.gone);
+    unsigned end = (unsigned)ends_claim(&peer.ends);
+    assert_int_equal(pthread_create(&thread, NULL, come_and_go, &peer), 0);
+    harness_gate_wait(&peer.here);
+    struct transport *transport = transport_ring(&peer.ends);
     assert_non_null(transport);
     transport_ring_take(transport, end);
     int fd = transport->ops->descriptor(transport);
     transport->ops->update_readiness(transport, false, TRANSPORT_IN);
     assert_false(harness_readable(fd, 0));
-    harness_gate_open(&partner.go);
-    harness_gate_wait(&partner.gone);
+    harness_gate_open(&peer.go);
+    harness_gate_wait(&peer.gone);
     transport->ops->update_readiness(transport, false, TRANSPORT_IN);
     assert_true(harness_readable(fd, 0));
-    harness_gate_open(&partner.go);
+    harness_gate_open(&peer.go);
     assert_int_equal(pthread_join(thread, NULL), 0);
     transport->ops->close(transport);
-    ends_finish(&partner.ends, end);
-    ends_close(&partner.ends);
-    harness_gate_close(&partner.here);
-    harness_gate_close(&partner.go);
-    harness_gate_close(&partner.gone);
+    ends_finish(&peer.ends, end);
+    ends_close(&peer.ends);
+    harness_gate_close(&peer.here);
+    harness_gate_close(&peer.go);
+    harness_gate_close(&peer.gone);
 }
 
 TEST(the_descriptor_reports_a_shutdown_after_the_last_check)
 {
-    settle_after_the_partner_went(false);
+    update_readiness_after_the_peer_went(false);
 }
 
 TEST(the_descriptor_reports_a_death_after_the_last_check)
 {
-    settle_after_the_partner_went(true);
+    update_readiness_after_the_peer_went(true);
 }
 
 HARNESS_MAIN("ring", OVER_ANONYMOUS_KINDS(messages_of_critical_sizes_arrive_whole),

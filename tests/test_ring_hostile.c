@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile partner: a process that shares the memory of a symmetric handle writes whatever it likes
- * there, once or all the time, while the other side reads, writes, polls and closes. That side may be
- * told anything but must not crash, hang or read out of bounds. Knows the layout of the memory, and finds
- * it as an attacker would.
+ * A hostile peer: a process that shares the memory of a symmetric handle writes whatever it likes
+ * there, once or all the time, while the peer reads, writes, polls and closes. That side may be
+ * told anything but must not crash, hang or read out of bounds. Knows the layout of the memory, and
+ * finds it as an attacker would.
  */
 #include "anonymous.h"
 
@@ -19,10 +19,7 @@ static uint64_t dice;
 
 static size_t roll(void)
 {
-    dice ^= dice << 13;
-    dice ^= dice >> 7;
-    dice ^= dice << 17;
-    return (size_t)dice;
+    return harness_roll(&dice);
 }
 
 /* --- Finding the memory ---------------------------------------------------------------------- */
@@ -199,7 +196,7 @@ static void (*const deeds[])(pipc_t *pipe) = {
     try_to_leave};
 enum { DEEDS = sizeof deeds / sizeof deeds[0] };
 
-/* Time-outs hold whatever the other side does, if generously. */
+/* Timeouts hold whatever the peer does, if generously. */
 static void do_something(pipc_t *pipe)
 {
     size_t deed = roll() % DEEDS;
@@ -208,7 +205,7 @@ static void do_something(pipc_t *pipe)
     int64_t begin = harness_now_ms();
     int ms = (int)(roll() % 3);
     if (pipc_set_timeout(pipe, ms, ms) != 0)
-        return; /* no end now: the next call may get one, and would have no time-out */
+        return; /* no end now: the next call may get one, and would have no timeout */
     deeds[deed](pipe);
     if (harness_now_ms() - begin > SIDES_NOTICE_MS)
         fail_msg("deed %zu took %d ms", deed, (int)(harness_now_ms() - begin));
@@ -216,9 +213,7 @@ static void do_something(pipc_t *pipe)
 
 /* --- Scenes ---------------------------------------------------------------------------------- */
 
-static struct harness_gate gate;
-
-/* First it is an honest partner, so that the attack meets a pipe in use. */
+/* First it is an honest peer, so that the attack meets a pipe in use. */
 static void use_it_a_little(pipc_t *pipe)
 {
     static char data[300000];
@@ -243,7 +238,7 @@ static void attack_for_ever(pipc_t *pipe)
     find_memory();
     use_it_a_little(pipe);
     size_t attack = roll() % (ATTACKS + 1);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     for (;;)
         attacks[attack == ATTACKS ? roll() % ATTACKS : attack]();
 }
@@ -274,13 +269,14 @@ TEST(a_single_attack_does_no_harm)
 
 TEST(an_endless_attack_does_no_harm)
 {
-    harness_gate_init(&gate);
-    /* Few: an attack can make each call that claims an end take half a second, and there are 80 a round. */
+    harness_gate_init(&gate[0]);
+    /* Few: an attack can make each call that claims an end take half a second, and there are 80 a
+     * round. */
     for (int round = 0; round < 20 / harness_scale() + 1; round++) {
         struct side hostile;
         pipc_t *pipe = open_anonymous();
         start_attack(&hostile, pipe, attack_for_ever);
-        harness_gate_wait(&gate);
+        harness_gate_wait(&gate[0]);
         for (int i = 0; i < 40; i++)
             do_something(pipe);
         if (round % 2 == 0)
@@ -290,7 +286,7 @@ TEST(an_endless_attack_does_no_harm)
         if (round % 2 != 0)
             pipc_close(pipe);
     }
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 /* --- Positions that make no sense are told as such -------------------------------------------- */
@@ -307,12 +303,12 @@ static void leap_too_far(pipc_t *pipe)
         atomic_fetch_add(&page->ring[1].head, 2 * RING_SIZE);
     else
         atomic_fetch_add(&page->ring[0].tail, 2 * RING_SIZE);
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
 }
 
 TEST(an_invalid_position_is_a_protocol_error_forever)
 {
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     for (which_position = 0; which_position < 2; which_position++) {
         struct side hostile;
         char room[64];
@@ -330,11 +326,11 @@ TEST(an_invalid_position_is_a_protocol_error_forever)
             assert_int_equal(errno, EPROTO);
             assert_errno(pipc_write(pipe, "x", 1), EPROTO);
         }
-        harness_gate_open(&gate);
+        harness_gate_open(&gate[0]);
         side_end(&hostile);
         pipc_close(pipe);
     }
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 static void announce_too_much(pipc_t *pipe)
@@ -343,14 +339,14 @@ static void announce_too_much(pipc_t *pipe)
     say(pipe, "here");
     for (size_t i = 0; i < 4 * RING_SIZE; i++)
         target.data[i] = 0x7f;
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
 }
 
 TEST(a_length_over_the_limit_is_a_protocol_error)
 {
     struct side hostile;
     char room[64];
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     pipc_t *pipe = open_anonymous();
     int fd = pipc_fd(pipe);
     side_start(&hostile, anonymous_forked, pipe, announce_too_much);
@@ -363,10 +359,10 @@ TEST(a_length_over_the_limit_is_a_protocol_error)
     while (n == -1 && (errno == ETIMEDOUT || errno == EAGAIN));
     if (n == -1)
         assert_int_equal(errno, EPROTO);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     side_end(&hostile);
     pipc_close(pipe);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 /* --- Deadlines ------------------------------------------------------------------------------- */
@@ -377,7 +373,7 @@ static void never_rest(pipc_t *pipe)
     find_memory();
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
     say(pipe, "here");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     uint64_t state = atomic_load(&page->end[1].state) & ~(uint64_t)0xffffff00;
     for (uint32_t count = 0;; count += 256) /* the status is below it, the holder's name above */
         atomic_store(&page->end[1].state, state | count);
@@ -389,7 +385,7 @@ static void trickle(pipc_t *pipe)
     find_memory();
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
     say(pipe, "here");
-    harness_gate_wait(&gate);
+    harness_gate_wait(&gate[0]);
     uint64_t head = atomic_load(&page->ring[1].head);
     for (size_t i = 0; i < sizeof header; i++)
         target.data[2 * RING_SIZE + (head + i) % RING_SIZE] = header[i];
@@ -410,7 +406,7 @@ static void expect_deadlines_kept(script *attack)
     side_start(&hostile, anonymous_forked, pipe, attack);
     hear(pipe, "here");
     set_timeouts(pipe, 20, 20);
-    harness_gate_open(&gate);
+    harness_gate_open(&gate[0]);
     for (int i = 0; i < 10; i++) {
         int64_t begin = harness_now_ms();
         assert_errno(pipc_read_msg(pipe, &message), ETIMEDOUT);
@@ -424,10 +420,10 @@ static void expect_deadlines_kept(script *attack)
 
 TEST(calls_end_at_their_deadlines_beside_a_peer_that_never_stops)
 {
-    harness_gate_init(&gate);
+    harness_gate_init(&gate[0]);
     expect_deadlines_kept(never_rest);
     expect_deadlines_kept(trickle);
-    harness_gate_close(&gate);
+    harness_gate_close(&gate[0]);
 }
 
 /* --- The memory stays ------------------------------------------------------------------------ */

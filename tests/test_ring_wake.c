@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The protocol by which a side of a symmetric handle that waits is woken: loads that make one side's
- * call meet the other just as it falls asleep. A wake-up that is lost hangs the test, for nothing else
- * would end that wait.
+ * The protocol by which a side of a symmetric handle that waits is woken: loads that make one
+ * side's call meet the other just as it falls asleep. A wake-up that is lost hangs the test, for
+ * nothing else would end that wait.
  */
 #include "anonymous.h"
 
@@ -13,8 +13,8 @@
 
 /* --- Sleeping and waking --------------------------------------------------------------------- */
 
-/* A side's ways to wait: in the call, again and again in short calls, at first not at all; and, once
- * it has asked for the descriptor, by poll and by an edge. */
+/* A side's ways to wait: in the call, again and again in short calls, at first not at all; and,
+ * once it has asked for the descriptor, by poll and by an edge. */
 enum way { BLOCKING, BRIEFLY, AWAKE, POLLED, BY_EDGE };
 enum { WAYS_IN_CALLS = POLLED, WAYS = BY_EDGE + 1 };
 
@@ -25,7 +25,7 @@ struct waiter {
     int tries; /* in vain, while awake */
 };
 
-/* More would only keep the other side from a processor that both need. */
+/* More would only keep the peer from a processor that both need. */
 enum { MOST_TRIES = 500 };
 
 static bool with_descriptor;
@@ -227,7 +227,8 @@ TEST_OF_KIND(no_wakeup_is_lost_when_peers_also_wait_for_the_descriptor)
     stress(kind, 400);
 }
 
-/* Messages of several pieces: a read takes some and finds no more, while the next are on their way. */
+/* Messages of several pieces: a read takes some and finds no more, while the next are on their
+ * way. */
 static void write_long_ones_until_asked_to_stop(pipc_t *pipe)
 {
     char *data = calloc(1, STRESS_LARGEST);
@@ -269,7 +270,8 @@ TEST_OF_KIND(no_edge_is_lost_inside_a_long_message)
  * keeps it from that. */
 enum { QUESTION = 2000 };
 
-/* Answers in its own way of waiting, and waits for the next question at once; until the last one. */
+/* Answers in its own way of waiting, and waits for the next question at once; until the last
+ * one. */
 static void answer_and_fall_asleep(pipc_t *pipe)
 {
     struct waiter w = waiter_of(pipe);
@@ -285,7 +287,7 @@ static void answer_and_fall_asleep(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-/* Never sleeps, so that it asks again within nanoseconds of the answer, while the other side is
+/* Never sleeps, so that it asks again within nanoseconds of the answer, while the peer is
  * about to fall asleep: each moment of that is met sooner or later. */
 static void ask_at_every_moment(const struct kind *kind, int duration_ms)
 {
@@ -454,7 +456,7 @@ static void read_all_at_once(pipc_t *pipe)
     leave(pipe, NULL);
 }
 
-/* The same for room: a write fails while the other side reads everything. */
+/* The same for room: a write fails while the peer reads everything. */
 static void fail_while_the_other_reads(struct waiter *w)
 {
     struct epoll_event event;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server: where it listens, whom it accepts, what its descriptor says, what ends its wait, and how
- * it gets over failures of accept, up to having no descriptors left.
+ * The server: where it listens, whom it accepts, what its descriptor says, what ends its wait, and
+ * how it gets over failures of accept, up to having no descriptors left.
  */
 #include <signal.h>
 #include <sys/resource.h>
@@ -35,7 +35,7 @@ static void accept_and_talk(pipc_server_t *server, pipc_t *client)
     pipc_close(client);
 }
 
-/* --- Where it listens ------------------------------------------------------------------------------------ */
+/* --- Where it listens ------------------------------------------------------------------------- */
 
 TEST(a_server_listens_on_loopback_by_default)
 {
@@ -154,7 +154,7 @@ TEST(invalid_arguments_return_EINVAL)
     pipc_server_close(server);
 }
 
-/* --- Waiting ------------------------------------------------------------------------------------------------ */
+/* --- Waiting ---------------------------------------------------------------------------------- */
 
 TEST(the_servers_descriptor_is_readable_while_a_client_waits)
 {
@@ -217,7 +217,7 @@ TEST(accept_ends_at_its_timeout_and_by_a_signal_when_interruptible)
     pipc_server_close(server);
 }
 
-/* --- Failures of accept ---------------------------------------------------------------------------------------- */
+/* --- Failures of accept ----------------------------------------------------------------------- */
 
 /* The failure concerns one who has gone; the next one is served. */
 TEST(accept_skips_a_connection_that_was_reset)
@@ -241,8 +241,8 @@ TEST(accept_skips_a_connection_that_was_reset)
     pipc_server_close(server);
 }
 
-/* In virtual time, at whose end there is a descriptor again: tried at least every 100 ms, and no oftener
- * than it takes. */
+/* In virtual time, at whose end there is a descriptor again: tried at least every 100 ms, and no
+ * oftener than it takes. */
 static void expect_no_spin(int error)
 {
     enum { FAILURES = 100 };
@@ -299,8 +299,9 @@ TEST(close_disconnects_clients_that_were_not_accepted)
     pipc_close(client);
 }
 
-/* Wakes up ten times for nothing; no two of them follow at once, and soon is when the next comes. */
-static void expect_quiet_wakes(pipc_server_t *server)
+/* Wakes up ten times for nothing; no two of them follow at once, and soon is when the next
+ * comes. */
+static void expect_no_spurious_wakeups(pipc_server_t *server)
 {
     int64_t least = INT64_MAX, before = 0;
     for (int wakes = 0; wakes < 10; wakes++) {
@@ -314,7 +315,8 @@ static void expect_quiet_wakes(pipc_server_t *server)
     assert_in_range(least, 5, 100 * harness_scale());
 }
 
-/* The real thing: a poll loop at the limit, until a descriptor comes free: the next wake-up finds it. */
+/* The real thing: a poll loop at the limit, until a descriptor comes free: the next wake-up finds
+ * it. */
 TEST(at_the_limit_of_descriptors_a_poll_loop_pauses_and_continues)
 {
     if (harness_emulated())
@@ -324,7 +326,7 @@ TEST(at_the_limit_of_descriptors_a_poll_loop_pauses_and_continues)
     int spare = dup(0), wakes = 0;
     assert_true(harness_readable(pipc_server_fd(server), 10000));
     rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare + 1);
-    expect_quiet_wakes(server);
+    expect_no_spurious_wakeups(server);
     close(spare);
     for (; pipe == NULL && wakes < 10; wakes++) {
         assert_true(harness_readable(pipc_server_fd(server), 10000));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients of a server, good and bad: with a key, with a wrong one, silent, slow, talking about something
- * else, never reading, many, idle; and processes that share a server.
+ * Clients of a server, good and bad: with a key, with a wrong one, silent, slow, talking about
+ * something else, never reading, many, idle; and processes that share a server.
  */
 #include <sys/resource.h>
 
@@ -43,7 +43,7 @@ static void expect_service(pipc_server_t *server, const pipc_options_t *options)
     pipc_close(pipe);
 }
 
-/* --- The key ------------------------------------------------------------------------------------------------- */
+/* --- The key ---------------------------------------------------------------------------------- */
 
 TEST(a_client_with_the_key_is_accepted)
 {
@@ -93,7 +93,7 @@ TEST(a_poll_loop_completes_a_handshake)
     pipc_server_close(server);
 }
 
-/* --- Bad clients --------------------------------------------------------------------------------------------- */
+/* --- Bad clients ------------------------------------------------------------------------------ */
 
 /* More of them than handshakes may go on at a time. */
 TEST(silent_clients_delay_no_other_client)
@@ -199,7 +199,7 @@ TEST(a_client_that_never_reads_affects_no_other_client)
     pipc_server_close(server);
 }
 
-/* --- Cut off ----------------------------------------------------------------------------------------------------- */
+/* --- Cut off ---------------------------------------------------------------------------------- */
 
 static pipc_t *accept_raw(pipc_server_t *server, int *fd)
 {
@@ -256,7 +256,7 @@ TEST(after_a_half_close_the_answers_still_arrive)
     pipc_server_close(server);
 }
 
-/* --- Many ---------------------------------------------------------------------------------------------------------- */
+/* --- Many ------------------------------------------------------------------------------------- */
 
 struct many {
     uint16_t port;
@@ -277,11 +277,9 @@ static int call_many_times(void *arg)
     return 0;
 }
 
-/* 100, or as many as PIPC_TEST_CLIENTS says. */
 static int count_clients(void)
 {
-    const char *wish = getenv("PIPC_TEST_CLIENTS");
-    return wish != NULL && atoi(wish) > 0 ? atoi(wish) : 100;
+    return harness_setting("PIPC_TEST_CLIENTS", 100);
 }
 
 /* Polled, when there are three descriptors for each. */
@@ -319,7 +317,7 @@ TEST(an_idle_client_uses_at_most_4_KiB)
     free(pipe);
 }
 
-/* --- Processes ------------------------------------------------------------------------------------------------------ */
+/* --- Processes -------------------------------------------------------------------------------- */
 
 struct service {
     pipc_server_t *server;

@@ -261,7 +261,8 @@ static int64_t waited_for_processor_us(void)
     return waited_ns / 1000;
 }
 
-/* One attempt, with so many descriptors to spare (0: any number). Returns how long the slowest took. */
+/* One attempt, with so many descriptors to spare (0: any number). Returns how long the slowest
+ * took. */
 static int64_t serve_beside_flood(pipc_server_t *server, struct client *client, int spare,
                                   bool *is_busy)
 {

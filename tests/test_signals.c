@@ -142,7 +142,7 @@ TEST_OF_KIND(an_interruptible_wait_ends_with_eintr_and_loses_no_message)
     pipc_close(pipe);
 }
 
-/* --- A partner that is stopped --------------------------------------------------------------- */
+/* --- A peer that is stopped --------------------------------------------------------------- */
 
 static void count_until_goodbye(pipc_t *pipe)
 {
@@ -184,7 +184,7 @@ static int write_to_the_stopped(pipc_t *pipe, size_t size)
     return count;
 }
 
-static void talk_to_a_stopped_partner(size_t size)
+static void talk_to_a_stopped_peer(size_t size)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -206,9 +206,9 @@ static void talk_to_a_stopped_partner(size_t size)
 
 TEST(a_stopped_peer_counts_as_alive_and_reads_whole_messages_later)
 {
-    talk_to_a_stopped_partner(LARGE);
-    talk_to_a_stopped_partner(60000);
-    talk_to_a_stopped_partner(10);
+    talk_to_a_stopped_peer(LARGE);
+    talk_to_a_stopped_peer(60000);
+    talk_to_a_stopped_peer(10);
 }
 
 /* --- What is the program's ------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that is stopped in a wait, and continued (a shell's ^Z and fg), goes on waiting: no signal
- * was caught, so not even PIPC_INTERRUPTIBLE ends the call. Some waits of the kernel end with EINTR then.
+ * A process that is stopped in a wait, and continued (a shell's ^Z and fg), goes on waiting: no
+ * signal was caught, so not even PIPC_INTERRUPTIBLE ends the call. Some waits of the kernel end
+ * with EINTR then.
  */
 #define _GNU_SOURCE
 #include "harness.h"
@@ -122,7 +123,7 @@ TEST_OF_KIND(a_write_continues_after_a_stop)
     }
 }
 
-/* --- Constructors --------------------------------------------------------------------------------------------- */
+/* --- Constructors ----------------------------------------------------------------------------- */
 
 static char directory[] = "/tmp/pipc-test-XXXXXX";
 static uint16_t port;

@@ -11,7 +11,8 @@ farm=$BUILD_DIR/examples/task_farm
 mkdir "$work/files"
 i=0
 while [ $i -lt 40 ]; do
-    awk -v n=$i 'BEGIN { for (i = 0; i < n * n * 10; i++) printf "%d,", i * n }' >"$work/files/$i" # the first is empty
+    awk -v n=$i 'BEGIN { for (i = 0; i < n * n * 10; i++) printf "%d,", i * n }' \
+        >"$work/files/$i" # the first is empty
     i=$((i + 1))
 done
 cksum "$work/files/"* >"$work/expected"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that a meeting, or a server, makes to the system fails in turn, once and for good, with
- * each error that it may have. The call then works all the same or says why not; it never hangs or
- * leaks; and afterwards the next one gets in.
+ * Each call that a rendezvous, or a server, makes to the system fails in turn, once and for good,
+ * with each error that it may have. The call then works all the same or says why not; it never
+ * hangs or leaks; and afterwards the next one gets in.
  */
 #include <signal.h>
 
@@ -18,7 +18,7 @@ static const pipc_options_t *the_key(void)
     return &options;
 }
 
-/* The other side, a process to which nothing happens: it comes again and again, until it is killed. */
+/* The peer, a process to which nothing happens: it comes again and again, until it is killed. */
 struct other {
     pipc_server_t *server; /* NULL: it calls */
     uint16_t port;
@@ -135,7 +135,7 @@ TEST(a_server_survives_the_failure_of_any_system_call)
     pipc_server_close(server);
 }
 
-/* --- Death ------------------------------------------------------------------------------------------------ */
+/* --- Death ------------------------------------------------------------------------------------ */
 
 struct mortal {
     uint16_t port;
@@ -164,15 +164,16 @@ static void expect_that_two_meet(uint16_t port)
     pipc_close(near);
 }
 
-/* Whether it died, alone on its way to the wait and in it, or with a partner who then is killed as well. */
-static bool die_and_be_followed(uint16_t port, unsigned long call, bool has_partner)
+/* Whether it died, alone on its way to the wait and in it, or with a peer who then is killed as
+ * well. */
+static bool die_and_be_followed(uint16_t port, unsigned long call, bool has_peer)
 {
     struct mortal mortal = {port, call};
     struct other other = {.port = port};
-    if (has_partner)
+    if (has_peer)
         start_other(&other);
     int status = harness_wait(harness_fork(die_at_a_call, &mortal));
-    if (has_partner)
+    if (has_peer)
         stop_other(&other);
     expect_that_two_meet(port);
     assert_true(status == 0 || status == -SIGKILL);

@@ -8,7 +8,7 @@
 
 enum { LONG_MS = 15000 };
 
-/* --- Pairs ------------------------------------------------------------------------------------------------- */
+/* --- Pairs ------------------------------------------------------------------------------------ */
 
 struct pair {
     const char *near, *far; /* what each is called by the other */
@@ -51,15 +51,13 @@ static void start_pair(struct pair *pair, pid_t pid[2])
     }
 }
 
-/* How many; PIPC_TEST_PAIRS says otherwise. */
 static int count_pairs(void)
 {
-    const char *wish = getenv("PIPC_TEST_PAIRS");
-    return wish != NULL && atoi(wish) > 0 ? atoi(wish) : 40 / harness_scale() + 1;
+    return harness_setting("PIPC_TEST_PAIRS", 40 / harness_scale() + 1);
 }
 
-/* All pairs at once; within each pair one side is up to a millisecond or so ahead. Nobody else is in
- * these namespaces, so ports can be counted. */
+/* All pairs at once; within each pair one side is up to a millisecond or so ahead. Nobody else is
+ * in these namespaces, so ports can be counted. */
 static void meet_in_crowds(struct pair pair)
 {
     int count = count_pairs();
@@ -158,7 +156,7 @@ TEST(either_host_may_start_first)
     hosts_forget();
 }
 
-/* --- Strangers ------------------------------------------------------------------------------------------------ */
+/* --- Strangers -------------------------------------------------------------------------------- */
 
 struct stranger {
     const char *from, *to;
@@ -278,7 +276,7 @@ TEST(a_host_refuses_its_own_reflected_handshake)
     hosts_forget();
 }
 
-/* --- The link --------------------------------------------------------------------------------------------------- */
+/* --- The link --------------------------------------------------------------------------------- */
 
 struct echo {
     struct harness_gate gone;
@@ -342,7 +340,7 @@ TEST(a_waiting_host_connects_when_the_network_is_up_again)
     hosts_forget();
 }
 
-/* --- Oneself ------------------------------------------------------------------------------------------------------ */
+/* --- Oneself ---------------------------------------------------------------------------------- */
 
 /* With a single port to choose from, whoever connects to it on this host meets himself. */
 TEST(a_connection_to_oneself_is_not_a_rendezvous)

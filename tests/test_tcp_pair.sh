@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tcp_pair_carries_lines_both_ways: started in both orders, whatever one side types the other prints.
+# tcp_pair_carries_lines_both_ways: started in both orders, whatever one side types the other
+# prints.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -18,7 +19,8 @@ free_port() # one that was free a moment ago
 }
 
 awk 'BEGIN { for (i = 0; i < 20000; i++) print i, "typed here" }' >"$work/here"
-awk 'BEGIN { for (i = 0; i < 30000; i++) print i, "typed there"; printf "and an unfinished line" }' >"$work/there"
+awk 'BEGIN { for (i = 0; i < 30000; i++) print i, "typed there"; printf "an unfinished line" }' \
+    >"$work/there"
 for key in '' secret; do
     free_port
     # shellcheck disable=SC2086  # no key is no argument

@@ -16,6 +16,7 @@ while [ $round -lt 20 ]; do
     round=$((round + 1))
     "$BUILD_DIR/examples/threads" >"$work/output"
     # `Ann read "..."` and `Ann found "..." pending`: each one's lines stay in order
-    sed -E 's/^(Ann|Bob) (read|found) "(.*)"( pending)?$/\1: \3/' "$work/output" | sort -s -k 1,1 >"$work/heard"
+    sed -E 's/^(Ann|Bob) (read|found) "(.*)"( pending)?$/\1: \3/' "$work/output" |
+        sort -s -k 1,1 >"$work/heard"
     diff "$work/expected" "$work/heard"
 done

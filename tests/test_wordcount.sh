@@ -11,7 +11,8 @@ wordcount=$BUILD_DIR/examples/wordcount
 
 same_table() # $1 file; leaves in output and summary what was printed
 {
-    tr -cs A-Za-z '\n' <"$1" | tr A-Z a-z | sort | uniq -c | awk 'NF == 2 { print $1, $2 }' >"$work/expected"
+    tr -cs A-Za-z '\n' <"$1" | tr A-Z a-z | sort | uniq -c |
+        awk 'NF == 2 { print $1, $2 }' >"$work/expected"
     "$wordcount" "$1" >"$work/output" 2>"$work/summary"
     awk '{ print $1, $2 }' "$work/output" >"$work/table"
     diff "$work/expected" "$work/table" >"$work/diff" || {
@@ -44,7 +45,8 @@ printf 'no newline at the end' >"$work/unfinished"
 same_table "$work/unfinished"
 printf "Don't mix CAPITALS and capitals\0a nul\r\n" >"$work/odd"
 same_table "$work/odd"
-awk 'BEGIN { for (i = 0; i < 200000; i++) printf "%c%c ", 97 + i % 26, 97 + i % 25 }' >"$work/long" # one line
+awk 'BEGIN { for (i = 0; i < 200000; i++) printf "%c%c ", 97 + i % 26, 97 + i % 25 }' \
+    >"$work/long" # one line
 same_table "$work/long"
 head -c 1000000 /dev/urandom >"$work/bytes"
 same_table "$work/bytes"

@@ -9,10 +9,10 @@ enum { LARGEST = 300000 };
 
 static char buffer[2][LARGEST + 16], sample[LARGEST];
 
-/* --- What must hold --------------------------------------------------------------------------------------- */
+/* --- What must hold --------------------------------------------------------------------------- */
 
-/* Whether the handle goes on after this errno. What a call other than a read or a write said, a wait
- * or the taking of an end, tells nothing about the stream either. */
+/* Whether the handle goes on after this errno. What a call other than a read or a write said, a
+ * wait or the taking of an end, tells nothing about the stream either. */
 static bool passes(int error)
 {
     static const int passing[] = {EAGAIN, ETIMEDOUT, ENOMEM, ENOBUFS, EMSGSIZE, ESHUTDOWN, EINTR};
@@ -89,7 +89,7 @@ static void note_message(struct traffic *t, int side, const pipc_msg_t *message)
         note_received(t, side, message->data, message->size);
 }
 
-/* --- Single calls -------------------------------------------------------------------------------------------- */
+/* --- Single calls ----------------------------------------------------------------------------- */
 
 void traffic_send_next(struct traffic *t, int side)
 {

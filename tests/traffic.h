@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages on their way between the two ends of a pipe, and what must hold whatever fails meanwhile.
- * Each function makes one call of pipc.h on one end and compares what comes of it with what is known.
+ * Messages on their way between the two ends of a pipe, and what must hold whatever fails
+ * meanwhile. Each function makes one call of pipc.h on one end and compares what comes of it with
+ * what is known.
  */
 #ifndef PIPC_TESTS_TRAFFIC_H
 #define PIPC_TESTS_TRAFFIC_H

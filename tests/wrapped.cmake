@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
-# What the linker has to replace for the names in wrapped.txt. A C library gives some functions another
-# symbol: fstat64 for large files, __nanosleep64 for 64-bit time. The compiler is asked, by its assembly
-# for an array of their addresses.
+# What the linker has to replace for the names in wrapped.txt. A C library gives some functions
+# another symbol: fstat64 for large files, __nanosleep64 for 64-bit time. The compiler is asked, by
+# its assembly for an array of their addresses.
 #
-# Sets `wrapped`, options for the linker. Writes wrapped_symbols.h, SYMBOL_name for fault_calls.c, and
-# wrapped_symbols.txt, lines of `symbol name`, for check_seam.sh.
+# Sets `wrapped`, options for the linker. Writes wrapped_symbols.h, SYMBOL_name for fault_calls.c,
+# and wrapped_symbols.txt, lines of `symbol name`, for check_seam.sh.
 file(STRINGS wrapped.txt names REGEX "^[a-z]")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS wrapped.txt)
 
@@ -25,12 +25,14 @@ execute_process(
             ${CMAKE_CURRENT_BINARY_DIR}/wrapped.c
     OUTPUT_VARIABLE assembly ERROR_VARIABLE errors RESULT_VARIABLE failed)
 string(REGEX MATCH "symbols:.*" assembly "${assembly}")
-string(REGEX MATCHALL "\\.(long|quad|word|xword|dword|4byte|8byte)[ \t]+[A-Za-z_][A-Za-z0-9_]*" symbols "${assembly}")
+set(directive "\\.(long|quad|word|xword|dword|4byte|8byte)")
+string(REGEX MATCHALL "${directive}[ \t]+[A-Za-z_][A-Za-z0-9_]*" symbols "${assembly}")
 list(TRANSFORM symbols REPLACE "^.*[ \t]" "")
 list(LENGTH names count)
 list(LENGTH symbols found)
 if(NOT failed STREQUAL "0" OR found LESS count)
-    message(WARNING "the symbols of the C library's functions are not known: faults may not be injected\n${errors}")
+    message(WARNING "the symbols of the C library's functions are not known: "
+        "faults may not be injected\n${errors}")
     set(symbols ${names})
 endif()
 

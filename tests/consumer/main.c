@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program of somebody else, in C99 and in C++11: sends a message, an answer and a goodbye over a pair. */
+/* A program of somebody else, in C99 and in C++11: sends a message, an answer and a goodbye over a
+ * pair. */
 #include <errno.h>
 #include <pipc.h>
 #include <stdio.h>

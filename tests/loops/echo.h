@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server and a client in one thread, for programs that put the server's descriptor into the event loop of
- * another library. First the client does not read, then it reads all; both times it is counted how often the loop
- * wakes the server.
+ * A server and a client in one thread, for programs that put the server's descriptor into the event
+ * loop of another library. First the client does not read, then it reads all; both times it is
+ * counted how often the loop wakes the server.
  */
 #ifndef PIPC_TESTS_LOOPS_ECHO_H
 #define PIPC_TESTS_LOOPS_ECHO_H
@@ -78,7 +78,8 @@ static void echo_check_sleep(void)
         exit(1);
 }
 
-/* To be called again and again. True: all answers have come, and the server knows that it wrote the last. */
+/* To be called again and again. True: all answers have come, and the server knows that it wrote the
+ * last. */
 static bool echo_read_some(void)
 {
     pipc_msg_t message;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A module that wants its thread-local variables beside the thread's others: room there is scarce. */
+/* A module that wants its thread-local variables beside the thread's others: room there is
+ * scarce. */
 static _Thread_local char static_tls[16] __attribute__((tls_model("initial-exec")));
 
 char *static_tls_use(void);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * without NAMES COMMAND...: runs the command where the system calls of these names (commas between)
- * are refused. A launcher for tests: -DPIPC_LAUNCHER='.../without;nosignal,nowait'. 77: it cannot be
- * done here.
+ * are refused. A launcher for tests: -DPIPC_LAUNCHER='.../without;nosignal,nowait'. 77: it cannot
+ * be done here.
  */
 #include <stdio.h>
 #include <unistd.h>

@@ -11,7 +11,7 @@ from abuse import *
 
 
 @test
-def the_pair_survives_what_is_no_partner():
+def the_pair_survives_strangers():
     for text in GARBAGE + [GOODBYE, b"", frame(b"hello"), frame(b"hello") + GOODBYE]:
         for leave in "shutdown", "reset":
             listener, port = listen()
@@ -32,7 +32,7 @@ def the_pair_survives_what_is_no_partner():
 
 
 @test
-def the_pair_notices_that_its_partner_was_killed():
+def the_pair_detects_that_its_peer_was_killed():
     with echo_server() as server, Program("tcp_pair", "127.0.0.1", server.port) as pair:
         pair.type(b"hello\n")
         wait_until(pair.printed, "the echo")
@@ -58,7 +58,7 @@ def a_goodbye_without_an_end_leaves_the_pair_idle():
 
 
 @test
-def the_python_peer_survives_what_is_no_partner():
+def the_python_peer_survives_strangers():
     def one(text):
         listener, port = listen()
         program = os.path.join(os.path.dirname(__file__), "..", "examples", "peer.py")
@@ -102,14 +102,14 @@ def the_port_program_ends_when_nobody_reads():
 
 @contextlib.contextmanager
 def chat_and_stranger():
-    """A chat, and a stranger's two descriptors at the other side."""
+    """A chat, and a stranger's two descriptors at the peer."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import fifo_other_side
+    import fifo_peer
     names = tempfile.mkdtemp(dir=WORK)
     home = os.open(names, os.O_RDONLY)
     with Program("fifo_chat", "name", names) as chat:
         met = []
-        wait_until(lambda: met.append(fifo_other_side.claim(home, "name")) or met[-1], "the chat")
+        wait_until(lambda: met.append(fifo_peer.claim(home, "name")) or met[-1], "the chat")
         for fd in met[-1]:
             os.set_blocking(fd, True)
         os.close(home)
@@ -130,7 +130,7 @@ def the_chat_survives_garbage_and_goodbyes():
 
 
 @test
-def the_chat_survives_a_killed_partner():
+def the_chat_survives_a_killed_peer():
     for silent in True, False:
         names = tempfile.mkdtemp(dir=WORK)
         with Program("fifo_chat", "name", names) as one, \

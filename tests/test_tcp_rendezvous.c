@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipc_open_tcp on one host: two call each other, in either order or at once, by any of its names; who
- * else comes costs nothing; and what ends the wait.
+ * pipc_open_tcp on one host: two call each other, in either order or at once, by any of its names;
+ * who else comes costs nothing; and what ends the wait.
  */
 #include <netdb.h>
 #include <signal.h>
@@ -12,7 +12,7 @@
 
 enum { LONG_MS = 15000 };
 
-/* --- Meeting ---------------------------------------------------------------------------------------------- */
+/* --- Rendezvous ------------------------------------------------------------ */
 
 static void meet(const char *first, const char *second, const pipc_options_t *options)
 {
@@ -93,11 +93,10 @@ static void meet_at_once(const char *host, int pairs, const pipc_options_t *opti
     free(pids);
 }
 
-/* PIPC_TEST_PAIRS says how many: 1,000 take a few seconds. */
+/* 1,000 take a few seconds. */
 static int pairs_at_once(void)
 {
-    const char *wish = getenv("PIPC_TEST_PAIRS");
-    return wish != NULL && atoi(wish) > 0 ? atoi(wish) : 100 / harness_scale() + 1;
+    return harness_setting("PIPC_TEST_PAIRS", 100 / harness_scale() + 1);
 }
 
 TEST(all_simultaneous_callers_connect_in_pairs)
@@ -145,7 +144,7 @@ TEST(a_caller_killed_while_waiting_blocks_no_other_caller)
     meet("127.0.0.1", "127.0.0.1", NULL);
 }
 
-/* --- Strangers ---------------------------------------------------------------------------------------------- */
+/* --- Strangers -------------------------------------------------------------------------------- */
 
 TEST(a_stranger_without_the_key_does_not_end_the_wait)
 {
@@ -218,7 +217,7 @@ TEST(connecting_with_a_key_to_a_peer_without_one_times_out)
     close(port.fd);
 }
 
-/* --- What ends the wait -------------------------------------------------------------------------------------- */
+/* --- What ends the wait ----------------------------------------------------------------------- */
 
 TEST(without_a_peer_the_wait_times_out)
 {
@@ -314,9 +313,9 @@ TEST(invalid_arguments_return_EINVAL)
     assert_null_errno(pipc_open_tcp("127.0.0.1", 1, 0, &options), EINVAL);
 }
 
-/* --- The resolver ------------------------------------------------------------------------------------------------ */
+/* --- The resolver ----------------------------------------------------------------------------- */
 
-/* The time-out 0 in each: nothing here waits for the other side. */
+/* The timeout 0 in each: nothing here waits for the peer. */
 static void expect_of_resolver(int error, int timeout_ms, int code)
 {
     fault_reset();
@@ -341,7 +340,7 @@ TEST(a_failed_name_resolution_is_repeated_until_the_timeout)
     expect_of_resolver(EAI_AGAIN, 0, EAGAIN);
 }
 
-/* --- The socket ---------------------------------------------------------------------------------------------------- */
+/* --- The socket ------------------------------------------------------------------------------- */
 
 static void expect_tuned(int fd)
 {
@@ -386,7 +385,7 @@ TEST(the_peer_is_named_by_its_address)
     close(port.fd);
 }
 
-HARNESS_MAIN("tcp, meeting", IT(the_second_caller_connects_to_the_waiting_one),
+HARNESS_MAIN("tcp, rendezvous", IT(the_second_caller_connects_to_the_waiting_one),
              IT(callers_with_several_addresses_connect),
              IT(all_simultaneous_callers_connect_in_pairs),
              IT(all_simultaneous_callers_connect_in_pairs_with_a_key),

@@ -4,4 +4,4 @@
 # those_who_talk_to_one_other_end_in_order, whatever happens to them: see abuse.py.
 set -eu
 command -v python3 >/dev/null 2>&1 || { echo "no python3 here: skipped"; exit 77; }
-exec python3 -B "$SOURCE_DIR/tests/abuse_partners.py" "$BUILD_DIR/examples"
+exec python3 -B "$SOURCE_DIR/tests/abuse_peers.py" "$BUILD_DIR/examples"

@@ -2,7 +2,7 @@
 """
 Meets a libpipc program by name without libpipc, from what pipc.h says of it (11), then answers each
 message with itself in capitals, and ends when the other does.
-usage: fifo_other_side.py DIRECTORY NAME wait|claim|any
+usage: fifo_peer.py DIRECTORY NAME wait|claim|any
 """
 import errno
 import os

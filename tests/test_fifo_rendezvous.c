@@ -11,14 +11,13 @@
 
 #include "fifos.h"
 
-/* PIPC_TEST_MEETINGS=1000 PIPC_TEST_CROWDS=100 is the long run. */
-static int times(const char *variable, int normally)
+/* PIPC_TEST_RENDEZVOUS=1000 PIPC_TEST_CROWDS=100 is the long run. */
+static int times(const char *variable, int usual)
 {
-    const char *wish = getenv(variable);
-    return wish != NULL && atoi(wish) > 0 ? atoi(wish) : normally / harness_scale() + 1;
+    return harness_setting(variable, usual / harness_scale() + 1);
 }
 
-/* --- Order and time-outs ------------------------------------------------------------------------ */
+/* --- Order and timeouts ----------------------------------------------------------------------- */
 
 TEST(the_second_caller_connects_to_the_first)
 {
@@ -127,7 +126,7 @@ TEST(all_files_are_gone_when_either_caller_has_connected)
     fifos_end(&fifos);
 }
 
-/* --- Waiting ------------------------------------------------------------------------------------- */
+/* --- Waiting ---------------------------------------------------------------------------------- */
 
 static void do_nothing(int signal_number)
 {
@@ -185,8 +184,8 @@ TEST(a_wait_uses_no_processor_time)
     fifos_end(&fifos);
 }
 
-/* Somebody who opens the door and goes away again wakes the waiter, which must neither take it for a
- * partner nor spin from then on. */
+/* Somebody who opens the door and goes away again wakes the waiter, which must neither take it for
+ * a peer nor spin from then on. */
 TEST(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin)
 {
     struct fifos fifos;
@@ -205,7 +204,7 @@ TEST(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin)
     fifos_end(&fifos);
 }
 
-/* --- Many at once -------------------------------------------------------------------------------- */
+/* --- Many at once ----------------------------------------------------------------------------- */
 
 struct crowd {
     struct fifos *fifos;
@@ -241,7 +240,7 @@ TEST(two_simultaneous_callers_always_connect)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
-    for (int i = times("PIPC_TEST_MEETINGS", 300); i > 0; i--)
+    for (int i = times("PIPC_TEST_RENDEZVOUS", 300); i > 0; i--)
         meet_in_crowd(&fifos, 2);
     fifos_end(&fifos);
 }
@@ -304,7 +303,7 @@ TEST(a_wait_that_times_out_leaves_no_half_connection)
     fifos_end(&fifos);
 }
 
-HARNESS_MAIN("FIFOs, meeting", IT(the_second_caller_connects_to_the_first),
+HARNESS_MAIN("FIFOs, rendezvous", IT(the_second_caller_connects_to_the_first),
              IT(the_first_caller_is_connected_by_the_second),
              IT(without_a_wait_it_connects_to_a_waiting_peer),
              IT(without_a_wait_and_a_peer_it_returns_eagain_and_leaks_nothing),
