@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that the caller brings: whose they are and when, what becomes of their flags, and
- * descriptors that are neither pipes nor sockets. What passes through them is tested with all
- * kinds.
+ * Descriptors that the caller opened: who owns them and when, which flags are changed and
+ * restored, and descriptors that are neither pipes nor sockets. Tests of all kinds cover the
+ * messages.
  */
 #include "fault.h"
 #include "fifos.h"

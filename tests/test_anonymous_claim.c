@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who gets which end of a symmetric handle: two sides use it with no roles, a third is turned away,
- * and an end that was given back is taken by whoever comes next. How a side says goodbye is told in
- * test_anonymous_goodbye.c, what happens when it dies in test_anonymous_death.c.
+ * Which caller gets which end of an anonymous pipe. Two callers use it without roles, a third is
+ * refused, and a free end goes to the next caller. Goodbyes are tested in
+ * test_anonymous_goodbye.c, deaths in test_anonymous_death.c.
  */
 #include "anonymous.h"
 

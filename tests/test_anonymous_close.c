@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Closing a symmetric handle: in each process the last holder's close frees it, from two threads in
- * any order, once; a process in which nobody holds an end gives its copy back at once, and disturbs
- * nobody. Each test ends with the check that nothing is left over.
+ * Closing an anonymous pipe. In each process the close of the last holder frees the handle, in any
+ * order of two threads, exactly once. A process that holds no end frees its copy at once and
+ * affects no other. After each test the harness checks that nothing is leaked.
  */
 #include "anonymous.h"
 

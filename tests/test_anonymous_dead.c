@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is left of a symmetric handle once a side has died or closed: what it wrote before can still
- * be read, then every call fails with the same errno, for ever and for everybody. A side that left
- * in order, or never took an end, is not missed.
+ * An anonymous pipe after a peer has died or closed. What the peer wrote before can still be read;
+ * then every call fails with the same errno, in every process, forever. A peer that disconnected,
+ * or never took an end, is not reported dead.
  */
 #include "anonymous.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A side that dies without goodbye is noticed within a second: by a blocked call and by the
- * descriptor, whichever way it died, also while others who inherited the handle live on. What
- * the pipe is good for afterwards is told in test_anonymous_dead.c.
+ * A peer that dies without a goodbye is detected within a second, by a blocked call and by the
+ * descriptor. This holds for every way to die, also while other processes that inherited the
+ * handle live on. What the pipe does afterwards is tested in test_anonymous_dead.c.
  */
 #include "anonymous.h"
 

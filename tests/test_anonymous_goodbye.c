@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a side of a symmetric handle says goodbye: in order, told apart from all data, without ending
- * anything but its own stay. A goodbye that cannot be sent changes nothing.
+ * Goodbyes on an anonymous pipe: they arrive in order, are distinguished from all data, and end
+ * only the sender's hold of its end. A goodbye that cannot be sent changes nothing.
  */
 #include "anonymous.h"
 

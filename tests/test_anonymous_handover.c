@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An end of a symmetric handle goes from hand to hand: the next thread, the next child or the same
- * side again takes it, any number of times, and finds what lies in the pipe for it. Which end it is
- * shows in what one reads there.
+ * An end of an anonymous pipe passes from holder to holder: the next thread, the next child or the
+ * same caller takes it, any number of times, and reads what is in the pipe for it. The messages
+ * there show which end it is.
  */
 #include "anonymous.h"
 

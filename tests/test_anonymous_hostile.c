@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile processes that inherited a symmetric handle, the peer or a bystander: they change every
- * flag, lock and counter of every descriptor that they inherited, and every word of the memory, at
- * random moments. Whatever they do, the survivor's calls keep their timeouts, it learns of its
- * peer's death, and when they are gone it does not spin. What may be written into the rings is in
- * test_ring_hostile.c.
+ * Hostile processes that inherited an anonymous pipe, as peer or bystander. They change every
+ * flag, lock and counter of the inherited descriptors, and every word of the memory, at random
+ * moments. The survivor's calls still keep their timeouts, it detects the death of its peer, and
+ * afterwards it does not spin. Attacks on the contents of the rings are in test_ring_hostile.c.
  */
 #include "anonymous.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer whose number misleads: its process or thread id is in use again, it lives in a pid
- * namespace of its own, nobody waits for it, its thread was cancelled at an arbitrary moment. A
- * death is noticed all the same. What needs privileges is skipped without them.
+ * Peers whose process or thread id misleads: the id is in use again, the peer is in another pid
+ * namespace, nobody waits for it, or its thread was cancelled. Its death is still detected. Tests
+ * that need privileges are skipped without them.
  */
 #include "anonymous.h"
 

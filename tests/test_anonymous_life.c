@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Living peers are never taken for dead, whatever their programs do with descriptors, and dead ones
- * always are, also where something was missing when they came: a descriptor, an entry of a set.
+ * A living peer is never reported dead, whatever its program does with descriptors. A dead peer is
+ * always detected, also when a descriptor or an epoll entry was missing at its first call.
  */
 #include "anonymous.h"
 

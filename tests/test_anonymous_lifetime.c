@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a symmetric handle lives: whatever its threads do, and in which order, the last one that
- * may use it frees it, and nobody before. The orders are tried out, all of them: two threads and
- * the one that opened the handle each play a short script, one step at a time.
+ * How long an anonymous pipe lives. Whatever its threads do, in any order, the last one that may
+ * use the handle frees it. All orders are tried: two threads and the opener each run a short
+ * script, one step at a time.
  */
 #include "anonymous.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disconnect that cannot be done now fails and changes nothing: with output still held, with a
- * full pipe, in the middle of a large message that is arriving. The side stays what it was, and may
- * try again; and its successor always starts at a whole message.
+ * A disconnect that cannot be done now fails and changes nothing: with held output, with a full
+ * pipe, or while a large message arrives. The caller keeps its end and may try again. Its
+ * successor always starts at a whole message.
  */
 #include "anonymous.h"
 

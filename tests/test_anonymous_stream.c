@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A writer at full speed, whose reader dies: it does not look at its peer before each message, but
- * before some of the next few, whatever it has done and however long it has rested.
+ * A writer at full speed whose reader dies. The writer does not check its peer before each
+ * message, but before one of the next few, whatever it did before and however long it paused.
  */
 #include "anonymous.h"
 

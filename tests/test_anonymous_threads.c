@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Symmetric handles among many threads: threads that come and go over one handle lose and double
- * nothing, and a program whose threads are busy forks children that use fresh and inherited
- * handles.
+ * An anonymous pipe among many threads: threads that come and go lose and duplicate no message. A
+ * program with busy threads forks children that use new and inherited handles.
  */
 #include "anonymous.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What waits in a symmetric handle for whoever takes an end next, and a side that waits there for
- * its next peer.
+ * Messages that wait in an anonymous pipe for the next holder of an end, and a reader that waits
+ * for its next peer.
  */
 #include "anonymous.h"
 

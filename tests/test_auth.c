@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handshake as bytes: two machines at each other in pieces of every size, the words of the
- * older protocol, and what is refused: wrong keys, old digests unasked, replays, other protocols.
+ * The handshake as bytes. Two state machines talk in pieces of every size, also in the words of
+ * the older protocol. Wrong keys, old digests without the flag, replays and other protocols are
+ * refused.
  */
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which challenges a side answers. Those of libpipc say which role, process and connection they are
- * for, and are refused everywhere else; all others are answered as another make's, so changing a
- * challenge of libpipc's leads nowhere: the response is to the changed one.
+ * Which challenges a peer answers. A challenge of libpipc names its role, process and connection,
+ * and is refused everywhere else. Any other challenge is answered; so an attacker who changes one
+ * of libpipc's gains only a response to the changed one.
  */
 #include "auth_words.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server that sends back what it gets, and a client that does not read: on every kind of pipe and
- * in every way of polling, the server's loop sleeps until there is room again or the client has
- * gone, and burns nothing.
+ * A server that sends back what it receives, and a client that does not read. On every kind of
+ * pipe and in every way of polling, the server's loop sleeps until there is room or the client has
+ * gone.
  */
 #include "polling.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches, whose small messages share a write: whatever the kernel takes of it, each message
- * arrives once, in order, and the count of those that went is right. And many that are taken in
- * together share memory, which nobody notices.
+ * Batches, whose small messages share a write. However much of it the kernel accepts, each message
+ * arrives once, in order, and the returned count is right. Messages that are received together
+ * share memory.
  */
 #include <pthread.h>
 

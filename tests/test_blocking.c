@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that may not block do not, whatever somebody who shares the open files does to their
- * O_NONBLOCK, on every kernel: with the flags that make it easy, and, behind a filter, without
- * them.
+ * Calls that must not block do not, even if a process that shares the open files changes
+ * O_NONBLOCK. This holds on every kernel: with the flags that make it easy, and without them
+ * behind a filter.
  */
 #define _GNU_SOURCE
 #include "filter.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A call with timeout 0 takes in no more than 16 MiB, however much is there, and the next call goes
- * on. Files hold as much as one likes; what a descriptor says meanwhile is seen on a socket with a
- * huge buffer.
+ * A call with timeout 0 receives at most 16 MiB, and the next call continues. The data comes from
+ * files, which have no end in sight; the descriptor is tested on a socket with a huge buffer.
  */
 #include "polling.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread is cancelled before each system call and each allocation of the functions that read and
- * write, on each kind of pipe. Only a wait ends it; then somebody else goes on with the handle, and
- * neither side misses, repeats or splices a message.
+ * A thread is cancelled before each system call and each allocation of the calls that read and
+ * write, on each kind of pipe. Only a wait ends the call. Then another thread continues with the
+ * handle, and neither peer loses, repeats or mixes a message.
  */
 #include "cancelling.h"
 #include "fault.h"

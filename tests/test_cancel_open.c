@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread is cancelled before each system call and each allocation of the functions that wait for
- * somebody to come over TCP (those of pipc_open_fifo: test_fifo_cancel.c), and of all that wait for
- * nobody. Nothing is left of it, its port is free, and who comes later meets somebody who is there.
+ * A thread is cancelled before each system call and each allocation of the calls that wait for a
+ * TCP peer, and of all calls that do not wait. Nothing is leaked, its port is free, and later
+ * callers connect to each other. test_fifo_cancel.c does the same for pipc_open_fifo.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program can ask about a pipe, on every kind of it: how much is pending, the statistics,
- * who is there; and flush, which takes in what it counts.
+ * What a program can ask about every kind of pipe: the number of pending messages, statistics, the
+ * peer's name. Also flush, which receives what it counts.
  */
 #include "peers.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ends that are no goodbye, on every kind of pipe: half-close, close, a message that was cut
- * off, a process that died. Each has its own errno, comes after all whole messages, and stays.
+ * The ends of every kind of pipe that are not goodbyes: a half-close, a close, a message that was
+ * cut off, a process that died. Each has its own errno, comes after all whole messages, and stays.
  */
 #include "peers.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The goodbye, on every kind of pipe: it comes in order, in the form that the reader asks for, is
- * never mistaken for data nor data for it, and what follows it. Who takes the end of an anonymous
- * pipe afterwards is a matter of that pipe.
+ * Goodbyes on every kind of pipe: they arrive in order and in the form that the reader asks for,
+ * and are never mistaken for data. Also what follows them. That another caller takes the end is
+ * tested for anonymous pipes alone.
  */
 #include "peers.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Limits, on every kind of pipe: how large a message may be, how much may wait in memory, what
- * happens beyond either, and that bad arguments are refused.
+ * Limits on every kind of pipe: the size of a message, the memory for unread messages, and what
+ * happens beyond. Bad arguments are refused.
  */
 #include "peers.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Much at once, on every kind of pipe: two sides that both write before they read, and with
- * PIPC_DUPLEX a reader and a writer thread on each side. Under sanitizers and valgrind with less.
+ * Much data on every kind of pipe: two peers that both write before they read, and with
+ * PIPC_DUPLEX a reader and a writer thread at each peer. Less under sanitizers and valgrind.
  */
 #include "peers.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages, on every kind of pipe: they arrive whole, in order and once, whatever their bytes and
- * however they are written and read. Limits, timeouts and ends have files of their own.
+ * Messages on every kind of pipe: they arrive whole, in order and once, whatever their bytes and
+ * however they are written and read. Limits, timeouts and ends have their own files.
  */
 #include "peers.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pipes and processes, on every kind of pipe: fork with messages half read, which of the two
- * processes goes on, exec, and many descriptors. Who may hold an end of an anonymous pipe is not
- * told here.
+ * Fork and exec on every kind of pipe: fork with unread messages, which process continues, and
+ * many descriptors. Who may hold an end of an anonymous pipe is tested elsewhere.
  */
 #include "peers.h"
 

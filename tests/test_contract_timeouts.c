@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timeouts and signals, on every kind of pipe: a call waits as long as it was told, no longer and
- * no less, whatever interrupts it, and a call that gave up has done nothing. What becomes of large
- * messages then is in test_contract_whole.c.
+ * Timeouts and signals on every kind of pipe. A call waits exactly as long as requested, whatever
+ * interrupts it, and a call that timed out has done nothing. Large messages are in
+ * test_contract_whole.c.
  */
 #include "anonymous.h"
 #include "peers.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message is accepted whole or not at all, on every kind of pipe: what a call could not get rid
- * of in its time is held, and moves on with every later call, in step with the descriptor.
+ * A message is accepted whole or not at all, on every kind of pipe. Output that a call could not
+ * write in time is held; every later call writes more of it, and the descriptor says when.
  */
 #include "peers.h"
 

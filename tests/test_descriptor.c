@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptor of pipc_fd, on every kind of pipe: readable whenever a call is worth making, quiet
- * when none is, seen with poll. Other ways of polling are in
- * test_descriptor_ways.c, random traffic is in test_descriptor_property.c.
+ * The descriptor of pipc_fd, on every kind of pipe: readable whenever a call can do something, and
+ * not readable otherwise, by poll. test_descriptor_ways.c has other ways of polling,
+ * test_descriptor_property.c random traffic.
  */
 #include "polling.h"
 

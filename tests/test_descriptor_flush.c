@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptor after a flush that failed, on every kind of pipe: it says when the flush is worth
- * repeating, whatever other calls have pushed out the last byte, and says so once to who does not
+ * The descriptor after a failed flush, on every kind of pipe. It reports when the flush can be
+ * repeated, whichever call wrote the last byte, and reports it only once to a caller that does not
  * repeat it.
  */
 #include "polling.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptor of pipc_fd across fork, on every kind of pipe: it goes on in the process that goes
- * on with the handle, whatever the other process does with its copy, and it tells of the other's
- * death.
+ * The descriptor of pipc_fd across fork, on every kind of pipe. It works in the process that
+ * continues with the handle, whatever the other process does with its copy, and reports the
+ * other's death.
  */
 #include "peers.h"
 

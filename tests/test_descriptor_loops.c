@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What event loops do to the descriptor of pipc_fd, and how many descriptors they will find: libuv
- * and GLib make non-blocking what they poll, and this changes nothing.
+ * Event loops and the descriptor of pipc_fd, and how many descriptors a handle needs. libuv and
+ * GLib make a polled descriptor non-blocking; this has no effect.
  */
 #include "polling.h"
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random traffic on every kind of pipe, beside a model that knows what each peer is owed, and what
- * it wants to hear of. After every step: a descriptor is never silent while a call that is wanted
- * would do something, and not for ever readable while none would. Level-triggered by poll, and
- * edge-triggered by an epoll set that is drained after each edge. PIPC_TEST_SEED, which is printed,
- * repeats a run.
+ * Random traffic on every kind of pipe, beside a model that knows what each peer may expect. After
+ * every step the descriptor is readable if a wanted call would do something, and does not stay
+ * readable if none would. It is checked by level with poll, and by edge with an epoll set that is
+ * drained after each edge. The printed PIPC_TEST_SEED repeats a run.
  */
 #include "peers.h"
 

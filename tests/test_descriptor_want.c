@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What pipc_want does to the descriptor, on every kind of pipe: peer b takes PIPC_WANT_READ away,
- * as a server that cannot send its answers yet.
+ * pipc_want and the descriptor, on every kind of pipe. Peer b drops PIPC_WANT_READ, like a server
+ * that cannot send its answers yet.
  */
 #include "polling.h"
 

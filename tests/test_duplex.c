@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PIPC_DUPLEX: every call that one thread may make while another makes one of the peer's, at once,
- * on every kind of descriptor, with output held, messages unread and the descriptor asked for. The
- * thread sanitizer is the judge; without it nothing may hang or crash.
+ * PIPC_DUPLEX: every call of a reader thread beside every call of a writer thread, on every kind
+ * of pipe, with held output, unread messages and the descriptor in use. The thread sanitizer finds
+ * errors; without it no call may hang or crash.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call that the library makes, failing in turn: once and for good, with each error that it
- * may have, alone and in pairs, through the whole script of scenario.h, which holds what must hold.
+ * Each call of the library to the system fails in turn, once and forever, with each possible
+ * error, alone and in pairs, through the whole scenario (scenario.h), which checks the results.
  */
 #include <stdio.h>
 #include <sys/eventfd.h>

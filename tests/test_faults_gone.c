@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nobody there any more: SIGPIPE never, whatever the program has done with that signal itself, on
- * new kernels and on old ones; and a death is noticed without the help of newer system calls.
+ * The peer is gone. A write never raises SIGPIPE, however the program handles that signal, on new
+ * and old kernels. A death is detected without newer system calls.
  */
 #include <pthread.h>
 #include <signal.h>

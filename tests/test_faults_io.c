@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads, writes and waits as the kernel may answer them on a bad day: short, interrupted, with
- * nothing after all; signals at 1 kHz; readers that are gone; deadlines through all of it.
+ * Reads, writes and waits that are short, interrupted or give EAGAIN; a thousand signals a second;
+ * readers that are gone. No message is lost, and deadlines hold.
  */
 #include <signal.h>
 #include <sys/time.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Little left: descriptors that run out, or are where nobody expects them; memory that runs out;
- * and kernels, or filters in front of them, that refuse what is newer. It works on, or says so.
+ * Shortages: descriptors run out or have unusual numbers, memory runs out, kernels or filters
+ * refuse newer system calls. The library works or reports an error.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread is cancelled in pipc_open_fifo. A wait is a cancellation point and nothing else is;
- * nothing is left of the thread's offer, its descriptors or its memory, and nobody meets it
- * afterwards.
+ * A thread is cancelled in pipc_open_fifo. Only the wait is a cancellation point. No offer,
+ * descriptor or memory of the thread is left, and nobody connects to it afterwards.
  */
 #include <pthread.h>
 #include <signal.h>

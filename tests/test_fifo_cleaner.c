@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Somebody deletes what a rendezvous has in the file system: a cleaner of /tmp, or an
- * administrator. In any part, at any moment, once or again and again: two that come to a name still
- * meet.
+ * Files of a rendezvous are deleted, by a cleaner of /tmp or an administrator: any part, at any
+ * moment, once or repeatedly. Two callers of a name still connect.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Somebody deletes what a rendezvous has in the file system, at each step of it: before each call
- * of either side, and while a claimer is stopped inside its claim. The two still meet.
+ * Files of a rendezvous are deleted at each step: before each call of either caller, and while a
+ * claimer is stopped inside its claim. The two still connect.
  */
 #include <signal.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that are killed or stopped at every step of a rendezvous: the next two connect, no file
- * is left, and who was with them is not taken in.
+ * Processes are killed or stopped at every step of a rendezvous. The next two callers connect, no
+ * file is left, and the surviving caller is not misled.
  */
 #include <signal.h>
 #include <stdio.h>

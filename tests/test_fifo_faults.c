@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each system call of a rendezvous fails in turn, in both roles: an errno, nothing left open,
- * nothing in the way of the next two.
+ * Each system call of a rendezvous fails in turn, in both roles. The call returns an errno, leaks
+ * nothing, and the next two callers connect.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names and directories: what is refused, what is never touched, and another user who tries to get
- * in the way or in between.
+ * Names and directories: which are refused, which are never changed, and another user who tries to
+ * interfere.
  */
 #include <fcntl.h>
 #include <grp.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two processes meet by name: in which order, how long they wait, who meets whom, and what is left.
+ * Two processes find each other by name: in any order, within their timeouts, in pairs, and
+ * without a trace afterwards.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes over FIFOs once two have met: ends of every sort, both directions full, small pipes,
- * and a descriptor that is honest from the first moment.
+ * Messages over FIFOs: ends of every kind, both directions full, small pipes, and the descriptor
+ * from its first moment.
  */
 #include <poll.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames on the wire, both ways: the test is the peer and writes and reads raw bytes. What a
- * stranger may send, wherever it is cut, and what libpipc sends. The pure parts, frame.c and
- * queue.c, are in test_frame_and_queue.c.
+ * Frames on the wire, in both directions: the test writes and reads raw bytes. It covers what a
+ * stranger may send, a cut at any byte, and what libpipc sends. test_frame_and_queue.c tests
+ * frame.c and queue.c alone.
  */
 #include "raw.h"
 

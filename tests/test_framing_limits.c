@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How large and how many: messages at the limit, prefixes that promise much, messages that nobody
- * reads, buffers that are too small. What waits in memory follows what really came, up to
- * max_pending.
+ * Sizes and numbers: messages at the limit, headers with large lengths, unread messages, small
+ * buffers. Memory grows with the bytes that arrived, up to max_pending.
  */
 #include "raw.h"
 

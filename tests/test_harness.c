@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The harness's own checks: what it promises to catch, it catches, and what is clean passes. A test
- * here runs a small body as a test of its own and looks at the verdict.
+ * The harness itself: it catches what it promises to catch, and a clean test passes. A test here
+ * runs a small body as a test of its own and checks the verdict.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes in which little is as usual: 0, 1 and 2 are closed, files may not grow, memory is
- * locked. A constructor gives a handle or a documented errno, at once, and never a signal.
+ * Unusual processes: 0, 1 and 2 are closed, files may not grow, memory is locked. A constructor
+ * returns a handle or a documented errno, at once, and raises no signal.
  */
 #define _GNU_SOURCE
 #include "filter.h"

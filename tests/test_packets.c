@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writers in packet mode (O_DIRECT on a pipe or FIFO): what a read does not take of a packet is
- * lost, and the reader cannot know the mode. Messages of all sizes arrive whole, whatever the
- * writer makes packets of, and however they are read.
+ * Writers in packet mode (O_DIRECT on a pipe or FIFO). Bytes of a packet that a read does not take
+ * are lost, and the reader cannot know the mode. Messages of all sizes arrive whole in every way
+ * of reading.
  */
 #define _GNU_SOURCE
 #include "fifos.h"

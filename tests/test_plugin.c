@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library inside plug-ins, which come and go while threads that used them live on: contained in
- * them (static), or linked with them (shared).
+ * The library inside plug-ins, static or shared. They are loaded and unloaded while threads that
+ * used them live on.
  */
 #include "plugin/load.h"
 

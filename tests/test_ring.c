@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shared memory behind a symmetric handle, from the inside: messages around its size and across
- * its edge, and its transport alone, where a moment of the peer is to be met. Knows the ring's
- * size; how sleepers are woken is in test_ring_wake.c, what a hostile peer can do in
- * test_ring_hostile.c.
+ * The shared memory behind an anonymous pipe, seen from inside: messages around its size and
+ * across its edge, and its transport alone. test_ring_wake.c tests how sleepers are woken,
+ * test_ring_hostile.c a hostile peer.
  */
 #include "anonymous.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile peer: a process that shares the memory of a symmetric handle writes whatever it likes
- * there, once or all the time, while the peer reads, writes, polls and closes. That side may be
- * told anything but must not crash, hang or read out of bounds. Knows the layout of the memory, and
- * finds it as an attacker would.
+ * A hostile process that shares the memory of an anonymous pipe writes anything there, once or all
+ * the time, while the peer reads, writes, polls and closes. The peer may get any result, but must
+ * not crash, hang or read out of bounds. The test knows the layout of the memory, and finds it as
+ * an attacker would.
  */
 #include "anonymous.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The protocol by which a side of a symmetric handle that waits is woken: loads that make one
- * side's call meet the other just as it falls asleep. A wake-up that is lost hangs the test, for
- * nothing else would end that wait.
+ * How a waiting peer of an anonymous pipe is woken: loads in which one peer's call comes just as
+ * the other falls asleep. A lost wakeup hangs the test, since nothing else would end that wait.
  */
 #include "anonymous.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server: where it listens, whom it accepts, what its descriptor says, what ends its wait, and
- * how it gets over failures of accept, up to having no descriptors left.
+ * The server: where it listens, which clients it accepts, what its descriptor reports, what ends
+ * its wait, and how it survives failures of accept and a lack of descriptors.
  */
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients of a server, good and bad: with a key, with a wrong one, silent, slow, talking about
- * something else, never reading, many, idle; and processes that share a server.
+ * Good and bad clients of a server: with the key, with a wrong one, silent, slow, of another
+ * protocol, never reading, many, idle. Also processes that share a server.
  */
 #include <sys/resource.h>
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A flood of silent connections from one address, and honest clients of other addresses who are far
- * away: their packets take 25 ms each way. Three hosts: this process has the server, the far one
- * floods it, and the clients sit behind a relay that holds each packet back for a while (two tun
- * devices).
+ * A flood of silent connections from one address, and honest clients of other addresses that are
+ * far away: their packets take 25 ms each way. Three hosts: this process has the server, the far
+ * one floods it, and the clients are behind a relay that delays each packet (two tun devices).
  */
 #define _GNU_SOURCE
 #include <linux/if.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Signals and processes are the program's: the library goes on through interruptions, takes no
- * signal and no child's status for itself, leaves handlers and masks alone, starts no thread, and
- * lets nothing survive exec.
+ * Signals and processes belong to the program. The library continues after interruptions, consumes
+ * no signal and no child's status, changes no handler or mask, starts no thread, and no descriptor
+ * survives exec.
  */
 #include "anonymous.h"
 

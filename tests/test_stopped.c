@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that is stopped in a wait, and continued (a shell's ^Z and fg), goes on waiting: no
- * signal was caught, so not even PIPC_INTERRUPTIBLE ends the call. Some waits of the kernel end
- * with EINTR then.
+ * A process that is stopped in a wait and continued (a shell's ^Z and fg) continues to wait. No
+ * signal was caught, so not even PIPC_INTERRUPTIBLE ends the call, although some waits of the
+ * kernel end with EINTR.
  */
 #define _GNU_SOURCE
 #include "harness.h"

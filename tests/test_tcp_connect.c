@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipc_open_tcp with PIPC_CONNECT_ONLY: it never listens, so that clients of a server that is down
- * do not meet each other, nor take its port; and it says why it did not get in.
+ * pipc_open_tcp with PIPC_CONNECT_ONLY never listens. Clients of a server that is down do not
+ * connect to each other, nor take its port, and get an errno that says why they failed.
  */
 #include <signal.h>
 #include <sys/time.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call that a rendezvous, or a server, makes to the system fails in turn, once and for good,
- * with each error that it may have. The call then works all the same or says why not; it never
- * hangs or leaks; and afterwards the next one gets in.
+ * Each system call of a rendezvous, or of a server, fails in turn, once and forever, with each
+ * possible error. The call then works or reports an error; it never hangs or leaks, and the next
+ * caller connects.
  */
 #include <signal.h>
 

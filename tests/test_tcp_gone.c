@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A host that vanishes is noticed; a living one that reads nothing is not given up. How long that
- * takes is the kernel's affair, by options of the socket: they are looked at each time, and
- * measured only when PIPC_TEST_SLOW is set, for that takes minutes.
+ * A host that vanishes is detected; a living one that reads nothing is not given up. The kernel
+ * decides how long this takes, by socket options. The options are always checked; the time is
+ * measured only with PIPC_TEST_SLOW, since it takes minutes.
  */
 #include <limits.h>
 

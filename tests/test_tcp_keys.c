@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keys over real connections: who meets whom, as processes, and what somebody gains who stands
- * between them and does not know the key. Nothing by sending a process its own handshake;
- * everything by carrying that of two honest ones to each other, as the manual says.
+ * Keys over real connections: which processes connect to each other, and what an attacker without
+ * the key gains. It gains nothing by reflecting a process's own handshake. It can only relay the
+ * handshake of two honest peers, as the manual says.
  */
 #include "auth_words.h"
 #include "net.h"

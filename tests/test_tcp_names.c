@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names of one host. Two programs on it meet whatever each calls it, and reach a server of it
- * likewise; nobody else is let in; and what is no host's address is refused.
+ * The names of one host. Two programs on it connect under any of its names, and reach its servers
+ * likewise. No other host is accepted, and an address that is not of a host is refused.
  */
 #include "hosts.h"
 #include "net.h"

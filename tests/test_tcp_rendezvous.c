@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipc_open_tcp on one host: two call each other, in either order or at once, by any of its names;
- * who else comes costs nothing; and what ends the wait.
+ * pipc_open_tcp on one host: two callers connect, in either order or at once, under any of its
+ * names. Strangers do no harm. Also what ends the wait.
  */
 #include <netdb.h>
 #include <signal.h>
