@@ -116,7 +116,7 @@ class Program:
 
     def must_be_idle(self):
         """Something may still be under way; then nothing is."""
-        for _ in range(10):
+        for _ in range(100):
             before = self.processor_time()
             time.sleep(0.3)
             assert not self.has_ended(), self.complained()

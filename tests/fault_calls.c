@@ -215,22 +215,33 @@ WRAP(void *, mmap, void *where, size_t size, int protection, int flags, int fd, 
     return memory;
 }
 
-/* Mappings that a child of this process does not get; those of an ancestor are not here. */
+/*
+ * Mappings that a child of this process does not get; those of an ancestor are not here. A place is
+ * taken by its `memory`, which is BEING_SET until the rest is there.
+ */
+#define BEING_SET ((void *)1)
+
 static struct {
     _Atomic(void *) memory;
-    size_t size;
-    pid_t pid;
+    _Atomic size_t size;
+    _Atomic pid_t pid;
 } unforked[256];
 enum { UNFORKED = sizeof unforked / sizeof unforked[0] };
+
+static bool is_unforked(size_t i, const void *memory)
+{
+    return memory != NULL && memory != BEING_SET && unforked[i].pid == getpid();
+}
 
 static void keep_from_children(void *memory, size_t size)
 {
     for (size_t i = 0; i < UNFORKED; i++) {
         void *old = unforked[i].memory;
-        if ((old == NULL || unforked[i].pid != getpid()) &&
-            atomic_compare_exchange_strong(&unforked[i].memory, &old, memory)) {
+        if (old != BEING_SET && !is_unforked(i, old) &&
+            atomic_compare_exchange_strong(&unforked[i].memory, &old, BEING_SET)) {
             unforked[i].size = size;
             unforked[i].pid = getpid();
+            unforked[i].memory = memory;
             mapped -= size;
             return;
         }
@@ -242,7 +253,7 @@ static bool was_kept_from_children(void *memory)
 {
     for (size_t i = 0; i < UNFORKED; i++) {
         void *old = memory;
-        if (unforked[i].memory == memory && unforked[i].pid == getpid() &&
+        if (unforked[i].memory == memory && is_unforked(i, memory) &&
             atomic_compare_exchange_strong(&unforked[i].memory, &old, NULL))
             return true;
     }
@@ -253,7 +264,7 @@ size_t harness_mapped_bytes(void)
 {
     size_t here = mapped;
     for (size_t i = 0; i < UNFORKED; i++)
-        if (unforked[i].memory != NULL && unforked[i].pid == getpid())
+        if (is_unforked(i, unforked[i].memory))
             here += unforked[i].size;
     return here;
 }
