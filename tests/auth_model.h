@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The handshake against an attacker who does not know the key. All honest sides of a scene are
- * connected to the attacker, and to nobody else; they are the real machines of src/auth.c. The
+ * connected only to the attacker; they are the real machines of src/auth.c. The
  * attacker hears all that they say, and may at any time give any of them any frame: one that he
  * heard from any side at any time before (forwarded, reflected, crossed, replayed); one of those
  * with something changed, cut off, put in or spliced; or one that he makes up.
@@ -35,7 +35,7 @@ struct scene {
 struct frame {
     struct auth_words words;
     int needs[2];    /* the frames that he must have heard for it; -1: none */
-    int asker;       /* whose challenge it is, just as that side said it; -1: nobody's */
+    int asker;       /* the side whose unchanged challenge it is; -1: none */
     bool is_honest;  /* a side said it: it needs itself */
     bool is_changed; /* made by the attacker of what he heard; or the response to such a one */
     char name[80];
@@ -44,7 +44,7 @@ struct frame {
 /* A state of one side. */
 struct local {
     struct auth auth;
-    int answered; /* whose challenge it has answered, just as it was said; -1: nobody's */
+    int answered; /* the side whose unchanged challenge it has answered; -1: none */
 };
 
 struct move {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls on one end of a pipe, in a thread that is cancelled before its nth armed call. The other
- * end is the main thread's: it does a step whenever the first thread would wait. Afterwards
- * somebody goes on with the end: another thread, or, where an end belongs to its thread, a clean-up
+ * Calls on one end of a pipe, in a thread that is cancelled before its nth armed call. The main
+ * thread has the other end: it does a step whenever the first thread would wait. Afterwards
+ * another thread continues with the end or, where an end belongs to its thread, a clean-up
  * handler.
- *
- * Messages carry their number. So each side knows what arrives: only what was sent, whole, in
- * order, and nothing twice.
+ * Messages are numbered, so each peer can check what arrives: only messages that were sent, whole,
+ * in order and once.
  */
 #ifndef PIPC_TESTS_CANCELLING_H
 #define PIPC_TESTS_CANCELLING_H
@@ -49,7 +48,7 @@ struct cancelling {
     const struct kind *kind;
     pipc_t *mine, *theirs;
     struct stream out, in; /* as seen from `mine` */
-    size_t volume;         /* so many bytes this kind holds when nobody reads */
+    size_t volume;         /* the bytes that this kind holds when its peer does not read */
     enum cancelling_outcome outcome;
 
     /* For the test. */

@@ -112,7 +112,7 @@ void fifos_open_kind(pipc_t *end[2], const pipc_options_t *options)
     fifos_end(&fifos);
 }
 
-/* --- Comers ----------------------------------------------------------------------------------- */
+/* --- Callers --------------------------------------------------------------------------------- */
 
 /* Each sends its number, sends the other's back, and gets its own back: so these two have met. */
 static int introduce(pipc_t *pipe)
@@ -138,7 +138,7 @@ int fifos_introduce(pipc_t *pipe)
     return result;
 }
 
-int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms)
+int fifos_call(const struct fifos *fifos, const char *name, int timeout_ms)
 {
     pipc_t *pipe = pipc_open_fifo(name, timeout_ms, &fifos->options);
     return pipe == NULL ? errno : fifos_introduce(pipe);
@@ -150,22 +150,22 @@ struct coming {
     int timeout_ms;
 };
 
-static int run_comer(void *arg)
+static int run_caller(void *arg)
 {
     struct coming *coming = arg;
-    return fifos_come(coming->fifos, coming->name, coming->timeout_ms);
+    return fifos_call(coming->fifos, coming->name, coming->timeout_ms);
 }
 
-pid_t fifos_fork_comer(const struct fifos *fifos, const char *name, int timeout_ms)
+pid_t fifos_fork_caller(const struct fifos *fifos, const char *name, int timeout_ms)
 {
     struct coming coming = {fifos, name, timeout_ms};
-    return harness_fork(run_comer, &coming);
+    return harness_fork(run_caller, &coming);
 }
 
-void fifos_assert_two_meet(const struct fifos *fifos, const char *name)
+void fifos_assert_two_connect(const struct fifos *fifos, const char *name)
 {
-    pid_t other = fifos_fork_comer(fifos, name, FIFOS_LONG_MS);
-    assert_int_equal(fifos_come(fifos, name, FIFOS_LONG_MS), 0);
+    pid_t other = fifos_fork_caller(fifos, name, FIFOS_LONG_MS);
+    assert_int_equal(fifos_call(fifos, name, FIFOS_LONG_MS), 0);
     assert_int_equal(harness_wait(other), 0);
     fifos_assert_empty(fifos);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What tests of pipc_open_fifo share: directories of their own, and comers in threads and
+ * What tests of pipc_open_fifo share: directories of their own, and callers in threads and
  * processes.
  */
 #ifndef PIPC_TESTS_FIFOS_H
@@ -24,7 +24,7 @@ int fifos_count(const struct fifos *fifos);
 void fifos_assert_empty(const struct fifos *fifos);
 /* NAME in the directory, or in a directory of it; in a static buffer. */
 const char *fifos_path(const struct fifos *fifos, const char *name);
-/* Waits until somebody waits at the name. */
+/* Waits until a caller waits at the name. */
 void fifos_await_offer(const struct fifos *fifos, const char *name);
 
 /* Opens both ends in this process, one in a thread. */
@@ -32,15 +32,15 @@ void fifos_open_both(const struct fifos *fifos, const char *name, pipc_t *end[2]
 /* For a table of kinds. */
 void fifos_open_kind(pipc_t *end[2], const pipc_options_t *options);
 
-/* A child that comes to the name and then says who it is, and wants the same of the other: both are
- * told whether they have met each other. Exits with 0 when all is well, else with a number that is
- * an errno or at least 200. */
-pid_t fifos_fork_comer(const struct fifos *fifos, const char *name, int timeout_ms);
+/* A child that opens the name, sends its process id and expects the peer's. So both know whether
+ * they are connected to each other. Exits with 0 if so, else with an errno or a number from 200
+ * on. */
+pid_t fifos_fork_caller(const struct fifos *fifos, const char *name, int timeout_ms);
 /* The same in this process. */
 int fifos_introduce(pipc_t *pipe); /* and closes it */
-int fifos_come(const struct fifos *fifos, const char *name, int timeout_ms);
-/* Two comers to the name meet and leave nothing. */
-void fifos_assert_two_meet(const struct fifos *fifos, const char *name);
+int fifos_call(const struct fifos *fifos, const char *name, int timeout_ms);
+/* Two callers of the name connect and leave nothing. */
+void fifos_assert_two_connect(const struct fifos *fifos, const char *name);
 
 /* Parts of an offer, and the directory of the names. */
 enum {
@@ -55,7 +55,7 @@ enum {
 
 /* Deletes these parts of every offer, whether it has its name or is still private. */
 void fifos_clean(const struct fifos *fifos, unsigned what);
-/* All of an offer of "x" is there, and somebody has it open. To ask for that wakes the waiter. */
+/* An offer of "x" is complete, and a caller has it open. This check wakes the waiter. */
 bool fifos_is_offered(const struct fifos *fifos);
 void fifos_await_whole_offer(const struct fifos *fifos);
 /* Waits until a child stops or ends; true: it has stopped. */

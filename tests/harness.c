@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runner behind harness.h. cmocka keeps the books; each test runs in a forked child, which
- * tells through a shared page how far it came, so that a child that merely exits is not taken for a
- * success. It may call the library only through pipc.h, and only to make the kinds of pipes.
+ * The runner behind harness.h. Each test runs in a forked child, which reports through a shared
+ * page how far it came: so a child that merely exits is not a success. It calls the library only
+ * through pipc.h, and only to open the kinds of pipes.
  */
 #include "harness.h"
 
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A page that the library keeps as long as the process, to notice fork. */
+/* The library keeps a page until the process ends, to detect a fork. */
 #define PER_PROCESS_MAPPING ((size_t)sysconf(_SC_PAGESIZE))
 
 enum { FD_LIMIT = 4096, REASON_SIZE = 512 };
@@ -281,7 +281,7 @@ static enum harness_verdict run_job(const struct job *job, char *reason, size_t 
     }
     if (pid < 0)
         fail_msg("fork: %s", strerror(errno));
-    setpgid(pid, pid); /* whoever of the two comes first */
+    setpgid(pid, pid); /* parent and child both do it: the first wins */
     bool in_time = ended_in_time(pid, job->timeout_ms);
     if (!in_time)
         kill(-pid, SIGKILL);

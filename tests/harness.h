@@ -50,7 +50,7 @@
 /* Larger than any message that comes, where a size can be. */
 #define HARNESS_HUGE ((size_t)(SIZE_MAX >> 20 >> 20 > 0 ? (uint64_t)1 << 40 : SIZE_MAX / 2))
 
-/* Long enough for a busy machine of two cores, short enough that somebody still waits for it. */
+/* Long enough for a busy machine of two cores, short enough to wait for a hang. */
 #define HARNESS_TIMEOUT_MS 20000
 
 struct harness_test {
@@ -180,7 +180,7 @@ void harness_restart_random(void); /* each test begins at the seed */
 
 enum harness_verdict { HARNESS_PASSED, HARNESS_FAILED, HARNESS_SKIPPED };
 
-/* Runs a body as a test and tells how it went; reason is an empty string when it passed. */
+/* Runs a body as a test and returns its verdict; reason is an empty string when it passed. */
 enum harness_verdict harness_try(void (*body)(void), int timeout_ms, char *reason, size_t size);
 
 #endif

@@ -48,7 +48,7 @@ pipc_t *harness_adopt(int read_fd, int write_fd, const pipc_options_t *options);
 /* Closes both ends; in this process, which has both. */
 void kind_close(const struct kind *kind, pipc_t *end[2]);
 
-/* More bytes than any of these pipes holds when nobody reads. */
+/* More bytes than any of these pipes holds when its peer does not read. */
 enum { MORE_THAN_A_PIPE = 4 << 20 };
 
 /* How long what one peer gave to the kernel may take to reach the other: 0 where the kernel passes

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which blocks the library and the test hold. Fault injection enters and strikes them;
- * harness_heap_blocks and its kin (harness.h) tell the sums.
+ * harness_heap_blocks and similar calls (harness.h) return the sums.
  */
 #ifndef PIPC_TESTS_LEDGER_H
 #define PIPC_TESTS_LEDGER_H

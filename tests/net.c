@@ -3,7 +3,7 @@
 #include "net.h"
 
 /* Of a fixed size: buffers that the kernel tunes may take more a moment after they were full, and
- * hold many megabytes. The handles do not tell their sockets, so all that are open get it. */
+ * hold many megabytes. A handle does not show its socket, so all open sockets are changed. */
 static void fix_buffers(void)
 {
     int size = 128 * 1024;

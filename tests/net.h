@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the network: ports that nobody else has, plain sockets, what a descriptor is, and
- * programs that wait for one another. Nothing here leaves this machine: addresses are loopback's,
- * or those of network namespaces that a test made.
+ * For tests of the network: reserved ports, plain sockets, the options of a descriptor, and
+ * callers that wait for one another. Nothing leaves this machine: addresses are those of loopback,
+ * or of network namespaces that a test made.
  */
 #ifndef PIPC_TESTS_NET_H
 #define PIPC_TESTS_NET_H
@@ -53,7 +53,7 @@ static inline struct sockaddr_in net_loopback(uint16_t port)
     return address;
 }
 
-/* -1 and errno when nobody listens there. */
+/* -1 and errno when no socket listens there. */
 static inline int net_try_connect(uint16_t port)
 {
     struct sockaddr_in address = net_loopback(port);
@@ -152,7 +152,7 @@ static inline int net_find_socket(int from, bool listening)
     return -1;
 }
 
-/* Whether somebody on this machine (this network namespace) listens on that port. */
+/* Whether a socket of this machine (this network namespace) listens on that port. */
 static inline bool net_is_listening(uint16_t port)
 {
     static const char *const tables[] = {"/proc/self/net/tcp", "/proc/self/net/tcp6"};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Peer b's thread, which does one thing at a time when it is asked to, and a function for each call
- * of pipc.h that has it made in the peer's thread. It knows nothing of kinds but same_handle.
+ * Peer b's thread, which runs one function at a time, and for each call of pipc.h a function that
+ * makes it in the peer's thread. Of kinds it knows only same_handle.
  */
 #include "peers.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two peers of a pipe, of any kind, at the hands of one test. Peer a makes its calls in the
- * test's own thread, peer b in a thread of its own (the anonymous pipe needs that: its ends belong
- * to threads). peer_NAME makes the call pipc_NAME on a peer and waits for it; result and errno are
- * as if the call had been made here. peer_start lets peer b work while peer a does something else.
+ * The two peers of a pipe of any kind, for one test. Peer a makes its calls in the test's own
+ * thread, peer b in a thread of its own, since the ends of an anonymous pipe belong to threads.
+ * peer_NAME makes the call pipc_NAME on a peer and waits for it; it returns the result and errno
+ * of that call. peer_start lets peer b work while peer a does something else.
  */
 #ifndef PIPC_TESTS_PEERS_H
 #define PIPC_TESTS_PEERS_H

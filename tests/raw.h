@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A handle on one side and the test itself, with bytes, on the other: over a socketpair or two
- * pipes. Nothing here knows how a frame looks.
+ * A handle at one end, and the test itself, with raw bytes, at the other: over a socketpair or two
+ * pipes. Nothing here knows the format of a frame.
  */
 #ifndef PIPC_TESTS_RAW_H
 #define PIPC_TESTS_RAW_H

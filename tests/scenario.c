@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The script of scenario.h. Each end's calls are made in one thread: end 0's in the test's own, and
- * end 1's there as well, or, where both ends are one handle, in a thread that waits while end 0
- * works.
+ * The script of scenario.h. The calls of each end are made in one thread: those of end 0 in the
+ * test's own. Those of end 1 as well, unless both ends are one handle: then in a thread that waits
+ * while end 0 works.
  */
 #include "scenario.h"
 
@@ -262,7 +262,7 @@ static void drain(struct scenario *s)
             run_step(s, drain_once, round % 2);
 }
 
-/* Faults are over: any failure but a full pipe is for ever. */
+/* Faults are over: any failure but a full pipe stays forever. */
 static void probe(struct traffic *t, int side)
 {
     if (!t->flow[side].bye_accepted && pipc_write(t->end[side], "", 0) < 0 && errno != EAGAIN)

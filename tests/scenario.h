@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One script through the whole of pipc.h, for the tests of faults: opening, messages of many sizes
- * both ways, waiting, descriptor, goodbye, end, closing. Every call in it may fail. What must hold
- * all the same is asserted here: only messages that were accepted arrive, whole, in order and once;
- * none is lost unless a direction is dead; what is dead stays so, with one errno; a descriptor that
- * is silent has nothing to tell; nothing is left over. Its calls are armed (fault.h) and never wait
- * for ever.
+ * One script through all of pipc.h, for tests of faults: opening, messages of many sizes both
+ * ways, waits, the descriptor, goodbye, end, closing. Every call may fail. The script still
+ * asserts: only accepted messages arrive, whole, in order and once; none is lost unless a
+ * direction is dead; a dead direction stays dead, with one errno; a descriptor that is not
+ * readable has nothing to report; nothing is leaked. Its calls are armed (fault.h) and never wait
+ * forever.
  */
 #ifndef PIPC_TESTS_SCENARIO_H
 #define PIPC_TESTS_SCENARIO_H

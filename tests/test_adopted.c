@@ -74,7 +74,7 @@ TEST(descriptors_stay_the_callers_when_the_handle_is_not_made)
     check_refusal(-1, fd[1], NULL, EBADF);
     check_refusal(fd[0], -1, NULL, EBADF);
     check_refusal(-1, -1, NULL, EBADF);
-    check_refusal(fd[1], fd[1], NULL, EINVAL); /* nobody can read there */
+    check_refusal(fd[1], fd[1], NULL, EINVAL); /* it cannot be read */
     check_refusal(fd[0], fd[0], NULL, EINVAL); /* nor write there */
     check_refusal(datagrams[0], datagrams[0], NULL, EINVAL);
     check_listening_sockets();
@@ -394,7 +394,7 @@ TEST(pending_counts_all_messages_when_reads_are_short)
 
 /* --- A slow stream ---------------------------------------------------------------------------- */
 
-/* A message of almost 64 MiB, a few bytes at a time, until nobody wants more. */
+/* A message of almost 64 MiB, a few bytes at a time, until the reader has gone. */
 static void *trickle(void *arg)
 {
     int fd = *(int *)arg;

@@ -376,7 +376,7 @@ static struct crowd {
     _Atomic int taken, refused, other;
 } * crowd;
 
-/* Whoever got an end keeps it until all have tried. */
+/* A caller that got an end keeps it until all have tried. */
 static void try_to_get_in(pipc_t *pipe)
 {
     harness_gate_wait(&gate[0]);
@@ -456,7 +456,7 @@ TEST_OF_KIND(timeouts_belong_to_the_holder_of_the_end)
     harness_gate_open(&gate[1]);
     side_end(&far);
     hear_bye(pipe, "");
-    /* The next one waits for ever, as every newcomer does. */
+    /* The next caller waits forever, which is the default. */
     side_start(&far, kind, pipe, wait_as_usual);
     harness_gate_wait(&gate[0]);
     sleeper_wait(sleeper_side(&far));

@@ -324,7 +324,7 @@ static void hear_and_be_told(pipc_t *pipe)
     be_told_of_the_death(pipe);
 }
 
-/* Its end came free before the death: whoever takes it finds what the dead one wrote. */
+/* The test left its end before the death: the next holder reads what the dead peer wrote. */
 TEST_OF_KIND(a_new_caller_reads_what_a_dead_peer_wrote)
 {
     for (int comes_back = 0; comes_back < 2; comes_back++) {

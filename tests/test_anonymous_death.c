@@ -60,29 +60,29 @@ static void (*const die[])(void) = {be_killed,   exit_at_once,   exit_in_order, 
 
 #define OVER_DEATHS(name) OVER_CASES(name, deaths)
 
-/* --- Ways to notice -------------------------------------------------------------------------- */
+/* --- Ways to detect a death ------------------------------------------------------------------- */
 
 /* Room for the message that will never be complete. */
 static char room[LARGE];
 
-static void notice_by_reading(pipc_t *pipe, int code)
+static void detect_by_reading(pipc_t *pipe, int code)
 {
     assert_errno(pipc_read(pipe, room, sizeof room), code);
 }
 
-static void notice_by_reading_for_a_while(pipc_t *pipe, int code)
+static void detect_by_reading_for_a_while(pipc_t *pipe, int code)
 {
     set_timeouts(pipe, SIDES_LONG_MS, -1);
     assert_errno(pipc_read(pipe, room, sizeof room), code);
 }
 
-static void notice_by_looking(pipc_t *pipe, int code)
+static void detect_by_looking(pipc_t *pipe, int code)
 {
     pipc_msg_t view;
     assert_errno(pipc_peek(pipe, &view), code);
 }
 
-static void notice_by_writing(pipc_t *pipe, int code)
+static void detect_by_writing(pipc_t *pipe, int code)
 {
     (void)code;
     fill_up(pipe, 1000);
@@ -130,31 +130,31 @@ static void wait_until_worthwhile(pipc_t *pipe, int fd, void (*wait)(int fd), in
     assert_errno(pipc_read(pipe, room, sizeof room), code);
 }
 
-static void notice_by_poll(pipc_t *pipe, int code)
+static void detect_by_poll(pipc_t *pipe, int code)
 {
     wait_until_worthwhile(pipe, pipc_fd(pipe), wait_by_poll, code);
 }
 
-static void notice_by_select(pipc_t *pipe, int code)
+static void detect_by_select(pipc_t *pipe, int code)
 {
     wait_until_worthwhile(pipe, pipc_fd(pipe), wait_by_select, code);
 }
 
-static void notice_by_epoll(pipc_t *pipe, int code)
+static void detect_by_epoll(pipc_t *pipe, int code)
 {
     int set = epoll_of(pipc_fd(pipe), EPOLLIN);
     wait_until_worthwhile(pipe, set, wait_by_epoll, code);
     close(set);
 }
 
-static void notice_by_edge(pipc_t *pipe, int code)
+static void detect_by_edge(pipc_t *pipe, int code)
 {
     int set = epoll_of(pipc_fd(pipe), EPOLLIN | EPOLLET);
     wait_until_worthwhile(pipe, set, wait_by_epoll, code);
     close(set);
 }
 
-static void notice_by_nested_epoll(pipc_t *pipe, int code)
+static void detect_by_nested_epoll(pipc_t *pipe, int code)
 {
     int inner = epoll_of(pipc_fd(pipe), EPOLLIN), outer = epoll_of(inner, EPOLLIN);
     wait_until_worthwhile(pipe, outer, wait_by_epoll, code);
@@ -206,7 +206,7 @@ static void bury(struct side *side)
         harness_wait(side->pid);
 }
 
-/* Whoever is orphaned by the death is waited for here, too. */
+/* Also waits for children that the death made orphans. */
 static void set_the_stage(void)
 {
     stage = shared_memory(sizeof *stage);
@@ -239,7 +239,7 @@ static void expect_a_quick_end(pipc_t *pipe, int code)
 }
 
 static void see_a_death(const struct kind *kind, script *life,
-                        void (*notice)(pipc_t *pipe, int code))
+                        void (*detect)(pipc_t *pipe, int code))
 {
     int code = amid_a_message ? ECONNRESET : EPIPE;
     struct side mortal;
@@ -251,7 +251,7 @@ static void see_a_death(const struct kind *kind, script *life,
     side_start(&mortal, kind, pipe, life);
     harness_gate_wait(&all_is_said);
     hear(pipe, "here");
-    notice(pipe, code);
+    detect(pipe, code);
     expect_a_quick_end(pipe, code);
     bury(&mortal);
     hear_the_end(pipe, code);
@@ -259,67 +259,67 @@ static void see_a_death(const struct kind *kind, script *life,
     clear_the_stage(bystander);
 }
 
-static void see_deaths(const struct kind *kind, void (*notice)(pipc_t *pipe, int code))
+static void see_deaths(const struct kind *kind, void (*detect)(pipc_t *pipe, int code))
 {
     the_death = die[kind - deaths];
     for (the_bystander = NOBODY; the_bystander < BYSTANDERS; the_bystander++)
-        see_a_death(kind, live_and_die, notice);
+        see_a_death(kind, live_and_die, detect);
 }
 
 TEST_OF_KIND(a_blocked_read_ends_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_reading);
+    see_deaths(kind, detect_by_reading);
 }
 
 TEST_OF_KIND(a_read_with_a_deadline_ends_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_reading_for_a_while);
+    see_deaths(kind, detect_by_reading_for_a_while);
 }
 
 TEST_OF_KIND(a_blocked_peek_ends_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_looking);
+    see_deaths(kind, detect_by_looking);
 }
 
 TEST_OF_KIND(a_blocked_write_ends_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_writing);
+    see_deaths(kind, detect_by_writing);
 }
 
 TEST_OF_KIND(poll_returns_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_poll);
+    see_deaths(kind, detect_by_poll);
 }
 
 TEST_OF_KIND(select_returns_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_select);
+    see_deaths(kind, detect_by_select);
 }
 
 TEST_OF_KIND(epoll_returns_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_epoll);
+    see_deaths(kind, detect_by_epoll);
 }
 
 TEST_OF_KIND(edge_triggered_epoll_returns_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_edge);
+    see_deaths(kind, detect_by_edge);
 }
 
 TEST_OF_KIND(nested_epoll_returns_when_the_peer_dies)
 {
-    see_deaths(kind, notice_by_nested_epoll);
+    see_deaths(kind, detect_by_nested_epoll);
 }
 
 TEST_OF_KIND(a_read_returns_econnreset_when_the_peer_died_inside_a_message)
 {
-    static void (*const notice[])(pipc_t *,
-                                  int) = {notice_by_reading, notice_by_reading_for_a_while,
-                                          notice_by_looking, notice_by_poll,
-                                          notice_by_epoll,   notice_by_edge};
+    static void (*const detect[])(pipc_t *,
+                                  int) = {detect_by_reading, detect_by_reading_for_a_while,
+                                          detect_by_looking, detect_by_poll,
+                                          detect_by_epoll,   detect_by_edge};
     amid_a_message = true;
-    for (size_t i = 0; i < sizeof notice / sizeof notice[0]; i++)
-        see_deaths(kind, notice[i]);
+    for (size_t i = 0; i < sizeof detect / sizeof detect[0]; i++)
+        see_deaths(kind, detect[i]);
 }
 
 /* --- Other lives ----------------------------------------------------------------------------- */
@@ -342,8 +342,8 @@ static void *note_when_it_execs(void *fd)
     return NULL;
 }
 
-/* An exec closes the handle but ends nobody: the process lives on as another program. */
-static void see_an_exec(void (*notice)(pipc_t *pipe, int code))
+/* An exec closes the handle, but the process lives on as another program. */
+static void see_an_exec(void (*detect)(pipc_t *pipe, int code))
 {
     int until_exec[2];
     pthread_t watcher;
@@ -355,7 +355,7 @@ static void see_an_exec(void (*notice)(pipc_t *pipe, int code))
     assert_int_equal(pthread_create(&watcher, NULL, note_when_it_execs, until_exec), 0);
     hear(pipe, "here");
     harness_gate_open(&all_is_said);
-    notice(pipe, EPIPE);
+    detect(pipe, EPIPE);
     assert_int_equal(pthread_join(watcher, NULL), 0);
     close(until_exec[0]);
     expect_a_quick_end(pipe, EPIPE);
@@ -367,9 +367,9 @@ static void see_an_exec(void (*notice)(pipc_t *pipe, int code))
 
 TEST(blocked_calls_end_when_the_peer_execs)
 {
-    see_an_exec(notice_by_reading);
-    see_an_exec(notice_by_reading_for_a_while);
-    see_an_exec(notice_by_writing);
+    see_an_exec(detect_by_reading);
+    see_an_exec(detect_by_reading_for_a_while);
+    see_an_exec(detect_by_writing);
 }
 
 /* The thread dies, its process goes on. */
@@ -382,7 +382,7 @@ static void let_a_thread_live_and_die(pipc_t *pipe)
 }
 
 static void see_a_thread_of_a_child_die(const struct kind *death,
-                                        void (*notice)(pipc_t *pipe, int code))
+                                        void (*detect)(pipc_t *pipe, int code))
 {
     struct side child;
     the_death = die[death - deaths];
@@ -390,7 +390,7 @@ static void see_a_thread_of_a_child_die(const struct kind *death,
     pipc_t *pipe = open_anonymous();
     side_start(&child, anonymous_forked, pipe, let_a_thread_live_and_die);
     hear(pipe, "here");
-    notice(pipe, EPIPE);
+    detect(pipe, EPIPE);
     expect_a_quick_end(pipe, EPIPE);
     harness_gate_open(&bystanders_may_go);
     side_end(&child);
@@ -403,16 +403,16 @@ TEST(the_end_of_a_peer_thread_in_a_living_child_is_detected)
     for (const struct kind *death = deaths; death->name != NULL; death++) {
         if (!death->in_threads)
             continue;
-        see_a_thread_of_a_child_die(death, notice_by_reading);
-        see_a_thread_of_a_child_die(death, notice_by_poll);
-        see_a_thread_of_a_child_die(death, notice_by_edge);
+        see_a_thread_of_a_child_die(death, detect_by_reading);
+        see_a_thread_of_a_child_die(death, detect_by_poll);
+        see_a_thread_of_a_child_die(death, detect_by_edge);
     }
 }
 
 static void *survive_the_main_thread(void *pipe)
 {
     hear(pipe, "here");
-    notice_by_reading(pipe, EPIPE);
+    detect_by_reading(pipe, EPIPE);
     expect_a_quick_end(pipe, EPIPE);
     pipc_close(pipe);
     _exit(0);
@@ -439,14 +439,14 @@ TEST(the_end_of_a_main_thread_before_its_process_is_detected)
 
 struct orphan_scene {
     pipc_t *pipe;
-    void (*notice)(pipc_t *pipe, int code);
+    void (*detect)(pipc_t *pipe, int code);
 };
 
 static int outlive_the_parent(void *arg)
 {
     struct orphan_scene *scene = arg;
     hear(scene->pipe, "here");
-    scene->notice(scene->pipe, EPIPE);
+    scene->detect(scene->pipe, EPIPE);
     expect_a_quick_end(scene->pipe, EPIPE);
     return 0;
 }
@@ -463,12 +463,12 @@ static int die_as_a_parent(void *arg)
 
 TEST(a_child_detects_the_death_of_its_parent)
 {
-    static void (*const notice[])(pipc_t *, int) = {notice_by_reading, notice_by_writing,
-                                                    notice_by_poll, notice_by_edge};
+    static void (*const detect[])(pipc_t *, int) = {detect_by_reading, detect_by_writing,
+                                                    detect_by_poll, detect_by_edge};
     the_death = be_killed;
-    for (size_t i = 0; i < sizeof notice / sizeof notice[0]; i++) {
+    for (size_t i = 0; i < sizeof detect / sizeof detect[0]; i++) {
         set_the_stage();
-        struct orphan_scene scene = {open_anonymous(), notice[i]};
+        struct orphan_scene scene = {open_anonymous(), detect[i]};
         assert_int_equal(harness_wait(harness_fork(die_as_a_parent, &scene)), -SIGKILL);
         clear_the_stage(0);
         pipc_close(scene.pipe);

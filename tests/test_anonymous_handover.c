@@ -312,22 +312,22 @@ static void hold_until_told(pipc_t *pipe)
 static void replace_until_told(pipc_t *pipe)
 {
     hear(pipe, "from the far side");
-    say(pipe, "from the newcomer");
+    say(pipe, "from the new_caller");
     harness_gate_open(&gate[1]);
     harness_gate_wait(&gate[2]);
-    leave(pipe, "newcomer");
+    leave(pipe, "new_caller");
 }
 
-/* The far side holds one end, a newcomer the end that was the test's own. */
-static void let_a_newcomer_in(const struct kind *kind, pipc_t *pipe, struct side *far,
-                              struct side *newcomer)
+/* The peer holds one end, a new caller the former end of the test. */
+static void let_a_new_caller_in(const struct kind *kind, pipc_t *pipe, struct side *far,
+                                struct side *new_caller)
 {
     gates_init();
     assert_int_equal(pipc_pending(pipe), 0);
     side_start(far, kind, pipe, hold_until_told);
     harness_gate_wait(&gate[1]);
     leave(pipe, "near");
-    side_start(newcomer, kind, pipe, replace_until_told);
+    side_start(new_caller, kind, pipe, replace_until_told);
     harness_gate_wait(&gate[1]);
     assert_errno(pipc_pending(pipe), EBUSY);
 }
@@ -335,16 +335,16 @@ static void let_a_newcomer_in(const struct kind *kind, pipc_t *pipe, struct side
 TEST_OF_KIND(a_returning_caller_takes_the_other_end_when_its_own_is_held)
 {
     pipc_t *pipe = open_anonymous();
-    struct side far, newcomer;
-    let_a_newcomer_in(kind, pipe, &far, &newcomer);
+    struct side far, new_caller;
+    let_a_new_caller_in(kind, pipe, &far, &new_caller);
     harness_gate_open(&gate[0]);
     harness_gate_wait(&gate[1]);
     hear_bye(pipe, "near");
-    hear(pipe, "from the newcomer");
+    hear(pipe, "from the new_caller");
     harness_gate_open(&gate[2]);
-    hear_bye(pipe, "newcomer");
+    hear_bye(pipe, "new_caller");
     side_end(&far);
-    side_end(&newcomer);
+    side_end(&new_caller);
     pipc_close(pipe);
     gates_close();
 }
@@ -352,10 +352,10 @@ TEST_OF_KIND(a_returning_caller_takes_the_other_end_when_its_own_is_held)
 TEST_OF_KIND(a_returning_caller_takes_its_former_end_when_it_is_free_again)
 {
     pipc_t *pipe = open_anonymous();
-    struct side far, newcomer;
-    let_a_newcomer_in(kind, pipe, &far, &newcomer);
+    struct side far, new_caller;
+    let_a_new_caller_in(kind, pipe, &far, &new_caller);
     harness_gate_open(&gate[2]);
-    side_end(&newcomer);
+    side_end(&new_caller);
     hear_nothing(pipe);
     harness_gate_open(&gate[0]);
     hear_bye(pipe, "far");

@@ -258,7 +258,7 @@ static int64_t cpu_ms(void)
 }
 
 /* However it is put: an end, a torn message, or bytes that were no frame. Not a timeout. */
-static void expect_death_noticed(pipc_t *pipe)
+static void expect_death_detected(pipc_t *pipe)
 {
     static char room[1 << 20];
     int64_t begin = harness_now_ms(), cpu = cpu_ms();
@@ -328,7 +328,7 @@ static void survive(size_t attack, bool has_descriptor)
     stop_attacker(&bystander, bystander_pid);
     int64_t begin = harness_now_ms();
     if (pipc_set_timeout(pipe, 0, 0) == 0) { /* it has its end still */
-        expect_death_noticed(pipe);
+        expect_death_detected(pipe);
         expect_no_spin(pipe);
     }
     pipc_close(pipe);

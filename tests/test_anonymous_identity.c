@@ -38,7 +38,7 @@ static void need_namespaces(void)
 
 static int64_t *died_ms; /* shared */
 
-static void expect_noticed(pipc_t *pipe)
+static void expect_detected(pipc_t *pipe)
 {
     hear_the_end(pipe, EPIPE);
     if (harness_now_ms() - *died_ms > SIDES_NOTICE_MS)
@@ -46,12 +46,12 @@ static void expect_noticed(pipc_t *pipe)
     expect_no_reader(pipe, EPIPE);
 }
 
-static void notice_by_reading(pipc_t *pipe)
+static void detect_by_reading(pipc_t *pipe)
 {
-    expect_noticed(pipe);
+    expect_detected(pipe);
 }
 
-static void notice_by_polling(pipc_t *pipe)
+static void detect_by_polling(pipc_t *pipe)
 {
     int fd = pipc_fd(pipe);
     char byte;
@@ -59,7 +59,7 @@ static void notice_by_polling(pipc_t *pipe)
     do
         assert_true(harness_readable(fd, SIDES_LONG_MS));
     while (pipc_read(pipe, &byte, 1) == -1 && errno == EAGAIN);
-    expect_noticed(pipe);
+    expect_detected(pipe);
 }
 
 /* The gate is opened when the survivor is about to wait; it likely waits by then. */
@@ -72,7 +72,7 @@ static int live_and_die(void *pipe)
     _exit(0);
 }
 
-static void see_an_inner_death(void (*notice)(pipc_t *pipe))
+static void see_an_inner_death(void (*detect)(pipc_t *pipe))
 {
     struct scene scene = {open_anonymous(), live_and_die};
     harness_gate_init(&gate[0]);
@@ -80,7 +80,7 @@ static void see_an_inner_death(void (*notice)(pipc_t *pipe))
     pid_t pid = harness_fork(play_in_a_namespace, &scene);
     hear(scene.pipe, "here");
     harness_gate_open(&gate[0]);
-    notice(scene.pipe);
+    detect(scene.pipe);
     assert_int_equal(harness_wait(pid), 0);
     pipc_close(scene.pipe);
     munmap(died_ms, sizeof *died_ms);
@@ -90,20 +90,20 @@ static void see_an_inner_death(void (*notice)(pipc_t *pipe))
 TEST(a_read_detects_a_death_in_another_pid_namespace)
 {
     need_namespaces();
-    see_an_inner_death(notice_by_reading);
+    see_an_inner_death(detect_by_reading);
 }
 
 TEST(poll_detects_a_death_in_another_pid_namespace)
 {
     need_namespaces();
-    see_an_inner_death(notice_by_polling);
+    see_an_inner_death(detect_by_polling);
 }
 
 static int survive_by_reading(void *pipe)
 {
     hear(pipe, "here");
     harness_gate_open(&gate[0]);
-    notice_by_reading(pipe);
+    detect_by_reading(pipe);
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int survive_by_polling(void *pipe)
 {
     hear(pipe, "here");
     harness_gate_open(&gate[0]);
-    notice_by_polling(pipe);
+    detect_by_polling(pipe);
     return 0;
 }
 
@@ -193,8 +193,8 @@ static void use_the_number_again(pipc_t *pipe)
     harness_gate_wait(&gate[0]);
 }
 
-/* Status 0: seen; 77: the number could not be had. The id that matters is what gettid tells. */
-static int meet_a_number_again(const struct kind *kind, pipc_t *pipe, void (*notice)(pipc_t *pipe))
+/* Status 0: detected; 77: the number was not available. The id that matters is that of gettid. */
+static int reuse_a_number(const struct kind *kind, pipc_t *pipe, void (*detect)(pipc_t *pipe))
 {
     struct side dead, other;
     harness_gate_init(&gate[0]);
@@ -208,7 +208,7 @@ static int meet_a_number_again(const struct kind *kind, pipc_t *pipe, void (*not
         sched_yield();
     chosen = chosen && atomic_load(&other.tid) == atomic_load(&dead.tid);
     if (chosen)
-        notice(pipe);
+        detect(pipe);
     harness_gate_open(&gate[0]);
     side_end(&other);
     harness_gate_close(&gate[0]);
@@ -217,22 +217,22 @@ static int meet_a_number_again(const struct kind *kind, pipc_t *pipe, void (*not
 
 static int read_beside_the_same_process_id(void *pipe)
 {
-    return meet_a_number_again(anonymous_forked, pipe, notice_by_reading);
+    return reuse_a_number(anonymous_forked, pipe, detect_by_reading);
 }
 
 static int poll_beside_the_same_process_id(void *pipe)
 {
-    return meet_a_number_again(anonymous_forked, pipe, notice_by_polling);
+    return reuse_a_number(anonymous_forked, pipe, detect_by_polling);
 }
 
 static int read_beside_the_same_thread_id(void *pipe)
 {
-    return meet_a_number_again(anonymous_in_threads, pipe, notice_by_reading);
+    return reuse_a_number(anonymous_in_threads, pipe, detect_by_reading);
 }
 
 static int poll_beside_the_same_thread_id(void *pipe)
 {
-    return meet_a_number_again(anonymous_in_threads, pipe, notice_by_polling);
+    return reuse_a_number(anonymous_in_threads, pipe, detect_by_polling);
 }
 
 TEST(a_death_is_detected_when_the_pid_is_in_use_again)
@@ -310,7 +310,7 @@ TEST(a_thread_cancelled_in_a_blocked_call_counts_as_dead)
     }
 }
 
-/* It may have been between two stays: then there is nobody to miss, but also nothing that hangs. */
+/* It may have held no end just then: no death is reported, and nothing hangs. */
 TEST(the_pipe_works_after_a_thread_was_cancelled_while_taking_an_end)
 {
     for (int i = 0; i < 200 / harness_scale(); i++) {

@@ -122,7 +122,7 @@ static void hear_it_by_polling(pipc_t *pipe, int fd, bool armed)
             fault_arm();
         n = pipc_read(pipe, text, sizeof text);
         fault_disarm();
-    } while (n < 0 && errno == EAGAIN); /* that somebody has come is an event as well */
+    } while (n < 0 && errno == EAGAIN); /* a new holder is an event as well */
     assert_int_equal(n, 4);
 }
 

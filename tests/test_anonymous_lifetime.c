@@ -102,7 +102,7 @@ static bool next_order(int *order, int size)
     return true;
 }
 
-/* A program has to see to it that nobody closes before the others have made their first call. */
+/* A program must not close before its other threads have made their first call. */
 static bool is_allowed(const int *order, const int *which)
 {
     int at[THREADS] = {0}, to_use = 0;
@@ -138,7 +138,7 @@ static void play_in_order(const int *order, const int *which)
     }
     for (int i = 0; i < THREADS * STEPS; i++)
         advance(&actors[order[i]], at[order[i]]++);
-    /* Whoever opened it may close it once, also when everybody else is gone. */
+    /* The opener may close it once, also when all others have gone. */
     if (!closes(scripts[which[OPENER]]))
         pipc_close(pipe);
     for (int i = 0; i < THREADS; i++) {
@@ -297,7 +297,7 @@ static void take_some_in_leave_and_stay(pipc_t *pipe)
     harness_gate_wait(&gate[1]);
 }
 
-/* Each visitor could have taken in as much as the limit; together they keep no more than that. */
+/* Each visitor could have received as much as the limit; together they keep no more than that. */
 TEST(unread_messages_of_threads_that_left_count_against_max_pending)
 {
     static const char data[1000];
@@ -424,7 +424,7 @@ static int open_without_keys(void *unused)
     assert_null_errno(pipc_open(NULL), ENOMEM);
     assert_true(harness_now_ms() - begin < 100 * harness_scale());
     assert_int_equal(pthread_key_delete(key - 1), 0);
-    pipc_t *pipe = open_anonymous(); /* what was missing then is not missing for ever */
+    pipc_t *pipe = open_anonymous(); /* a key is free again */
     say(pipe, "hello");
     pipc_close(pipe);
     return 0;

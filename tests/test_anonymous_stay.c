@@ -105,7 +105,7 @@ TEST_OF_KIND(both_directions_work_after_a_failed_disconnect)
 
 /* --- Input ----------------------------------------------------------------------------------- */
 
-/* Most of the large message stays here until it is told to push it out. */
+/* Most of the large message is held here until the gate opens. */
 static void send_half_and_wait(pipc_t *pipe)
 {
     set_timeouts(pipe, -1, 0);
@@ -116,14 +116,14 @@ static void send_half_and_wait(pipc_t *pipe)
     assert_true(pipc_flush(pipe) >= 0);
     say(pipe, "next");
     hear_bye(pipe, "at last");
-    hear_bye(pipe, "newcomer");
+    hear_bye(pipe, "new_caller");
     leave(pipe, "far");
 }
 
 static void hear_only_the_next(pipc_t *pipe)
 {
     hear(pipe, "next");
-    leave(pipe, "newcomer");
+    leave(pipe, "new_caller");
 }
 
 /* What had begun to come in is completed, and stays with the one who took it. */
@@ -180,17 +180,17 @@ static void send_large_and_stay(pipc_t *pipe)
     set_timeouts(pipe, -1, -1);
     assert_true(pipc_flush(pipe) >= 0);
     hear_bye(pipe, "at once");
-    hear_bye(pipe, "newcomer");
+    hear_bye(pipe, "new_caller");
     leave(pipe, "far");
 }
 
 static void hear_the_large_one_instead(pipc_t *pipe)
 {
     hear_large(pipe, LARGE, 5);
-    leave(pipe, "newcomer");
+    leave(pipe, "new_caller");
 }
 
-/* Nobody looked, so nothing of it was taken: it is the successor's. */
+/* No call received a part of it, so it is the successor's. */
 TEST_OF_KIND(a_large_message_that_was_not_begun_is_left_to_the_successor)
 {
     pipc_t *pipe = open_anonymous();

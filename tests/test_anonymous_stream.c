@@ -70,7 +70,7 @@ static int read_the_stream_and_exec(void *pipe)
     return 1;
 }
 
-/* The process lives on, so nothing tells of its end but its lock. */
+/* The process lives on: only its lock shows that it has left. */
 TEST(after_a_stream_writes_to_a_reader_that_execs_soon_fail)
 {
     int until_exec[2], more = 0;
@@ -100,7 +100,7 @@ static void take_an_end_and_leave_life(pipc_t *pipe)
     say(pipe, "here");
 }
 
-/* Nobody reads, and nothing but the writes themselves tells when it ends. */
+/* The peer does not read; only the result of the writes shows its end. */
 TEST(soon_after_waitpid_a_fast_writers_write_fails)
 {
     enum { SOON = 10000 };

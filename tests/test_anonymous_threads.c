@@ -103,7 +103,7 @@ TEST_OF_KIND(threads_that_come_and_go_lose_and_duplicate_no_message)
     munmap(account, sizeof *account);
 }
 
-/* One thread stays and talks with whoever is there. */
+/* One thread stays and answers each visitor. */
 static void be_a_guest(pipc_t *pipe)
 {
     for (int i = 0; i < visits; i++) {

@@ -73,14 +73,14 @@ static void write_three_and_stay(pipc_t *pipe)
     harness_gate_wait(&gate[0]);
     say(pipe, "third");
     hear_bye(pipe, "near");
-    hear_bye(pipe, "newcomer");
+    hear_bye(pipe, "new_caller");
     leave(pipe, "far");
 }
 
 static void hear_the_third(pipc_t *pipe)
 {
     hear(pipe, "third");
-    leave(pipe, "newcomer");
+    leave(pipe, "new_caller");
 }
 
 TEST_OF_KIND(received_messages_are_not_left_to_a_successor)
@@ -103,7 +103,7 @@ TEST_OF_KIND(received_messages_are_not_left_to_a_successor)
     gates_close();
 }
 
-/* --- While nobody is there ------------------------------------------------------------------- */
+/* --- Without a peer ------------------------------------------------------------------- */
 
 static struct sleeper reader;
 

@@ -169,7 +169,7 @@ TEST(a_tag_made_with_another_key_is_refused)
 
 /* --- Responses that do not serve as something else -------------------------------------------- */
 
-/* Whoever could have these bytes authenticated had a tag. */
+/* With a response to these bytes an attacker would have a tag. */
 TEST(bytes_that_begin_like_a_tag_are_not_answered)
 {
     struct auth_words own = auth_challenge_of('a', OUR_NONCE, OUR_MARK, -1);

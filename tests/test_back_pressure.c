@@ -12,7 +12,7 @@ enum {
     SIZE = 3000,
     BOTH = PIPC_WANT_READ | PIPC_WANT_WRITE,
     IDLE_MS = 200,
-    FEW = 20 /* wakes for nothing: TCP has timers that make a little room */
+    FEW = 20 /* spurious wakeups: TCP has timers that make a little room */
 };
 
 struct server {

@@ -204,7 +204,7 @@ static void take_all(struct peer *peer, size_t count, size_t most_at_once)
     }
 }
 
-/* Many that come at once, the last one long, taken in handfuls of all sizes. */
+/* Many messages that arrive at once, the last one long, read in groups of all sizes. */
 TEST_OF_KIND(an_empty_handle_keeps_4_KiB_at_most)
 {
     enum { MANY = 400, LONG = 20000 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A call with timeout 0 receives at most 16 MiB, and the next call continues. The data comes from
- * files, which have no end in sight; the descriptor is tested on a socket with a huge buffer.
+ * files, which hold any amount; the descriptor is tested on a socket with a huge buffer.
  */
 #include "polling.h"
 
@@ -59,7 +59,7 @@ static size_t in_memory(pipc_t *pipe)
     return (size_t)stats.messages_pending;
 }
 
-/* It counts what it took in, and what lies whole behind that: a buffer's worth at most. */
+/* It counts the messages that it received, and whole ones in the next buffer. */
 static void check_counting(size_t size, ssize_t (*count)(pipc_t *pipe))
 {
     enum { BUFFER = 65536 };

@@ -109,7 +109,7 @@ static void flush_what_is_held(struct cancelling *c)
     pipc_pending(c->mine);
 }
 
-/* Also something for the writer, that it takes in while it waits. */
+/* Also a message that the writer receives while it waits. */
 static bool read_all_there_is(struct cancelling *c)
 {
     size_t before = cancelling_given(&c->in);

@@ -62,7 +62,7 @@ static void report(const char *what, unsigned long requests, unsigned long ended
     printf("%s: %lu requests to be cancelled, %lu of them ended a wait\n", what, requests, ended);
 }
 
-/* ---- nobody comes ---- */
+/* ---- without a peer ---- */
 
 static pipc_t *open_both_ways(struct attempt *a)
 {
@@ -81,7 +81,7 @@ static void assert_place_is_free(const struct attempt *a)
     harness_assert_nothing_left();
 }
 
-static void assert_two_meet(const struct attempt *a)
+static void assert_two_connect(const struct attempt *a)
 {
     struct net_call call = {"127.0.0.1", a->port, 10000, NULL, NULL, 0, 0};
     net_start_call(&call);
@@ -109,7 +109,7 @@ static void sweep_in_vain(const char *what, struct attempt *a)
         assert_null(a->pipe);
         assert_place_is_free(a);
         if (nth % 16 == 0 || !requested)
-            assert_two_meet(a);
+            assert_two_connect(a);
     }
     assert_true(ended > 0);
     report(what, nth - 2, ended);
@@ -206,7 +206,7 @@ TEST(a_cancelled_rendezvous_drops_its_own_handshake)
     close(port.fd);
 }
 
-/* ---- somebody comes ---- */
+/* ---- with a peer ---- */
 
 static pipc_t *open_with_time(struct attempt *a)
 {

@@ -56,7 +56,7 @@ TEST_OF_KIND(flush_returns_the_number_of_pending_messages_and_drops_none)
     peers_close(&p);
 }
 
-/* What b took in leaves room in the pipe for as much again. */
+/* What b received leaves room in the pipe for as much again. */
 TEST_OF_KIND(flush_makes_room_for_the_writer)
 {
     struct peers p;

@@ -20,7 +20,7 @@ static void expect_dead_reads(struct peer *peer, int error)
         assert_errno(peer_read_pending(peer, &message, 1), error);
         assert_errno(peer_peek(peer, &message), error);
         assert_errno(peer_skip(peer), error);
-        assert_int_equal(peer_pending(peer), 0); /* never tells of an end */
+        assert_int_equal(peer_pending(peer), 0); /* never reports an end */
     }
 }
 

@@ -227,7 +227,7 @@ TEST_OF_KIND(disconnect_writes_held_output_first)
     peers_close(&p);
 }
 
-/* --- After it, where an end has one peer for ever --------------------------------------------- */
+/* --- After it, where an end has one peer forever --------------------------------------------- */
 
 TEST_OF_KIND(after_a_goodbye_reads_return_EPIPE)
 {

@@ -138,7 +138,7 @@ static uint64_t pending_cost(struct peer *peer)
     return stats.bytes_pending + PENDING_COST * stats.messages_pending;
 }
 
-/* Until the one cannot send nor the other take in any more; returns how many were accepted. */
+/* Until one cannot send and the other cannot receive any more; returns how many were accepted. */
 static size_t fill_pipe_and_memory(struct peers *p, size_t size)
 {
     size_t count = 0, more;
@@ -178,7 +178,7 @@ TEST_OF_KIND(empty_messages_in_memory_are_bounded)
     check_that_pending_is_bounded(kind, 0);
 }
 
-/* Nobody reads here: what leaves the pipe was taken in by a's writes while they waited. */
+/* No call reads here: a's writes received what leaves the pipe while they waited. */
 TEST_OF_KIND(a_waiting_write_receives_at_most_max_pending)
 {
     struct peers p;

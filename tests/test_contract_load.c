@@ -191,7 +191,7 @@ TEST_OF_KIND(a_waiting_duplex_writer_receives_no_messages)
         send_filled(&p.b, 100, tag);
         expect_filled(&p.a, 100, tag);
     }
-    size_t sent = fill_pipe(&p.b, ALMOST_A_WINDOW, 0); /* ends: nobody takes it in */
+    size_t sent = fill_pipe(&p.b, ALMOST_A_WINDOW, 0); /* it ends, since no call receives it */
     assert_int_equal(peer_stats(&p.a).messages_pending, 0);
     peer_start(&p.b, push_all, NULL);
     read_filled(&p.a, &(struct filled){ALMOST_A_WINDOW, sent, 0});

@@ -400,7 +400,7 @@ static intmax_t write_then_read(struct peer *peer, void *size)
     return 0;
 }
 
-/* A write that waits takes in what arrives: the view must not move for that. */
+/* A waiting write receives messages: the view must not move for that. */
 TEST_OF_KIND(a_peeked_view_stays_valid_while_a_write_waits)
 {
     struct peers p;

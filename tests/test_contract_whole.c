@@ -128,7 +128,7 @@ static void call_something(struct peer *peer, int which)
     }
 }
 
-/* Lets b take in all that is in the kernel; true when the message is there. */
+/* Lets b receive all that is in the kernel; true when the message is complete. */
 static bool arrived(struct peer *b, pipc_msg_t *message)
 {
     if (peer_read_msg(b, message) == 0)
@@ -226,7 +226,7 @@ TEST_OF_KIND(with_timeout_0_both_peers_can_send_and_then_wait_for_each_other)
 
 /* --- A peer that is stopped ------------------------------------------------------------------- */
 
-/* Messages of tags 0, 1, 2 ..., then one that tells how many there were. */
+/* Messages of tags 0, 1, 2 ..., then one with their number. */
 static int read_until_count(struct peer *b, void *unused)
 {
     (void)unused;

@@ -333,7 +333,7 @@ TEST_OF_KIND(the_descriptor_reports_a_message_that_was_cut_off)
     peers_close(&p);
 }
 
-/* A write that nobody will read is worth repeating: it says EPIPE. */
+/* A write without a peer can be repeated: it returns EPIPE. */
 TEST_OF_KIND(the_descriptor_tells_a_waiting_writer_that_the_peer_has_gone)
 {
     struct peers p;

@@ -62,7 +62,7 @@ static void poll_readable(struct peer *peer)
     assert_true(harness_readable(peer_fd(peer), peer->delay_ms));
 }
 
-/* --- It tells --------------------------------------------------------------------------------- */
+/* --- The descriptor reports it ---------------------------------------------------------------- */
 
 TEST_OF_KIND(the_descriptor_is_readable_when_a_failed_flush_can_be_repeated)
 {

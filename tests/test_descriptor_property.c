@@ -31,7 +31,7 @@ struct world {
     struct flow to[2];
     unsigned want[2]; /* PIPC_WANT_READ, _WRITE */
     bool interest[2]; /* the last write was refused */
-    bool flush[2];    /* a flush failed, and its success has not been told */
+    bool flush[2];    /* a flush failed, and its success has not been reported */
     int fd[2];
     int set; /* edge-triggered, of both descriptors; -1: none */
     unsigned char *buffer;
@@ -77,13 +77,13 @@ static bool is_blocked(struct world *w, int side)
     return blocked || (w->p.kind->same_handle && !reads(w, side) && owed(w, side) > 0);
 }
 
-/* Of the output: anything that the descriptor tells of, now or when there is room. */
+/* Of the output: anything that the descriptor reports, now or when there is room. */
 static bool has_output(struct world *w, int side)
 {
     return held(w, side) > 0 || w->interest[side] || w->flush[side];
 }
 
-/* With a descriptor that tells of it, or it would never be done. */
+/* The descriptor must report it, or no call would do it. */
 static bool has_nothing_to_do(struct world *w, int side)
 {
     bool comes = has_a_whole_message(w, side) || (owed(w, side) > 0 && writes(w, 1 - side));
@@ -311,7 +311,7 @@ static bool is_silent(struct world *w, int side)
     return !harness_readable(w->fd[side], 0);
 }
 
-/* Nobody would call any more: so nothing may be left that a call would do. */
+/* A program would not call any more, so no work may be left for a call. */
 static void check_silence(struct world *w)
 {
     int64_t deadline = harness_now_ms() + w->p.a.delay_ms;
@@ -322,7 +322,7 @@ static void check_silence(struct world *w)
     }
 }
 
-/* What answers a descriptor that was readable for nothing. */
+/* The call after a spurious wakeup. */
 static void find_nothing(struct world *w, int side)
 {
     if (reads(w, side))

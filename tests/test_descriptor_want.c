@@ -87,7 +87,7 @@ static void check_edge(const struct kind *kind, bool in_memory, enum way way)
     send_text(&p.a, "two");
     if (in_memory)
         expect_pending(&p.b, 2);
-    poller_reports(&poller, 0); /* of what begins, or for nothing */
+    poller_reports(&poller, 0); /* the first state, or a spurious wakeup */
     assert_false(poller_reports(&poller, 0));
     want(&p.b, PIPC_WANT_READ);
     assert_true(poller_reports(&poller, p.b.delay_ms));
@@ -237,7 +237,7 @@ TEST_OF_KIND(without_PIPC_WANT_READ_a_message_that_was_cut_off_is_reported)
     peers_close(&p);
 }
 
-/* What tells a TCP writer so is the answer to what it writes. */
+/* A TCP writer learns it from the answer to what it writes. */
 TEST_OF_KIND(without_PIPC_WANT_READ_a_failed_direction_of_writing_is_reported)
 {
     struct peers p;
@@ -257,7 +257,7 @@ TEST_OF_KIND(without_PIPC_WANT_READ_a_failed_direction_of_writing_is_reported)
     peers_close(&p);
 }
 
-/* It is what the program asked for, and nothing that it has to be told. */
+/* The program asked for it, so it is not reported. */
 TEST_OF_KIND(without_PIPC_WANT_READ_the_callers_own_shutdown_is_not_reported)
 {
     struct peers p;

@@ -66,7 +66,7 @@ static bool says_once_drained(struct poller *poller, struct peers *p)
     return says;
 }
 
-/* Edges, too: what was unread before, and has been told of, hides no room. */
+/* By edges too: unread messages that were reported before do not hide room. */
 static void tell_of_room(const struct kind *kind, enum way way)
 {
     static const char refused[1000];

@@ -217,7 +217,7 @@ TEST_OF_KIND(every_reading_call_works_beside_every_writing_call)
             run_pair(kind, reading[r], writing[w], (r + w) % 2 == 0);
 }
 
-/* --- An end while somebody waits -------------------------------------------------------------- */
+/* --- An end during a wait -------------------------------------------------------------- */
 
 static void *read_to_the_end(void *pipe)
 {

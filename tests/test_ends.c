@@ -148,7 +148,7 @@ TEST(each_event_leads_from_each_state_to_the_next)
     }
 }
 
-TEST(a_newcomer_gets_an_end_that_nobody_has_held)
+TEST(a_new_caller_gets_an_end_that_nobody_has_held)
 {
     assert_int_equal(ends_open(&w.ends), 0);
     assert_int_equal(status(), ENDS_UNUSED);
@@ -156,14 +156,14 @@ TEST(a_newcomer_gets_an_end_that_nobody_has_held)
     ends_close(&w.ends);
 }
 
-TEST(a_newcomer_gets_an_end_that_was_freed)
+TEST(a_new_caller_gets_an_end_that_was_freed)
 {
     begin(ENDS_FREED);
     expect_claim(GOT_END_0, ENDS_HELD);
     end();
 }
 
-TEST(a_newcomer_gets_no_end_that_is_held)
+TEST(a_new_caller_gets_no_end_that_is_held)
 {
     static const enum ends_status held[] = {ENDS_HELD, ENDS_SHUT, ENDS_LEAVING};
     for (size_t i = 0; i < sizeof held / sizeof held[0]; i++) {
@@ -173,7 +173,7 @@ TEST(a_newcomer_gets_no_end_that_is_held)
     }
 }
 
-TEST(a_newcomer_frees_an_end_whose_goodbye_is_out)
+TEST(a_new_caller_frees_an_end_whose_goodbye_is_out)
 {
     begin(ENDS_LEAVING);
     atomic_store(&w.ends.shared.page->ring[0].head, GOODBYE);
@@ -181,14 +181,14 @@ TEST(a_newcomer_frees_an_end_whose_goodbye_is_out)
     end();
 }
 
-TEST(a_newcomer_learns_that_a_holder_has_died)
+TEST(a_new_caller_learns_that_a_holder_has_died)
 {
     begin(ENDS_DEAD);
     expect_claim(GOT_EPIPE, ENDS_DEAD);
     end();
 }
 
-TEST(a_holder_that_died_with_its_process_is_found_by_a_newcomer)
+TEST(a_holder_that_died_with_its_process_is_found_by_a_new_caller)
 {
     begin(ENDS_FREED);
     expect_claim(GOT_END_0, ENDS_HELD); /* and dies */
@@ -219,9 +219,9 @@ TEST(each_change_is_another_state)
 }
 
 HARNESS_MAIN("ends", IT(each_event_leads_from_each_state_to_the_next),
-             IT(a_newcomer_gets_an_end_that_nobody_has_held),
-             IT(a_newcomer_gets_an_end_that_was_freed), IT(a_newcomer_gets_no_end_that_is_held),
-             IT(a_newcomer_frees_an_end_whose_goodbye_is_out),
-             IT(a_newcomer_learns_that_a_holder_has_died),
-             IT(a_holder_that_died_with_its_process_is_found_by_a_newcomer),
+             IT(a_new_caller_gets_an_end_that_nobody_has_held),
+             IT(a_new_caller_gets_an_end_that_was_freed), IT(a_new_caller_gets_no_end_that_is_held),
+             IT(a_new_caller_frees_an_end_whose_goodbye_is_out),
+             IT(a_new_caller_learns_that_a_holder_has_died),
+             IT(a_holder_that_died_with_its_process_is_found_by_a_new_caller),
              IT(a_verdict_about_an_older_state_changes_nothing), IT(each_change_is_another_state))

@@ -166,7 +166,7 @@ static int say_and_stay(void *pipe)
     return 1;
 }
 
-static void notice_while_reading(pipc_t *pipe, pid_t peer)
+static void detect_while_reading(pipc_t *pipe, pid_t peer)
 {
     char text[4];
     fault_arm();
@@ -181,7 +181,7 @@ static void notice_while_reading(pipc_t *pipe, pid_t peer)
     assert_int_equal(harness_wait(peer), -SIGKILL);
 }
 
-static void notice_while_polling(pipc_t *pipe, pid_t peer)
+static void detect_while_polling(pipc_t *pipe, pid_t peer)
 {
     char text[4];
     fault_arm();
@@ -194,7 +194,7 @@ static void notice_while_polling(pipc_t *pipe, pid_t peer)
     int64_t deadline = harness_now_ms() + NOTICE_MS;
     ssize_t result = -1;
     errno = EAGAIN;
-    while (result < 0 && errno == EAGAIN) { /* it may be readable for nothing */
+    while (result < 0 && errno == EAGAIN) { /* a spurious wakeup */
         assert_true(harness_now_ms() < deadline);
         assert_true(harness_readable(fd, NOTICE_MS));
         fault_arm();
@@ -205,14 +205,14 @@ static void notice_while_polling(pipc_t *pipe, pid_t peer)
     assert_int_equal(harness_wait(peer), -SIGKILL);
 }
 
-static void die_beside(void (*notice)(pipc_t *pipe, pid_t peer), enum fault_call call, int error)
+static void die_beside(void (*detect)(pipc_t *pipe, pid_t peer), enum fault_call call, int error)
 {
     refuse(call, error);
     fault_arm();
     pipc_t *pipe = pipc_open(NULL);
     fault_disarm();
     assert_non_null(pipe);
-    notice(pipe, harness_fork(say_and_stay, pipe));
+    detect(pipe, harness_fork(say_and_stay, pipe));
     pipc_close(pipe);
 }
 
@@ -229,23 +229,23 @@ static bool leaves_a_watch(enum fault_call call)
     return call != CALL_ANY && (call != CALL_timerfd_create || pidfd >= 0);
 }
 
-static void die_on_all_kernels(void (*notice)(pipc_t *pipe, pid_t peer), bool with_descriptor)
+static void die_on_all_kernels(void (*detect)(pipc_t *pipe, pid_t peer), bool with_descriptor)
 {
     static const int errors[] = {ENOSYS, EPERM};
     for (size_t i = 0; i < sizeof refusable / sizeof refusable[0]; i++)
         for (size_t e = 0; e < 2; e++)
             if (!with_descriptor || leaves_a_watch(refusable[i]))
-                die_beside(notice, refusable[i], errors[e]);
+                die_beside(detect, refusable[i], errors[e]);
 }
 
 TEST(a_read_detects_a_death_when_newer_calls_are_refused)
 {
-    die_on_all_kernels(notice_while_reading, false);
+    die_on_all_kernels(detect_while_reading, false);
 }
 
 TEST(the_descriptor_reports_a_death_when_newer_calls_are_refused)
 {
-    die_on_all_kernels(notice_while_polling, true);
+    die_on_all_kernels(detect_while_polling, true);
 }
 
 HARNESS_MAIN("faults when nobody is there",

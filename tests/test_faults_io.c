@@ -70,7 +70,7 @@ TEST_OF_KIND(closes_that_fail_are_not_repeated)
     }
 }
 
-/* So it does not matter when somebody sets the time of day. */
+/* So it does not matter when the time of day is set. */
 TEST_OF_KIND(deadlines_use_only_the_monotonic_clock)
 {
     scenario_name(kind->name);

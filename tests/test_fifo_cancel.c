@@ -65,7 +65,7 @@ static void await_name(const struct fifos *fifos)
         nanosleep(&(struct timespec){0, 200000}, NULL);
 }
 
-/* --- In the wait for somebody ---------------------------------------------------------------- */
+/* --- In the wait for a peer ---------------------------------------------------------------- */
 
 TEST(a_cancelled_wait_removes_its_files_and_frees_the_name)
 {
@@ -81,7 +81,7 @@ TEST(a_cancelled_wait_removes_its_files_and_frees_the_name)
         fifos_assert_empty(&fifos);
         harness_assert_nothing_left();
     }
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     fifos_end(&fifos);
 }
 
@@ -114,11 +114,11 @@ TEST(cancelled_before_any_call_it_ends_at_the_wait_and_leaks_nothing)
     fifos_begin(&fifos);
     assert_in_range(cancel_at_each_call(&fifos, false), 20, 200);
     assert_in_range(cancel_at_each_call(&fifos, true), 20, 200);
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     fifos_end(&fifos);
 }
 
-/* A cleaner has been there, and nobody has noticed yet. */
+/* A cleaner has deleted its files, and the waiter does not know yet. */
 TEST(a_cancelled_wait_whose_directory_is_gone_leaks_nothing)
 {
     struct fifos fifos;
@@ -198,7 +198,7 @@ TEST(a_rendezvous_without_a_wait_is_not_a_cancellation_point)
     do {
         struct opening opening = {
             .fifos = &fifos, .timeout_ms = FIFOS_LONG_MS * (int)(call % 2), .armed = true};
-        pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+        pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
         fifos_await_offer(&fifos, "x");
         fault_reset();
         fault_cancel_at(++call, false);
@@ -247,18 +247,18 @@ static void pause_below(long nanoseconds)
 static int come_some_time(void *arg)
 {
     pause_below(1000000);
-    return fifos_come(arg, "x", 20);
+    return fifos_call(arg, "x", 20);
 }
 
 /*
- * Either it was cancelled, or it has met the comer, who then sees nothing but an end in that very
+ * Either it was cancelled, or it has met the caller, who then sees nothing but an end in that very
  * moment.
  */
 static bool cancel_while_somebody_comes(struct fifos *fifos)
 {
     struct opening opening = {.fifos = fifos, .timeout_ms = -1};
     pthread_t thread;
-    pid_t comer = harness_fork(come_some_time, fifos);
+    pid_t caller = harness_fork(come_some_time, fifos);
     begin(&opening, &thread);
     pause_below(1000000);
     pthread_cancel(thread);
@@ -266,9 +266,9 @@ static bool cancel_while_somebody_comes(struct fifos *fifos)
     if (!is_cancelled) {
         assert_non_null(opening.pipe);
         assert_int_equal(fifos_introduce(opening.pipe), 0);
-        assert_int_equal(harness_wait(comer), 0);
+        assert_int_equal(harness_wait(caller), 0);
     } else {
-        int result = harness_wait(comer);
+        int result = harness_wait(caller);
         if (result != ETIMEDOUT)
             assert_in_range(result, 200, 204);
     }

@@ -14,7 +14,7 @@
 #include "fifos.h"
 #include "sys/sys_file.h"
 
-/* --- While somebody waits -------------------------------------------------------------------- */
+/* --- While a caller waits -------------------------------------------------------------------- */
 
 /*
  * One waiter for each subset, each in a directory of its own, so that all take a second together.
@@ -23,17 +23,17 @@ static void begin_waiters(struct fifos fifos[FIFOS_SUBSETS], pid_t waiter[FIFOS_
 {
     for (unsigned i = 0; i < FIFOS_SUBSETS; i++) {
         fifos_begin(&fifos[i]);
-        waiter[i] = fifos_fork_comer(&fifos[i], "x", FIFOS_LONG_MS);
+        waiter[i] = fifos_fork_caller(&fifos[i], "x", FIFOS_LONG_MS);
     }
     for (unsigned i = 0; i < FIFOS_SUBSETS; i++)
         fifos_await_whole_offer(&fifos[i]);
 }
 
 static void end_waiters(struct fifos fifos[FIFOS_SUBSETS], const pid_t waiter[FIFOS_SUBSETS],
-                        const pid_t comer[FIFOS_SUBSETS])
+                        const pid_t caller[FIFOS_SUBSETS])
 {
     for (unsigned i = 0; i < FIFOS_SUBSETS; i++) {
-        int first = harness_wait(waiter[i]), second = harness_wait(comer[i]);
+        int first = harness_wait(waiter[i]), second = harness_wait(caller[i]);
         if (first != 0 || second != 0)
             fail_msg("without %#x: %d and %d", i, first, second);
         fifos_end(&fifos[i]);
@@ -43,20 +43,20 @@ static void end_waiters(struct fifos fifos[FIFOS_SUBSETS], const pid_t waiter[FI
 TEST(any_deleted_file_of_a_waiter_does_not_prevent_a_connection)
 {
     static struct fifos fifos[FIFOS_SUBSETS];
-    pid_t waiter[FIFOS_SUBSETS], comer[FIFOS_SUBSETS];
+    pid_t waiter[FIFOS_SUBSETS], caller[FIFOS_SUBSETS];
     begin_waiters(fifos, waiter);
     for (unsigned i = 0; i < FIFOS_SUBSETS; i++) {
         fifos_clean(&fifos[i], i);
-        comer[i] = fifos_fork_comer(&fifos[i], "x", FIFOS_LONG_MS);
+        caller[i] = fifos_fork_caller(&fifos[i], "x", FIFOS_LONG_MS);
     }
-    end_waiters(fifos, waiter, comer);
+    end_waiters(fifos, waiter, caller);
 }
 
-/* Nobody comes who would wake it. A second is promised; the machine may be busy. */
+/* No other caller wakes it. A second is promised; the machine may be busy. */
 TEST(a_waiter_whose_files_are_deleted_soon_recreates_them)
 {
     static struct fifos fifos[FIFOS_SUBSETS];
-    pid_t waiter[FIFOS_SUBSETS], comer[FIFOS_SUBSETS];
+    pid_t waiter[FIFOS_SUBSETS], caller[FIFOS_SUBSETS];
     begin_waiters(fifos, waiter);
     for (unsigned i = 0; i < FIFOS_SUBSETS; i++)
         fifos_clean(&fifos[i], i);
@@ -65,8 +65,8 @@ TEST(a_waiter_whose_files_are_deleted_soon_recreates_them)
         fifos_await_whole_offer(&fifos[i]);
     assert_true(harness_now_ms() - start < 3000 * harness_scale());
     for (unsigned i = 0; i < FIFOS_SUBSETS; i++)
-        comer[i] = fifos_fork_comer(&fifos[i], "x", 0);
-    end_waiters(fifos, waiter, comer);
+        caller[i] = fifos_fork_caller(&fifos[i], "x", 0);
+    end_waiters(fifos, waiter, caller);
 }
 
 TEST(an_incomplete_offer_returns_eagain_without_a_wait_and_is_removed)
@@ -74,16 +74,16 @@ TEST(an_incomplete_offer_returns_eagain_without_a_wait_and_is_removed)
     struct fifos fifos;
     fifos_begin(&fifos);
     for (unsigned i = 1; i < FIFOS_DIRECTORY; i++) {
-        pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+        pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
         fifos_await_whole_offer(&fifos);
         kill(waiter, SIGSTOP);
         assert_true(fifos_has_stopped(waiter));
         fifos_clean(&fifos, i);
         assert_null_errno(pipc_open_fifo("x", 0, &fifos.options), EAGAIN);
         fifos_assert_empty(&fifos);
-        fifos_assert_two_meet(&fifos, "x");
+        fifos_assert_two_connect(&fifos, "x");
         kill(waiter, SIGCONT);
-        assert_int_equal(fifos_come(&fifos, "x", FIFOS_LONG_MS), 0);
+        assert_int_equal(fifos_call(&fifos, "x", FIFOS_LONG_MS), 0);
         assert_int_equal(harness_wait(waiter), 0);
     }
     fifos_end(&fifos);
@@ -98,12 +98,12 @@ static void move_away(struct fifos *fifos, const char *from, char away[100])
 static void assert_moves_on(struct fifos *fifos, const char *from)
 {
     char away[100];
-    pid_t waiter = fifos_fork_comer(fifos, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(fifos, "x", FIFOS_LONG_MS);
     fifos_await_whole_offer(fifos);
     move_away(fifos, from, away);
     fifos_await_whole_offer(fifos);
     assert_int_equal(rmdir(away), 0); /* it has taken its offer away */
-    assert_int_equal(fifos_come(fifos, "x", 0), 0);
+    assert_int_equal(fifos_call(fifos, "x", 0), 0);
     assert_int_equal(harness_wait(waiter), 0);
     fifos_assert_empty(fifos);
 }
@@ -128,7 +128,7 @@ TEST(a_wait_returns_enoent_when_the_parent_of_its_directory_is_gone)
     inner = fifos;
     strcat(inner.directory, "/home");
     inner.options.directory = inner.directory;
-    pid_t waiter = fifos_fork_comer(&inner, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(&inner, "x", FIFOS_LONG_MS);
     fifos_await_whole_offer(&inner);
     fifos_clean(&inner, FIFOS_ALL);
     fifos_clean(&fifos, FIFOS_ALL);
@@ -141,7 +141,7 @@ TEST(a_wait_returns_eacces_when_another_user_replaced_its_directory)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
-    pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
     fifos_await_whole_offer(&fifos);
     fifos_clean(&fifos, FIFOS_ALL);
     assert_int_equal(mkdir(fifos.directory, 0755), 0);
@@ -154,7 +154,7 @@ TEST(a_wait_returns_eacces_when_another_user_took_its_name)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
-    pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
     fifos_await_whole_offer(&fifos);
     fifos_clean(&fifos, FIFOS_ALL & ~(unsigned)FIFOS_HOME);
     assert_int_equal(close(open(fifos_path(&fifos, "x"), O_CREAT | O_EXCL | O_RDWR, 0600)), 0);
@@ -212,19 +212,19 @@ static int clean_all_the_time(void *arg)
     return 0;
 }
 
-static void meet_while_cleaned(int rounds, int crowd)
+static void connect_while_cleaned(int rounds, int crowd)
 {
     struct fifos fifos;
     struct cleaning cleaning = {&fifos, {-1, -1}};
-    pid_t comer[64];
+    pid_t caller[64];
     fifos_begin(&fifos);
     assert_int_equal(pipe2(cleaning.until, O_CLOEXEC), 0);
     pid_t cleaner = harness_fork(clean_all_the_time, &cleaning);
     for (int round = 0; round < rounds; round++) {
         for (int i = 0; i < crowd; i++)
-            comer[i] = fifos_fork_comer(&fifos, "x", 3 * FIFOS_LONG_MS);
+            caller[i] = fifos_fork_caller(&fifos, "x", 3 * FIFOS_LONG_MS);
         for (int i = 0; i < crowd; i++)
-            assert_int_equal(harness_wait(comer[i]), 0);
+            assert_int_equal(harness_wait(caller[i]), 0);
     }
     close(cleaning.until[1]);
     close(cleaning.until[0]);
@@ -235,12 +235,12 @@ static void meet_while_cleaned(int rounds, int crowd)
 
 TEST(two_callers_always_connect_while_a_cleaner_deletes_files)
 {
-    meet_while_cleaned(100 / harness_scale(), 2);
+    connect_while_cleaned(100 / harness_scale(), 2);
 }
 
 TEST(many_callers_are_paired_while_a_cleaner_deletes_files)
 {
-    meet_while_cleaned(5 / harness_scale() + 1, 40);
+    connect_while_cleaned(5 / harness_scale() + 1, 40);
 }
 
 /* --- Cleaners that go by the time ------------------------------------------------------------ */

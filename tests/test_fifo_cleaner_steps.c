@@ -54,18 +54,18 @@ static bool clean_on_the_way_to_wait(struct step *step)
     if (!stops) { /* it may still do so, and before the wait there is nothing left to try */
         kill(step->stopped, SIGKILL);
         assert_int_equal(harness_wait(step->stopped), -SIGKILL);
-        step->stopped = fifos_fork_comer(&step->fifos, "x", FIFOS_LONG_MS);
+        step->stopped = fifos_fork_caller(&step->fifos, "x", FIFOS_LONG_MS);
     }
     fifos_clean(&step->fifos, step->what);
     kill(step->stopped, SIGCONT);
-    step->other = fifos_fork_comer(&step->fifos, "x", FIFOS_LONG_MS);
+    step->other = fifos_fork_caller(&step->fifos, "x", FIFOS_LONG_MS);
     return stops;
 }
 
 /* One waits, and the other is stopped on its way to claim it. */
 static bool clean_in_the_claim(struct step *step)
 {
-    step->other = fifos_fork_comer(&step->fifos, "x", FIFOS_LONG_MS);
+    step->other = fifos_fork_caller(&step->fifos, "x", FIFOS_LONG_MS);
     fifos_await_whole_offer(&step->fifos);
     step->stopped = harness_fork(come_and_stop, step);
     bool stops = fifos_has_stopped(step->stopped);
@@ -135,7 +135,7 @@ static int stop_in_the_claim(void *arg)
     return pipe == NULL ? error : 0;
 }
 
-/* Its claimer is stopped: it meets somebody else, and the claimer finds out when it goes on. */
+/* Its claimer is stopped: it connects to another, and the claimer sees it when it continues. */
 static void clean_while_claimed(unsigned long call)
 {
     static struct step steps[FIFOS_SUBSETS];
@@ -144,12 +144,12 @@ static void clean_while_claimed(unsigned long call)
         struct step *step = &steps[i];
         *step = (struct step){.call = call, .what = i};
         fifos_begin(&step->fifos);
-        step->other = fifos_fork_comer(&step->fifos, "x", FIFOS_LONG_MS);
+        step->other = fifos_fork_caller(&step->fifos, "x", FIFOS_LONG_MS);
         fifos_await_whole_offer(&step->fifos);
         step->stopped = harness_fork(stop_in_the_claim, step);
         assert_true(fifos_has_stopped(step->stopped));
         fifos_clean(&step->fifos, i);
-        third[i] = fifos_fork_comer(&step->fifos, "x", FIFOS_LONG_MS);
+        third[i] = fifos_fork_caller(&step->fifos, "x", FIFOS_LONG_MS);
     }
     for (unsigned i = 0; i < FIFOS_SUBSETS; i++) {
         assert_int_equal(harness_wait(steps[i].other), 0);

@@ -69,7 +69,7 @@ TEST(the_next_two_connect_after_a_waiter_was_killed_at_any_call)
     bool waited;
     do {
         waited = kill_waiter(&fifos, ++call);
-        fifos_assert_two_meet(&fifos, "x");
+        fifos_assert_two_connect(&fifos, "x");
     } while (!waited);
     assert_true(call > 20);
     fifos_end(&fifos);
@@ -88,11 +88,11 @@ TEST(the_next_two_connect_after_a_waiter_was_killed_after_its_wait)
         struct stat there;
         while (stat(fifos_path(&fifos, "x/door"), &there) != 0 && info.si_pid == 0)
             waitid(P_PID, (id_t)victim, &info, WEXITED | WNOHANG | WNOWAIT);
-        int result = fifos_come(&fifos, "x", 10);
+        int result = fifos_call(&fifos, "x", 10);
         assert_true(result == 200 || result == 201 || result == ETIMEDOUT);
         kill(victim, result == ETIMEDOUT ? SIGKILL : 0);
         status = harness_wait(victim);
-        fifos_assert_two_meet(&fifos, "x");
+        fifos_assert_two_connect(&fifos, "x");
     }
     fifos_end(&fifos);
 }
@@ -101,19 +101,19 @@ TEST(the_next_two_connect_after_a_waiter_was_killed_after_its_wait)
 
 /* Another waits all the time, and is met by the third, unless the victim had committed before it
  * died. */
-static int kill_claimer(struct fifos *fifos, unsigned long call, bool *was_met)
+static int kill_claimer(struct fifos *fifos, unsigned long call, bool *was_connected)
 {
-    pid_t waiter = fifos_fork_comer(fifos, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(fifos, "x", FIFOS_LONG_MS);
     fifos_await_offer(fifos, "x");
     int status = harness_wait(fork_victim(fifos, call));
-    int result = fifos_come(fifos, "x", 300 * harness_scale());
-    *was_met = result == 0;
+    int result = fifos_call(fifos, "x", 300 * harness_scale());
+    *was_connected = result == 0;
     if (result != 0)
         assert_int_equal(result, ETIMEDOUT);
     int heard = harness_wait(waiter);
-    if (*was_met)
+    if (*was_connected)
         assert_int_equal(heard, 0);
-    else /* it has a pipe, of which it was told in an orderly way that it is dead */
+    else /* it has a pipe that reports its end */
         assert_in_range(heard, 200, 204);
     fifos_assert_empty(fifos);
     return status;
@@ -126,18 +126,18 @@ TEST(the_waiter_connects_to_the_next_after_a_claimer_was_killed)
     int status;
     fifos_begin(&fifos);
     do {
-        bool was_met;
-        status = kill_claimer(&fifos, ++call, &was_met);
-        assert_true(was_met || late > 0 || call > 20);
-        late += !was_met;
-        fifos_assert_two_meet(&fifos, "x");
+        bool was_connected;
+        status = kill_claimer(&fifos, ++call, &was_connected);
+        assert_true(was_connected || late > 0 || call > 20);
+        late += !was_connected;
+        fifos_assert_two_connect(&fifos, "x");
     } while (status == -SIGKILL);
     assert_int_equal(status, 0);
     assert_in_range(late, 1, 14); /* the calls after the commit: closing, and making a handle */
     fifos_end(&fifos);
 }
 
-/* The one who comes when nobody waits but the dead, with all they may have left, dies as well. */
+/* A caller that finds only the files of dead waiters is killed as well. */
 TEST(the_next_two_connect_after_a_caller_was_killed_cleaning_up)
 {
     struct fifos fifos;
@@ -148,7 +148,7 @@ TEST(the_next_two_connect_after_a_caller_was_killed_cleaning_up)
         kill_waiter(&fifos, FAULT_FOREVER);
         kill_waiter(&fifos, 18);
         waited = kill_waiter(&fifos, ++call);
-        fifos_assert_two_meet(&fifos, "x");
+        fifos_assert_two_connect(&fifos, "x");
     } while (!waited);
     fifos_end(&fifos);
 }
@@ -158,7 +158,7 @@ TEST(the_next_two_connect_after_a_caller_was_killed_cleaning_up)
 static int come(void *arg)
 {
     struct fifos *fifos = arg;
-    return fifos_come(fifos, "x", FIFOS_LONG_MS);
+    return fifos_call(fifos, "x", FIFOS_LONG_MS);
 }
 
 TEST(a_stopped_waiter_is_connected_and_answers_when_it_continues)
@@ -166,14 +166,14 @@ TEST(a_stopped_waiter_is_connected_and_answers_when_it_continues)
     struct fifos fifos;
     int status;
     fifos_begin(&fifos);
-    pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
     fifos_await_offer(&fifos, "x");
     kill(waiter, SIGSTOP);
     assert_int_equal(waitpid(waiter, &status, WUNTRACED), waiter);
     pid_t other = harness_fork(come, &fifos);
     while (fifos_count(&fifos) > 0)
         nanosleep(&(struct timespec){0, 200000}, NULL);
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     kill(waiter, SIGCONT);
     assert_int_equal(harness_wait(waiter), 0);
     assert_int_equal(harness_wait(other), 0);
@@ -185,20 +185,20 @@ static int stop_before_the_commit(void *arg)
     return fifos_stop_before_commit(arg);
 }
 
-/* Between its claim and its commit it holds up nobody for long: the waiter gives it up. */
+/* Between its claim and its commit it delays others only briefly: the waiter gives it up. */
 TEST(a_claimer_stopped_before_its_commit_blocks_no_other_caller)
 {
     struct fifos fifos;
     int status;
     fifos_begin(&fifos);
-    pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
     fifos_await_offer(&fifos, "x");
     pid_t claimer = harness_fork(stop_before_the_commit, &fifos);
     assert_int_equal(waitpid(claimer, &status, WUNTRACED), claimer);
     assert_true(WIFSTOPPED(status));
-    assert_int_equal(fifos_come(&fifos, "x", FIFOS_LONG_MS), 0);
+    assert_int_equal(fifos_call(&fifos, "x", FIFOS_LONG_MS), 0);
     assert_int_equal(harness_wait(waiter), 0);
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     kill(claimer, SIGCONT);
     assert_int_equal(harness_wait(claimer), ETIMEDOUT);
     fifos_end(&fifos);
@@ -235,7 +235,7 @@ TEST(stale_files_of_every_kind_are_removed)
     for (unsigned parts = 0; parts < 8; parts++) {
         make_stale(&fifos, "x", parts);
         make_stale(&fifos, private_name, parts);
-        fifos_assert_two_meet(&fifos, "x");
+        fifos_assert_two_connect(&fifos, "x");
         make_stale(&fifos, "x", parts);
         assert_null_errno(pipc_open_fifo("x", parts % 2 == 0 ? 0 : 1, &fifos.options),
                           parts % 2 == 0 ? EAGAIN : ETIMEDOUT);

@@ -45,7 +45,7 @@ static void order(unsigned long nth, unsigned long more, unsigned which)
     fault_fail_plausibly(nth, more, which);
 }
 
-/* --- Nobody comes ----------------------------------------------------------------------------- */
+/* --- Without a peer --------------------------------------------------------------------------- */
 
 /* What could not be removed is removed by the next, once this process is dead, and so here by
  * hand. */
@@ -88,7 +88,7 @@ static void sweep(unsigned long more,
     while (sweep_place(&fifos, nth, more, run))
         nth++;
     assert_true(nth > 20);
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     fifos_end(&fifos);
 }
 
@@ -149,11 +149,11 @@ TEST(a_restarted_wait_in_which_any_call_fails_leaks_nothing)
             assert_plausible(wait_and_begin_again(&fifos, look));
             remove_private(&fifos);
         }
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     fifos_end(&fifos);
 }
 
-/* --- Somebody waits --------------------------------------------------------------------------- */
+/* --- With a waiting peer ---------------------------------------------------------------------- */
 
 static bool has_ended(pid_t pid)
 {
@@ -165,18 +165,18 @@ static bool has_ended(pid_t pid)
 static void claim_with_fault(struct fifos *fifos, unsigned long nth, unsigned long more,
                              unsigned which)
 {
-    pid_t waiter = fifos_fork_comer(fifos, "x", FIFOS_LONG_MS);
+    pid_t waiter = fifos_fork_caller(fifos, "x", FIFOS_LONG_MS);
     fifos_await_offer(fifos, "x");
     order(nth, more, which);
     int error = come_armed(fifos, 0);
     assert_plausible(error);
     bool met = false;
     while (error != 0 && !met && !has_ended(waiter))
-        met = fifos_come(fifos, "x", 20) == 0;
+        met = fifos_call(fifos, "x", 20) == 0;
     int heard = harness_wait(waiter);
     if (met)
         assert_int_equal(heard, 0);
-    else /* it has met who failed, and was told of the end */
+    else /* it has connected to the failed caller, and got the end */
         assert_in_range(heard, 200, 204);
 }
 
@@ -186,21 +186,21 @@ TEST(a_claim_in_which_any_call_fails_does_not_affect_the_waiter)
     sweep(FAULT_FOREVER, claim_with_fault);
 }
 
-/* What is lacking is lacking before the claim: who waits is not met by somebody who then goes. */
+/* A shortage shows before the claim: no claimer connects to the waiter and then leaves. */
 TEST(without_memory_it_returns_enomem_and_does_not_affect_the_waiter)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
     int error = ENOMEM;
     for (unsigned long nth = 1; error == ENOMEM; nth++) {
-        pid_t waiter = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+        pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
         fifos_await_offer(&fifos, "x");
         fault_reset();
         fault_fail(CALL_malloc, nth, FAULT_FOREVER, ENOMEM);
         error = come_armed(&fifos, 0);
         assert_true(nth > 2 || error == ENOMEM);
         if (error == ENOMEM)
-            assert_int_equal(fifos_come(&fifos, "x", 0), 0);
+            assert_int_equal(fifos_call(&fifos, "x", 0), 0);
         int heard = harness_wait(waiter);
         assert_true(error == ENOMEM ? heard == 0 : heard >= 200);
     }

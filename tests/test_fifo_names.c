@@ -17,7 +17,7 @@
 
 #include "fifos.h"
 
-/* Somebody else; nobody's number nearly everywhere, and any other would do. */
+/* Another user: the number of "nobody" nearly everywhere; any other would do. */
 enum { OTHER_USER = 65534 };
 
 static int try_to_become_another(void *unused)
@@ -58,10 +58,10 @@ TEST(any_plain_name_of_up_to_255_bytes_works)
     struct fifos fifos;
     fifos_begin(&fifos);
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        fifos_assert_two_meet(&fifos, good[i]);
+        fifos_assert_two_connect(&fifos, good[i]);
     memset(name, 'n', sizeof name);
     name[255] = '\0';
-    fifos_assert_two_meet(&fifos, name);
+    fifos_assert_two_connect(&fifos, name);
     fifos_end(&fifos);
 }
 
@@ -89,7 +89,7 @@ TEST(a_directory_with_any_other_mode_is_refused)
         assert_null_errno(pipc_open_fifo("x", 0, &fifos.options), EACCES);
     }
     assert_int_equal(chmod(fifos.directory, 0700), 0);
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     fifos_end(&fifos);
 }
 
@@ -131,7 +131,7 @@ TEST(a_file_in_place_of_the_directory_is_refused)
     fifos_end(&fifos);
 }
 
-/* One of a name that nobody else uses; the directory itself may be in use and stays. */
+/* One with a name of its own; the directory itself may be in use and stays. */
 TEST(without_a_directory_the_users_own_is_used)
 {
     struct fifos fifos;
@@ -142,8 +142,8 @@ TEST(without_a_directory_the_users_own_is_used)
     fifos_begin(&fifos);
     struct fifos own = fifos;
     own.options.directory = NULL;
-    pid_t other = fifos_fork_comer(&own, name, FIFOS_LONG_MS);
-    assert_int_equal(fifos_come(&own, name, FIFOS_LONG_MS), 0);
+    pid_t other = fifos_fork_caller(&own, name, FIFOS_LONG_MS);
+    assert_int_equal(fifos_call(&own, name, FIFOS_LONG_MS), 0);
     assert_int_equal(harness_wait(other), 0);
     assert_int_equal(lstat(path, &status), 0);
     assert_true(S_ISDIR(status.st_mode));
@@ -253,7 +253,7 @@ TEST(a_file_in_place_of_the_door_is_refused_and_not_changed)
     assert_int_equal(make_wrong_fifo(fifos_path(&fifos, "x/door")), 0);
     assert_refused(&fifos, "x/door");
     assert_int_equal(unlink(fifos_path(&fifos, "x/door")), 0);
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     fifos_end(&fifos);
 }
 
@@ -276,13 +276,13 @@ TEST(a_directory_with_other_files_is_refused_and_not_changed)
 
 /* --- The umask -------------------------------------------------------------------------------- */
 
-/* Gives up root: root opens what nobody else can. */
+/* Gives up root, which may open everything. */
 static int wait_under_umask(void *arg)
 {
     struct fifos *fifos = arg;
     if (geteuid() == 0 && setresuid(OTHER_USER, OTHER_USER, OTHER_USER) != 0)
         return 210;
-    return fifos_come(fifos, "x", FIFOS_LONG_MS);
+    return fifos_call(fifos, "x", FIFOS_LONG_MS);
 }
 
 static void assert_mode(struct fifos *fifos, const char *name, mode_t mode)
@@ -337,15 +337,15 @@ TEST(a_fifo_or_directory_of_another_user_at_the_name_is_refused)
     need_another_user();
     fifos_begin(&fifos);
     for (int i = 0; i < 4; i++) {
-        pid_t waiter = fifos_fork_comer(&fifos, "x", -1);
+        pid_t waiter = fifos_fork_caller(&fifos, "x", -1);
         fifos_await_offer(&fifos, "x");
-        kill(waiter, SIGSTOP); /* it looks at its door as well, when somebody passes by */
+        kill(waiter, SIGSTOP); /* it checks its door as well when another process opens it */
         assert_int_equal(waitpid(waiter, NULL, WUNTRACED), waiter);
         assert_int_equal(chown(fifos_path(&fifos, parts[i]), OTHER_USER, (gid_t)-1), 0);
         assert_refused(&fifos, parts[i]);
         assert_int_equal(chown(fifos_path(&fifos, parts[i]), 0, (gid_t)-1), 0);
         kill(waiter, SIGCONT);
-        assert_int_equal(fifos_come(&fifos, "x", 0), 0);
+        assert_int_equal(fifos_call(&fifos, "x", 0), 0);
         assert_int_equal(harness_wait(waiter), 0);
     }
     fifos_end(&fifos);
@@ -387,13 +387,13 @@ TEST(another_user_cannot_affect_a_rendezvous)
     fifos_begin(&fifos);
     pid_t other = harness_fork(try_to_get_in, &fifos);
     while (waitpid(other, &status, WNOHANG) == 0)
-        fifos_assert_two_meet(&fifos, "x");
+        fifos_assert_two_connect(&fifos, "x");
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     fifos_end(&fifos);
 }
 
-/* --- Somebody renames all the time ------------------------------------------------------------ */
+/* --- A process renames all the time ----------------------------------------------------------- */
 
 /* In the directory itself, so it is the same user: exchanges what stands at the name for other
  * things. */
@@ -431,8 +431,8 @@ TEST(a_rename_race_never_opens_another_file)
     assert_int_equal(make_file(fifos_path(&fifos, "precious")), 0);
     pid_t racer = harness_fork(rename_all_the_time, &fifos);
     for (int i = 0; i < 200; i++) {
-        pid_t other = fifos_fork_comer(&fifos, "x", 3);
-        int here = fifos_come(&fifos, "x", 3), there = harness_wait(other);
+        pid_t other = fifos_fork_caller(&fifos, "x", 3);
+        int here = fifos_call(&fifos, "x", 3), there = harness_wait(other);
         if (!may_be(here) || !may_be(there))
             fail_msg("%d and %d", here, there);
     }

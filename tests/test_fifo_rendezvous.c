@@ -24,9 +24,9 @@ TEST(the_second_caller_connects_to_the_first)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
-    pid_t first = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+    pid_t first = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
     fifos_await_offer(&fifos, "x");
-    assert_int_equal(fifos_come(&fifos, "x", FIFOS_LONG_MS), 0);
+    assert_int_equal(fifos_call(&fifos, "x", FIFOS_LONG_MS), 0);
     assert_int_equal(harness_wait(first), 0);
     fifos_end(&fifos);
 }
@@ -36,8 +36,8 @@ TEST(the_first_caller_is_connected_by_the_second)
     struct fifos fifos;
     fifos_begin(&fifos);
     struct fifos copy = fifos;
-    pid_t second = fifos_fork_comer(&copy, "x", -1);
-    assert_int_equal(fifos_come(&fifos, "x", -1), 0);
+    pid_t second = fifos_fork_caller(&copy, "x", -1);
+    assert_int_equal(fifos_call(&fifos, "x", -1), 0);
     assert_int_equal(harness_wait(second), 0);
     fifos_end(&fifos);
 }
@@ -46,9 +46,9 @@ TEST(without_a_wait_it_connects_to_a_waiting_peer)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
-    pid_t first = fifos_fork_comer(&fifos, "x", -1);
+    pid_t first = fifos_fork_caller(&fifos, "x", -1);
     fifos_await_offer(&fifos, "x");
-    assert_int_equal(fifos_come(&fifos, "x", 0), 0);
+    assert_int_equal(fifos_call(&fifos, "x", 0), 0);
     assert_int_equal(harness_wait(first), 0);
     fifos_end(&fifos);
 }
@@ -79,7 +79,7 @@ TEST(a_name_can_be_used_again_and_again)
     struct fifos fifos;
     fifos_begin(&fifos);
     for (int i = 0; i < 20; i++)
-        fifos_assert_two_meet(&fifos, "x");
+        fifos_assert_two_connect(&fifos, "x");
     fifos_end(&fifos);
 }
 
@@ -87,11 +87,11 @@ TEST(callers_with_different_names_do_not_connect)
 {
     struct fifos fifos;
     fifos_begin(&fifos);
-    pid_t x = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+    pid_t x = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
     fifos_await_offer(&fifos, "x");
     assert_null_errno(pipc_open_fifo("y", 20, &fifos.options), ETIMEDOUT);
     assert_null_errno(pipc_open_fifo("X", 0, &fifos.options), EAGAIN);
-    assert_int_equal(fifos_come(&fifos, "x", 0), 0);
+    assert_int_equal(fifos_call(&fifos, "x", 0), 0);
     assert_int_equal(harness_wait(x), 0);
     fifos_end(&fifos);
 }
@@ -104,7 +104,7 @@ TEST(a_third_caller_waits_for_a_fourth_and_affects_no_other)
     fifos_begin(&fifos);
     fifos_open_both(&fifos, "x", end);
     assert_null_errno(pipc_open_fifo("x", 20, &fifos.options), ETIMEDOUT);
-    fifos_assert_two_meet(&fifos, "x");
+    fifos_assert_two_connect(&fifos, "x");
     assert_int_equal(pipc_write(end[0], "still", 5), 5);
     assert_int_equal(pipc_read(end[1], text, sizeof text), 5);
     pipc_close(end[0]);
@@ -117,7 +117,7 @@ TEST(all_files_are_gone_when_either_caller_has_connected)
     struct fifos fifos;
     fifos_begin(&fifos);
     for (int i = 0; i < 50; i++) {
-        pid_t other = fifos_fork_comer(&fifos, "x", FIFOS_LONG_MS);
+        pid_t other = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
         pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &fifos.options);
         assert_non_null(pipe);
         fifos_assert_empty(&fifos);
@@ -192,12 +192,12 @@ TEST(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin)
     struct fifos fifos;
     struct rusage before, after;
     fifos_begin(&fifos);
-    pid_t first = fifos_fork_comer(&fifos, "x", -1);
+    pid_t first = fifos_fork_caller(&fifos, "x", -1);
     for (int i = 0; i < 100; i++)
         fifos_await_offer(&fifos, "x");
     getrusage(RUSAGE_CHILDREN, &before);
     nanosleep(&(struct timespec){0, 300000000}, NULL);
-    assert_int_equal(fifos_come(&fifos, "x", 0), 0);
+    assert_int_equal(fifos_call(&fifos, "x", 0), 0);
     assert_int_equal(harness_wait(first), 0);
     getrusage(RUSAGE_CHILDREN, &after);
     assert_true(after.ru_nvcsw - before.ru_nvcsw < 250);
@@ -219,11 +219,11 @@ static int come_at_the_start(void *arg)
     close(crowd->start[1]);
     assert_int_equal(read(crowd->start[0], &byte, 1), 0);
     close(crowd->start[0]);
-    return fifos_come(crowd->fifos, "x", FIFOS_LONG_MS);
+    return fifos_call(crowd->fifos, "x", FIFOS_LONG_MS);
 }
 
 /* All start when the barrier's last writer goes. */
-static void meet_in_crowd(struct fifos *fifos, int size)
+static void connect_in_crowds(struct fifos *fifos, int size)
 {
     struct crowd crowd = {fifos, {-1, -1}};
     pid_t child[64];
@@ -242,7 +242,7 @@ TEST(two_simultaneous_callers_always_connect)
     struct fifos fifos;
     fifos_begin(&fifos);
     for (int i = times("PIPC_TEST_RENDEZVOUS", 300); i > 0; i--)
-        meet_in_crowd(&fifos, 2);
+        connect_in_crowds(&fifos, 2);
     fifos_end(&fifos);
 }
 
@@ -251,11 +251,11 @@ TEST(forty_simultaneous_callers_on_one_name_form_separate_pairs)
     struct fifos fifos;
     fifos_begin(&fifos);
     for (int i = times("PIPC_TEST_CROWDS", 20); i > 0; i--)
-        meet_in_crowd(&fifos, harness_emulated() ? 10 : 40);
+        connect_in_crowds(&fifos, harness_emulated() ? 10 : 40);
     fifos_end(&fifos);
 }
 
-/* Threads of one process are comers like any other; and they come and go without a pause. */
+/* Threads of one process are callers like any other; and they come and go without a pause. */
 static void *come_often(void *arg)
 {
     for (int i = 0; i < 200; i++) {
@@ -281,11 +281,11 @@ TEST(threads_of_one_process_connect_to_each_other_repeatedly)
     fifos_end(&fifos);
 }
 
-/* Waits of any length that end while others come: whoever meets somebody has really met him. */
+/* Waits of any length that end while others come: both callers agree that they connected. */
 static int come_impatiently(void *arg)
 {
     for (int i = 0; i < 200; i++) {
-        int result = fifos_come(arg, "x", i % 4);
+        int result = fifos_call(arg, "x", i % 4);
         if (result != 0 && result != ETIMEDOUT && result != EAGAIN)
             return result;
     }

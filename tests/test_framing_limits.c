@@ -176,7 +176,7 @@ TEST(memory_grows_with_the_bytes_that_arrived)
     raw_close(&raw);
 }
 
-/* --- Messages that nobody reads --------------------------------------------------------------- */
+/* --- Unread messages --------------------------------------------------------------- */
 
 /* Sends the same chunk of frames again and again, and has the handle take in what it will, until it
  * takes no more. Returns the bytes that went. */

@@ -31,7 +31,7 @@ TEST(a_thread_that_used_a_plugin_can_end_after_the_plugin_is_unloaded)
 
 enum { worker_count = 4 };
 
-/* Threads that do what they are told, one thing at a time. */
+/* Threads that run the given functions, one at a time. */
 struct worker {
     pthread_t thread;
     sem_t told, done;

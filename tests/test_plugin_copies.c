@@ -106,7 +106,7 @@ TEST(the_end_of_a_thread_is_detected_for_each_copy_of_the_library)
         unload(&modules[i]);
 }
 
-/* A handle begins with the address of what tells the versions apart. */
+/* A handle begins with an address that differs between versions. */
 TEST(a_handle_of_another_version_is_refused)
 {
     char text[8];

@@ -289,7 +289,7 @@ TEST(an_endless_attack_does_no_harm)
     harness_gate_close(&gate[0]);
 }
 
-/* --- Positions that make no sense are told as such -------------------------------------------- */
+/* --- Invalid positions are reported -------------------------------------------- */
 
 static int which_position;
 

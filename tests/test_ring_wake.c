@@ -414,7 +414,7 @@ static void look_while_the_other_writes(struct waiter *w)
     }
 }
 
-/* So many rounds as they want, but not for ever on a busy machine. */
+/* The given number of rounds, but not forever on a busy machine. */
 static void race(const struct kind *kind, script *far_script, void (*near)(struct waiter *w))
 {
     pipc_t *pipe = open_anonymous();

@@ -376,7 +376,7 @@ TEST(a_close_in_a_child_affects_no_handshake)
         continue;
     assert_errno(more, EAGAIN);
     pid_t client = start_client(server, with_key("secret"));
-    assert_true(harness_readable(pipc_server_fd(server), 10000)); /* its set still tells */
+    assert_true(harness_readable(pipc_server_fd(server), 10000)); /* its set still reports it */
     pipc_t *pipe = pipc_server_accept(server, 10000);
     net_expect_process(pipe, client);
     pipc_close(pipe);
@@ -384,7 +384,7 @@ TEST(a_close_in_a_child_affects_no_handshake)
     pipc_server_close(server);
 }
 
-/* A child that keeps copies of everything must not make the descriptor readable for ever. */
+/* A child that keeps copies of everything must not keep the descriptor readable. */
 static int hold_until(void *gate)
 {
     harness_gate_wait(gate);

@@ -247,7 +247,7 @@ static int start_the_way(struct shared *shared, pid_t *pid)
     harness_skip("this machine lets a test have no tun device");
 }
 
-/* How long this thread has been ready to run and had no processor; 0 where nobody knows. */
+/* How long this thread has been ready to run and had no processor; 0 where it is unknown. */
 static int64_t waited_for_processor_us(void)
 {
     long long ran_ns, waited_ns = 0;

@@ -80,7 +80,7 @@ TEST(silent_clients_that_use_all_descriptors_delay_no_other_client)
     pipc_server_close(server);
 }
 
-/* accept(2) reports the lack of a descriptor also when nobody is there to be accepted. */
+/* accept(2) reports the lack of a descriptor also when no client waits. */
 TEST(no_client_is_dropped_without_a_new_client)
 {
     if (harness_emulated())

@@ -297,7 +297,7 @@ TEST(a_blocked_sigchld_stays_pending)
     pipc_close(pipe);
 }
 
-/* Nobody waits for such a child, and its number may be anybody's at once. */
+/* The kernel reaps such a child, and its number may be in use again at once. */
 TEST(a_peers_death_is_detected_when_sigchld_is_ignored)
 {
     struct side far;

@@ -37,7 +37,7 @@ TEST(clients_wait_for_a_server_that_is_down)
     struct net_call call[CLIENTS];
     for (int i = 0; i < CLIENTS; i++)
         start(&call[i], port.number, &options);
-    /* They have been refused, and have met nobody, when this one has been. */
+    /* When this one was refused, they were as well, and have not connected. */
     assert_null_errno(pipc_open_tcp("127.0.0.1", port.number, SHORT_MS, &options), ECONNREFUSED);
     assert_false(net_is_listening(port.number));
     pipc_server_t *server = pipc_server_open(NULL, port.number, NULL);
@@ -127,7 +127,7 @@ TEST(a_connection_refused_until_the_timeout_returns_ECONNREFUSED)
     close(port.fd);
 }
 
-/* One that listens and accepts nobody, or says nothing. */
+/* It listens and accepts no client, or sends nothing. */
 TEST(no_answer_returns_EAGAIN_with_timeout_0_and_else_ETIMEDOUT)
 {
     pipc_options_t options = connect_only("secret");

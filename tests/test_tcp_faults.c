@@ -154,7 +154,7 @@ static int die_at_a_call(void *arg)
     return 0;
 }
 
-static void expect_that_two_meet(uint16_t port)
+static void expect_that_two_connect(uint16_t port)
 {
     const pipc_options_t *options = the_key();
     struct net_call call = {"127.0.0.1", port, LONG_MS, options, NULL, 0, 0};
@@ -175,7 +175,7 @@ static bool die_and_be_followed(uint16_t port, unsigned long call, bool has_peer
     int status = harness_wait(harness_fork(die_at_a_call, &mortal));
     if (has_peer)
         stop_other(&other);
-    expect_that_two_meet(port);
+    expect_that_two_connect(port);
     assert_true(status == 0 || status == -SIGKILL);
     return status != 0;
 }

@@ -180,7 +180,7 @@ static void take_the_link_down(void)
     hosts_do_far("ip link set far down");
 }
 
-/* The cable is there, and so are other hosts at it; nobody answers for this one. */
+/* The cable works, and other hosts are there; this one does not answer. */
 static void take_the_address_away(void)
 {
     hosts_do_far("ip addr del 10.77.0.3/24 dev far");

@@ -58,7 +58,7 @@ static int count_pairs(void)
 
 /* All pairs at once; within each pair one side is up to a millisecond or so ahead. Nobody else is
  * in these namespaces, so ports can be counted. */
-static void meet_in_crowds(struct pair pair)
+static void connect_in_crowds(struct pair pair)
 {
     int count = count_pairs();
     pid_t *pids = malloc(2 * (size_t)count * sizeof *pids);
@@ -79,14 +79,14 @@ static void meet_in_crowds(struct pair pair)
 TEST(two_hosts_that_start_at_once_connect)
 {
     hosts_make();
-    meet_in_crowds((struct pair){.near = HOSTS_NEAR, .far = HOSTS_FAR});
+    connect_in_crowds((struct pair){.near = HOSTS_NEAR, .far = HOSTS_FAR});
     hosts_forget();
 }
 
 TEST(two_hosts_connect_over_IPv6)
 {
     hosts_make();
-    meet_in_crowds((struct pair){.near = HOSTS_NEAR6, .far = HOSTS_FAR6});
+    connect_in_crowds((struct pair){.near = HOSTS_NEAR6, .far = HOSTS_FAR6});
     hosts_forget();
 }
 
@@ -94,7 +94,7 @@ TEST(two_hosts_connect_with_a_key)
 {
     pipc_options_t options = net_with_key("secret");
     hosts_make();
-    meet_in_crowds((struct pair){.near = HOSTS_NEAR, .far = HOSTS_FAR, .options = &options});
+    connect_in_crowds((struct pair){.near = HOSTS_NEAR, .far = HOSTS_FAR, .options = &options});
     hosts_forget();
 }
 
@@ -109,7 +109,7 @@ TEST(hosts_with_several_addresses_connect_by_name)
 {
     hosts_make();
     name_hosts();
-    meet_in_crowds((struct pair){.near = "near.test", .far = "far.test"});
+    connect_in_crowds((struct pair){.near = "near.test", .far = "far.test"});
     hosts_forget();
 }
 
@@ -130,7 +130,7 @@ TEST(all_or_none_of_several_local_addresses_are_listened_on)
 }
 
 /* One side is there for long, whichever. */
-static void meet_late(bool near_first)
+static void connect_late(bool near_first)
 {
     struct pair pair = {.near = HOSTS_NEAR, .far = HOSTS_FAR, .port = 20000, .is_near = near_first};
     harness_gate_init(&pair.start);
@@ -152,7 +152,7 @@ TEST(either_host_may_start_first)
 {
     hosts_make();
     for (int i = 0; i < 6; i++)
-        meet_late(i & 1);
+        connect_late(i & 1);
     hosts_forget();
 }
 
@@ -342,7 +342,7 @@ TEST(a_waiting_host_connects_when_the_network_is_up_again)
 
 /* --- Oneself ---------------------------------------------------------------------------------- */
 
-/* With a single port to choose from, whoever connects to it on this host meets himself. */
+/* With a single local port, a socket that connects to it on this host connects to itself. */
 TEST(a_connection_to_oneself_is_not_a_rendezvous)
 {
     hosts_make();

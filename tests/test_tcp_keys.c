@@ -38,7 +38,7 @@ static int be_called_late(void *arg)
     return net_be_called(&late->call);
 }
 
-/* Who connects is told at once; who waits goes on waiting, and meets somebody else. */
+/* The connecting caller fails at once; the waiting one waits on and connects to another. */
 TEST(a_process_with_a_key_does_not_connect_to_itself)
 {
     struct net_port port = net_reserve();
@@ -85,7 +85,7 @@ TEST(a_child_and_its_parent_authenticate_each_other)
     pipc_server_close(server);
 }
 
-static int meet_a_sibling(void *port)
+static int connect_to_a_sibling(void *port)
 {
     pipc_t *pipe = pipc_open_tcp("127.0.0.1", *(uint16_t *)port, LONG_MS, &with_key);
     if (pipe == NULL)
@@ -100,8 +100,8 @@ TEST(children_of_one_process_connect_to_each_other)
 {
     struct net_port port = net_reserve();
     assert_int_equal(serve_a_child(NULL), 0);
-    pid_t one = harness_fork(meet_a_sibling, &port.number);
-    pid_t other = harness_fork(meet_a_sibling, &port.number);
+    pid_t one = harness_fork(connect_to_a_sibling, &port.number);
+    pid_t other = harness_fork(connect_to_a_sibling, &port.number);
     assert_int_equal(harness_wait(one), 0);
     assert_int_equal(harness_wait(other), 0);
     close(port.fd);
@@ -117,7 +117,7 @@ struct challenger {
     pthread_t thread;
 };
 
-/* What a server of this process says to somebody new. */
+/* What a server of this process sends to a new client. */
 static void get_challenge(uint8_t frame[4 + WORDS_SIZE])
 {
     pipc_server_t *server = open_server();
@@ -184,7 +184,7 @@ TEST(all_threads_of_a_process_have_its_mark_and_its_children_do_not)
 
 /* --- In between ------------------------------------------------------------------------------- */
 
-/* Somebody whom one side connects to, who connects to the other, and carries all that they say. */
+/* A relay: one peer connects to it, it connects to the other, and carries all their bytes. */
 struct relay {
     int listener;
     uint16_t to;

@@ -30,7 +30,7 @@ static void start(struct net_call *call, const char *host, uint16_t port,
 
 /* --- Two who meet ----------------------------------------------------------------------------- */
 
-static void expect_to_meet(const char *first, const char *second, uint16_t port)
+static void expect_to_connect(const char *first, const char *second, uint16_t port)
 {
     struct net_call call;
     start(&call, first, port, NULL);
@@ -50,7 +50,7 @@ TEST(both_families_of_loopback_are_one_host)
     static const char *const loopback[] = {"127.0.0.1", "::1", "localhost", "127.0.1.1"};
     for (int i = 0; i < 16; i++) {
         struct net_port port = net_reserve();
-        expect_to_meet(loopback[i / 4], loopback[i % 4], port.number);
+        expect_to_connect(loopback[i / 4], loopback[i % 4], port.number);
         close(port.fd);
     }
 }
@@ -59,7 +59,7 @@ TEST(two_callers_on_one_host_connect_by_any_of_its_names)
 {
     make_host();
     for (int i = 0; i < PAIRS; i++)
-        expect_to_meet(names[i / NAMES], names[i % NAMES], (uint16_t)(20000 + i));
+        expect_to_connect(names[i / NAMES], names[i % NAMES], (uint16_t)(20000 + i));
 }
 
 struct side {
@@ -122,18 +122,18 @@ static void take_IPv4_away(void)
 TEST(two_callers_on_one_host_connect_without_IPv6)
 {
     take_IPv6_away();
-    expect_to_meet("localhost", "127.0.1.1", 20000);
-    expect_to_meet("::1", "fedora.test", 20001);
+    expect_to_connect("localhost", "127.0.1.1", 20000);
+    expect_to_connect("::1", "fedora.test", 20001);
 }
 
 TEST(two_callers_on_one_host_connect_without_IPv4)
 {
     take_IPv4_away();
-    expect_to_meet("::1", "localhost", 20000);
-    expect_to_meet(HOSTS_NEAR, "debian.test", 20001);
+    expect_to_connect("::1", "localhost", 20000);
+    expect_to_connect(HOSTS_NEAR, "debian.test", 20001);
 }
 
-/* --- Somebody else at one of the addresses ---------------------------------------------------- */
+/* --- A stranger at one of the addresses ---------------------------------------------------- */
 
 static int listen_on_IPv6(uint16_t port)
 {

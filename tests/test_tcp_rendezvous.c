@@ -41,7 +41,7 @@ TEST(callers_with_several_addresses_connect)
     meet("127.0.0.1", "localhost", NULL);
 }
 
-static int meet_and_talk(const char *host, uint16_t port, const pipc_options_t *options, int me)
+static int connect_and_talk(const char *host, uint16_t port, const pipc_options_t *options, int me)
 {
     int theirs = -1;
     pipc_t *pipe = pipc_open_tcp(host, port, LONG_MS, options);
@@ -68,11 +68,12 @@ static int be_one_of(void *arg)
     close(crowd->start[1]);
     assert_int_equal(read(crowd->start[0], &byte, 1), 0);
     uint16_t port = crowd->ports[crowd->me / 2].number;
-    return meet_and_talk(crowd->host, port, crowd->options, crowd->me) == (crowd->me ^ 1) ? 0 : 1;
+    return connect_and_talk(crowd->host, port, crowd->options, crowd->me) == (crowd->me ^ 1) ? 0
+                                                                                             : 1;
 }
 
 /* Pairs of processes that all begin at the same moment. */
-static void meet_at_once(const char *host, int pairs, const pipc_options_t *options)
+static void connect_at_once(const char *host, int pairs, const pipc_options_t *options)
 {
     struct crowd crowd = {.host = host, .options = options, .pairs = pairs};
     pid_t *pids = malloc(2 * (size_t)pairs * sizeof *pids);
@@ -101,13 +102,13 @@ static int pairs_at_once(void)
 
 TEST(all_simultaneous_callers_connect_in_pairs)
 {
-    meet_at_once("127.0.0.1", pairs_at_once(), NULL);
+    connect_at_once("127.0.0.1", pairs_at_once(), NULL);
 }
 
 TEST(all_simultaneous_callers_connect_in_pairs_with_a_key)
 {
     pipc_options_t options = net_with_key("secret");
-    meet_at_once("localhost", pairs_at_once(), &options);
+    connect_at_once("localhost", pairs_at_once(), &options);
 }
 
 TEST(one_port_serves_one_pair_after_the_other)
@@ -242,7 +243,7 @@ TEST(the_wait_times_out_when_the_handshake_is_not_answered)
     close(port.fd);
 }
 
-/* It may have been somebody else, or have died with its connection open. */
+/* It may have been a stranger, or have died with its connection open. */
 TEST(a_peer_that_does_not_answer_the_handshake_is_called_again)
 {
     struct net_port port = net_reserve();

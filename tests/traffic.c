@@ -22,7 +22,7 @@ static bool passes(int error)
     return fault_injected_outside_io(error);
 }
 
-/* One errno for ever. */
+/* One errno forever. */
 void traffic_note_failure(int *dead, int error)
 {
     assert_int_not_equal(error, 0);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages on their way between the two ends of a pipe, and what must hold whatever fails
- * meanwhile. Each function makes one call of pipc.h on one end and compares what comes of it with
- * what is known.
+ * Messages between the two ends of a pipe, and what must hold when calls fail. Each function makes
+ * one call of pipc.h on one end and compares the result with what is known.
  */
 #ifndef PIPC_TESTS_TRAFFIC_H
 #define PIPC_TESTS_TRAFFIC_H
@@ -15,7 +14,7 @@ enum { TRAFFIC_MESSAGES = 11 };
 struct flow {
     bool accepted[TRAFFIC_MESSAGES], received[TRAFFIC_MESSAGES];
     size_t next, last;         /* next to be sent; one after the last received */
-    int write_dead, read_dead; /* errno for ever; 0: alive */
+    int write_dead, read_dead; /* errno, forever; 0: alive */
     int last_error;            /* of the last read, once faults are over */
     bool bye_accepted, bye_received;
 };
