@@ -21,11 +21,17 @@ has() # $@ compiler and options: can it compile anything?
     command -v "$1" >/dev/null && echo '#include <stdio.h>' | "$@" -x c -fsyntax-only - 2>/dev/null
 }
 
+lock_free() # $@ compiler and options: are 64-bit atomics? (clang says no for 32-bit x86)
+{
+    echo 'char test[__GCC_ATOMIC_LLONG_LOCK_FREE == 2 ? 1 : -1];' |
+        "$@" -x c -fsyntax-only - 2>/dev/null
+}
+
 compile "$CC"
 ! has musl-gcc || compile musl-gcc
 case $(uname -m) in
 x86_64 | i?86)
-    ! has "$CC" -m32 || compile "$CC" -m32
+    ! has "$CC" -m32 || ! lock_free "$CC" -m32 || compile "$CC" -m32
     if has "$CC" -m32 -march=i486 &&
         ! "$CC" -m32 -march=i486 -std=c11 -Iinclude -Isrc -fsyntax-only -x c src/sys/sys.h 2>&1 |
             grep -q 'needs 64-bit atomics without locks'; then

@@ -2,6 +2,10 @@
 #define _GNU_SOURCE
 #include "hosts.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -81,6 +85,17 @@ static int hold_far_namespace(void *arg)
                : 2;
 }
 
+/* The first packets over a new link may be lost, and come again a second later. */
+static void await_far(void)
+{
+    struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = htons(1)};
+    assert_int_equal(inet_pton(AF_INET, HOSTS_FAR, &far.sin_addr), 1);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_errno(connect(fd, (const struct sockaddr *)&far, sizeof far), ECONNREFUSED);
+    close(fd);
+}
+
 void hosts_make(void)
 {
     struct cable cable;
@@ -103,6 +118,7 @@ void hosts_make(void)
         harness_skip("this machine has no `ip` or no veth");
     harness_gate_close(&cable.made);
     harness_gate_close(&cable.plugged);
+    await_far();
 }
 
 void hosts_forget(void)
