@@ -208,49 +208,68 @@ static bool let_it_leave(void *unused)
     return false;
 }
 
+static void say_and_shut_down_when_told(pipc_t *pipe)
+{
+    say(pipe, "here");
+    harness_gate_wait(&gate[1]);
+    assert_int_equal(pipc_shutdown(pipe), 0);
+    harness_gate_open(&gate[0]);
+    hear_bye(pipe, "");
+}
+
 struct survivor {
     pipc_t *pipe;
-    unsigned long stop; /* at this call to the system of those that hear the goodbye and go on */
+    unsigned long stop; /* before this call to the system, of those of the read and the write */
+    bool at_first_wait; /* the peer is told before the first wait; else only by who stops us */
+    bool writes;        /* and goes on afterwards */
+    bool peer_stays;    /* alive, until we have said goodbye */
+    int error;          /* expected of the read */
 };
 
-static int hear_the_goodbye(void *context)
+static int hear_the_end_of(void *context)
 {
     struct survivor *s = context;
     char byte;
-    set_timeouts(s->pipe, SIDES_LONG_MS, 0);
+    set_timeouts(s->pipe, -1, 0); /* a look at the last moment would find what the wait missed */
     hear(s->pipe, "here");
     fault_reset();
-    fault_before_wait(let_it_leave, NULL);
+    if (s->at_first_wait)
+        fault_before_wait(let_it_leave, NULL);
     fault_stop_at(CALL_ANY, s->stop);
     fault_arm();
     ssize_t size = pipc_read(s->pipe, &byte, 1);
     int error = errno;
-    ssize_t written = pipc_write(s->pipe, "x", 1);
+    ssize_t written = s->writes ? pipc_write(s->pipe, "x", 1) : 1;
     fault_disarm();
-    if (size >= 0 || error != ESHUTDOWN || written != 1)
+    if (size >= 0 || error != s->error || written != 1)
         fail_msg("call %lu: read %zd (%s), wrote %zd", s->stop, size, strerror(error), written);
-    leave(s->pipe, NULL);
+    pipc_disconnect(s->pipe, NULL);
     return 0;
 }
 
-/* Returns whether the survivor stopped, which its peer used to leave and to end. */
-static bool leave_at_call(unsigned long nth)
+/* Returns whether the survivor stopped, in which moment its peer played its script. */
+static bool end_at_call(struct survivor s, script *peer)
 {
-    struct survivor s = {open_anonymous(), nth};
-    struct side far;
+    struct side side;
     int status;
+    s.pipe = open_anonymous();
     gates_init();
-    pid_t survivor = harness_fork(hear_the_goodbye, &s);
-    side_start(&far, anonymous_forked, s.pipe, say_and_leave_when_told);
+    pid_t survivor = harness_fork(hear_the_end_of, &s);
+    side_start(&side, anonymous_forked, s.pipe, peer);
     assert_int_equal(waitpid(survivor, &status, WUNTRACED), survivor);
     bool has_stopped = WIFSTOPPED(status);
     if (has_stopped)
         harness_gate_open(&gate[1]);
-    side_end(&far);
+    if (s.peer_stays)
+        harness_gate_wait(&gate[0]);
+    else
+        side_end(&side);
     if (has_stopped) {
         assert_int_equal(kill(survivor, SIGCONT), 0);
         assert_int_equal(waitpid(survivor, &status, 0), survivor);
     }
+    if (s.peer_stays)
+        side_end(&side);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     pipc_close(s.pipe);
     gates_close();
@@ -259,10 +278,19 @@ static bool leave_at_call(unsigned long nth)
 
 TEST(a_peer_that_leaves_and_ends_while_it_is_looked_at_is_not_dead)
 {
-    unsigned long nth = 1;
-    while (leave_at_call(nth))
-        nth++;
-    assert_true(nth > 3);
+    struct survivor s = {.stop = 1, .at_first_wait = true, .writes = true, .error = ESHUTDOWN};
+    while (end_at_call(s, say_and_leave_when_told))
+        s.stop++;
+    assert_true(s.stop > 3);
+}
+
+/* The peer lives on, so nothing else ends the wait; its calls go on with each tick. */
+TEST(a_shutdown_between_any_two_system_calls_of_a_wait_is_reported)
+{
+    enum { CALLS = 8 }; /* two rounds of them */
+    struct survivor s = {.stop = 1, .peer_stays = true, .error = EPIPE};
+    for (; s.stop <= CALLS; s.stop++)
+        assert_true(end_at_call(s, say_and_shut_down_when_told));
 }
 
 /* --- Who is asking --------------------------------------------------------------------------- */
@@ -342,5 +370,6 @@ HARNESS_MAIN("anonymous life",
              IT(poll_detects_a_death_when_no_epoll_entry_was_free_for_the_monitor),
              IT(a_read_detects_a_death_when_no_descriptor_is_free),
              IT(a_peer_that_leaves_and_ends_while_it_is_looked_at_is_not_dead),
+             IT_WITHIN(a_shutdown_between_any_two_system_calls_of_a_wait_is_reported, 30000),
              IT(a_child_is_another_caller_where_pages_are_not_wiped_on_fork),
              IT(a_child_of_the_raw_clone_system_call_is_another_caller))

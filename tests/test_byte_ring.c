@@ -373,6 +373,20 @@ TEST(a_full_ring_asks_in_every_way_whether_the_reader_lives)
     free_sides(s);
 }
 
+TEST(a_change_that_comes_while_a_wait_asks_for_death_ends_the_wait)
+{
+    struct shared *s = new_sides(0);
+    struct fake *b = &s->side[1];
+    expect_nothing(&b->ring, false);
+    assert_false(ring_arm(&b->ring, RING_BYTES));
+    change_peer(b, RING_PEER_SHUT);
+    b->life_in_kernel = RING_PEER_SHUT;
+    assert_int_equal(ring_ask(&b->ring, RING_ASK_KERNEL), RING_PEER_SHUT);
+    assert_true(ring_arm(&b->ring, RING_BYTES));
+    expect_nothing(&b->ring, true);
+    free_sides(s);
+}
+
 /* --- A hostile peer -------------------------------------------------------------------------- */
 
 static void expect_broken(struct ring *ring)
@@ -475,6 +489,7 @@ HARNESS_MAIN("byte ring", IT(bytes_come_in_order_across_the_edge_and_across_the_
              IT(a_peer_that_has_not_changed_is_not_asked_for_in_memory),
              IT(a_reader_that_finds_nothing_asks_whether_the_writer_lives),
              IT(a_full_ring_asks_in_every_way_whether_the_reader_lives),
+             IT(a_change_that_comes_while_a_wait_asks_for_death_ends_the_wait),
              IT(a_head_that_makes_no_sense_is_a_protocol_error_for_good),
              IT(a_head_that_steps_back_behind_what_was_shown_is_a_protocol_error),
              IT(a_head_beyond_the_ring_of_what_is_unread_is_a_protocol_error),

@@ -81,8 +81,22 @@ static enum ring_life ask_at(struct ring *r, enum ring_question question, int64_
     return r->life;
 }
 
+/* A wait asks about death alone: what else the version says is news for the next read. */
+static enum ring_life ask_kernel(struct ring *r)
+{
+    uint64_t version = atomic_load(r->memory.peer_version);
+    enum ring_life life = r->peer.life(r->peer.context, version, RING_ASK_KERNEL, 0);
+    if (life == RING_PEER_DEAD) {
+        r->version = version;
+        r->life = life;
+    }
+    return life;
+}
+
 enum ring_life ring_ask(struct ring *r, enum ring_question question)
 {
+    if (question == RING_ASK_KERNEL)
+        return ask_kernel(r);
     bool is_paced = question == RING_ASK_READER || question == RING_ASK_WRITER;
     return ask_at(r, question, is_paced ? sys_ticks() : 0);
 }

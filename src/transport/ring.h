@@ -64,7 +64,7 @@ enum ring_question {
     RING_ASK_VERSION, /* what the version says; no system call */
     RING_ASK_READER,  /* the same before a write, and the kernel now and then */
     RING_ASK_WRITER,  /* the same where too little has come to read */
-    RING_ASK_KERNEL   /* in every way, at once: there is nothing better to do */
+    RING_ASK_KERNEL   /* whether it is dead, in every way; a change is left for the next question */
 };
 
 /* How a ring reaches its peer. Called on slow paths only. */
