@@ -20,6 +20,7 @@ import time
 
 EXAMPLES = sys.argv[1]
 PATIENCE = 60  # seconds that nothing may take
+SLOWNESS = int(os.environ.get("PIPC_TIME_FACTOR", "1"))  # of this build, under a sanitizer say
 GOODBYE = struct.pack("!ii", -2, 9) + b"BYE so it"
 WORK = tempfile.mkdtemp(prefix="pipc-abuse-")
 
@@ -116,7 +117,7 @@ class Program:
 
     def must_be_idle(self):
         """Something may still be under way; then nothing is."""
-        for _ in range(100):
+        for _ in range(10 * SLOWNESS):
             before = self.processor_time()
             time.sleep(0.3)
             assert not self.has_ended(), self.complained()
