@@ -25,7 +25,7 @@ own="
 anonymous: pthread_setcancelstate
 channel: $cleanup
 fifo: $cleanup
-pipc: $cleanup
+open: $cleanup
 tcp: $cleanup
 self: pthread_[a-z_]+|__register_atfork
 sys_cancel: gnu_get_libc_version|__libc_single_threaded

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What a pipc_t is: shared by the functions that open one and those that use it. */
+#ifndef PIPC_HANDLE_H
+#define PIPC_HANDLE_H
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "api/anonymous.h"
+#include "channel/channel.h"
+#include "pipc.h"
+
+/*
+ * A program may contain the library twice, in a plug-in say. Who is asking, and what happens at fork
+ * and at the end of a thread, is known to the copy that made a handle; the rest any copy can do that
+ * has the same layout of everything.
+ */
+struct handle_copy {
+    size_t layout;
+    struct channel *(*channel)(struct anonymous *anonymous);
+    struct channel *(*mine)(const struct anonymous *anonymous);
+    int (*disconnect)(struct anonymous *anonymous, struct channel *channel, const char *text);
+    void (*close)(struct anonymous *anonymous);
+    const char *(*bye_text)(struct anonymous *anonymous);
+    void (*add_stats)(struct anonymous *anonymous, pipc_stats_t *stats);
+};
+
+extern const struct handle_copy handle_this_copy;
+
+/* One of the two: the symmetric handle finds a channel for each caller, the others have one. */
+struct pipc {
+    const struct handle_copy *copy; /* first, in every version */
+    struct anonymous *anonymous;
+    struct channel *channel;
+};
+
+static inline int invalid(void)
+{
+    errno = EINVAL;
+    return -1;
+}
+
+#endif
