@@ -9,7 +9,7 @@
 #define CHALLENGE "#CHALLENGE#"
 #define WELCOME   "#WELCOME#"
 #define FAILURE   "#FAILURE#"
-#define SHA256    "{sha256}" /* how the name of the digest stands before random bytes and responses */
+#define SHA256    "{sha256}" /* stands before random bytes and responses */
 
 #define SIZE(text) (sizeof(text) - 1)
 

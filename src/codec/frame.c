@@ -20,7 +20,7 @@ static enum frame_status need(struct frame *frame, size_t bytes)
     return FRAME_MORE;
 }
 
-/* The length field at `at`; what it announces is checked against `max` before anything trusts it. */
+/* The length field at `at`. It is checked against `max` before anything trusts it. */
 static enum frame_status parse_length(const uint8_t *bytes, size_t size, size_t at, uint64_t max,
                                       struct frame *frame)
 {

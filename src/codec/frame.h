@@ -62,8 +62,8 @@ static inline enum frame_status frame_parse(const uint8_t *bytes, size_t size, s
 }
 
 /*
- * The payload's size, when a message with the shortest header has arrived as a whole in those `size`
- * bytes, and is of at most `max` bytes; else -1: frame_parse tells.
+ * The payload's size, if a message with the shortest header lies whole in these `size` bytes and is
+ * of at most `max` bytes; else -1: call frame_parse.
  */
 static inline ssize_t frame_short_size(const uint8_t *bytes, size_t size, size_t max)
 {

@@ -23,6 +23,6 @@ struct fifo_request {
  * came); or what the file system reports. Then nothing of ours is left; nor is it when the thread
  * is cancelled in the wait.
  */
-struct transport *fifo_open(const struct fifo_request *wish);
+struct transport *fifo_open(const struct fifo_request *request);
 
 #endif

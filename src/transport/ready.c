@@ -7,7 +7,7 @@
 
 void ready_init(struct ready *ready, int in, int out)
 {
-    *ready = (struct ready){.set = -1, .bell = {-1, -1}, .in = {.fd = in}, .out = {.fd = out}};
+    *ready = (struct ready){.set = -1, .doorbell = {-1, -1}, .in = {.fd = in}, .out = {.fd = out}};
 }
 
 static uint32_t in_events(enum ready_watch watch)
@@ -28,9 +28,9 @@ static void remove_entry(struct ready *ready, struct ready_entry *entry)
 }
 
 /*
- * Not watched is not in the set at all: a set always tells of hang-ups, wanted or not. And what is wanted in
- * addition comes into the set anew: the kernel raises no edge for a change if it has not looked since the
- * descriptor was ready last (ep_modify).
+ * What is not watched is not in the set at all: a set always reports hang-ups. And for more events
+ * the entry is added anew: the kernel raises no edge for a change of an entry if it has not looked
+ * since the descriptor was ready last (ep_modify).
  */
 static int watch_entry(struct ready *ready, struct ready_entry *entry, bool wanted, uint32_t events)
 {
@@ -43,7 +43,7 @@ static int watch_entry(struct ready *ready, struct ready_entry *entry, bool want
         if (sys_epoll_change(ready->set, entry->fd, events) != 0)
             return -1;
     } else if (sys_epoll_add(ready->set, entry->fd, events) != 0) {
-        return errno == EPERM && events == 0 ? 0 : -1; /* a file: there is no end to be told of */
+        return errno == EPERM && events == 0 ? 0 : -1; /* a file: it has no end to report */
     }
     entry->is_there = true;
     entry->events = events;
@@ -68,25 +68,25 @@ int ready_descriptor(struct ready *ready)
     ready->set = sys_epoll_open();
     if (ready->set < 0)
         return -1;
-    if (sys_doorbell_open(ready->bell) == 0 &&
-        sys_epoll_add_doorbell(ready->set, ready->bell) == 0 &&
+    if (sys_doorbell_open(ready->doorbell) == 0 &&
+        sys_epoll_add_doorbell(ready->set, ready->doorbell) == 0 &&
         watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
-        sys_epoll_drain_doorbell(ready->set, ready->bell, -1);
+        sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
         return ready->set;
     }
     ready_close(ready);
     return -1;
 }
 
-void ready_settle(struct ready *ready, const struct ready_state *state)
+void ready_update(struct ready *ready, const struct ready_state *state)
 {
-    /* What the kernel has no memory to note is served by being loud: honest, if not quiet. */
-    bool loud = watch(ready, state->in, state->out) != 0 || state->loud;
-    if (loud && (state->edge || !ready->loud))
-        sys_doorbell_ring(ready->bell);
-    else if (!loud && ready->loud)
-        sys_epoll_drain_doorbell(ready->set, ready->bell, -1);
-    ready->loud = loud;
+    /* If the kernel lacks memory to watch: better woken too often than never. */
+    bool readable = watch(ready, state->in, state->out) != 0 || state->readable;
+    if (readable && (state->edge || !ready->readable))
+        sys_doorbell_ring(ready->doorbell);
+    else if (!readable && ready->readable)
+        sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
+    ready->readable = readable;
 }
 
 void ready_forget_out(struct ready *ready)
@@ -99,7 +99,7 @@ void ready_forget_out(struct ready *ready)
 void ready_close(struct ready *ready)
 {
     sys_close(ready->set);
-    if (ready->bell[0] >= 0)
-        sys_doorbell_close(ready->bell);
+    if (ready->doorbell[0] >= 0)
+        sys_doorbell_close(ready->doorbell);
     ready_init(ready, ready->in.fd, ready->out.fd);
 }

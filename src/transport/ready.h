@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What of a stream's descriptor makes the set readable; hang-ups and errors do as soon as it is in the set. */
+/*
+ * What of a stream's descriptor makes the set readable. Hang-ups and errors do so as soon as the
+ * descriptor is in the set.
+ */
 enum ready_watch { READY_NOT, READY_AT_END, READY_FOR_ALL };
 
 struct ready_entry {
@@ -19,22 +22,22 @@ struct ready_entry {
 };
 
 struct ready {
-    int set;     /* the descriptor; -1: nobody asked for it yet */
-    int bell[2]; /* readable while loud */
-    bool loud;
+    int set;         /* the descriptor; -1: nobody asked for it yet */
+    int doorbell[2]; /* readable while `readable` is set */
+    bool readable;
     struct ready_entry in, out; /* `out` is not used when both are one descriptor */
 };
 
 struct ready_state {
-    bool loud; /* readable whatever the stream's descriptors are */
-    bool edge; /* with a new edge, if it was loud before as well */
+    bool readable; /* whatever the stream's descriptors are */
+    bool edge;     /* with a new edge, if it was readable before as well */
     enum ready_watch in, out;
 };
 
 void ready_init(struct ready *ready, int in, int out);
 /* The descriptor, made at the first call. EPERM: in or out cannot be polled. */
 int ready_descriptor(struct ready *ready);
-void ready_settle(struct ready *ready, const struct ready_state *state);
+void ready_update(struct ready *ready, const struct ready_state *state);
 void ready_forget_out(struct ready *ready); /* out is about to be closed */
 void ready_close(struct ready *ready);
 

@@ -325,13 +325,13 @@ static enum ready_watch watch_of(unsigned events, unsigned all, unsigned end)
 static void fd_update_readiness(struct transport *transport, bool readable, unsigned events)
 {
     struct fd_transport *t = fd_of(transport);
-    struct ready_state state = {.loud = readable,
+    struct ready_state state = {.readable = readable,
                                 .edge = (events & TRANSPORT_EDGE) != 0,
                                 .in = watch_of(events, TRANSPORT_IN, TRANSPORT_IN_END),
                                 .out = watch_of(events, TRANSPORT_OUT, TRANSPORT_OUT_END)};
     if (t->out < 0)
         state.out = READY_NOT;
-    ready_settle(&t->ready, &state);
+    ready_update(&t->ready, &state);
 }
 
 static unsigned fd_over(struct transport *transport)
