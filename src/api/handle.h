@@ -11,9 +11,9 @@
 #include "pipc.h"
 
 /*
- * A program may contain the library twice, in a plug-in say. Who is asking, and what happens at fork
- * and at the end of a thread, is known to the copy that made a handle; the rest any copy can do that
- * has the same layout of everything.
+ * A program may contain the library twice, in a plug-in for example. Only the copy that made a
+ * handle knows the calling threads, and what happens at fork and at a thread's end. Any copy with
+ * the same layout of all structs can do the rest.
  */
 struct handle_copy {
     size_t layout;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public functions that open a handle or a server: check arguments, have the transport made, and
- * put a channel on it. What they promise stands in pipc.h.
+ * The public functions that open a handle or a server: check arguments, make the transport, put a
+ * channel on it. What they promise stands in pipc.h.
  */
 #include <errno.h>
 #include <pthread.h>
