@@ -112,8 +112,8 @@ TEST_OF_KIND(a_server_continues_when_its_client_reads_again)
                 got += message.size == SIZE;
                 pipc_msg_free(&message);
             }
-            while (peer_flush(&p.a) < 0 && errno == EAGAIN && harness_readable(p.a.fd, 0))
-                continue;
+            if (peer_flush(&p.a) < 0)
+                assert_int_equal(errno, EAGAIN);
             if (poller_reports(&server.poller, 1))
                 serve(&server);
         }
