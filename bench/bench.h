@@ -9,7 +9,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The most messages that go in one call in the style "batch". */
 #define BATCH_MAX 256
@@ -39,33 +45,41 @@ struct contender {
                       const void **data); /* which stays until the next receive on this end */
     void (*send_many)(void *end, const struct iovec *messages, size_t count); /* NULL: no batches */
     size_t (*receive_many)(void *end, struct iovec *messages, size_t max);    /* NULL: one by one */
-    unsigned handles;   /* that make up a link, to divide its memory by */
-    unsigned max_links; /* that one process can have; 0: no limit to speak of */
+    unsigned handles;                  /* that make up a link, to divide its memory by */
+    unsigned max_links;                /* that one process can have; 0: no limit to speak of */
+    bool one_size;                     /* a link carries messages of its size, and no others */
+    const char *(*lacks)(size_t size); /* why such messages cannot go; NULL: they can. Or NULL */
 };
 
 /* Tables, each with an empty last line. */
-extern const struct contender with_pipc[], with_raw[], with_zmq[], with_nng[], with_nanomsg[];
+extern const struct contender with_pipc[], with_raw[], with_packets[], with_ring[], with_zmq[],
+    with_nng[], with_nanomsg[], with_boost[];
 
 /* ---- with_raw.c: descriptors, which libpipc adopts as well ---- */
+void prepare_pipe(struct link *link);
 void prepare_socketpair(struct link *link);
-void prepare_tcp(struct link *link);
 void drop_fds(struct link *link, int side);
+void set_fds(struct link *link, int side, int in, int out);
 
 /* ---- cell.c: one contender does one kind of work, in two processes ---- */
+
+/* Where the two processes run. BUSY_CORES: two cores, with a busy loop on each. */
+enum setting { ONE_CORE, TWO_CORES, BUSY_CORES, SETTINGS };
+
 struct job {
     bool roundtrip; /* else one way */
-    bool one_core;  /* else each process on a core of its own */
-    bool sum_all;   /* add up every byte that arrives, also while the clock runs */
+    enum setting setting;
+    bool sum_all; /* add up every byte that arrives, also while the clock runs */
     size_t size;
     double seconds; /* that the timed part takes, about */
     size_t count;   /* not 0: just so many messages, not timed */
 };
-bool cell_cores(size_t cores[2]); /* false: there is but one */
 struct cost {
     double ns;     /* for each message or round trip, by the clock */
     double cpu_ns; /* and of processor time, of both processes */
 };
 bool cell_run(const struct contender *contender, const struct job *job, struct cost *cost);
+bool python_run(const char *program, const struct job *job, struct cost *cost); /* with_python.c */
 
 /* ---- idle.c: what connections cost while nothing happens ---- */
 struct idle {
@@ -73,12 +87,79 @@ struct idle {
 };
 bool idle_run(const struct contender *contender, unsigned links, struct idle *result);
 
-/* ---- bench.c ---- */
-_Noreturn void fail(const char *what); /* says so with errno, ends this process */
+/* ---- many.c and open.c: TCP connections, many at once or one after the other ---- */
+
+/* Calls of one library. Each ends the process when it fails. */
+struct service {
+    const char *library;
+    void *(*listen)(unsigned *port); /* on loopback */
+    int (*listen_fd)(void *server);  /* to poll */
+    void *(*accept)(void *server);   /* NULL: nobody waits */
+    void (*stop)(void *server);      /* also in the process that goes on without it */
+    int (*fd)(void *connection);     /* to poll; from now on it has an event loop */
+    bool (*echo)(void *connection);  /* send back what has come; false: the peer has left */
+    void *(*connect)(unsigned port); /* to loopback */
+    void (*send)(void *, const void *data, size_t size); /* this and the next may wait */
+    void (*receive)(void *, void *data, size_t size);    /* a message of this size */
+    void (*close)(void *connection);
+};
+extern const struct service service_pipc, service_raw; /* with_NAME.c each */
+
+struct many {
+    double ns;          /* for each echo */
+    double bytes;       /* of the server's memory for each connection, once it was used */
+    double descriptors; /* of the server for each connection */
+};
+bool many_run(const struct service *service, unsigned connections, double seconds,
+              struct many *result);
+
+/* Opening, using and closing, of one kind of connection. */
+struct opener {
+    const char *library, *transport, *setup;
+    void (*use)(void);             /* all of it, in one process; NULL: TCP, two processes */
+    const struct service *service; /* for TCP */
+};
+extern const struct opener openers[]; /* with an empty last line */
+bool open_run(const struct opener *opener, double *ns);
+void open_anonymous(void); /* service_pipc.c */
+void open_pair(void);      /* likewise */
+
+/* ---- options.c ---- */
+struct plan {
+    size_t sizes[16];
+    size_t size_count;
+    const char *only, *work, *settings, *python;
+    unsigned rounds, idle, many;
+    double seconds;
+    size_t count;
+    int sum_all, list;
+};
+extern struct plan plan;
+void parse_options(int count, char **arguments);
+bool is_listed(const char *list, const char *name); /* between commas */
+bool is_chosen(const char *library, const char *transport, const char *style);
+
+/* ---- link.c ---- */
+void make_folder(void);
 void link_start(struct link *link, const struct contender *contender, size_t size);
 void link_url(const struct link *link, char *url, size_t size); /* ipc:// or tcp:// by transport */
 void link_sweep(const struct link *link); /* removes what is left at its path */
-pid_t fork_or_fail(void);
+
+/* ---- process.c ---- */
+void fail(const char *what) __attribute__((noreturn)); /* reports errno, ends this process */
+void catch_stop(void);    /* from now on SIGINT and the like end the driver in child_succeeded */
+pid_t fork_or_fail(void); /* a child that does not outlive this process */
 bool child_succeeded(pid_t child);
+void allow_descriptors(void);       /* as many as this process may have */
+double now(clockid_t clock);        /* nanoseconds */
+double resident(void);              /* bytes of this process, Pss */
+size_t find_cores(size_t cores[2]); /* how many there are, at most 2 */
+void pin(int side, enum setting setting);
+void busy_begin(void); /* a busy loop on each of the two cores */
+void busy_end(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

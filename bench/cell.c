@@ -9,21 +9,19 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
 
-#define PATIENCE    60 /* seconds until a process that is stuck ends */
-#define SPARSE      4096
-#define BATCH_BYTES (1u << 20)
+#define PATIENCE      60 /* seconds until a process that is stuck ends */
+#define SPARSE        4096
+#define BATCH_BYTES   (1u << 20)
+#define WARM_UP_BYTES (4u << 20)
+#define COUNT_MIN     6 /* messages that the clock runs for, however large they are */
 
 /* What the two processes and the driver share. */
 struct control {
@@ -203,13 +201,6 @@ static void follow(struct run *run, size_t count)
 
 /* ---- the clock ---- */
 
-static double now(clockid_t clock)
-{
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
 /* Both processes come here with the same count and step. Returns nanoseconds. */
 static double burst(struct run *run, size_t count, size_t step)
 {
@@ -245,14 +236,26 @@ static void follow_bursts(struct run *run)
     }
 }
 
+/* How many messages warm up: fewer large ones, since each is added up in full. */
+static size_t warm_up_count(const struct run *run)
+{
+    size_t count = WARM_UP_BYTES / run->job.size;
+    if (count > run->batch + 16)
+        count = run->batch + 16;
+    return count < 2 ? 2 : count;
+}
+
 /* Bursts that grow until one takes the time wanted; it counts, and those before it have warmed
  * up. */
 static struct cost measure(struct run *run)
 {
     double wanted = run->job.seconds * 1e9;
     size_t step = run->job.sum_all ? sizeof(uint64_t) : SPARSE;
-    burst(run, run->batch + 16, sizeof(uint64_t));
-    for (size_t count = run->batch + 16;;) {
+    size_t count = warm_up_count(run);
+    burst(run, count, sizeof(uint64_t));
+    if (count < COUNT_MIN)
+        count = COUNT_MIN;
+    for (;;) {
         double time = burst(run, count, step);
         if (time >= wanted * 0.6)
             return (struct cost){time / (double)count,
@@ -264,34 +267,11 @@ static struct cost measure(struct run *run)
 
 /* ---- the processes ---- */
 
-bool cell_cores(size_t cores[2])
-{
-    cpu_set_t allowed;
-    int found = 0;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        fail("sched_getaffinity");
-    for (size_t core = 0; core < CPU_SETSIZE && found < 2; core++)
-        if (CPU_ISSET(core, &allowed))
-            cores[found++] = core;
-    return found == 2;
-}
-
-static void pin(const struct run *run, int side)
-{
-    size_t cores[2] = {0, 0};
-    cpu_set_t one;
-    cell_cores(cores);
-    CPU_ZERO(&one);
-    CPU_SET(cores[run->job.one_core ? 0 : side], &one);
-    if (sched_setaffinity(0, sizeof one, &one) != 0)
-        fail("sched_setaffinity");
-}
-
 static void have_end(struct run *run, int side)
 {
     const struct contender *contender = run->link.contender;
     alarm(PATIENCE);
-    pin(run, side);
+    pin(side, run->job.setting);
     if (contender->drop != NULL)
         contender->drop(&run->link, 1 - side);
     contender->join(&run->link, side);
@@ -308,7 +288,6 @@ static _Noreturn void second_process(struct run *run)
 
 static _Noreturn void first_process(struct run *run)
 {
-    setpgid(0, 0);
     if (run->link.contender->prepare != NULL)
         run->link.contender->prepare(&run->link);
     pid_t second = fork_or_fail();
@@ -343,7 +322,6 @@ bool cell_run(const struct contender *contender, const struct job *job, struct c
     if (first == 0)
         first_process(&run);
     bool done = child_succeeded(first);
-    kill(-first, SIGKILL); /* a second process that was left alone */
     link_sweep(&run.link);
     *cost = run.control->cost;
     munmap(run.control, sizeof *run.control);

@@ -1,98 +1,134 @@
 # SPDX-License-Identifier: MIT
 """Draws the results: DIR/roundtrip.svg and DIR/oneway.svg. Usage: chart.py CSV DIR [NOTE]
 
-Each panel is one size of message; each bar a contender, its length the median of the rounds, the thin line
-on it from the lowest to the highest round. All bars start at 0.
+One panel for each setting: a line for each contender, a column for each size of message. A field
+has the median of the rounds; it is the darker, the nearer it is to the best plain contender of its
+column, which is framed. A batch may be faster than that.
 """
 import os
 import sys
 from xml.sax.saxutils import escape
 
-from results import Results, in_order, label, size_name
+from results import (NAMES, SETTINGS, TRANSPORTS, WORKS, Results, in_order, label, size_name)
 
-COLOURS = {'libpipc': '#0b6e4f', 'raw': '#9a9a9a', 'ZeroMQ': '#c75146', 'nng': '#d98e32', 'nanomsg': '#b5a642',
-           'Python': '#4a6fa5'}
-BAR, GAP, NAMES, WIDTH, VALUES = 13, 5, 185, 230, 100
-PANEL = NAMES + WIDTH + VALUES
+ROW, NAME, FIELD, TOP = 19, 205, 68, 62
+HINTS = {'roundtrip': 'time until the echo is there, shorter is better',
+         'oneway': 'messages or bytes a second, more is better'}
+PLACES = {'one core': 'both processes on one core', 'two cores': 'two idle cores',
+          'busy cores': 'two cores, each with a busy loop as well'}
 
 
 def text(x, y, words, size=11, anchor='start', weight='normal', colour='#222'):
-    return '<text x="%.1f" y="%.1f" font-size="%d" text-anchor="%s" font-weight="%s" fill="%s">%s</text>' % (
-        x, y, size, anchor, weight, colour, escape(words))
+    return ('<text x="%.1f" y="%.1f" font-size="%d" text-anchor="%s" font-weight="%s" '
+            'fill="%s">%s</text>' % (x, y, size, anchor, weight, colour, escape(words)))
 
 
-def bar(x, y, name, library, spread, longest, shown):
-    median, low, high = spread
-    scale = WIDTH / longest
-    bold = 'bold' if library == 'libpipc' else 'normal'
-    middle = y + BAR / 2
-    return [text(x + NAMES - 6, y + BAR - 3, name, 11, 'end', bold),
-            '<rect x="%.1f" y="%.1f" width="%.1f" height="%d" fill="%s"/>' % (
-                x + NAMES, y, max(median * scale, 0.5), BAR, COLOURS.get(library, '#666')),
-            '<path d="M%.1f %.1fH%.1f" stroke="#000" stroke-opacity=".55"/>' % (
-                x + NAMES + low * scale, middle, x + NAMES + high * scale),
-            text(x + NAMES + max(median, high) * scale + 5, y + BAR - 3, shown, 11, 'start', bold)]
+def short(number):
+    """Three digits, with k or M."""
+    for unit, name in ((1e6, 'M'), (1e3, 'k')):
+        if number >= unit:
+            return '%.3g%s' % (number / unit, name)
+    return '%.3g' % number
 
 
-def panel(x, y, title, rows):
-    """rows: name, library, (median, lowest, highest), value as text."""
-    longest = max(row[2][2] for row in rows)
-    parts = [text(x + NAMES, y + 12, title, 12, 'start', 'bold')]
-    for i, (name, library, spread, shown) in enumerate(rows):
-        parts += bar(x, y + 22 + i * (BAR + GAP), name, library, spread, longest, shown)
-    return parts, 22 + len(rows) * (BAR + GAP) + 18
-
-
-def speed(key, ns):
-    """What the bar is as long as, and how it is written."""
+def figure(key, ns):
     if key.work == 'roundtrip':
-        return ns / 1e3, ('%.0f µs' if ns >= 1e6 else '%.3g µs') % (ns / 1e3)
+        return '%.3g µs' % (ns / 1e3) if ns < 1e6 else '%.3g ms' % (ns / 1e6)
     if key.bytes >= 65536:
-        return key.bytes / ns, '%.2f GB/s' % (key.bytes / ns)
-    return 1e3 / ns, '%.3g M/s' % (1e3 / ns)
+        return '%.3g G' % (key.bytes / ns) if key.bytes >= ns else '%.2f G' % (key.bytes / ns)
+    return short(1e9 / ns)
 
 
-def row(results, key):
-    spread = results.spread(key)
-    lengths = sorted(speed(key, ns)[0] for ns in spread[1:])
-    length, shown = speed(key, spread[0])
-    return label(key), key.library, (length, lengths[0], lengths[1]), shown
+def unit(work, size):
+    if work == 'roundtrip':
+        return ''
+    return 'bytes/s' if size >= 65536 else 'msg/s'
 
 
-def is_shown(key):
-    """Batches of large messages differ little from plain calls."""
-    return key.style == 'plain' or key.style == 'batch' and key.bytes < 65536
+def colours(part, ours):
+    """Of the field and its text; part: the speed, as a part of the best."""
+    part = min(part, 1) ** 0.7
+    dark = (11, 110, 79) if ours else (70, 84, 103)
+    field = tuple(round(255 + (c - 255) * part) for c in dark)
+    return '#%02x%02x%02x' % field, '#fff' if part > 0.55 else '#222'
 
 
-def draw(results, work, cores, title, note):
-    shown = [k for k in results.keys() if (k.work, k.cores) == (work, cores) and is_shown(k)]
-    sizes = sorted({k.bytes for k in shown})
-    parts, tops = [], [58, 58]
+def field(x, y, key, ns, best):
+    fill, ink = colours(best / ns, key.library == 'libpipc')
+    is_best = key.style == 'plain' and ns == best
+    frame = ' stroke="#000" stroke-width="2"' if is_best else ''
+    return ['<rect x="%.1f" y="%.1f" width="%d" height="%d" fill="%s"%s/>' % (
+                x + 1.5, y + 1.5, FIELD - 3, ROW - 3, fill, frame),
+            text(x + FIELD / 2, y + ROW - 5, figure(key, ns), 11, 'middle',
+                 'bold' if is_best else 'normal', ink)]
+
+
+def lines_of(results, work):
+    """Each contender without its size and setting; libpipc first, then in the order of the file."""
+    keys = [k._replace(setting='', bytes=0) for k in results.keys() if k.work == work]
+    keys = list(dict.fromkeys(keys))
+
+    def place(key):
+        ours = key.library == 'libpipc'
+        return (0 if ours else 1 if key.library == 'raw' else 2, key.style != 'plain',
+                TRANSPORTS.index(key.transport) if ours and key.transport in TRANSPORTS else 0)
+    return sorted(keys, key=place)
+
+
+def name(key):
+    if key.library != 'libpipc':
+        return label(key).replace('raw ', 'bare ')
+    return label(key).replace(key.library + ' ' + key.transport,
+                              NAMES.get(key.transport, 'pipc_open_' + key.transport))
+
+
+def column(results, keys, x, y, heading):
+    best = results.spread(in_order([k for k in keys if k.style == 'plain'] or keys, results)[0])[0]
+    size, how = size_name(keys[0].bytes), unit(keys[0].work, keys[0].bytes)
+    parts = [text(x + FIELD / 2, heading, size, 11, 'middle', 'bold'),
+             text(x + FIELD / 2, heading + 13, how, 10, 'middle', colour='#555')]
+    for key in keys:
+        parts += field(x, y[key._replace(setting='', bytes=0)], key,
+                       results.spread(key)[0], best)
+    return parts
+
+
+def panel(results, work, setting, lines, top):
+    sizes = [size for w, s, size in results.cells() if (w, s) == (work, setting)]
+    heading = top + 22
+    y = {key: heading + 20 + i * ROW for i, key in enumerate(lines)}
+    parts = [text(10, top + 8, PLACES[setting], 13, weight='bold')]
+    parts += [text(NAME - 6, y[key] + ROW - 5, name(key), 11, 'end',
+                   'bold' if key.library == 'libpipc' else 'normal') for key in lines]
     for i, size in enumerate(sizes):
-        keys = in_order([k for k in shown if k.bytes == size], results)
-        rows = [row(results, k) for k in keys]
-        drawn, height = panel(10 + i % 2 * PANEL, tops[i % 2], size_name(size), rows)
-        parts += drawn
-        tops[i % 2] += height
-        if i % 2 == 1:
-            tops = [max(tops)] * 2
-    width, height = 20 + PANEL * min(2, len(sizes)), max(tops)
-    head = [text(10, 22, title, 15, weight='bold'), text(10, 40, note, 11, colour='#555')]
-    return '\n'.join(['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" '
-                      'font-family="sans-serif">' % (width, height, width, height),
-                      '<rect width="100%" height="100%" fill="#fff"/>'] + head + parts + ['</svg>', ''])
+        keys = [k for k in results.keys() if (k.work, k.setting, k.bytes) == (work, setting, size)]
+        parts += column(results, keys, NAME + i * FIELD, y, heading)
+    return parts, heading + 20 + len(lines) * ROW + 24
+
+
+def draw(results, work, note):
+    lines, parts, top = lines_of(results, work), [], TOP
+    for setting in SETTINGS:
+        if any((w, s) == (work, setting) for w, s, _ in results.cells()):
+            drawn, top = panel(results, work, setting, lines, top)
+            parts += drawn
+    width = max(NAME + len(results.sizes()) * FIELD + 10, 720)
+    head = [text(10, 22, '%s: %s' % (WORKS[work], HINTS[work]), 15, weight='bold'),
+            text(10, 40, note, 11, colour='#555')]
+    return '\n'.join(['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" '
+                      'viewBox="0 0 %d %d" font-family="sans-serif">' % (width, top, width, top),
+                      '<rect width="100%" height="100%" fill="#fff"/>'] + head + parts
+                     + ['</svg>', ''])
 
 
 def main():
     results, folder = Results(sys.argv[1]), sys.argv[2]
-    note = sys.argv[3] if len(sys.argv) > 3 else ''
-    rounds = 'median of %d rounds; the thin line: lowest to highest. ' % results.rounds()
-    for work, cores, name, title in (
-            ('roundtrip', 1, 'roundtrip.svg', 'Round trip, two processes on one core (shorter is better)'),
-            ('oneway', 2, 'oneway.svg', 'One way, two processes on two cores (longer is better)')):
-        if any((k.work, k.cores) == (work, cores) for k in results.keys()):
-            with open(os.path.join(folder, name), 'w') as file:
-                file.write(draw(results, work, cores, title, rounds + note))
+    note = 'Medians of %d rounds; darker: nearer to the best of the column (framed). %s' % (
+        results.rounds(), sys.argv[3] if len(sys.argv) > 3 else '')
+    for work in WORKS:
+        if any(cell[0] == work for cell in results.cells()):
+            with open(os.path.join(folder, work + '.svg'), 'w') as file:
+                file.write(draw(results, work, note))
 
 
 main()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Counts instructions and system calls for each message, and prints them as lines of the same CSV.
 
-Each contender runs twice, with few messages and with more; what the second run has more is what those
-messages cost. Instructions, of both processes and outside the kernel, come from valgrind's callgrind.
-System calls come from perf, which does not slow the processes down, or from strace, which does.
+Each contender runs twice, with few messages and with more; what the second run has more is what
+those messages cost. Instructions, of both processes and outside the kernel, come from valgrind's
+callgrind. System calls come from perf, which does not slow the processes down, or from strace,
+which does.
 Usage: count.py BENCH [PATTERNS]
 """
 import glob
@@ -14,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 
-WORKS = (('roundtrip1', 'roundtrip', 1), ('oneway', 'oneway', 2))
+WORKS = (('roundtrip', 'one'), ('oneway', 'two'))
+SETTINGS = {'one': 'one core', 'two': 'two cores'}
 
 
 def run(command):
-    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=300)
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          timeout=300)
 
 
 def with_perf(command, _):
@@ -38,7 +41,8 @@ def with_strace(command, folder):
 
 def with_callgrind(command, folder):
     out = os.path.join(folder, 'callgrind')
-    if run(['valgrind', '-q', '--tool=callgrind', '--callgrind-out-file=' + out + '.%p'] + command).returncode:
+    tool = ['valgrind', '-q', '--tool=callgrind', '--callgrind-out-file=' + out + '.%p']
+    if run(tool + command).returncode:
         return None
     total = 0
     for path in glob.glob(out + '.*'):
@@ -61,30 +65,37 @@ def tools():
 
 
 def contenders(bench, patterns):
-    listing = subprocess.run([bench, '--list', '--only', patterns], stdout=subprocess.PIPE, text=True, check=True)
+    listing = subprocess.run([bench, '--list', '--only', patterns], stdout=subprocess.PIPE,
+                             text=True, check=True)
     names = [line.split('\t')[0] for line in listing.stdout.splitlines()]
-    return [name for name in names if not name.startswith('Python/')]
+    return [name for name in names
+            if not name.startswith('Python/') and not name.endswith(', open')]
 
 
-def difference(count, bench, name, work, messages, folder):
-    results = [count([bench, '--only', name, '--work', work, '--sizes', '16', '--count', str(n)], folder)
-               for n in (messages // 5, messages)]
+def difference(count, bench, name, work, setting, messages, folder):
+    command = [bench, '--only', name, '--work', work, '--setting', setting, '--sizes', '16']
+    results = [count(command + ['--count', str(n)], folder) for n in (messages // 5, messages)]
     return None if None in results else (results[1] - results[0]) / (messages - messages // 5)
+
+
+def count_one(bench, name, folder):
+    library, transport, style = name.split('/')
+    for work, setting in WORKS:
+        if work == 'roundtrip' and style != 'plain':
+            continue
+        for metric, count, messages in tools():
+            value = difference(count, bench, name, work, setting, messages, folder)
+            if value is not None:
+                print('0,%s,%s,"%s",%s,%s,16,%s,%.4g' % (
+                    library, transport, style, work, SETTINGS[setting], metric, value),
+                    flush=True)
 
 
 def main():
     bench, patterns = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else '*'
     with tempfile.TemporaryDirectory() as folder:
         for name in contenders(bench, patterns):
-            for option, work, cores in WORKS:
-                if work == 'roundtrip' and not name.endswith('/plain'):
-                    continue
-                for metric, count, messages in tools():
-                    value = difference(count, bench, name, option, messages, folder)
-                    if value is not None:
-                        library, transport, style = name.split('/')
-                        print('0,%s,%s,"%s",%s,%d,16,%s,%.4g' % (
-                            library, transport, style, work, cores, metric, value), flush=True)
+            count_one(bench, name, folder)
 
 
 main()

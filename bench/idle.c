@@ -7,11 +7,9 @@
  */
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -32,20 +30,6 @@ struct step {
     unsigned from, to;
     void (*act)(struct link *, int side);
 };
-
-static double resident(void)
-{
-    char line[128];
-    double kilobytes = -1;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    if (file == NULL)
-        fail("/proc/self/smaps_rollup");
-    while (fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, "Pss:", 4) == 0)
-            kilobytes = strtod(line + 4, NULL);
-    fclose(file);
-    return kilobytes * 1024;
-}
 
 /* ---- what a side does with a connection ---- */
 
@@ -149,7 +133,7 @@ static double for_each(const struct crowd *crowd, double bytes)
 
 static void measure(struct crowd *crowd, struct idle *result)
 {
-    bool large = strcmp(crowd->contender->library, "raw") != 0; /* which knows one size only */
+    bool large = !crowd->contender->one_size;
     start(crowd);
     open_links(crowd, 0, 1);
     both_act(crowd, 0, 1, large ? large_then_short : exchange);
@@ -165,14 +149,6 @@ static void measure(struct crowd *crowd, struct idle *result)
     pthread_barrier_wait(&crowd->barrier);
     for (unsigned i = 0; i < crowd->count; i++)
         link_sweep(&crowd->links[i]);
-}
-
-static void allow_descriptors(void)
-{
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 bool idle_run(const struct contender *contender, unsigned links, struct idle *result)

@@ -4,7 +4,11 @@ import collections
 import csv
 import statistics
 
-Key = collections.namedtuple('Key', 'library transport style work cores bytes')
+Key = collections.namedtuple('Key', 'library transport style work setting bytes')
+SETTINGS = 'one core', 'two cores', 'busy cores'
+WORKS = {'roundtrip': 'Round trip', 'oneway': 'One way'}
+TRANSPORTS = 'anonymous', 'pair', 'fifo', 'pipe', 'socketpair', 'tcp'  # of libpipc
+NAMES = {'anonymous': 'pipc_open', 'pipe': 'adopted pipe', 'socketpair': 'adopted socketpair'}
 
 
 class Results:
@@ -12,12 +16,20 @@ class Results:
         self.values = collections.defaultdict(dict)  # (key, metric): round: value
         with open(path, newline='') as file:
             for row in csv.DictReader(file):
-                key = Key(row['library'], row['transport'], row['style'], row['work'], int(row['cores']),
-                          int(row['bytes']))
+                key = Key(row['library'], row['transport'], row['style'], row['work'],
+                          row['setting'], int(row['bytes']))
                 self.values[key, row['metric']][int(row['round'])] = float(row['value'])
 
     def keys(self, metric='ns'):
         return [key for key, name in self.values if name == metric]
+
+    def cells(self):
+        """Work, setting and size, in the order of the tables."""
+        found = {(k.work, k.setting, k.bytes) for k in self.keys() if k.work in WORKS}
+        return sorted(found, key=lambda c: (list(WORKS).index(c[0]), SETTINGS.index(c[1]), c[2]))
+
+    def sizes(self):
+        return sorted({size for _, _, size in self.cells()})
 
     def rounds(self):
         return max((len(rounds) for rounds in self.values.values()), default=0)
@@ -27,7 +39,7 @@ class Results:
         return summary(self.values.get((key, metric), {}).values())
 
     def faster(self, key, other, metric='ns'):
-        """How many times faster key is than other: median, lowest and highest of the rounds' ratios."""
+        """How many times faster key is than other: median, lowest and highest in a round."""
         ours, theirs = self.values.get((key, metric), {}), self.values.get((other, metric), {})
         return summary(theirs[n] / ours[n] for n in ours if n in theirs and ours[n] > 0)
 
@@ -46,9 +58,35 @@ def size_name(size):
 
 def label(key):
     """Library and transport, and the style where it is not the plain one."""
-    return key.library + ' ' + key.transport + ('' if key.style == 'plain' else ' (' + key.style + ')')
+    style = '' if key.style == 'plain' else ' (' + key.style + ')'
+    return key.library + ' ' + key.transport + style
+
+
+def short_label(key):
+    """What the tables of ratios call it."""
+    if key.library == 'libpipc':
+        return NAMES.get(key.transport, 'pipc ' + key.transport)
+    return key.transport if key.library == 'raw' else key.library + ' ' + key.transport
+
+
+def amount(key, ns):
+    """A figure with its unit."""
+    if key.work == 'roundtrip':
+        return ('%.0f µs' if ns >= 1e5 else '%.3g µs') % (ns / 1e3)
+    if key.bytes >= 65536:
+        return '%.2f GB/s' % (key.bytes / ns)
+    return '%.3g M/s' % (1e3 / ns)
 
 
 def in_order(keys, results, metric='ns'):
     """Fastest first."""
     return sorted(keys, key=lambda key: results.spread(key, metric)[0])
+
+
+def markdown(header, rows):
+    """A table that is readable as plain text too."""
+    rows = [header] + rows
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |' for row in rows]
+    lines.insert(1, '|' + '|'.join('-' * (w + 2) for w in widths) + '|')
+    return '\n'.join(lines) + '\n'

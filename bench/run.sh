@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Runs the benchmark and shows it: run.sh BENCH DIR [OPTION of bench]... Leaves results.csv,
-# table.txt and the charts in DIR.
+# table.txt (all figures), ratios.md (what is shown) and the charts in DIR.
 set -eu
 export PYTHONDONTWRITEBYTECODE=1
 here=$(dirname "$0")
@@ -29,13 +29,16 @@ fi
 
 machine=$(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 note="$machine, $(getconf _NPROCESSORS_ONLN) cores, Linux $(uname -r | sed 's/-.*//')"
+title="$note, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the end"
 {
-    echo "$note, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the end"
-    echo
+    printf '%s\n\n' "$title"
     python3 "$here/table.py" "$csv"
-    python3 "$here/targets.py" "$csv"
 } >"$dir/table.txt"
+{
+    printf '%s\n\n' "$title"
+    python3 "$here/ratios.py" "$csv"
+    python3 "$here/targets.py" "$csv"
+} >"$dir/ratios.md"
 python3 "$here/chart.py" "$csv" "$dir" "$note"
-cat "$dir/table.txt"
-echo
-echo "bench: $csv, $dir/table.txt, $dir/roundtrip.svg and oneway.svg"
+cat "$dir/ratios.md"
+echo "bench: $csv, $dir/table.txt, $dir/ratios.md, $dir/roundtrip.svg and oneway.svg"

@@ -1,95 +1,172 @@
 # SPDX-License-Identifier: MIT
-"""What libpipc is meant to reach, what it reached, and whether that holds. It reports; it fails nothing.
+"""What libpipc is meant to reach, what it reached, and whether that holds. It fails nothing.
 
 Usage: targets.py CSV
 """
+import collections
 import sys
 
-from results import Key, Results, size_name
+from results import (NAMES, SETTINGS, WORKS, Key, Results, amount, in_order, markdown,
+                     short_label, size_name)
 
-MIB = 1 << 20
-# The same kind of descriptor, where the transport itself has not been measured.
-STAND_IN = {'fifo': 'pair', 'tcp': 'tcp fds'}
+KIB, MIB = 1 << 10, 1 << 20
+
+# In each cell, from a size on: a pipe of libpipc against the fastest of some bare mechanisms.
+Rule = collections.namedtuple('Rule', 'transport others at_least from_size')
+RULES = (
+    Rule('anonymous', ('pipe', 'pipe 1M', 'socketpair'), 1.0, 0),
+    Rule('anonymous', ('ring',), 0.7, 64 * KIB),
+    # The others: a bare pipe that holds as much.
+    Rule('pair', ('pipe',), 1.0, 0),
+    Rule('fifo', ('pipe 1M',), 1.0, 0),
+    Rule('pipe', ('pipe',), 1.0, 0),
+    Rule('pair', ('pipe', 'pipe 1M'), 0.9, 64 * KIB),
+    Rule('fifo', ('pipe', 'pipe 1M'), 0.9, 64 * KIB),
+    Rule('pipe', ('pipe', 'pipe 1M'), 0.9, 64 * KIB),
+)
 
 
-def key(results, library, transport, style, work, cores, size):
-    there = Key(library, transport, style, work, cores, size)
-    if library == 'libpipc' and transport in STAND_IN and not results.spread(there):
-        return there._replace(transport=STAND_IN[transport])
-    return there
+# ---- every cell ----
+
+def compare(results, rule, cell):
+    """Our key, the fastest of the others, and the ratio; None where that was not measured."""
+    ours = Key('libpipc', rule.transport, 'plain', *cell)
+    others = [Key('raw', other, 'plain', *cell) for other in rule.others]
+    others = in_order([k for k in others if results.spread(k)], results)
+    found = results.faster(ours, others[0]) if others and cell[2] >= rule.from_size else None
+    return (ours, others[0], found) if found else None
 
 
-def verdict(holds):
-    return 'holds' if holds else 'MISSED'
+def rule_table(results, rule):
+    """Prints the ratios; returns the cells that miss."""
+    sizes = [size for size in results.sizes() if size >= rule.from_size]
+    rows, missed = [], []
+    for work in WORKS:
+        for setting in SETTINGS:
+            cells = [compare(results, rule, (work, setting, size)) for size in sizes]
+            missed += [c for c in cells if c and c[2][0] < rule.at_least]
+            if any(cells):
+                shown = ['%.2f%s' % (c[2][0], ' !' if c[2][0] < rule.at_least else '')
+                         if c else '-' for c in cells]
+                rows.append(['%s, %s' % (WORKS[work], setting)] + shown)
+    if rows:
+        print('### %s >= %g x %s%s\n' % (
+            NAMES.get(rule.transport, rule.transport), rule.at_least,
+            ('the best of ' if len(rule.others) > 1 else '') + ', '.join(rule.others),
+            ', from %s on' % size_name(rule.from_size) if rule.from_size else ''))
+        print(markdown([''] + [size_name(size) for size in sizes], rows))
+    return missed
 
 
-def show(what, wanted, got, holds, cpu=''):
-    print('%-44s %-28s %-24s %-8s %s' % (what, wanted, got, holds, cpu))
+def missed_row(results, rule, ours, other, found):
+    return ['%s, %s, %s' % (WORKS[ours.work], ours.setting, size_name(ours.bytes)),
+            '%s, %s' % (short_label(ours), amount(ours, results.spread(ours)[0])),
+            '>= %g x %s, %s' % (rule.at_least, short_label(other),
+                                amount(other, results.spread(other)[0])),
+            '%.2f (%.2f-%.2f)' % found]
+
+
+def all_cells(results):
+    rows = []
+    for rule in RULES:
+        rows += [missed_row(results, rule, *m) for m in rule_table(results, rule)]
+    print('### Cells that miss: %d\n' % len(rows))
+    if rows:
+        print(markdown(['cell', 'reached', 'wanted', 'ratio (lowest-highest)'], rows))
+
+
+# ---- single figures ----
+
+def line(what, wanted, got, holds):
+    return [what, wanted, got, '-' if holds is None else 'holds' if holds else 'MISSED']
 
 
 def ratio(results, what, ours, theirs, wanted, in_time=False):
     """In speed, at least; or in time, at most."""
-    ours, theirs = key(results, *ours), key(results, *theirs)
     found = results.faster(ours, theirs)
-    named = '%s %g x %s %s' % ('<=' if in_time else '>=', wanted, theirs.library, theirs.transport)
-    if ours.transport != what.split(',')[0]:
-        what += ' [' + ours.transport + ']'
+    named = '%s %g x %s %s' % ('<=' if in_time else '>=', wanted, theirs.library,
+                               theirs.transport)
     if not found:
-        show(what, named, 'not measured', '-')
-        return
+        return line(what, named, 'not measured', None)
     median, low, high = (1 / found[0], 1 / found[2], 1 / found[1]) if in_time else found
     holds = median <= wanted if in_time else median >= wanted
-    best = results.spread(theirs)[1] / results.spread(ours)[1]
-    cpu = results.faster(ours, theirs, 'cpu ns')[0]
-    show(what, named, '%.2f  (%.2f-%.2f)' % (median, low, high), verdict(holds),
-         '%5.2f  %5.2f' % ((1 / best, 1 / cpu) if in_time else (best, cpu)))
+    return line(what, named, '%.2f (%.2f-%.2f)' % (median, low, high), holds)
 
 
-def one_way(results, transport, style, size, *wanted):
-    what = '%s, %s one way, %s' % (transport, size_name(size), style)
-    for library, other, at_least in wanted:
-        ratio(results, what, ('libpipc', transport, style, 'oneway', 2, size),
-              (library, other, 'plain', 'oneway', 2, size), at_least)
+def one_way(results, transport, style, library, other, at_least):
+    """16 bytes on two cores."""
+    cell = 'oneway', 'two cores', 16
+    return ratio(results, '%s, 16 B one way, %s' % (transport, style),
+                 Key('libpipc', transport, style, *cell), Key(library, other, 'plain', *cell),
+                 at_least)
 
 
 def round_trip(results, transport, other, at_most):
-    ratio(results, '%s, 16 B round trip on one core' % transport,
-          ('libpipc', transport, 'plain', 'roundtrip', 1, 16), ('raw', other, 'plain', 'roundtrip', 1, 16),
-          at_most, in_time=True)
+    cell = 'roundtrip', 'one core', 16
+    return ratio(results, '%s, 16 B round trip on one core' % transport,
+                 Key('libpipc', transport, 'plain', *cell), Key('raw', other, 'plain', *cell),
+                 at_most, in_time=True)
 
 
-def memory(results, transport, metric, at_most):
-    found = results.spread(key(results, 'libpipc', transport, 'plain', 'idle', 0, 0), metric)
+def at_most(results, what, key, metric, most, unit):
+    found = results.spread(key, metric)
+    wanted = '<= %d %s' % (most, unit)
+    if not found:
+        return line(what, wanted, 'not measured', None)
+    return line(what, wanted, '%.4g %s' % (found[0], unit), found[0] <= most)
+
+
+def memory(results, transport, metric, most):
+    key = Key('libpipc', transport, 'plain', 'idle', '-', 0)
     what = '%s, resident, %s' % (transport, metric.replace('bytes ', ''))
-    if found:
-        show(what, '<= %d B' % at_most, '%.0f B' % found[0], verdict(found[0] <= at_most))
-    else:
-        show(what, '<= %d B' % at_most, 'not measured', '-')
+    return at_most(results, what, key, metric, most, 'B')
+
+
+def small_messages(results):
+    rows = [one_way(results, 'anonymous', 'plain', 'ZeroMQ', 'ipc', 5),
+            one_way(results, 'anonymous', 'plain', 'raw', 'pipe', 10),
+            round_trip(results, 'anonymous', 'pipe', 1.05)]
+    for transport, other, peer in ('fifo', 'fifo', 'ipc'), ('tcp', 'tcp', 'tcp'):
+        rows += [round_trip(results, transport, other, 1.10),
+                 one_way(results, transport, 'plain', 'raw', other, 0.95)]
+        rows += [one_way(results, transport, style, 'ZeroMQ', peer, 5)
+                 for style in ('batch', 'batch, read')]
+    return rows
+
+
+def connections(results):
+    rows = []
+    for key in [k for k in results.keys() if k.work == 'many' and k.library == 'libpipc']:
+        what = 'tcp, server of %d connections' % key.bytes
+        rows += [ratio(results, what, key, key._replace(library='raw'), 0.9),
+                 at_most(results, what + ', memory of each', key, 'bytes used', 3072, 'B'),
+                 at_most(results, what + ', descriptors of each', key, 'descriptors', 2, '')]
+    tcp = Key('libpipc', 'tcp', 'plain', 'open', 'one core', 0)
+    rows += [ratio(results, 'anonymous, open, first use, close', tcp._replace(transport='anonymous'),
+                   tcp._replace(transport='pair'), 2, in_time=True),
+             ratio(results, 'tcp, connect, accept, use, close', tcp, tcp._replace(library='raw'),
+                   0.85)]
+    return rows
+
+
+def idle(results):
+    rows = []
+    for transport in 'anonymous', 'pair', 'fifo', 'tcp', 'socketpair':
+        most = 16384 if transport == 'anonymous' else 4096
+        rows += [memory(results, transport, metric, most)
+                 for metric in ('bytes opened', 'bytes used')]
+        rows.append(memory(results, transport, 'bytes after 1 MiB', MIB - 1))
+    return rows
 
 
 def main():
     results = Results(sys.argv[1])
-    show('work', 'wanted', 'measured', '', ' best  CPU')
-    one_way(results, 'anonymous', 'plain', 16, ('ZeroMQ', 'ipc', 5), ('raw', 'pipe', 10))
-    round_trip(results, 'anonymous', 'pipe', 1.05)
-    one_way(results, 'anonymous', 'plain', 65536, ('raw', 'socketpair', 1.5))
-    one_way(results, 'anonymous', 'plain', MIB, ('raw', 'socketpair', 1.2))
-    for transport, others, peer in (('fifo', ('pipe', 'fifo'), 'ipc'), ('tcp', ('tcp',), 'tcp')):
-        for other in others:
-            round_trip(results, transport, other, 1.10)
-            one_way(results, transport, 'plain', 16, ('raw', other, 0.95))
-        for style in 'batch', 'batch, read':
-            one_way(results, transport, style, 16, ('ZeroMQ', peer, 5))
-    one_way(results, 'fifo', 'plain', MIB, ('raw', 'pipe 1M', 1.0))
-    one_way(results, 'tcp', 'plain', MIB, ('raw', 'tcp', 0.95))
-    for transport in 'anonymous', 'pair', 'fifo', 'tcp', 'socketpair':
-        most = 16384 if transport == 'anonymous' else 4096
-        for metric in 'bytes opened', 'bytes used':
-            memory(results, transport, metric, most)
-        memory(results, transport, 'bytes after 1 MiB', MIB - 1)
-    print('Measured: median (lowest-highest) of the ratios within a round. Best: the best round of the one against\n'
-          'the best of the other. CPU: the ratio of processor time, both processes. These two mind other load on\n'
-          'the machine less. A row whose transport is named in brackets was measured on that one.')
+    print('Medians of the ratios of speed within each of %d rounds. !: less than wanted.\n'
+          % results.rounds())
+    all_cells(results)
+    print('### Single figures\n')
+    print(markdown(['work', 'wanted', 'measured (lowest-highest)', ''],
+                   small_messages(results) + connections(results) + idle(results)))
 
 
 main()

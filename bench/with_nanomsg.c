@@ -69,10 +69,11 @@ static size_t receive(void *at, const void **data)
     return (size_t)size;
 }
 
-#define NANOMSG(transport)                                                                         \
-    {                                                                                              \
-        "nanomsg", transport, "plain", "PAIR, NN_MSG, NN_TCP_NODELAY", NULL, NULL, join, send_one, \
-            receive, NULL, NULL, 2, 200                                                            \
+#define NANOMSG(name)                                                            \
+    {                                                                            \
+        .library = "nanomsg", .transport = name, .style = "plain",               \
+        .setup = "PAIR, NN_MSG, NN_TCP_NODELAY", .join = join, .send = send_one, \
+        .receive = receive, .handles = 2, .max_links = 200                       \
     }
 
 /* At most 512 sockets in a process, which is fixed when it is compiled. */

@@ -66,10 +66,11 @@ static size_t receive(void *at, const void **data)
     return nng_msg_len(end->message);
 }
 
-#define NNG(transport)                                                                        \
-    {                                                                                         \
-        "nng", transport, "plain", "pair0, nng_sendmsg, buffers of 128 messages", NULL, NULL, \
-            join, send_one, receive, NULL, NULL, 2, 0                                         \
+#define NNG(name)                                                                               \
+    {                                                                                           \
+        .library = "nng", .transport = name, .style = "plain",                                  \
+        .setup = "pair0, nng_sendmsg, buffers of 128 messages", .join = join, .send = send_one, \
+        .receive = receive, .handles = 2                                                        \
     }
 
 const struct contender with_nng[] = {NNG("ipc"), NNG("tcp"), {0}};

@@ -170,23 +170,30 @@ static size_t receive_many(void *at, struct iovec *messages, size_t max)
     return end->count;
 }
 
-/* The three styles of each transport. */
-#define PIPC(transport, handles, prepare, drop, join, setup)                                \
-    {"libpipc", transport, "plain", setup, prepare, drop, join,                             \
-     send_one,  receive,   NULL,    NULL,  handles, 0},                                     \
-        {"libpipc", transport, "batch",   setup,        prepare, drop, join,                \
-         send_one,  receive,   send_many, receive_many, handles, 0},                        \
-    {                                                                                       \
-        "libpipc", transport, "batch, read", setup, prepare, drop, join, send_one, receive, \
-            send_many, NULL, handles, 0                                                     \
+#define PIPC_STYLE(name, what, how, ends, made, dropped, joined, many, take)                      \
+    {                                                                                             \
+        .library = "libpipc", .transport = name, .style = what, .setup = how, .prepare = made,    \
+        .drop = dropped, .join = joined, .send = send_one, .receive = receive, .send_many = many, \
+        .receive_many = take, .handles = ends                                                     \
     }
 
+/* Arguments: transport, how it is set up, handles, prepare, drop, join. */
+#define PIPC(name, how, ...)                                 \
+    PIPC_STYLE(name, "plain", how, __VA_ARGS__, NULL, NULL), \
+        PIPC_STYLE(name, "batch", how ", batches", __VA_ARGS__, send_many, receive_many)
+
+/* The reader does not know that there are batches. */
+#define PIPC_READ(name, how, ...) \
+    PIPC_STYLE(name, "batch, read", how ", plain reads", __VA_ARGS__, send_many, NULL)
+
 const struct contender with_pipc[] = {
-    PIPC("anonymous", 1, prepare_anonymous, NULL, join_opened, "pipc_open"),
-    PIPC("pair", 2, prepare_pair, drop_opened, join_opened, "pipc_open_pair"),
-    PIPC("fifo", 2, NULL, NULL, join_fifo, "pipc_open_fifo"),
-    PIPC("tcp", 2, NULL, NULL, join_tcp, "pipc_open_tcp on loopback"),
-    PIPC("socketpair", 2, prepare_socketpair, drop_fds, join_fds, "pipc_open_fds, AF_UNIX stream"),
-    PIPC("tcp fds", 2, prepare_tcp, drop_fds, join_fds, "pipc_open_fds, loopback, TCP_NODELAY"),
+    PIPC("anonymous", "pipc_open", 1, prepare_anonymous, NULL, join_opened),
+    PIPC("pair", "pipc_open_pair", 2, prepare_pair, drop_opened, join_opened),
+    PIPC("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
+    PIPC_READ("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
+    PIPC("pipe", "pipc_open_fds, two pipes", 2, prepare_pipe, drop_fds, join_fds),
+    PIPC("socketpair", "pipc_open_fds, AF_UNIX stream", 2, prepare_socketpair, drop_fds, join_fds),
+    PIPC("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
+    PIPC_READ("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     {0},
 };

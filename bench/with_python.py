@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The same work as cell.c, with multiprocessing.Pipe: send_bytes and recv_bytes, which do not pickle.
+"""The same work as cell.c, with multiprocessing.Pipe: send_bytes and recv_bytes.
 
-Prints nanoseconds per message, or per round trip: by the clock, and of processor time. The numbers and sums are checked as in cell.c, but for
-a word in each 4,096 bytes only the first and the last, since Python would do little else.
+These do not pickle. Prints nanoseconds per message, or per round trip: by the clock, and of
+processor time. The numbers and sums are checked as in cell.c, but for a word in each 4,096 bytes
+only the first and the last, since Python would do little else.
 Usage: with_python.py roundtrip|oneway CORES SIZE SECONDS
 """
 import multiprocessing
@@ -69,7 +70,7 @@ def burst(pipe, roundtrip, messages, count, whole=False):
 
 
 def measure(pipe, roundtrip, messages, seconds):
-    count = 16
+    count = max(2, min(16, (4 << 20) // messages.size))
     burst(pipe, roundtrip, messages, count, True)
     while True:
         taken, cpu = burst(pipe, roundtrip, messages, count)
@@ -80,7 +81,8 @@ def measure(pipe, roundtrip, messages, seconds):
 
 
 def main():
-    work, cores, size, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    work, cores, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    seconds = float(sys.argv[4])
     allowed = sorted(os.sched_getaffinity(0))
     ends = multiprocessing.Pipe()
     messages = Messages(size)

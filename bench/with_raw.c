@@ -30,13 +30,13 @@ struct raw {
 
 /* ---- descriptors ---- */
 
-static void set_fds(struct link *link, int side, int in, int out)
+void set_fds(struct link *link, int side, int in, int out)
 {
     link->fd[side][0] = in;
     link->fd[side][1] = out;
 }
 
-static void prepare_pipe(struct link *link)
+void prepare_pipe(struct link *link)
 {
     int there[2], back[2];
     if (pipe2(there, O_CLOEXEC) != 0 || pipe2(back, O_CLOEXEC) != 0)
@@ -84,7 +84,7 @@ static void no_delay(int fd)
         fail("TCP_NODELAY");
 }
 
-void prepare_tcp(struct link *link)
+static void prepare_tcp(struct link *link)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
@@ -169,19 +169,22 @@ static size_t receive(void *end, const void **data)
     return raw->size;
 }
 
-#define RAW(transport, style, setup, prepare, many)                                                \
-    {                                                                                              \
-        "raw", transport, style, setup, prepare, drop_fds, join, send_one, receive, many, NULL, 2, \
-            0                                                                                      \
+#define RAW(name, how, made, what, many)                                                         \
+    {                                                                                            \
+        .library = "raw", .transport = name, .style = what, .setup = how, .prepare = made,       \
+        .drop = drop_fds, .join = join, .send = send_one, .receive = receive, .send_many = many, \
+        .handles = 2, .one_size = true                                                           \
     }
+#define PLAIN(name, how, made) RAW(name, how, made, "plain", NULL)
+#define BATCH(name, how, made) RAW(name, how, made, "batch", send_many)
 
 const struct contender with_raw[] = {
-    RAW("pipe", "plain", "two pipes; one write for each message, read in bulk", prepare_pipe, NULL),
-    RAW("pipe", "batch", "the same, up to 256 messages in one write", prepare_pipe, send_many),
-    RAW("pipe 1M", "plain", "two pipes of 1 MiB (F_SETPIPE_SZ)", prepare_large_pipe, NULL),
-    RAW("fifo", "plain", "two FIFOs, opened by name", prepare_fifo, NULL),
-    RAW("socketpair", "plain", "a stream of AF_UNIX", prepare_socketpair, NULL),
-    RAW("tcp", "plain", "loopback, TCP_NODELAY", prepare_tcp, NULL),
-    RAW("tcp", "batch", "the same, up to 256 messages in one write", prepare_tcp, send_many),
+    PLAIN("pipe", "two pipes; one write for each message, read in bulk", prepare_pipe),
+    BATCH("pipe", "the same, up to 256 messages in one write", prepare_pipe),
+    PLAIN("pipe 1M", "two pipes of 1 MiB (F_SETPIPE_SZ)", prepare_large_pipe),
+    PLAIN("fifo", "two FIFOs, opened by name", prepare_fifo),
+    PLAIN("socketpair", "a stream of AF_UNIX", prepare_socketpair),
+    PLAIN("tcp", "loopback, TCP_NODELAY", prepare_tcp),
+    BATCH("tcp", "the same, up to 256 messages in one write", prepare_tcp),
     {0},
 };

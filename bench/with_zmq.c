@@ -63,10 +63,11 @@ static size_t receive(void *at, const void **data)
     return zmq_msg_size(&end->message);
 }
 
-#define ZMQ(transport)                                                                             \
-    {                                                                                              \
-        "ZeroMQ", transport, "plain", "PAIR, defaults (1 I/O thread)", NULL, NULL, join, send_one, \
-            receive, NULL, NULL, 2, 0                                                              \
+#define ZMQ(name)                                                                 \
+    {                                                                             \
+        .library = "ZeroMQ", .transport = name, .style = "plain",                 \
+        .setup = "PAIR, defaults (1 I/O thread)", .join = join, .send = send_one, \
+        .receive = receive, .handles = 2                                          \
     }
 
 const struct contender with_zmq[] = {ZMQ("ipc"), ZMQ("tcp"), {0}};

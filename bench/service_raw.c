@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* The calls of a server and its clients, with system calls alone, and the frames of libpipc. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define HEADER 4   /* a big-endian length */
+#define BUFFER 256 /* bytes, and so the largest frame */
+
+struct connection {
+    int fd;
+    size_t have; /* bytes in the buffer, which a frame begins */
+    unsigned char buffer[BUFFER];
+};
+
+struct server {
+    int fd;
+};
+
+static struct sockaddr_in loopback(unsigned port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                .sin_port = htons((uint16_t)port)};
+}
+
+/* ---- connections ---- */
+
+static void *listen_here(unsigned *port)
+{
+    struct server *server = calloc(1, sizeof *server);
+    struct sockaddr_in address = loopback(0);
+    socklen_t size = sizeof address;
+    if (server == NULL)
+        fail("memory");
+    server->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(server->fd, (struct sockaddr *)&address, size) != 0 ||
+        listen(server->fd, SOMAXCONN) != 0 ||
+        getsockname(server->fd, (struct sockaddr *)&address, &size) != 0)
+        fail("listen");
+    *port = ntohs(address.sin_port);
+    return server;
+}
+
+static int listen_fd(void *server)
+{
+    return ((struct server *)server)->fd;
+}
+
+static void stop(void *at)
+{
+    struct server *server = at;
+    close(server->fd);
+    free(server);
+}
+
+static struct connection *make_connection(int fd)
+{
+    struct connection *connection = malloc(sizeof *connection);
+    int on = 1;
+    if (connection == NULL || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+        fail("TCP_NODELAY");
+    connection->fd = fd;
+    connection->have = 0;
+    return connection;
+}
+
+static void *accept_one(void *server)
+{
+    int fd = accept4(((struct server *)server)->fd, NULL, NULL, SOCK_CLOEXEC);
+    return fd < 0 ? NULL : make_connection(fd);
+}
+
+static void *connect_to(unsigned port)
+{
+    struct sockaddr_in address = loopback(port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        fail("connect");
+    return make_connection(fd);
+}
+
+static int poll_fd(void *connection)
+{
+    return ((struct connection *)connection)->fd;
+}
+
+static void close_one(void *at)
+{
+    struct connection *connection = at;
+    close(connection->fd);
+    free(connection);
+}
+
+/* ---- frames ---- */
+
+static size_t frame_size(const struct connection *connection)
+{
+    uint32_t length;
+    if (connection->have < HEADER)
+        return HEADER;
+    memcpy(&length, connection->buffer, sizeof length);
+    return HEADER + ntohl(length);
+}
+
+static bool read_more(struct connection *connection)
+{
+    unsigned char *to = connection->buffer + connection->have;
+    ssize_t got = recv(connection->fd, to, BUFFER - connection->have, 0);
+    if (got > 0)
+        connection->have += (size_t)got;
+    return got > 0;
+}
+
+static void send_frame(const struct connection *connection, const void *frame, size_t size)
+{
+    if (send(connection->fd, frame, size, MSG_NOSIGNAL) != (ssize_t)size)
+        fail("send");
+}
+
+static void consume(struct connection *connection, size_t size)
+{
+    connection->have -= size;
+    if (connection->have > 0)
+        memmove(connection->buffer, connection->buffer + size, connection->have);
+}
+
+/* Called when there is something to read: one call reads it, as a rule. */
+static bool echo(void *at)
+{
+    struct connection *connection = at;
+    if (!read_more(connection))
+        return false;
+    for (size_t size; (size = frame_size(connection)) <= connection->have && size > HEADER;) {
+        send_frame(connection, connection->buffer, size);
+        consume(connection, size);
+    }
+    return true;
+}
+
+static void send_one(void *connection, const void *data, size_t size)
+{
+    unsigned char frame[BUFFER];
+    uint32_t length = htonl((uint32_t)size);
+    memcpy(frame, &length, HEADER);
+    memcpy(frame + HEADER, data, size);
+    send_frame(connection, frame, HEADER + size);
+}
+
+static void receive(void *at, void *data, size_t size)
+{
+    struct connection *connection = at;
+    while (connection->have < HEADER || connection->have < frame_size(connection))
+        if (!read_more(connection))
+            fail("recv");
+    memcpy(data, connection->buffer + HEADER, size);
+    consume(connection, HEADER + size);
+}
+
+const struct service service_raw = {
+    .library = "raw",
+    .listen = listen_here,
+    .listen_fd = listen_fd,
+    .accept = accept_one,
+    .stop = stop,
+    .fd = poll_fd,
+    .echo = echo,
+    .connect = connect_to,
+    .send = send_one,
+    .receive = receive,
+    .close = close_one,
+};
