@@ -95,7 +95,7 @@ def column(results, keys, x, y, heading):
 
 def panel(results, work, setting, lines, top):
     sizes = [size for w, s, size in results.cells() if (w, s) == (work, setting)]
-    heading = top + 22
+    heading = top + 26
     y = {key: heading + 20 + i * ROW for i, key in enumerate(lines)}
     parts = [text(10, top + 8, PLACES[setting], 13, weight='bold')]
     parts += [text(NAME - 6, y[key] + ROW - 5, name(key), 11, 'end',

@@ -20,7 +20,7 @@ static const char usage[] =
     "  --sizes BYTES    of messages: multiples of 8, with K or M; default\n"
     "                   16,256,1K,4K,16K,64K,256K,1M,16M\n"
     "  --rounds N       default 3\n"
-    "  --seconds S      for each measurement; default 0.05\n"
+    "  --seconds S      for each measurement; default 0.05; twice as long on busy cores\n"
     "  --quick          2 short rounds, 16 bytes and 64 KiB, 100 connections\n"
     "  --sum-all        add up all bytes also while the clock runs\n"
     "  --idle N         connections to weigh when idle; default 1000\n"

@@ -142,8 +142,9 @@ def connections(results):
                  at_most(results, what + ', memory of each', key, 'bytes used', 3072, 'B'),
                  at_most(results, what + ', descriptors of each', key, 'descriptors', 2, '')]
     tcp = Key('libpipc', 'tcp', 'plain', 'open', 'one core', 0)
-    rows += [ratio(results, 'anonymous, open, first use, close', tcp._replace(transport='anonymous'),
-                   tcp._replace(transport='pair'), 2, in_time=True),
+    rows += [ratio(results, 'anonymous, open, first use, close',
+                   tcp._replace(transport='anonymous'), tcp._replace(transport='pair'), 2,
+                   in_time=True),
              ratio(results, 'tcp, connect, accept, use, close', tcp, tcp._replace(library='raw'),
                    0.85)]
     return rows

@@ -41,20 +41,21 @@ struct end {
 
 /* ---- sleep and wake up ---- */
 
-static void sleep_while(atomic_uint *word, atomic_uint *waits, unsigned value)
+/* It sleeps on the flag, not on the count: the flag that a late waker clears ends the sleep. */
+static void sleep_while(atomic_uint *count, atomic_uint *waits, unsigned value)
 {
     atomic_store(waits, 1);
-    if (atomic_load(word) == value &&
-        syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0) != 0 && errno != EAGAIN &&
+    if (atomic_load(count) == value &&
+        syscall(SYS_futex, waits, FUTEX_WAIT, 1, NULL, NULL, 0) != 0 && errno != EAGAIN &&
         errno != EINTR)
         fail("futex");
     atomic_store_explicit(waits, 0, memory_order_relaxed);
 }
 
-static void wake(atomic_uint *word, atomic_uint *waits)
+static void wake(atomic_uint *waits)
 {
-    atomic_store(waits, 0);
-    if (syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0) < 0)
+    if (atomic_exchange(waits, 0) != 0 &&
+        syscall(SYS_futex, waits, FUTEX_WAKE, INT_MAX, NULL, NULL, 0) < 0)
         fail("futex");
 }
 
@@ -86,7 +87,7 @@ static void put(struct ring *ring, const unsigned char *from, size_t size)
         memcpy(ring->data + at, from, count);
         atomic_store(&ring->written, written += count);
         if (atomic_load(&ring->reader_waits) != 0)
-            wake(&ring->written, &ring->reader_waits);
+            wake(&ring->reader_waits);
         from += count;
         size -= count;
     }
@@ -112,7 +113,7 @@ static void get(struct ring *ring, unsigned char *to, size_t size)
         memcpy(to, ring->data + at, count);
         atomic_store(&ring->consumed, consumed += count);
         if (there - count <= CAPACITY / 2 && atomic_load(&ring->writer_waits) != 0)
-            wake(&ring->consumed, &ring->writer_waits);
+            wake(&ring->writer_waits);
         to += count;
         size -= count;
     }
