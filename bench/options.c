@@ -19,7 +19,7 @@ static const char usage[] =
     "                   cores, each with a busy loop as well); default: all\n"
     "  --sizes BYTES    of messages: multiples of 8, with K or M; default\n"
     "                   16,256,1K,4K,16K,64K,256K,1M,16M\n"
-    "  --rounds N       default 3\n"
+    "  --rounds N       default 5\n"
     "  --seconds S      for each measurement; default 0.05; twice as long on busy cores\n"
     "  --quick          2 short rounds, 16 bytes and 64 KiB, 100 connections\n"
     "  --sum-all        add up all bytes also while the clock runs\n"
@@ -33,7 +33,7 @@ static const char usage[] =
 struct plan plan = {.only = "*",
                     .work = "roundtrip,oneway,open,many,idle",
                     .settings = "one,two,busy",
-                    .rounds = 3,
+                    .rounds = 5,
                     .idle = 1000,
                     .many = 1000,
                     .seconds = 0.05};

@@ -170,7 +170,7 @@ const struct contender with_packets[] = {
         .send = send_queued,
         .receive = receive_queued,
         .handles = 2,
-        .max_links = 200,
+        .max_links = 100,
         .one_size = true,
         .lacks = queues_lack,
     },
