@@ -13,7 +13,8 @@ sizes() -> [0, 1, 100, 16384, 65536, 1000000].
 packets() -> [binary, {packet, 4}, {active, false}].
 
 start(Examples, Name, Arguments, Options) ->
-    open_port({spawn_executable, filename:join(Examples, Name)}, [{args, Arguments}, binary | Options]).
+    Program = filename:join(Examples, Name),
+    open_port({spawn_executable, Program}, [{args, Arguments}, binary | Options]).
 
 line(Port) ->
     receive {Port, {data, {eol, Line}}} -> Line
