@@ -7,6 +7,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -37,12 +38,12 @@ struct contender {
     const char *library, *transport, *style;
     const char *setup;              /* for the list: what differs from the defaults, and why */
     void (*prepare)(struct link *); /* in the first process, before the fork; may be NULL */
-    void (*drop)(struct link *,
-                 int side); /* after the fork: close this copy of the other's end; may be NULL */
+    /* After the fork: close this copy of the peer's end; may be NULL. */
+    void (*drop)(struct link *, int side);
     void (*join)(struct link *, int side); /* have an end that works; may wait for the peer */
     void (*send)(void *end, const void *data, size_t size);
-    size_t (*receive)(void *end,
-                      const void **data); /* which stays until the next receive on this end */
+    /* The data stays until the next receive on this end. */
+    size_t (*receive)(void *end, const void **data);
     void (*send_many)(void *end, const struct iovec *messages, size_t count); /* NULL: no batches */
     size_t (*receive_many)(void *end, struct iovec *messages, size_t max);    /* NULL: one by one */
     unsigned handles;                  /* that make up a link, to divide its memory by */
@@ -97,7 +98,7 @@ struct service {
     void *(*accept)(void *server);   /* NULL: nobody waits */
     void (*stop)(void *server);      /* also in the process that goes on without it */
     int (*fd)(void *connection);     /* to poll; from now on it has an event loop */
-    bool (*echo)(void *connection);  /* send back what has come; false: the peer has left */
+    int (*echo)(void *connection);   /* send back what has come: how many; -1: the peer has left */
     void *(*connect)(unsigned port); /* to loopback */
     void (*send)(void *, const void *data, size_t size); /* this and the next may wait */
     void (*receive)(void *, void *data, size_t size);    /* a message of this size */
@@ -150,10 +151,12 @@ void fail(const char *what) __attribute__((noreturn)); /* reports errno, ends th
 void catch_stop(void);    /* from now on SIGINT and the like end the driver in child_succeeded */
 pid_t fork_or_fail(void); /* a child that does not outlive this process */
 bool child_succeeded(pid_t child);
-void allow_descriptors(void);       /* as many as this process may have */
-double now(clockid_t clock);        /* nanoseconds */
-double resident(void);              /* bytes of this process, Pss */
-size_t find_cores(size_t cores[2]); /* how many there are, at most 2 */
+void *new_shared(size_t size); /* zeros, in memory that children share; free by munmap */
+void barrier_init(pthread_barrier_t *barrier); /* for two processes, in such memory */
+void allow_descriptors(void);                  /* as many as this process may have */
+double now(clockid_t clock);                   /* nanoseconds */
+double resident(void);                         /* bytes of this process, Pss */
+size_t find_cores(size_t cores[2]);            /* how many there are, at most 2 */
 void pin(int side, enum setting setting);
 void busy_begin(void); /* a busy loop on each of the two cores */
 void busy_end(void);

@@ -302,21 +302,16 @@ static _Noreturn void first_process(struct run *run)
     _exit(child_succeeded(second) ? 0 : 1);
 }
 
-static struct control *make_control(void)
+static struct control *new_control(void)
 {
-    struct control *control =
-        mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pthread_barrierattr_t shared;
-    pthread_barrierattr_init(&shared);
-    pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
-    if (control == MAP_FAILED || pthread_barrier_init(&control->barrier, &shared, 2) != 0)
-        fail("shared memory");
+    struct control *control = new_shared(sizeof *control);
+    barrier_init(&control->barrier);
     return control;
 }
 
 bool cell_run(const struct contender *contender, const struct job *job, struct cost *cost)
 {
-    struct run run = {.job = *job, .control = make_control()};
+    struct run run = {.job = *job, .control = new_control()};
     link_start(&run.link, contender, job->size);
     pid_t first = fork_or_fail();
     if (first == 0)

@@ -156,10 +156,7 @@ bool idle_run(const struct contender *contender, unsigned links, struct idle *re
     struct crowd crowd = {.contender = contender, .count = links + 1};
     if (contender->max_links > 0 && contender->max_links <= links)
         crowd.count = contender->max_links;
-    struct idle *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        fail("memory");
+    struct idle *shared = new_shared(sizeof *shared);
     pid_t child = fork_or_fail();
     if (child == 0) {
         alarm(120);

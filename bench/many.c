@@ -81,14 +81,22 @@ static void leave(struct loop *loop, void *connection)
     loop->closed++;
 }
 
+/* A spurious wakeup is no echo: each connection has been used once when the echoes are as many. */
+static void send_back(struct loop *loop, void *connection)
+{
+    int echoes = loop->crowd->service->echo(connection);
+    if (echoes < 0)
+        leave(loop, connection);
+    else
+        loop->echoes += (unsigned)echoes;
+}
+
 static void handle(struct loop *loop, void *connection)
 {
     if (connection == NULL)
         accept_all(loop);
-    else if (!loop->crowd->service->echo(connection))
-        leave(loop, connection);
     else
-        loop->echoes++;
+        send_back(loop, connection);
 }
 
 static void turn(struct loop *loop)
@@ -196,15 +204,10 @@ static _Noreturn void first_process(struct crowd *crowd)
     _exit(child_succeeded(second) ? 0 : 1);
 }
 
-static struct turns *make_turns(void)
+static struct turns *new_turns(void)
 {
-    struct turns *turns =
-        mmap(NULL, sizeof *turns, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pthread_barrierattr_t shared;
-    pthread_barrierattr_init(&shared);
-    pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
-    if (turns == MAP_FAILED || pthread_barrier_init(&turns->barrier, &shared, 2) != 0)
-        fail("shared memory");
+    struct turns *turns = new_shared(sizeof *turns);
+    barrier_init(&turns->barrier);
     return turns;
 }
 
@@ -212,7 +215,7 @@ bool many_run(const struct service *service, unsigned connections, double second
               struct many *result)
 {
     struct crowd crowd = {
-        .service = service, .connections = connections, .seconds = seconds, .turns = make_turns()};
+        .service = service, .connections = connections, .seconds = seconds, .turns = new_turns()};
     pid_t first = fork_or_fail();
     if (first == 0)
         first_process(&crowd);

@@ -92,10 +92,7 @@ static _Noreturn void first_process(const struct opener *opener, double *ns)
 
 bool open_run(const struct opener *opener, double *ns)
 {
-    double *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        fail("memory");
+    double *shared = new_shared(sizeof *shared);
     pid_t first = fork_or_fail();
     if (first == 0)
         first_process(opener, shared);

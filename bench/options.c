@@ -24,7 +24,7 @@ static const char usage[] =
     "  --quick          2 short rounds, 16 bytes and 64 KiB, 100 connections\n"
     "  --sum-all        add up all bytes also while the clock runs\n"
     "  --idle N         connections to weigh when idle; default 1000\n"
-    "  --many N         connections of the server; default 1000; 10000 works as well\n"
+    "  --many N         connections of the server; default 1000\n"
     "  --count N        nothing but N messages for each, without a clock: to run under other\n"
     "                   tools\n"
     "  --python FILE    the program that does the work in Python\n"

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -77,6 +78,25 @@ bool child_succeeded(pid_t child)
     if (stop_signal != 0)
         exit(128 + stop_signal); /* only in the driver */
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void *new_shared(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        fail("shared memory");
+    return memory;
+}
+
+void barrier_init(pthread_barrier_t *barrier)
+{
+    pthread_barrierattr_t shared;
+    pthread_barrierattr_init(&shared);
+    pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+    errno = pthread_barrier_init(barrier, &shared, 2);
+    if (errno != 0)
+        fail("a barrier");
+    pthread_barrierattr_destroy(&shared);
 }
 
 void allow_descriptors(void)

@@ -60,14 +60,15 @@ static void close_one(void *pipe)
 
 /* ---- messages ---- */
 
-static bool echo(void *pipe)
+static int echo(void *pipe)
 {
     unsigned char buffer[BUFFER];
     ssize_t size;
-    while ((size = pipc_read(pipe, buffer, sizeof buffer)) >= 0)
+    int count = 0;
+    for (; (size = pipc_read(pipe, buffer, sizeof buffer)) >= 0; count++)
         if (pipc_write(pipe, buffer, (size_t)size) < 0)
             fail("pipc_write");
-    return errno == EAGAIN;
+    return errno == EAGAIN ? count : -1;
 }
 
 static void send_one(void *pipe, const void *data, size_t size)

@@ -133,16 +133,18 @@ static void consume(struct connection *connection, size_t size)
 }
 
 /* Called when there is something to read: one call reads it, as a rule. */
-static bool echo(void *at)
+static int echo(void *at)
 {
     struct connection *connection = at;
+    int count = 0;
     if (!read_more(connection))
-        return false;
+        return -1;
     for (size_t size; (size = frame_size(connection)) <= connection->have && size > HEADER;) {
         send_frame(connection, connection->buffer, size);
         consume(connection, size);
+        count++;
     }
-    return true;
+    return count;
 }
 
 static void send_one(void *connection, const void *data, size_t size)

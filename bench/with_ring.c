@@ -4,7 +4,7 @@
  * to sleep on. It knows nothing of deaths, timeouts, descriptors to poll, or the size of a message,
  * and nobody would use it as it is. Bytes are copied in and out, as by write and read.
  *
- * A side that has to wait says so in the ring; the other side then wakes it: the reader when there
+ * A side that has to wait says so in the ring; its peer then wakes it: the reader when there
  * is anything to read, the writer when half of the ring is free, so that both sides do not take
  * turns for every few bytes.
  */
@@ -15,14 +15,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bench.h"
 
 #define CAPACITY (1u << 20)
-#define PIECE    (1u << 17) /* copied before the other side may go on with it */
+#define PIECE    (1u << 17) /* copied before the peer may go on with it */
 
 /* The two counts run on past CAPACITY, and past 32 bits. */
 struct ring {
@@ -123,10 +122,7 @@ static void get(struct ring *ring, unsigned char *to, size_t size)
 
 static void prepare(struct link *link)
 {
-    struct ring *rings =
-        mmap(NULL, 2 * sizeof *rings, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (rings == MAP_FAILED)
-        fail("mmap");
+    struct ring *rings = new_shared(2 * sizeof *rings);
     link->end[0] = link->end[1] = rings;
 }
 

@@ -13,7 +13,7 @@ NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_l
 
 
 def with_children_killed(name, *arguments, text=b"", early=2, rounds=24):
-    """At every moment. A child dead before its first call: the parent waits for its timeout."""
+    """At every moment. If the child dies before its first call, the parent has to time out."""
     def one_round(round):
         with Program(name, *arguments, environment=NO_LEAK_CHECK) as program:
             program.type(text)
