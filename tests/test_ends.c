@@ -5,8 +5,12 @@
  * processes, since a process never waits for an end of its own.
  */
 #include "anonymous.h"
+#include "fault.h"
 
 #include "peer/ends.h"
+
+#include <signal.h>
+#include <sys/wait.h>
 
 enum event { CLAIM, SHUTDOWN, BEGIN_LEAVING, STAY, FREE, FINISH, BURY, EVENTS };
 enum { STATUSES = ENDS_DEAD + 1, GOODBYE = 7 /* bytes */ };
@@ -197,6 +201,65 @@ TEST(a_holder_that_died_with_its_process_is_found_by_a_new_caller)
     end();
 }
 
+/* --- Two newcomers at once ------------------------------------------------------------------- */
+
+/*
+ * In a child that has the handle too: claims, being stopped before a system call, and stops once it
+ * has an end. When all ends are free it claims again, and gets the same one.
+ */
+static int claim_twice(void *stop)
+{
+    ends_disown(&w.ends);
+    fault_reset();
+    fault_stop_at(CALL_ANY, *(unsigned long *)stop);
+    fault_arm();
+    int first = ends_claim(&w.ends);
+    fault_disarm();
+    assert_in_range(first, 0, 1);
+    ends_free(&w.ends, (unsigned)first);
+    raise(SIGSTOP);
+    int second = ends_claim(&w.ends);
+    if (second != first)
+        fail_msg("stopped before call %lu: end %d, then %d", *(unsigned long *)stop, first, second);
+    ends_finish(&w.ends, (unsigned)second);
+    return 0;
+}
+
+static void expect_stop(pid_t child)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+}
+
+/* Returns whether the child was stopped in its first claim. */
+static bool claim_beside(unsigned long stop)
+{
+    assert_int_equal(ends_open(&w.ends), 0);
+    pid_t child = harness_fork(claim_twice, &stop);
+    expect_stop(child);
+    bool is_in_claim = status() != ENDS_FREED;
+    int mine = ends_claim(&w.ends);
+    assert_in_range(mine, 0, 1);
+    if (is_in_claim) {
+        assert_int_equal(kill(child, SIGCONT), 0);
+        expect_stop(child);
+    }
+    ends_free(&w.ends, (unsigned)mine);
+    assert_int_equal(kill(child, SIGCONT), 0);
+    assert_int_equal(harness_wait(child), 0);
+    ends_close(&w.ends);
+    return is_in_claim;
+}
+
+TEST(a_caller_that_lost_the_race_for_an_end_comes_back_to_the_one_it_got)
+{
+    unsigned long stop = 1;
+    while (claim_beside(stop))
+        stop++;
+    assert_true(stop > 5); /* a token alone takes as many calls */
+}
+
 TEST(a_verdict_about_an_older_state_changes_nothing)
 {
     begin(ENDS_HELD);
@@ -224,4 +287,5 @@ HARNESS_MAIN("ends", IT(each_event_leads_from_each_state_to_the_next),
              IT(a_new_caller_frees_an_end_whose_goodbye_is_out),
              IT(a_new_caller_learns_that_a_holder_has_died),
              IT(a_holder_that_died_with_its_process_is_found_by_a_new_caller),
+             IT(a_caller_that_lost_the_race_for_an_end_comes_back_to_the_one_it_got),
              IT(a_verdict_about_an_older_state_changes_nothing), IT(each_change_is_another_state))

@@ -169,19 +169,23 @@ static bool is_free(const struct ends *ends, unsigned end, uint64_t state)
            (status == ENDS_UNUSED || status == ENDS_FREED);
 }
 
-/* First the holder: a thread beside us that sees the state must not take it for another process. */
+/*
+ * First the holder: a thread beside us that sees the state must not take it for another process.
+ * Who loses the race for the end has never held it, and keeps nothing of the try.
+ */
 static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t name, void *token)
 {
     struct ends_local *local = &ends->local[end];
-    local->state = next_state(seen, ENDS_HELD, name);
+    uint64_t next = next_state(seen, ENDS_HELD, name);
+    atomic_store(&local->holder, self_thread());
+    if (!change_state(ends, end, seen, next)) {
+        atomic_store(&local->holder, 0);
+        return false;
+    }
+    local->state = next;
     local->token = token;
     local->former = self_thread();
-    atomic_store(&local->holder, self_thread());
-    if (change_state(ends, end, seen, local->state))
-        return true;
-    atomic_store(&local->holder, 0);
-    local->token = NULL;
-    return false;
+    return true;
 }
 
 /* 0: it is taken; EBUSY: somebody has it, or was faster; or what is missing. */
