@@ -95,7 +95,7 @@ char sleeper_state(struct sleeper who)
 
 void sleeper_wait(struct sleeper who)
 {
-    int64_t deadline = harness_now_ms() + 1000;
+    int64_t deadline = harness_now_ms() + 1000 * harness_scale();
     while (sleeper_state(who) != 'S' && harness_now_ms() < deadline)
         nanosleep(&(struct timespec){0, 100000}, NULL);
 }
