@@ -73,6 +73,55 @@ TEST(a_client_connects_to_a_waiting_peer)
 }
 
 /* A server of this host may be on the other family of loopback. */
+struct lost {
+    int listener;
+    struct net_call server; /* of it, the place and the options */
+    pid_t pid;
+};
+
+static int serve_one(void *context)
+{
+    struct lost *l = context;
+    pipc_server_t *server = pipc_server_open(NULL, l->server.port, l->server.options);
+    pipc_t *pipe = pipc_server_accept(server, LONG_MS);
+    assert_non_null(pipe);
+    net_expect(pipe, "ping");
+    net_say(pipe, "pong");
+    pipc_close(pipe);
+    pipc_server_close(server);
+    return 0;
+}
+
+static bool replace_listener(void *context)
+{
+    struct lost *l = context;
+    if (l->listener < 0)
+        return false;
+    close(l->listener);
+    l->listener = -1;
+    l->pid = harness_fork(serve_one, l);
+    return false;
+}
+
+/* TCP_DEFER_ACCEPT: the client is connected, and its listener forgets it when it closes. */
+TEST(a_client_whose_server_has_lost_the_connection_connects_again)
+{
+    pipc_options_t options = connect_only("secret"), others = net_with_key("secret");
+    struct net_port port = net_reserve();
+    struct lost l = {net_listen(port.number), {.port = port.number, .options = &others}, 0};
+    int defer_s = 60, soon_ms = 5000 * harness_scale();
+    assert_int_equal(
+        setsockopt(l.listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_s, sizeof defer_s), 0);
+    fault_reset();
+    fault_before_wait(replace_listener, &l);
+    fault_arm();
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", port.number, soon_ms, &options);
+    fault_disarm();
+    net_expect_process(pipe, l.pid);
+    pipc_close(pipe);
+    close(port.fd);
+}
+
 TEST(a_client_finds_a_server_by_any_name_of_this_host)
 {
     static const char *const servers[] = {NULL, "localhost", "127.0.0.1"};
@@ -229,6 +278,7 @@ TEST(the_connect_flag_returns_EINVAL_in_other_constructors)
 
 HARNESS_MAIN("tcp, connect only", IT(clients_wait_for_a_server_that_is_down),
              IT(a_client_connects_to_a_waiting_peer),
+             IT(a_client_whose_server_has_lost_the_connection_connects_again),
              IT(a_client_finds_a_server_by_any_name_of_this_host),
              IT(with_timeout_0_a_refused_connection_returns_ECONNREFUSED),
              IT(a_connection_refused_until_the_timeout_returns_ECONNREFUSED),

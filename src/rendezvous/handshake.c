@@ -32,6 +32,7 @@
 #include "sys/self.h"
 #include "sys/sys.h"
 #include "sys/sys_random.h"
+#include "sys/sys_socket.h"
 
 /*
  * Ample for an exchange of six short frames across the world, short enough that the silent do not
@@ -120,6 +121,10 @@ static bool is_connected_to_itself(int fd)
            own.port == peer.port && sys_same_host(&own, &peer);
 }
 
+/*
+ * A listener that closes can leave a connection that this side alone has. Nobody says so, and the
+ * peer speaks first: so its host is asked.
+ */
 static int finish_connecting(struct handshake *h)
 {
     if (sys_connected(h->fd) != 0)
@@ -128,6 +133,8 @@ static int finish_connecting(struct handshake *h)
         errno = ECONNREFUSED;
         return -1;
     }
+    if (h->key.bytes != NULL)
+        sys_tcp_probe(h->fd);
     h->connecting = false;
     h->deadline = sys_now() + HANDSHAKE_NS;
     return 1;

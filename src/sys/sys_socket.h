@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a system does for sockets beyond POSIX. All but sys_tcp_options is private to src/sys.
+ * What a system does for sockets beyond POSIX. All but sys_tcp_* is private to src/sys.
  */
 #ifndef PIPC_SYS_SOCKET_H
 #define PIPC_SYS_SOCKET_H
@@ -12,6 +12,11 @@
  * one.
  */
 void sys_tcp_options(int fd);
+/*
+ * Until then: when the peer is silent for a second, ask its host whether it has the connection at
+ * all. If not, reads fail with ECONNRESET.
+ */
+void sys_tcp_probe(int fd);
 
 void sys_socket_set(int fd, int level, int name, int value); /* if possible; keeps errno */
 int sys_socket_open(int domain, int type);                   /* non-blocking */

@@ -47,6 +47,12 @@ int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size)
     return sys_above_standard(fd);
 }
 
+void sys_tcp_probe(int fd)
+{
+    sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    sys_socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 1);
+}
+
 void sys_tcp_options(int fd)
 {
     sys_socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
