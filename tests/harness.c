@@ -61,23 +61,15 @@ int harness_open_descriptors(void)
     return count;
 }
 
-static void name_descriptor(int fd, char *name, size_t size)
-{
-    char path[32];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(path, name, size - 1);
-    name[length < 0 ? 0 : length] = '\0';
-}
-
 /* Empty when now is as then. */
 static void compare(const struct holdings *then, const struct holdings *now, char *reason,
                     size_t size)
 {
-    char name[128];
+    char name[HARNESS_NAME_MAX];
     for (int fd = 0; fd < FD_LIMIT; fd++) {
         if (now->fd[fd] == then->fd[fd])
             continue;
-        name_descriptor(fd, name, sizeof name);
+        harness_name_descriptor(fd, name);
         snprintf(reason, size,
                  now->fd[fd] ? "leaked descriptor %d (%s)" : "closed descriptor %d of others%s", fd,
                  name);

@@ -119,6 +119,7 @@ int harness_setting(const char *variable, int usual);
 /* Milliseconds and microseconds of the monotonic clock, always the real one. */
 int64_t harness_now_ms(void);
 int64_t harness_now_us(void);
+int64_t harness_cpu_ms(void); /* processor time that this process used */
 
 /* Whether poll says POLLIN (or an end or an error) for fd within that time. -1: as long as it
  * takes. */
@@ -167,6 +168,9 @@ size_t harness_mapped_bytes(void); /* by mmap, as long as they are not given to 
 size_t harness_heap_peak(void);    /* most bytes since harness_heap_peak_reset */
 void harness_heap_peak_reset(void);
 int harness_open_descriptors(void);
+/* What the descriptor is: "/memfd:pipc (deleted)", "anon_inode:[eventfd]"; "" if not open. */
+#define HARNESS_NAME_MAX 256
+void harness_name_descriptor(int fd, char name[HARNESS_NAME_MAX]);
 rlim_t harness_limit(int resource, rlim_t value); /* returns what the soft limit was before */
 
 /* --- Between the harness's own files ---------------------------------------------------------- */

@@ -55,6 +55,22 @@ int64_t harness_now_ms(void)
     return harness_now_us() / 1000;
 }
 
+int64_t harness_cpu_ms(void)
+{
+    struct rusage used;
+    assert_int_equal(getrusage(RUSAGE_SELF, &used), 0);
+    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+           (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+}
+
+void harness_name_descriptor(int fd, char name[HARNESS_NAME_MAX])
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(path, name, HARNESS_NAME_MAX - 1);
+    name[length < 0 ? 0 : length] = '\0';
+}
+
 void harness_skip_if_cancelling_confuses(void)
 {
     if (THREAD_SANITIZED)

@@ -77,23 +77,15 @@ static struct server begin(struct peers *p, const struct kind *kind, enum way wa
     return (struct server){.peer = &p->b, .poller = poller_begin(way, p->b.fd)};
 }
 
-static int64_t cpu_ms(void)
-{
-    struct rusage used;
-    assert_int_equal(getrusage(RUSAGE_SELF, &used), 0);
-    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
-           (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
-}
-
 TEST_OF_KIND(a_server_sleeps_while_its_client_does_not_read)
 {
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
         struct server server = begin(&p, kind, way);
         get_stuck(&p, &server);
-        int64_t before = cpu_ms();
+        int64_t before = harness_cpu_ms();
         assert_in_range(run(&server, IDLE_MS), 0, FEW);
-        assert_true(cpu_ms() - before < IDLE_MS / 2 * harness_scale());
+        assert_true(harness_cpu_ms() - before < IDLE_MS / 2 * harness_scale());
         poller_end(&server.poller);
         peers_close(&p);
     }
