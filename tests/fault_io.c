@@ -235,13 +235,6 @@ static int waited(int ready, int timeout)
     return ready;
 }
 
-WRAP(int, nanosleep, const struct timespec *time, struct timespec *left)
-{
-    if (time->tv_sec == 0 && time->tv_nsec == 0)
-        fault_assert_no_point(CALL_nanosleep);
-    return DENIED(nanosleep) ? -1 : __real_nanosleep(time, left);
-}
-
 WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
 {
     if (timeout == 0)

@@ -37,8 +37,8 @@
  * A filter may refuse more, and that is no error either: a pipe serves for eventfd, and shm_open
  * for memfd_create; where there is no /proc, sys_life_begin fails with ENOSYS.
  *
- * Cancellation points: sys_poll, sys_epoll_wait, sys_pause and sys_read_wait, when they wait. They
- * have consumed nothing when they end so. Nothing else in src/sys is a cancellation point.
+ * Cancellation points: sys_poll, sys_epoll_wait and sys_read_wait, when they wait. They have
+ * consumed nothing when they end so. Nothing else in src/sys is a cancellation point.
  *
  * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec, and never 0, 1
  * or 2.

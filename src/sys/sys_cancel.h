@@ -85,7 +85,6 @@ NOCANCEL(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, p
 
 /* A look: with a time of 0, these do not wait. */
 NOCANCEL(int, poll, (struct pollfd * fds, nfds_t count, int time), (fds, count, time))
-NOCANCEL(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left))
 NOCANCEL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *time),
          (set, info, time))
 

@@ -9,6 +9,5 @@
 #define SYS_MILLISECOND INT64_C(1000000)
 
 int64_t sys_now(void);
-void sys_pause(int64_t nanoseconds); /* or less, when a signal comes; keeps errno */
 
 #endif
