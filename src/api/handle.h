@@ -40,4 +40,10 @@ static inline int invalid(void)
     return -1;
 }
 
+static inline void *invalid_handle(void)
+{
+    errno = EINVAL;
+    return NULL;
+}
+
 #endif

@@ -35,10 +35,8 @@ static bool is_interruptible(const pipc_options_t *options)
 
 static pipc_t *allocate(const pipc_options_t *options)
 {
-    if (!are_valid(options)) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (!are_valid(options))
+        return invalid_handle();
     pipc_t *pipe = sys_alloc(sizeof *pipe);
     if (pipe != NULL)
         *pipe = (pipc_t){&handle_this_copy, NULL, NULL};
@@ -111,10 +109,8 @@ static int rendezvous(pipc_t *pipe, const struct fifo_request *request)
 
 pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
 {
-    if (timeout_ms < -1) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (timeout_ms < -1)
+        return invalid_handle();
     struct fifo_request request = {name, options == NULL ? NULL : options->directory, timeout_ms,
                                    is_interruptible(options)};
     pipc_t *pipe = open_channel(options); /* before: nobody is met in vain, for lack of memory */
@@ -157,11 +153,8 @@ pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
 {
     bool connect_only;
     pipc_options_t rest = without_connect_only(options, &connect_only);
-    if (host == NULL || strcmp(host, "*") == 0 || port == 0 || timeout_ms < -1 ||
-        !are_valid(&rest)) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (host == NULL || strcmp(host, "*") == 0 || port == 0 || timeout_ms < -1 || !are_valid(&rest))
+        return invalid_handle();
     struct tcp_request request = {.host = host,
                                   .port = port,
                                   .timeout_ms = timeout_ms,
@@ -222,10 +215,8 @@ struct pipc_server {
 
 pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_options_t *options)
 {
-    if (!are_valid(options)) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (!are_valid(options))
+        return invalid_handle();
     struct auth_key key = key_of(options);
     pipc_server_t *server = sys_alloc(sizeof *server);
     if (server == NULL)
@@ -244,10 +235,8 @@ pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_opti
 
 pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms)
 {
-    if (server == NULL || timeout_ms < -1) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (server == NULL || timeout_ms < -1)
+        return invalid_handle();
     return open_socket(server_accept(server->server, timeout_ms), &server->options);
 }
 

@@ -88,36 +88,31 @@ int sys_file_set_access(int directory, const char *name, unsigned access)
 }
 
 /* The umask belongs to the whole process, all threads of it: it is left alone and corrected. */
-static int correct_umask(int directory, const char *name, unsigned access)
+static int correct_umask(int directory, const char *name, unsigned access,
+                         int (*remove_again)(int directory, const char *name))
 {
     struct sys_file_status made;
-    if (sys_file_status_at(directory, name, &made) != 0)
-        return -1;
-    return made.access == access ? 0 : sys_file_set_access(directory, name, access);
+    if (sys_file_status_at(directory, name, &made) == 0 &&
+        (made.access == access || sys_file_set_access(directory, name, access) == 0))
+        return 0;
+    int saved = errno;
+    remove_again(directory, name);
+    errno = saved;
+    return -1;
 }
 
 int sys_file_make_directory(int directory, const char *name)
 {
-    if (mkdirat_nocancel(directory, name, 0700) != 0)
-        return -1;
-    if (correct_umask(directory, name, 0700) == 0)
-        return 0;
-    int saved = errno;
-    sys_file_remove_directory(directory, name);
-    errno = saved;
-    return -1;
+    return mkdirat_nocancel(directory, name, 0700) != 0
+               ? -1
+               : correct_umask(directory, name, 0700, sys_file_remove_directory);
 }
 
 int sys_file_make_fifo(int directory, const char *name)
 {
-    if (mkfifoat_nocancel(directory, name, 0600) != 0)
-        return -1;
-    if (correct_umask(directory, name, 0600) == 0)
-        return 0;
-    int saved = errno;
-    sys_file_remove(directory, name);
-    errno = saved;
-    return -1;
+    return mkfifoat_nocancel(directory, name, 0600) != 0
+               ? -1
+               : correct_umask(directory, name, 0600, sys_file_remove);
 }
 
 int sys_file_remove(int directory, const char *name)

@@ -226,30 +226,29 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
 
 /* ---- sockets ---- */
 
+static int socket_address(int fd, bool of_peer, struct sys_address *address)
+{
+    union address found;
+    socklen_t size = sizeof found;
+    memset(&found, 0, sizeof found);
+    if ((of_peer ? getpeername(fd, &found.any, &size) : getsockname(fd, &found.any, &size)) != 0)
+        return -1;
+    if (found.any.sa_family != AF_INET && found.any.sa_family != AF_INET6) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    from_kernel(&found, address);
+    return 0;
+}
+
 int sys_local_address(int fd, struct sys_address *address)
 {
-    union address own;
-    socklen_t size = sizeof own;
-    memset(&own, 0, sizeof own);
-    if (getsockname(fd, &own.any, &size) != 0)
-        return -1;
-    from_kernel(&own, address);
-    return 0;
+    return socket_address(fd, false, address);
 }
 
 int sys_peer_address(int fd, struct sys_address *address)
 {
-    union address peer;
-    socklen_t size = sizeof peer;
-    memset(&peer, 0, sizeof peer);
-    if (getpeername(fd, &peer.any, &size) != 0)
-        return -1;
-    if (peer.any.sa_family != AF_INET && peer.any.sa_family != AF_INET6) {
-        errno = ENOTCONN;
-        return -1;
-    }
-    from_kernel(&peer, address);
-    return 0;
+    return socket_address(fd, true, address);
 }
 
 int sys_peer_address_text(int fd, char *text, size_t size)
@@ -285,8 +284,8 @@ static int bind_and_listen(int fd, const struct sys_address *address)
 {
     union address kernel;
     socklen_t size = to_kernel(address, &kernel);
-    sys_socket_set(fd, SOL_SOCKET, SO_REUSEADDR,
-                   1); /* remains of earlier connections do not matter */
+    /* Remains of earlier connections do not matter. */
+    sys_socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (address->family != SYS_IPV4)
         sys_socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->family == SYS_IPV6);
     if (bind(fd, &kernel.any, size) == 0 && listen(fd, BACKLOG) == 0)
