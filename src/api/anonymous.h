@@ -10,8 +10,6 @@
 #ifndef PIPC_ANONYMOUS_H
 #define PIPC_ANONYMOUS_H
 
-#include <stdbool.h>
-
 #include "channel/channel.h"
 #include "pipc.h"
 

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "api/handle.h"
 #include "channel/channel_internal.h" /* for its size alone */

@@ -10,7 +10,6 @@
 #include "rendezvous/listeners.h"
 #include "rendezvous/pending.h"
 #include "sys/self.h"
-#include "sys/sys.h"
 #include "sys/sys_net.h"
 #include "sys/sys_socket.h"
 

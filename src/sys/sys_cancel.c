@@ -7,8 +7,6 @@
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_cancel.h"
 
-#include <stddef.h>
-
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
 

@@ -11,7 +11,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 extern const int sys_file_cwd; /* in place of a directory's descriptor: where the process works */
 
