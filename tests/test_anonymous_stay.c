@@ -67,16 +67,19 @@ static void hear_what_filled_it(pipc_t *pipe)
     leave(pipe, "me too");
 }
 
-TEST_OF_KIND(a_disconnect_fails_while_the_pipe_is_full)
+/* `between`: what else the caller does before it leaves. */
+static void leave_a_full_pipe(const struct kind *kind, size_t size, script *between)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
     gates_init();
-    filled = fill_up(pipe, 1000) + fill_up(pipe, 1) + fill_up(pipe, 0);
+    filled = fill_up(pipe, size) + fill_up(pipe, 1) + fill_up(pipe, 0);
     side_start(&far, kind, pipe, hear_what_filled_it);
     harness_gate_wait(&gate[0]);
     fail_to_leave(kind, pipe);
     harness_gate_open(&gate[1]);
+    if (between != NULL)
+        between(pipe);
     leave(pipe, "at last");
     hear_bye(pipe, "me too");
     side_end(&far);
@@ -84,23 +87,20 @@ TEST_OF_KIND(a_disconnect_fails_while_the_pipe_is_full)
     gates_close();
 }
 
-TEST_OF_KIND(both_directions_work_after_a_failed_disconnect)
+TEST_OF_KIND(a_disconnect_fails_while_the_pipe_is_full)
 {
-    pipc_t *pipe = open_anonymous();
-    struct side far;
-    gates_init();
-    filled = fill_up(pipe, 60000) + fill_up(pipe, 1) + fill_up(pipe, 0);
-    side_start(&far, kind, pipe, hear_what_filled_it);
-    harness_gate_wait(&gate[0]);
-    fail_to_leave(kind, pipe);
-    harness_gate_open(&gate[1]);
+    leave_a_full_pipe(kind, 1000, NULL);
+}
+
+static void flush_and_hear_nothing(pipc_t *pipe)
+{
     assert_int_equal(pipc_flush(pipe), 0);
     hear_nothing(pipe);
-    leave(pipe, "at last");
-    hear_bye(pipe, "me too");
-    side_end(&far);
-    pipc_close(pipe);
-    gates_close();
+}
+
+TEST_OF_KIND(both_directions_work_after_a_failed_disconnect)
+{
+    leave_a_full_pipe(kind, 60000, flush_and_hear_nothing);
 }
 
 /* --- Input ----------------------------------------------------------------------------------- */
