@@ -111,10 +111,13 @@ static void note_read(struct fd_transport *t, size_t got)
     t->end += got;
 }
 
-/* A large buffer goes back to the heap when it is empty and nothing is known to follow. */
-static void give_up_large(struct fd_transport *t)
+/*
+ * An empty buffer goes back to the heap when nothing is known to follow, unless it is as small as
+ * those of ten thousand idle connections may be. Such a call of the heap costs some 50 ns.
+ */
+static void give_up_empty(struct fd_transport *t)
 {
-    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= small_size(t))
+    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= SMALL_BUFFER_SIZE)
         return;
     sys_free(t->buffer);
     t->buffer = NULL;
@@ -126,7 +129,7 @@ static int no_data(struct fd_transport *t, int error, struct transport_view *vie
 {
     view->drained = true;
     t->flows = false;
-    give_up_large(t);
+    give_up_empty(t);
     return error == EAGAIN ? 0 : -1;
 }
 
@@ -197,7 +200,7 @@ static void fd_skip(struct transport *transport, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
     t->begin += size;
-    give_up_large(t);
+    give_up_empty(t);
 }
 
 static bool fd_goodbye(struct transport *transport)
@@ -212,7 +215,7 @@ static ssize_t take_ahead(struct fd_transport *t, void *buffer, size_t size)
     size_t take = size < ahead ? size : ahead;
     memcpy(buffer, t->buffer + t->begin, take);
     t->begin += take;
-    give_up_large(t);
+    give_up_empty(t);
     return (ssize_t)take;
 }
 
