@@ -200,6 +200,22 @@ TEST_OF_KIND(a_waiting_write_receives_at_most_max_pending)
     peers_close(&p);
 }
 
+/* The heap of both, where both are of this process. */
+TEST_OF_KIND(an_idle_handle_keeps_at_most_4_KiB)
+{
+    struct peers p;
+    size_t before = harness_heap_bytes();
+    peers_open(&p, kind, NULL);
+    for (int i = 0; i < 3; i++) {
+        send_text(&p.a, "ask");
+        expect_text(&p.b, "ask");
+        send_text(&p.b, "answer");
+        expect_text(&p.a, "answer");
+    }
+    assert_in_range(harness_heap_bytes() - before, 0, 2 * 4096);
+    peers_close(&p);
+}
+
 TEST_OF_KIND(a_message_larger_than_max_pending_is_received_when_none_is_queued)
 {
     enum { SIZE = 1 << 20 };
@@ -320,6 +336,7 @@ HARNESS_MAIN("limits", OVER_KINDS(a_message_of_max_message_bytes_is_sent_and_a_l
              OVER_KINDS(messages_in_memory_are_bounded_in_bytes),
              OVER_KINDS(empty_messages_in_memory_are_bounded),
              OVER_KINDS(a_waiting_write_receives_at_most_max_pending),
+             OVER_KINDS(an_idle_handle_keeps_at_most_4_KiB),
              OVER_KINDS(a_message_larger_than_max_pending_is_received_when_none_is_queued),
              OVER_KINDS(large_messages_of_several_pipes_at_once_arrive_whole),
              OVER_KINDS(bad_arguments_return_EINVAL_and_change_nothing),
