@@ -1,143 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The byte ring alone, from both sides in one thread: memory of the heap, and a fake each for what
- * wakes the peer and for what knows whether it lives. How ends use it is in test_ring.c.
+ * The byte ring alone: bytes, the life of the peer, and a hostile peer. Waking is in
+ * test_byte_ring_wake.c, and how ends use the ring in test_ring.c.
  */
-#include "harness.h"
+#include "byte_ring.h"
 
-#include "transport/ring.h"
-
-/* --- Two sides ------------------------------------------------------------------------------- */
-
-struct fake {
-    struct ring ring;
-    struct shared *shared;
-    unsigned wakes; /* of the peer */
-    unsigned questions[RING_ASK_KERNEL + 1];
-    enum ring_life life, life_in_kernel; /* of the peer */
-};
-
-struct shared {
-    struct ring_words words[2]; /* words[s] carries what side s writes */
-    atomic_uint interest[2];
-    _Atomic uint64_t version[2];
-    uint8_t *data[2];
-    struct fake side[2];
-};
-
-static void count_wake(void *context)
-{
-    struct fake *fake = context;
-    fake->wakes++;
-}
-
-static enum ring_life answer(void *context, uint64_t version, enum ring_question question,
-                             int64_t now)
-{
-    struct fake *fake = context;
-    bool is_paced = question == RING_ASK_READER || question == RING_ASK_WRITER;
-    assert_true(is_paced || now == 0);
-    assert_true(version == atomic_load(fake->ring.memory.peer_version));
-    fake->questions[question]++;
-    return question == RING_ASK_KERNEL ? fake->life_in_kernel : fake->life;
-}
-
-static void init_side(struct shared *s, unsigned side)
-{
-    struct fake *fake = &s->side[side];
-    const struct ring_peer peer = {fake, count_wake, answer};
-    const struct ring_memory memory = {
-        .in = &s->words[1 - side],
-        .out = &s->words[side],
-        .in_data = s->data[1 - side],
-        .out_data = s->data[side],
-        .interest = &s->interest[side],
-        .peer_interest = &s->interest[1 - side],
-        .peer_version = &s->version[1 - side],
-    };
-    *fake = (struct fake){.shared = s};
-    ring_init(&fake->ring, &memory, &peer);
-}
-
-/* Positions begin at `begin`, as those of a ring that has been used before. */
-static struct shared *new_sides(uint64_t begin)
-{
-    struct shared *s = aligned_alloc(_Alignof(struct shared), sizeof *s);
-    assert_non_null(s);
-    memset(s, 0, sizeof *s);
-    for (unsigned side = 0; side < 2; side++) {
-        s->data[side] = calloc(2, RING_SIZE);
-        assert_non_null(s->data[side]);
-        atomic_store(&s->words[side].head, begin);
-        atomic_store(&s->words[side].tail, begin);
-        atomic_store(&s->words[side].steps, begin);
-    }
-    init_side(s, 0);
-    init_side(s, 1);
-    return s;
-}
-
-static void free_sides(struct shared *s)
-{
-    free(s->data[0]);
-    free(s->data[1]);
-    free(s);
-}
-
-/* The heap has no pages that are mapped twice: what was written is copied to the other half. */
-static void mirror(struct ring *ring, uint64_t from)
-{
-    uint8_t *data = ring->memory.out_data;
-    size_t begin = (size_t)(from & (RING_SIZE - 1));
-    size_t end = begin + (size_t)(ring->out_head - from);
-    size_t wrapped = end > RING_SIZE ? end - RING_SIZE : 0;
-    memcpy(data, data + RING_SIZE, wrapped);
-    memcpy(data + RING_SIZE + begin, data + begin, end - wrapped - begin);
-}
-
-static ssize_t put(struct ring *ring, const void *bytes, size_t size)
-{
-    struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
-    uint64_t from = ring->out_head;
-    ssize_t done = ring_writev(ring, &part, 1);
-    mirror(ring, from);
-    return done;
-}
-
-static void put_in_place(struct ring *ring, const void *bytes, size_t size)
-{
-    uint64_t from = ring->out_head;
-    uint8_t *to = ring_place(ring, size);
-    assert_non_null(to);
-    memcpy(to, bytes, size);
-    ring_publish(ring, size);
-    mirror(ring, from);
-}
-
-static void expect(struct ring *ring, const void *bytes, size_t size)
-{
-    const uint8_t *shown;
-    bool end;
-    assert_in_range(ring_peek(ring, size, &shown, &end), size, RING_SIZE);
-    assert_memory_equal(shown, bytes, size);
-    ring_consume(ring, size);
-}
-
-static void expect_nothing(struct ring *ring, bool should_end)
-{
-    const uint8_t *shown;
-    bool end;
-    assert_int_equal(ring_peek(ring, 1, &shown, &end), 0);
-    assert_int_equal(end, should_end);
-}
-
-static void fill(struct ring *ring)
-{
-    static const uint8_t zeros[RING_WHOLE_MAX];
-    while (put(ring, zeros, sizeof zeros) >= 0)
-        continue;
-    assert_int_equal(errno, EAGAIN);
-}
+#include "transport/ring_copy.h"
 
 /* --- Bytes ----------------------------------------------------------------------------------- */
 
@@ -193,89 +61,36 @@ TEST(several_parts_are_written_as_one)
     free_sides(s);
 }
 
-TEST(a_long_message_is_read_in_pieces)
+TEST(a_long_message_is_read_as_far_as_it_has_come)
 {
     struct shared *s = new_sides(0);
-    static uint8_t bytes[2 * RING_PIECE_SIZE], got[sizeof bytes];
+    static uint8_t bytes[2 * RING_PIECE_SIZE + 7], got[sizeof bytes + 1];
     harness_fill(bytes, sizeof bytes, 1);
     assert_int_equal(put(&s->side[0].ring, bytes, sizeof bytes), sizeof bytes);
     struct ring *b = &s->side[1].ring;
     assert_int_equal(ring_read(b, got, 10), 10);
-    assert_int_equal(ring_read(b, got + 10, sizeof got), RING_PIECE_SIZE);
-    assert_int_equal(ring_read(b, got + 10 + RING_PIECE_SIZE, sizeof got), RING_PIECE_SIZE - 10);
-    assert_memory_equal(got, bytes, sizeof got);
+    assert_int_equal(ring_read(b, got + 10, sizeof got - 10), sizeof bytes - 10);
+    assert_memory_equal(got, bytes, sizeof bytes);
     assert_false(b->ran_short);
     assert_errno(ring_read(b, got, 1), EAGAIN);
     assert_true(b->ran_short);
     free_sides(s);
 }
 
-/* --- Waking ---------------------------------------------------------------------------------- */
-
-TEST(a_reader_is_woken_once_for_each_interest_it_declares)
+TEST(bytes_are_copied_right_wherever_they_are)
 {
-    struct shared *s = new_sides(0);
-    struct ring *a = &s->side[0].ring, *b = &s->side[1].ring;
-    put(a, "x", 1);
-    assert_int_equal(s->side[0].wakes, 0);
-    expect(b, "x", 1);
-    for (unsigned i = 1; i < 4; i++) {
-        assert_false(ring_arm(b, RING_BYTES));
-        assert_true(ring_is_armed(b, RING_BYTES));
-        put(a, "x", 1);
-        assert_false(ring_is_armed(b, RING_BYTES));
-        put(a, "y", 1);
-        assert_int_equal(s->side[0].wakes, i);
-        expect(b, "xy", 2);
-    }
-    free_sides(s);
-}
-
-TEST(a_reader_that_waits_for_room_is_not_woken_by_bytes)
-{
-    struct shared *s = new_sides(0);
-    fill(&s->side[1].ring);
-    assert_false(ring_arm(&s->side[1].ring, RING_ROOM));
-    put(&s->side[0].ring, "x", 1);
-    assert_int_equal(s->side[0].wakes, 0);
-    ring_disarm(&s->side[1].ring);
-    assert_true(ring_arm(&s->side[1].ring, RING_BYTES | RING_ROOM));
-    assert_true(ring_is_armed(&s->side[1].ring, 0));
-    free_sides(s);
-}
-
-TEST(a_writer_that_waits_is_woken_when_half_is_read)
-{
-    struct shared *s = new_sides(0);
-    struct ring *a = &s->side[0].ring, *b = &s->side[1].ring;
-    const uint8_t *shown;
-    bool end;
-    size_t read = 0;
-    fill(a);
-    assert_false(ring_arm(a, RING_ROOM));
-    assert_int_equal(ring_peek(b, 1, &shown, &end), RING_SIZE);
-    for (; s->side[1].wakes == 0 && read < RING_SIZE - 100; read += 100)
-        ring_consume(b, 100);
-    assert_in_range(read, RING_SIZE / 2 - RING_SIZE / 64, RING_SIZE / 2);
-    assert_true(ring_is_ready(a, RING_ROOM));
-    assert_true(ring_arm(a, RING_ROOM));
-    free_sides(s);
-}
-
-TEST(what_came_before_the_interest_needs_nobody_to_wake)
-{
-    struct shared *s = new_sides(0);
-    struct ring *b = &s->side[1].ring;
-    put(&s->side[0].ring, "x", 1);
-    assert_true(ring_arm(b, RING_BYTES));
-    assert_true(ring_is_armed(b, 0));
-    assert_true(ring_is_ready(b, RING_BYTES));
-    assert_false(ring_is_ready(b, 0));
-    expect(b, "x", 1);
-    atomic_store(&s->version[0], 1);
-    assert_true(ring_is_ready(b, 0));
-    assert_true(ring_arm(b, RING_BYTES));
-    free_sides(s);
+    static uint8_t from[2 * RING_COPY_PAGE], to[sizeof from], expected[sizeof from];
+    static const size_t sizes[] = {0, 1, RING_COPY_STEP - 1, RING_COPY_STEP + 1, RING_COPY_PAGE};
+    harness_fill(from, sizeof from, 1);
+    for (size_t ahead = 0; ahead <= 2 * RING_COPY_AHEAD; ahead++)
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            size_t place = RING_COPY_PAGE / 2 + ahead;
+            memset(to, 0, sizeof to);
+            memset(expected, 0, sizeof expected);
+            memcpy(expected + place, from + RING_COPY_PAGE / 2, sizes[i]);
+            ring_copy(to + place, from + RING_COPY_PAGE / 2, sizes[i]);
+            assert_memory_equal(to, expected, sizeof to);
+        }
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -479,11 +294,8 @@ TEST(own_positions_are_never_read_back)
 
 HARNESS_MAIN("byte ring", IT(bytes_come_in_order_across_the_edge_and_across_the_largest_position),
              IT(a_write_up_to_the_limit_goes_whole_or_not_at_all),
-             IT(several_parts_are_written_as_one), IT(a_long_message_is_read_in_pieces),
-             IT(a_reader_is_woken_once_for_each_interest_it_declares),
-             IT(a_reader_that_waits_for_room_is_not_woken_by_bytes),
-             IT(a_writer_that_waits_is_woken_when_half_is_read),
-             IT(what_came_before_the_interest_needs_nobody_to_wake),
+             IT(several_parts_are_written_as_one), IT(a_long_message_is_read_as_far_as_it_has_come),
+             IT(bytes_are_copied_right_wherever_they_are),
              IT(what_a_peer_wrote_before_its_end_comes_first),
              IT(bytes_that_come_with_the_end_are_not_lost),
              IT(a_peer_that_has_not_changed_is_not_asked_for_in_memory),

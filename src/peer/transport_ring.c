@@ -64,6 +64,12 @@ static void wake_peer(void *context)
     sys_doorbell_ring(e->ends->shared.doorbell[1 - e->end]);
 }
 
+static unsigned own_processor(void *unused)
+{
+    (void)unused;
+    return sys_cpu_number() + 1;
+}
+
 static bool follow_peer(struct ring_end *e)
 {
     bool has_changed = monitor_update(&e->monitor, &e->sets);
@@ -413,7 +419,8 @@ void transport_ring_take(struct transport *transport, unsigned end)
 {
     struct ring_end *e = end_of(transport);
     struct shared *shared = &e->ends->shared;
-    const struct ring_peer peer = {.context = e, .wake = wake_peer, .life = peer_life};
+    const struct ring_peer peer = {
+        .context = e, .wake = wake_peer, .life = peer_life, .processor = own_processor};
     const struct ring_memory memory = {
         .in = &shared->page->ring[1 - end],
         .out = &shared->page->ring[end],

@@ -62,6 +62,9 @@ static inline void sys_cpu_prefetch_to_write(const void *memory)
 #endif
 #endif
 
+/* Of the processor that the caller runs on, or did a moment ago; UINT_MAX: unknown. Cheap. */
+unsigned sys_cpu_number(void);
+
 static inline void sys_cpu_relax_for(int64_t ticks)
 {
     int64_t begin = sys_ticks();

@@ -2,9 +2,9 @@
 #include "transport/ring.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "sys/sys.h"
+#include "transport/ring_copy.h"
 
 #define STEP_SIZE (RING_SIZE / 256) /* bytes; see "the reader's steps" */
 /*
@@ -14,6 +14,7 @@
  */
 #define WAKE_MARK (RING_SIZE / 2 + STEP_SIZE)
 
+#define PROCESSOR_SHIFT   2
 #define CACHE_LINE        64
 #define PREFETCH_DISTANCE 256 /* bytes */
 #define PREFETCH_MAX      1024
@@ -43,6 +44,29 @@ static void wake(struct ring *r)
 {
     if (atomic_exchange(r->memory.peer_interest, 0) != 0)
         r->peer.wake(r->peer.context);
+}
+
+static unsigned peer_interest(const struct ring *r)
+{
+    return atomic_load_explicit(r->memory.peer_interest, memory_order_relaxed);
+}
+
+/*
+ * In the middle of a call that checks again at its end: a peer that fell asleep on this processor
+ * cannot run beside the call.
+ */
+static bool may_wake_early(const struct ring *r, unsigned interest)
+{
+    unsigned word = peer_interest(r);
+    if ((word & interest) == 0)
+        return false;
+    unsigned processor = word >> PROCESSOR_SHIFT;
+    return processor == 0 || processor != r->peer.processor(r->peer.context);
+}
+
+static bool is_room_worth_a_wake(const struct ring *r)
+{
+    return atomic_load(&r->memory.in->head) - r->in_tail <= WAKE_MARK;
 }
 
 /* ---- the peer's positions ---- */
@@ -120,18 +144,45 @@ static void make_step(struct ring *r)
     r->in_step = r->in_tail;
     atomic_store_explicit(&r->memory.in->steps, r->in_tail, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    if ((atomic_load_explicit(r->memory.peer_interest, memory_order_relaxed) & RING_ROOM) == 0)
-        return;
-    if (atomic_load(&r->memory.in->head) - r->in_tail <= WAKE_MARK)
+    if ((peer_interest(r) & RING_ROOM) != 0 && is_room_worth_a_wake(r))
         wake(r);
+}
+
+/* In the middle of a read, which ends with a step. */
+static void make_early_step(struct ring *r)
+{
+    atomic_store_explicit(&r->memory.in->steps, r->in_tail, memory_order_relaxed);
+    if (may_wake_early(r, RING_ROOM) && is_room_worth_a_wake(r))
+        wake(r);
+}
+
+static void advance_tail(struct ring *r, size_t size)
+{
+    r->in_tail += size;
+    atomic_store_explicit(&r->memory.in->tail, r->in_tail, memory_order_release);
 }
 
 void ring_consume(struct ring *r, size_t size)
 {
-    r->in_tail += size;
-    atomic_store_explicit(&r->memory.in->tail, r->in_tail, memory_order_release);
+    advance_tail(r, size);
     if (r->in_tail == r->in_head || r->in_tail - r->in_step >= STEP_SIZE)
         make_step(r);
+}
+
+static void read_pieces(struct ring *r, uint8_t *to, size_t size)
+{
+    for (;;) {
+        size_t piece = size < RING_PIECE_SIZE ? size : RING_PIECE_SIZE;
+        ring_copy(to, r->memory.in_data + (r->in_tail & (RING_SIZE - 1)), piece);
+        size -= piece;
+        if (size == 0) {
+            ring_consume(r, piece);
+            return;
+        }
+        advance_tail(r, piece);
+        make_early_step(r);
+        to += piece;
+    }
 }
 
 /* Readers rest, and make steps: together up to some microseconds. */
@@ -252,10 +303,7 @@ ssize_t ring_read(struct ring *r, void *buffer, size_t size)
     }
     if (size > unread)
         size = unread;
-    if (size > RING_PIECE_SIZE)
-        size = RING_PIECE_SIZE;
-    memcpy(buffer, r->memory.in_data + (r->in_tail & (RING_SIZE - 1)), size);
-    ring_consume(r, size);
+    read_pieces(r, buffer, size);
     return (ssize_t)size;
 }
 
@@ -282,7 +330,7 @@ static void copy_out(struct ring *r, struct source *from, size_t size)
         size_t left = from->part->iov_len - from->done;
         size_t some = left < size ? left : size;
         if (some > 0)
-            memcpy(to, (const uint8_t *)from->part->iov_base + from->done, some);
+            ring_copy(to, (const uint8_t *)from->part->iov_base + from->done, some);
         to += some;
         size -= some;
         from->done += some;
@@ -291,12 +339,17 @@ static void copy_out(struct ring *r, struct source *from, size_t size)
     }
 }
 
-void ring_publish(struct ring *r, size_t size)
+static void advance_head(struct ring *r, size_t size)
 {
     r->out_head += size;
     atomic_store_explicit(&r->memory.out->head, r->out_head, memory_order_release);
+}
+
+void ring_publish(struct ring *r, size_t size)
+{
+    advance_head(r, size);
     atomic_thread_fence(memory_order_seq_cst);
-    if ((atomic_load_explicit(r->memory.peer_interest, memory_order_relaxed) & RING_BYTES) != 0)
+    if ((peer_interest(r) & RING_BYTES) != 0)
         wake(r);
     ring_pace_wrote(&r->pace);
 }
@@ -304,12 +357,19 @@ void ring_publish(struct ring *r, size_t size)
 static void write_pieces(struct ring *r, const struct iovec *parts, size_t size)
 {
     struct source from = {parts, 0};
-    while (size > 0) {
-        size_t piece = size < RING_PIECE_SIZE ? size : RING_PIECE_SIZE;
-        copy_out(r, &from, piece);
-        ring_publish(r, piece);
-        size -= piece;
+    size_t unwoken = RING_AGAIN_SIZE; /* bytes since the last early wakeup */
+    while (size > RING_PIECE_SIZE) {
+        copy_out(r, &from, RING_PIECE_SIZE);
+        advance_head(r, RING_PIECE_SIZE);
+        size -= RING_PIECE_SIZE;
+        unwoken += RING_PIECE_SIZE;
+        if (unwoken > RING_AGAIN_SIZE && may_wake_early(r, RING_BYTES)) {
+            wake(r);
+            unwoken = 0;
+        }
     }
+    copy_out(r, &from, size);
+    ring_publish(r, size);
 }
 
 /* How many of `total` bytes may go now; 0: none. */
@@ -318,13 +378,13 @@ static size_t room_for(const struct ring *r, size_t total)
     size_t room = RING_SIZE - (size_t)(r->out_head - r->out_tail);
     if (total <= RING_WHOLE_MAX)
         return room >= total ? total : 0;
-    return room < RING_WHOLE_MAX ? room : RING_WHOLE_MAX;
+    return room < total ? room : total;
 }
 
 static size_t find_room(struct ring *r, size_t total)
 {
     size_t size = room_for(r, total);
-    return size == 0 && load_tail(r) == 0 ? room_for(r, total) : size;
+    return size < total && load_tail(r) == 0 ? room_for(r, total) : size;
 }
 
 /* The errno of a write that cannot be, or 0. A full ring leaves time to ask for its reader. */
@@ -408,9 +468,17 @@ void ring_disarm(struct ring *r)
     atomic_exchange(r->memory.interest, 0);
 }
 
+/* Where this side falls asleep, as far as that matters: only long messages go in pieces. */
+static unsigned processor_to_note(const struct ring *r, unsigned interest)
+{
+    bool is_long = (interest & RING_ROOM) != 0 || r->pace.found >= RING_PACE_AMPLE;
+    return is_long ? r->peer.processor(r->peer.context) : 0;
+}
+
 bool ring_arm(struct ring *r, unsigned interest)
 {
-    atomic_store(r->memory.interest, interest);
+    unsigned word = interest | processor_to_note(r, interest) << PROCESSOR_SHIFT;
+    atomic_store_explicit(r->memory.interest, word, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
     if (!ring_is_ready(r, interest))
         return false;

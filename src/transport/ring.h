@@ -7,6 +7,18 @@
  * publishes bytes or room loads the peer's interest afterwards, clears it and wakes the peer. Both
  * sides have a full fence between their store and their load, so one of the two sees the other.
  *
+ * A long write or read publishes piece by piece. In its middle it looks for an interest too, but
+ * without a fence, and it may leave the peer asleep: its end makes good whatever that missed.
+ *
+ *   the peer fell asleep        in the middle of a call             at its end
+ *   on another processor        woken at the first piece, then      woken
+ *                               at every RING_AGAIN_SIZE
+ *   on the one of the caller    stays asleep: it could only run     woken
+ *                               instead of the caller
+ *
+ * So no value of the processor's number, also of a hostile peer, can lose a wakeup. "Woken" for
+ * room means: when there is enough of it, see ring.c.
+ *
  * The peer can write anything into the shared memory at any time. Own positions are kept here and
  * only copied to it. Each word of the peer is loaded once, checked, and used from the copy.
  */
@@ -32,6 +44,8 @@
 #define RING_WHOLE_MAX  (RING_SIZE / 4)  /* ring_writev writes so much by one call, or nothing */
 #define RING_PIECE_SIZE (RING_SIZE / 32) /* more is published bit by bit: both sides work at once */
 
+#define RING_AGAIN_SIZE (8 * RING_PIECE_SIZE) /* what one wakeup after another is worth */
+
 /* Words that different processors write are two cache lines apart: lines are fetched in pairs. */
 #define RING_APART_SIZE 128
 #define RING_APART      _Alignas(RING_APART_SIZE)
@@ -43,8 +57,8 @@ struct ring_words {
     RING_APART _Atomic uint64_t steps; /* the same, but moved less often; see ring.c */
 };
 
-/* What a side waits for. */
-enum { RING_BYTES = 1, RING_ROOM = 2 };
+/* What a side waits for; above it in the word stands on which processor, as a hint. */
+enum { RING_BYTES = 1, RING_ROOM = 2, RING_INTERESTS = RING_BYTES | RING_ROOM };
 
 struct ring_memory {
     struct ring_words *in, *out;
@@ -74,6 +88,8 @@ struct ring_peer {
     /* `version`: a copy of the peer's. `now`: sys_ticks; 0 except for READER and WRITER. */
     enum ring_life (*life)(void *context, uint64_t version, enum ring_question question,
                            int64_t now);
+    /* A number, from 1, of the processor that the caller runs on; 0: unknown. */
+    unsigned (*processor)(void *context);
 };
 
 struct ring {
@@ -112,7 +128,10 @@ ssize_t ring_read(struct ring *ring, void *buffer, size_t size);
 
 /* ---- output ---- */
 
-/* Write all of up to RING_WHOLE_MAX bytes, or a part of more. -1: EAGAIN, EPIPE, EPROTO. */
+/*
+ * Write all of up to RING_WHOLE_MAX bytes, or of more as much as there is room for. -1: EAGAIN,
+ * EPIPE, EPROTO.
+ */
 ssize_t ring_writev(struct ring *ring, const struct iovec *parts, int count);
 /* Room for up to RING_PIECE_SIZE bytes, which ring_publish gives away. NULL: as ring_writev. */
 uint8_t *ring_place(struct ring *ring, size_t size);
@@ -147,7 +166,7 @@ void ring_disarm(struct ring *ring);
 /* Is that interest still declared? The peer clears it when it wakes this side. */
 static inline bool ring_is_armed(const struct ring *ring, unsigned interest)
 {
-    return atomic_load(ring->memory.interest) == interest;
+    return (atomic_load(ring->memory.interest) & RING_INTERESTS) == interest;
 }
 
 #endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "byte_ring.h"
+
+static void count_wake(void *context)
+{
+    struct fake *fake = context;
+    if (fake->wakes++ > 0)
+        return;
+    fake->written_at_wake = atomic_load(&fake->ring.memory.out->head);
+    fake->read_at_wake = atomic_load(&fake->ring.memory.in->tail);
+}
+
+static enum ring_life answer(void *context, uint64_t version, enum ring_question question,
+                             int64_t now)
+{
+    struct fake *fake = context;
+    bool is_paced = question == RING_ASK_READER || question == RING_ASK_WRITER;
+    assert_true(is_paced || now == 0);
+    assert_true(version == atomic_load(fake->ring.memory.peer_version));
+    fake->questions[question]++;
+    return question == RING_ASK_KERNEL ? fake->life_in_kernel : fake->life;
+}
+
+static unsigned own_processor(void *context)
+{
+    const struct fake *fake = context;
+    return fake->processor;
+}
+
+static void init_side(struct shared *s, unsigned side)
+{
+    struct fake *fake = &s->side[side];
+    const struct ring_peer peer = {fake, count_wake, answer, own_processor};
+    const struct ring_memory memory = {
+        .in = &s->words[1 - side],
+        .out = &s->words[side],
+        .in_data = s->data[1 - side],
+        .out_data = s->data[side],
+        .interest = &s->interest[side],
+        .peer_interest = &s->interest[1 - side],
+        .peer_version = &s->version[1 - side],
+    };
+    *fake = (struct fake){.shared = s};
+    ring_init(&fake->ring, &memory, &peer);
+}
+
+struct shared *new_sides(uint64_t begin)
+{
+    struct shared *s = aligned_alloc(_Alignof(struct shared), sizeof *s);
+    assert_non_null(s);
+    memset(s, 0, sizeof *s);
+    for (unsigned side = 0; side < 2; side++) {
+        s->data[side] = calloc(2, RING_SIZE);
+        assert_non_null(s->data[side]);
+        atomic_store(&s->words[side].head, begin);
+        atomic_store(&s->words[side].tail, begin);
+        atomic_store(&s->words[side].steps, begin);
+    }
+    init_side(s, 0);
+    init_side(s, 1);
+    return s;
+}
+
+void free_sides(struct shared *s)
+{
+    free(s->data[0]);
+    free(s->data[1]);
+    free(s);
+}
+
+/* The heap has no pages that are mapped twice: what was written is copied to the other half. */
+static void mirror(struct ring *ring, uint64_t from)
+{
+    uint8_t *data = ring->memory.out_data;
+    size_t begin = (size_t)(from & (RING_SIZE - 1));
+    size_t end = begin + (size_t)(ring->out_head - from);
+    size_t wrapped = end > RING_SIZE ? end - RING_SIZE : 0;
+    memcpy(data, data + RING_SIZE, wrapped);
+    memcpy(data + RING_SIZE + begin, data + begin, end - wrapped - begin);
+}
+
+ssize_t put(struct ring *ring, const void *bytes, size_t size)
+{
+    struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
+    uint64_t from = ring->out_head;
+    ssize_t done = ring_writev(ring, &part, 1);
+    mirror(ring, from);
+    return done;
+}
+
+void put_in_place(struct ring *ring, const void *bytes, size_t size)
+{
+    uint64_t from = ring->out_head;
+    uint8_t *to = ring_place(ring, size);
+    assert_non_null(to);
+    memcpy(to, bytes, size);
+    ring_publish(ring, size);
+    mirror(ring, from);
+}
+
+void expect(struct ring *ring, const void *bytes, size_t size)
+{
+    const uint8_t *shown;
+    bool end;
+    assert_in_range(ring_peek(ring, size, &shown, &end), size, RING_SIZE);
+    assert_memory_equal(shown, bytes, size);
+    ring_consume(ring, size);
+}
+
+void expect_nothing(struct ring *ring, bool should_end)
+{
+    const uint8_t *shown;
+    bool end;
+    assert_int_equal(ring_peek(ring, 1, &shown, &end), 0);
+    assert_int_equal(end, should_end);
+}
+
+void fill(struct ring *ring)
+{
+    static const uint8_t zeros[RING_WHOLE_MAX];
+    while (put(ring, zeros, sizeof zeros) >= 0)
+        continue;
+    assert_int_equal(errno, EAGAIN);
+}
