@@ -87,9 +87,9 @@
  * were too little to end the wait.
  *
  * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory.
- * Before the peer reads, there is room for 256 KiB on pipc_open. On the other kinds, the room is
- * what the kernel gives a pipe, a FIFO (6) or a socket. When the room is full, the write waits
- * until the peer reads. So a thread that writes more than fits, and is itself the thread that
+ * Before the peer reads, there is room for at least 256 KiB on pipc_open. On the other kinds, the
+ * room is what the kernel gives a pipe, a FIFO (6) or a socket. When the room is full, the write
+ * waits until the peer reads. So a thread that writes more than fits, and is itself the thread that
  * should read it, waits for ever.
  *
  * With another timeout, or with PIPC_INTERRUPTIBLE, a call may have to stop when a part of its
@@ -272,10 +272,13 @@
  *     later one reports it.
  *   - A holder that replaces itself by exec is dead as well. A read that waits notices within a
  *     second. A program that only polls notices at its next call.
- *   - Each direction holds 256 KiB. A write that waits for room, and a descriptor that waits for
- *     it, are woken at the latest when half of that has been read; sockets have such a mark as
- *     well. A reader may stop before that, and wait in another way than by reading (for a lock,
- *     say) until the writer goes on. Then both may wait for ever. So read on.
+ *   - Each direction holds 256 KiB. Messages of more than 2 KiB that find no room for all of it
+ *     make it grow to 1 MiB, at once or after some of them, and it stays so. Memory is used when
+ *     bytes first come to it.
+ *   - A write that waits for room, and a descriptor that waits for it, are woken at the latest when
+ *     half of what the direction holds has been read, by calls that have returned; sockets have
+ *     such a mark as well. A reader may stop before that, and wait in another way than by reading
+ *     (for a lock, say) until the writer goes on. Then both may wait for ever. So read on.
  *   - If the holder of an end dies or calls pipc_close, this is final: that end has no next holder.
  *     A newcomer then gets EPIPE if no end is free. A pipc_close by a thread or process that holds
  *     no end (9) does nothing to either end.

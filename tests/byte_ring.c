@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "byte_ring.h"
 
+#include "sys/sys.h"
+
 static void count_wake(void *context)
 {
     struct fake *fake = context;
@@ -44,14 +46,30 @@ static void init_side(struct shared *s, unsigned side)
     ring_init(&fake->ring, &memory, &peer);
 }
 
+static struct sys_memory_layout layout(void)
+{
+    return (struct sys_memory_layout){sys_page(), RING_SIZE, RING_GROWN, 2};
+}
+
+static void map_data(struct shared *s)
+{
+    const struct sys_memory_layout map = layout();
+    int fd = sys_memory_open(map.head + 2 * RING_GROWN);
+    assert_true(fd >= 0);
+    s->mapping = sys_memory_map(fd, &map);
+    assert_non_null(s->mapping);
+    sys_close(fd);
+    s->data[0] = (uint8_t *)s->mapping + map.head;
+    s->data[1] = s->data[0] + RING_SPAN;
+}
+
 struct shared *new_sides(uint64_t begin)
 {
     struct shared *s = aligned_alloc(_Alignof(struct shared), sizeof *s);
     assert_non_null(s);
     memset(s, 0, sizeof *s);
+    map_data(s);
     for (unsigned side = 0; side < 2; side++) {
-        s->data[side] = calloc(2, RING_SIZE);
-        assert_non_null(s->data[side]);
         atomic_store(&s->words[side].head, begin);
         atomic_store(&s->words[side].tail, begin);
         atomic_store(&s->words[side].steps, begin);
@@ -63,46 +81,30 @@ struct shared *new_sides(uint64_t begin)
 
 void free_sides(struct shared *s)
 {
-    free(s->data[0]);
-    free(s->data[1]);
+    const struct sys_memory_layout map = layout();
+    sys_memory_unmap(s->mapping, &map);
     free(s);
-}
-
-/* The heap has no pages that are mapped twice: what was written is copied to the other half. */
-static void mirror(struct ring *ring, uint64_t from)
-{
-    uint8_t *data = ring->memory.out_data;
-    size_t begin = (size_t)(from & (RING_SIZE - 1));
-    size_t end = begin + (size_t)(ring->out_head - from);
-    size_t wrapped = end > RING_SIZE ? end - RING_SIZE : 0;
-    memcpy(data, data + RING_SIZE, wrapped);
-    memcpy(data + RING_SIZE + begin, data + begin, end - wrapped - begin);
 }
 
 ssize_t put(struct ring *ring, const void *bytes, size_t size)
 {
     struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
-    uint64_t from = ring->out_head;
-    ssize_t done = ring_writev(ring, &part, 1);
-    mirror(ring, from);
-    return done;
+    return ring_writev(ring, &part, 1);
 }
 
 void put_in_place(struct ring *ring, const void *bytes, size_t size)
 {
-    uint64_t from = ring->out_head;
     uint8_t *to = ring_place(ring, size);
     assert_non_null(to);
     memcpy(to, bytes, size);
     ring_publish(ring, size);
-    mirror(ring, from);
 }
 
 void expect(struct ring *ring, const void *bytes, size_t size)
 {
     const uint8_t *shown;
     bool end;
-    assert_in_range(ring_peek(ring, size, &shown, &end), size, RING_SIZE);
+    assert_in_range(ring_peek(ring, size, &shown, &end), size, RING_GROWN);
     assert_memory_equal(shown, bytes, size);
     ring_consume(ring, size);
 }
@@ -117,7 +119,7 @@ void expect_nothing(struct ring *ring, bool should_end)
 
 void fill(struct ring *ring)
 {
-    static const uint8_t zeros[RING_WHOLE_MAX];
+    static const uint8_t zeros[RING_LONG];
     while (put(ring, zeros, sizeof zeros) >= 0)
         continue;
     assert_int_equal(errno, EAGAIN);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The byte ring alone, from both sides in one thread: memory of the heap, and a fake each for what
- * wakes the peer, for what knows whether it lives, and for the processor it runs on.
+ * The byte ring alone, from both sides in one thread, with a fake each for what wakes the peer, for
+ * what knows whether it lives, and for the processor that it runs on.
  */
 #ifndef PIPC_TESTS_BYTE_RING_H
 #define PIPC_TESTS_BYTE_RING_H
@@ -24,6 +24,7 @@ struct shared {
     struct ring_words words[2]; /* words[s] carries what side s writes */
     atomic_uint interest[2];
     _Atomic uint64_t version[2];
+    void *mapping;
     uint8_t *data[2];
     struct fake side[2];
 };
@@ -37,6 +38,6 @@ ssize_t put(struct ring *ring, const void *bytes, size_t size);
 void put_in_place(struct ring *ring, const void *bytes, size_t size);
 void expect(struct ring *ring, const void *bytes, size_t size);
 void expect_nothing(struct ring *ring, bool should_end);
-void fill(struct ring *ring); /* until there is no room */
+void fill(struct ring *ring); /* until there is no room; it does not grow */
 
 #endif

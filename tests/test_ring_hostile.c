@@ -81,13 +81,16 @@ static void leap(void)
                                      RING_SIZE - 1,
                                      RING_SIZE,
                                      RING_SIZE + 1,
+                                     RING_GROWN,
+                                     RING_GROWN + 1,
                                      (uint64_t)1 << 32,
                                      (uint64_t)1 << 63};
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
-    _Atomic uint64_t *position[] = {&page->ring[0].head, &page->ring[0].tail, &page->ring[0].steps,
-                                    &page->ring[1].head, &page->ring[1].tail, &page->ring[1].steps};
+    _Atomic uint64_t *position[] = {&page->ring[0].head,  &page->ring[0].tail, &page->ring[0].steps,
+                                    &page->ring[1].head,  &page->ring[1].tail, &page->ring[1].steps,
+                                    &page->ring[0].grown, &page->ring[1].grown};
     uint64_t by = leaps[roll() % (sizeof leaps / sizeof leaps[0])];
-    atomic_fetch_add(position[roll() % 6], roll() % 2 == 0 ? by : (uint64_t)0 - by);
+    atomic_fetch_add(position[roll() % 8], roll() % 2 == 0 ? by : (uint64_t)0 - by);
 }
 
 static void other_state(void)
@@ -99,14 +102,14 @@ static void other_state(void)
 static void other_wish(void)
 {
     struct shared_page *page = (struct shared_page *)(uintptr_t)target.words;
-    atomic_store(&page->end[roll() % 2].interest, (unsigned)(roll() % 5));
+    atomic_store(&page->end[roll() % 2].interest, (unsigned)(roll() % 5 + (roll() % 4 << 2)));
 }
 
-/* Lengths that lie, and bytes that change while they are read. Both rings, each mapped twice. */
+/* Lengths that lie, and bytes that change while they are read. Both rings. */
 static void other_bytes(void)
 {
     for (int i = 0; i < 64; i++)
-        target.data[roll() % (4 * RING_SIZE)] = (uint8_t)roll();
+        target.data[roll() % (2 * RING_SPAN)] = (uint8_t)roll();
 }
 
 static void (*const attacks[])(void) = {random_word,       ones_everywhere, zeros_everywhere,
@@ -289,9 +292,9 @@ static void leap_too_far(pipc_t *pipe)
     page = (struct shared_page *)(uintptr_t)target.words;
     say(pipe, "here");
     if (which_position == 0) /* of what it writes, the end that came second */
-        atomic_fetch_add(&page->ring[1].head, 2 * RING_SIZE);
+        atomic_fetch_add(&page->ring[1].head, 2 * RING_GROWN);
     else
-        atomic_fetch_add(&page->ring[0].tail, 2 * RING_SIZE);
+        atomic_fetch_add(&page->ring[0].tail, 2 * RING_GROWN);
     harness_gate_wait(&gate[0]);
 }
 
@@ -326,7 +329,7 @@ static void announce_too_much(pipc_t *pipe)
 {
     find_memory();
     say(pipe, "here");
-    for (size_t i = 0; i < 4 * RING_SIZE; i++)
+    for (size_t i = 0; i < 2 * RING_SPAN; i++)
         target.data[i] = 0x7f;
     harness_gate_wait(&gate[0]);
 }
@@ -377,7 +380,7 @@ static void trickle(pipc_t *pipe)
     harness_gate_wait(&gate[0]);
     uint64_t head = atomic_load(&page->ring[1].head);
     for (size_t i = 0; i < sizeof header; i++)
-        target.data[2 * RING_SIZE + (head + i) % RING_SIZE] = header[i];
+        target.data[RING_SPAN + (head + i) % RING_SIZE] = header[i];
     for (head += sizeof header;; head++) {
         atomic_store(&page->ring[1].head, head);
         atomic_store(&page->end[0].interest, 0);

@@ -322,7 +322,7 @@ TEST_OF_KIND(a_reader_about_to_poll_detects_a_simultaneous_message)
 
 static char lump[RING_SIZE / 4 - 4];
 
-/* Blocks in most writes, since the ring holds but four of these. */
+/* Blocks in many writes, since the ring holds but sixteen of these. */
 static void write_lumps_until_asked_to_stop(pipc_t *pipe)
 {
     while (pipc_pending(pipe) == 0)
@@ -460,7 +460,7 @@ static void fail_while_the_other_reads(struct waiter *w)
 {
     struct epoll_event event;
     for (int round = 1; round <= ROOM_ROUNDS && !is_time_up(); round += 2) {
-        for (size_t i = 0; i < RING_SIZE / (sizeof lump + 4); i++)
+        for (size_t i = 0; i < RING_GROWN / (sizeof lump + 4); i++)
             assert_true(pipc_write(w->pipe, lump, sizeof lump) > 0);
         epoll_wait(w->set, &event, 1, 0);
         atomic_store(&start->go, round);

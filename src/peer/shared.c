@@ -9,6 +9,12 @@ static size_t head_size(void)
     return (sizeof(struct shared_page) + page - 1) / page * page;
 }
 
+static struct sys_memory_layout layout(void)
+{
+    return (struct sys_memory_layout){
+        .head = head_size(), .first = RING_SIZE, .ring = RING_GROWN, .rings = 2};
+}
+
 static int open_doorbells(struct shared *shared)
 {
     if (sys_doorbell_open(shared->doorbell[0]) != 0)
@@ -21,20 +27,28 @@ static int open_doorbells(struct shared *shared)
 
 static int open_memory(struct shared *shared)
 {
-    int fd = sys_memory_open(head_size() + 2 * RING_SIZE);
+    const struct sys_memory_layout map = layout();
+    int fd = sys_memory_open(map.head + 2 * RING_GROWN);
     if (fd < 0)
         return -1;
     uint8_t *memory = NULL;
     if (sys_life_open(&shared->memory, fd) == 0)
-        memory = sys_memory_map(fd, head_size(), RING_SIZE, 2);
+        memory = sys_memory_map(fd, &map);
     if (memory == NULL) {
         sys_close(fd);
         return -1;
     }
     shared->page = (struct shared_page *)(void *)memory;
-    shared->data[0] = memory + head_size();
-    shared->data[1] = shared->data[0] + 2 * RING_SIZE;
+    shared->data[0] = memory + map.head;
+    shared->data[1] = shared->data[0] + RING_SPAN;
     return 0;
+}
+
+static void unmap_memory(struct shared *shared)
+{
+    const struct sys_memory_layout map = layout();
+    sys_memory_unmap(shared->page, &map);
+    sys_close(shared->memory.fd);
 }
 
 int shared_open(struct shared *shared)
@@ -43,8 +57,7 @@ int shared_open(struct shared *shared)
         return -1;
     if (open_doorbells(shared) == 0)
         return 0;
-    sys_memory_unmap(shared->page, head_size(), RING_SIZE, 2);
-    sys_close(shared->memory.fd);
+    unmap_memory(shared);
     return -1;
 }
 
@@ -52,6 +65,5 @@ void shared_close(struct shared *shared)
 {
     sys_doorbell_close(shared->doorbell[0]);
     sys_doorbell_close(shared->doorbell[1]);
-    sys_memory_unmap(shared->page, head_size(), RING_SIZE, 2);
-    sys_close(shared->memory.fd);
+    unmap_memory(shared);
 }

@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct shared_page) == (size_t)10 * RING_APART_SIZE,
 
 struct shared {
     struct shared_page *page;
-    uint8_t *data[2]; /* each twice in a row */
+    uint8_t *data[2]; /* see ring_area.h */
     struct sys_life_file memory;
     int doorbell[2][2]; /* doorbell[e] wakes the holder of end e */
 };

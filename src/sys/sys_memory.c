@@ -80,28 +80,43 @@ static int map_at(uint8_t *where, size_t size, int fd, size_t offset)
     return got == NULL ? -1 : 0;
 }
 
-void *sys_memory_map(int fd, size_t head, size_t ring, int rings)
+static size_t span_of(const struct sys_memory_layout *layout)
 {
-    size_t size = head + (size_t)rings * 2 * ring;
-    uint8_t *memory = map_pages(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return layout->head + (size_t)layout->rings * (layout->first + 2 * layout->ring);
+}
+
+static int map_ring(uint8_t *where, int fd, const struct sys_memory_layout *layout, size_t offset)
+{
+    uint8_t *whole = where + layout->first;
+    if (map_at(where, layout->first, fd, offset) != 0 ||
+        map_at(whole, layout->ring, fd, offset) != 0)
+        return -1;
+    return map_at(whole + layout->ring, layout->ring, fd, offset);
+}
+
+void *sys_memory_map(int fd, const struct sys_memory_layout *layout)
+{
+    uint8_t *memory =
+        map_pages(NULL, span_of(layout), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == NULL)
         return NULL;
-    int failed = map_at(memory, head, fd, 0);
-    uint8_t *where = memory + head;
-    for (int i = 0; i < rings && failed == 0; i++)
-        for (int copy = 0; copy < 2 && failed == 0; copy++, where += ring)
-            failed = map_at(where, ring, fd, head + (size_t)i * ring);
+    int failed = map_at(memory, layout->head, fd, 0);
+    uint8_t *where = memory + layout->head;
+    for (int i = 0; i < layout->rings && failed == 0; i++) {
+        failed = map_ring(where, fd, layout, layout->head + (size_t)i * layout->ring);
+        where += layout->first + 2 * layout->ring;
+    }
     if (failed != 0) {
-        sys_memory_unmap(memory, head, ring, rings);
+        sys_memory_unmap(memory, layout);
         return NULL;
     }
     return memory;
 }
 
-void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings)
+void sys_memory_unmap(void *memory, const struct sys_memory_layout *layout)
 {
     int saved = errno;
-    munmap(memory, head + (size_t)rings * 2 * ring);
+    munmap(memory, span_of(layout));
     errno = saved;
 }
 

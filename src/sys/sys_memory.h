@@ -7,11 +7,16 @@
 
 int sys_memory_open(size_t size);
 /*
- * Map a head of `head` bytes followed by `rings` areas of `ring` bytes, each of them twice in a
- * row, so that a span which wraps is contiguous. All sizes are multiples of sys_page().
+ * Map a head of `head` bytes followed by `rings` areas of `ring` bytes: of each of them the first
+ * `first` bytes, and then all of it twice, so that a span which wraps in either is contiguous. All
+ * sizes are multiples of sys_page().
  */
-void *sys_memory_map(int fd, size_t head, size_t ring, int rings);
-void sys_memory_unmap(void *memory, size_t head, size_t ring, int rings);
+struct sys_memory_layout {
+    size_t head, first, ring;
+    int rings;
+};
+void *sys_memory_map(int fd, const struct sys_memory_layout *layout);
+void sys_memory_unmap(void *memory, const struct sys_memory_layout *layout);
 size_t sys_page(void);
 
 /* A page that reads as zeros in a child after fork. NULL where the kernel has no such thing. */

@@ -10,9 +10,10 @@
 /*
  * A writer that waits is woken when so much at most is left to read: each wake-up is worth many
  * messages. Less than a step may follow the one at which the reader checked last, so nobody sleeps
- * while half a ring is free.
+ * while half a ring is free. A reader that does not know yet that the ring has grown has less than
+ * RING_SIZE to read before it learns it: the ring is not half empty by then.
  */
-#define WAKE_MARK (RING_SIZE / 2 + STEP_SIZE)
+#define WAKE_MARK_OF(size) ((size) / 2 + STEP_SIZE)
 
 #define PROCESSOR_SHIFT   2
 #define CACHE_LINE        64
@@ -20,12 +21,14 @@
 #define PREFETCH_MAX      1024
 #define CHECKS_TO_SKIP    7 /* messages in a stream that go without asking for the reader's life */
 
-_Static_assert((RING_SIZE & (RING_SIZE - 1)) == 0, "positions are masked");
 _Static_assert(RING_PIECE_SIZE <= RING_WHOLE_MAX && RING_WHOLE_MAX <= RING_SIZE, "a piece fits");
 _Static_assert(RING_WINDOW <= RING_SIZE, "what is shown is in the ring");
-_Static_assert(STEP_SIZE > 0 && WAKE_MARK < RING_SIZE, "a full ring is above the mark");
+_Static_assert(STEP_SIZE > 0 && WAKE_MARK_OF(RING_SIZE) < RING_SIZE,
+               "a full ring is above the mark");
 _Static_assert(RING_WINDOW <= RING_WHOLE_MAX, "a message that is shown whole is written whole");
 _Static_assert(RING_PACE_LITTLE < RING_SIZE, "a ring can hold more than little");
+_Static_assert(RING_GROWN - RING_WHOLE_MAX - RING_SIZE >= WAKE_MARK_OF(RING_GROWN),
+               "a reader learns in time that the ring has grown");
 _Static_assert(PREFETCH_DISTANCE + PREFETCH_MAX < RING_SIZE, "prefetches stay in the mapping");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "processes share these words; the locks of libatomic do not work there");
@@ -37,7 +40,10 @@ void ring_init(struct ring *r, const struct ring_memory *memory, const struct ri
     r->in_head = r->in_tail;
     r->in_step = r->in_tail;
     r->out_head = atomic_load(&memory->out->head);
-    r->out_tail = r->out_head - RING_SIZE; /* unknown: loaded before the first write */
+    r->in_area = ring_area_init(memory->in_data, atomic_load(&memory->in->grown));
+    r->out_area = ring_area_init(memory->out_data, atomic_load(&memory->out->grown));
+    /* Unknown: loaded before the first write. */
+    r->out_tail = r->out_head - ring_area_size(&r->out_area);
 }
 
 static void wake(struct ring *r)
@@ -64,36 +70,48 @@ static bool may_wake_early(const struct ring *r, unsigned interest)
     return processor == 0 || processor != r->peer.processor(r->peer.context);
 }
 
+static uint64_t wake_mark(const struct ring_area *area)
+{
+    return WAKE_MARK_OF(ring_area_size(area));
+}
+
 static bool is_room_worth_a_wake(const struct ring *r)
 {
-    return atomic_load(&r->memory.in->head) - r->in_tail <= WAKE_MARK;
+    return atomic_load(&r->memory.in->head) - r->in_tail <= wake_mark(&r->in_area);
 }
 
 /* ---- the peer's positions ---- */
 
-/* Forwards only, and never further than the ring is long. -1, EPROTO: they make no sense. */
+/* -1, EPROTO: they make no sense, or made none before. */
+static int check_positions(struct ring *r, bool make_sense)
+{
+    if (make_sense && !r->is_broken)
+        return 0;
+    r->is_broken = true;
+    errno = EPROTO;
+    return -1;
+}
+
+/* Forwards only, and never further than the ring is long. */
 static int load_head(struct ring *r)
 {
     uint64_t head = atomic_load_explicit(&r->memory.in->head, memory_order_acquire);
-    if (head - r->in_tail > RING_SIZE || head - r->in_head > RING_SIZE)
-        r->is_broken = true;
-    else
-        r->in_head = head;
-    if (r->is_broken)
-        errno = EPROTO;
-    return r->is_broken ? -1 : 0;
+    uint64_t grown = atomic_load_explicit(&r->memory.in->grown, memory_order_relaxed);
+    bool follows = grown == r->in_area.grown || ring_area_follow(&r->in_area, r->in_tail, grown);
+    size_t size = ring_area_size(&r->in_area);
+    if (check_positions(r, follows && head - r->in_tail <= size && head - r->in_head <= size) != 0)
+        return -1;
+    r->in_head = head;
+    return 0;
 }
 
 static int load_tail(struct ring *r)
 {
     uint64_t tail = atomic_load_explicit(&r->memory.out->tail, memory_order_acquire);
-    if (r->out_head - tail > RING_SIZE)
-        r->is_broken = true;
-    else
-        r->out_tail = tail;
-    if (r->is_broken)
-        errno = EPROTO;
-    return r->is_broken ? -1 : 0;
+    if (check_positions(r, r->out_head - tail <= ring_area_size(&r->out_area)) != 0)
+        return -1;
+    r->out_tail = tail;
+    return 0;
 }
 
 /* ---- the peer's life ---- */
@@ -173,7 +191,7 @@ static void read_pieces(struct ring *r, uint8_t *to, size_t size)
 {
     for (;;) {
         size_t piece = size < RING_PIECE_SIZE ? size : RING_PIECE_SIZE;
-        ring_copy(to, r->memory.in_data + (r->in_tail & (RING_SIZE - 1)), piece);
+        ring_copy(to, ring_area_at(&r->in_area, r->in_tail), piece);
         size -= piece;
         if (size == 0) {
             ring_consume(r, piece);
@@ -282,7 +300,7 @@ ssize_t ring_peek(struct ring *r, size_t want, const uint8_t **bytes, bool *end)
         return -1;
     if (r->in_head - r->in_tail < want && load_until(r, want, end) != 0)
         return -1;
-    *bytes = r->memory.in_data + (r->in_tail & (RING_SIZE - 1));
+    *bytes = ring_area_at(&r->in_area, r->in_tail);
     return (ssize_t)(r->in_head - r->in_tail);
 }
 
@@ -309,36 +327,6 @@ ssize_t ring_read(struct ring *r, void *buffer, size_t size)
 
 /* ---- output ---- */
 
-static size_t total_size(const struct iovec *parts, int count)
-{
-    size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += parts[i].iov_len;
-    return total;
-}
-
-/* How far a write has come. */
-struct source {
-    const struct iovec *part;
-    size_t done; /* of that part */
-};
-
-static void copy_out(struct ring *r, struct source *from, size_t size)
-{
-    uint8_t *to = r->memory.out_data + (r->out_head & (RING_SIZE - 1));
-    while (size > 0) {
-        size_t left = from->part->iov_len - from->done;
-        size_t some = left < size ? left : size;
-        if (some > 0)
-            ring_copy(to, (const uint8_t *)from->part->iov_base + from->done, some);
-        to += some;
-        size -= some;
-        from->done += some;
-        if (some == left)
-            *from = (struct source){from->part + 1, 0};
-    }
-}
-
 static void advance_head(struct ring *r, size_t size)
 {
     r->out_head += size;
@@ -356,10 +344,10 @@ void ring_publish(struct ring *r, size_t size)
 
 static void write_pieces(struct ring *r, const struct iovec *parts, size_t size)
 {
-    struct source from = {parts, 0};
+    struct ring_source from = {parts, 0};
     size_t unwoken = RING_AGAIN_SIZE; /* bytes since the last early wakeup */
     while (size > RING_PIECE_SIZE) {
-        copy_out(r, &from, RING_PIECE_SIZE);
+        ring_copy_parts(ring_area_at(&r->out_area, r->out_head), &from, RING_PIECE_SIZE);
         advance_head(r, RING_PIECE_SIZE);
         size -= RING_PIECE_SIZE;
         unwoken += RING_PIECE_SIZE;
@@ -368,23 +356,45 @@ static void write_pieces(struct ring *r, const struct iovec *parts, size_t size)
             unwoken = 0;
         }
     }
-    copy_out(r, &from, size);
+    ring_copy_parts(ring_area_at(&r->out_area, r->out_head), &from, size);
     ring_publish(r, size);
 }
 
 /* How many of `total` bytes may go now; 0: none. */
 static size_t room_for(const struct ring *r, size_t total)
 {
-    size_t room = RING_SIZE - (size_t)(r->out_head - r->out_tail);
+    size_t room = ring_area_size(&r->out_area) - (size_t)(r->out_head - r->out_tail);
     if (total <= RING_WHOLE_MAX)
         return room >= total ? total : 0;
     return room < total ? room : total;
 }
 
+/*
+ * A long message has found too little room: at once, or when some message comes to where a ring can
+ * grow. A part of one that goes in parts ends there.
+ */
+static size_t grow_for(struct ring *r, size_t total)
+{
+    if (ring_area_grow(&r->out_area, r->out_tail, r->out_head))
+        atomic_store_explicit(&r->memory.out->grown, r->out_area.grown, memory_order_relaxed);
+    size_t room = room_for(r, total);
+    if (r->out_area.grown != 0 || total <= RING_WHOLE_MAX)
+        return room;
+    size_t most = ring_area_until_growth(r->out_head);
+    return room < most ? room : most;
+}
+
 static size_t find_room(struct ring *r, size_t total)
 {
     size_t size = room_for(r, total);
-    return size < total && load_tail(r) == 0 ? room_for(r, total) : size;
+    if (size == total || load_tail(r) != 0)
+        return size;
+    size = room_for(r, total);
+    if (total <= RING_LONG || r->out_area.grown != 0)
+        return size;
+    if (size < total)
+        r->is_too_small = true;
+    return r->is_too_small ? grow_for(r, total) : size;
 }
 
 /* The errno of a write that cannot be, or 0. A full ring leaves time to ask for its reader. */
@@ -399,7 +409,7 @@ static int refusal(struct ring *r, size_t size, bool is_dead)
 
 ssize_t ring_writev(struct ring *r, const struct iovec *parts, int count)
 {
-    size_t size = find_room(r, total_size(parts, count));
+    size_t size = find_room(r, ring_size_of_parts(parts, count));
     int error = refusal(r, size, ring_ask(r, RING_ASK_READER) == RING_PEER_DEAD);
     if (error != 0) {
         errno = error;
@@ -443,7 +453,7 @@ uint8_t *ring_place(struct ring *r, size_t size)
         errno = error;
         return NULL;
     }
-    uint8_t *to = r->memory.out_data + (r->out_head & (RING_SIZE - 1));
+    uint8_t *to = ring_area_at(&r->out_area, r->out_head);
     if (size <= PREFETCH_MAX)
         prefetch(to, size);
     return to;
@@ -460,7 +470,8 @@ bool ring_is_ready(const struct ring *r, unsigned interest)
     if ((interest & RING_ROOM) == 0)
         return false;
     uint64_t used = r->out_head - atomic_load(&r->memory.out->tail);
-    return used <= WAKE_MARK || used > RING_SIZE; /* or makes no sense, as the next write reports */
+    return used <= wake_mark(&r->out_area) ||
+           used > ring_area_size(&r->out_area); /* or makes no sense, as the next write reports */
 }
 
 void ring_disarm(struct ring *r)

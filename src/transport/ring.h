@@ -32,18 +32,14 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "transport/ring_area.h"
 #include "transport/ring_pace.h"
-
-/*
- * Bytes of each direction, a power of two and a multiple of any page size. Below the second-level
- * cache of current processors, so that both copies of a message in transit stay there.
- */
-#define RING_SIZE ((size_t)256 * 1024)
 
 #define RING_WINDOW     (RING_SIZE / 16) /* ring_peek shows at most so much of one message */
 #define RING_WHOLE_MAX  (RING_SIZE / 4)  /* ring_writev writes so much by one call, or nothing */
 #define RING_PIECE_SIZE (RING_SIZE / 32) /* more is published bit by bit: both sides work at once */
 
+#define RING_LONG       ((size_t)2048)        /* more, without room for it, makes the ring grow */
 #define RING_AGAIN_SIZE (8 * RING_PIECE_SIZE) /* what one wakeup after another is worth */
 
 /* Words that different processors write are two cache lines apart: lines are fetched in pairs. */
@@ -53,6 +49,7 @@
 /* The shared words of one direction. */
 struct ring_words {
     RING_APART _Atomic uint64_t head;  /* bytes ever written; by the writer */
+    _Atomic uint64_t grown;            /* likewise; 0: not yet; see ring_area.h */
     RING_APART _Atomic uint64_t tail;  /* bytes ever read; by the reader */
     RING_APART _Atomic uint64_t steps; /* the same, but moved less often; see ring.c */
 };
@@ -62,8 +59,7 @@ enum { RING_BYTES = 1, RING_ROOM = 2, RING_INTERESTS = RING_BYTES | RING_ROOM };
 
 struct ring_memory {
     struct ring_words *in, *out;
-    const uint8_t *in_data; /* RING_SIZE bytes, mapped twice in a row, */
-    uint8_t *out_data;      /* so that each span is contiguous */
+    uint8_t *in_data, *out_data; /* RING_SPAN bytes each, mapped as ring_area.h says */
     atomic_uint *interest, *peer_interest;
     const _Atomic uint64_t *peer_version; /* changes whenever the peer comes, goes, shuts or dies */
 };
@@ -95,10 +91,12 @@ struct ring_peer {
 struct ring {
     struct ring_memory memory;
     struct ring_peer peer;
+    struct ring_area in_area, out_area;
     uint64_t in_tail, in_head;   /* own position; the peer's as last loaded */
     uint64_t out_head, out_tail; /* likewise */
     uint64_t in_step;            /* own position at the last step */
     bool is_broken;              /* the peer's positions made no sense */
+    bool is_too_small;           /* out_area, for a long message */
     bool ran_short;              /* a read found less than it wanted; the caller clears it */
     enum ring_life life;         /* the last answer about the peer */
     uint64_t version;            /* of the peer, when that answer was given */

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #define RING_COPY_STEP  ((size_t)512)
 #define RING_COPY_PAGE  ((uintptr_t)4096)
@@ -38,6 +39,37 @@ static inline void ring_copy(uint8_t *to, const uint8_t *from, size_t size)
         ring_copy_in_steps(to, from, size);
     else
         memcpy(to, from, size);
+}
+
+/* ---- the parts of a message ---- */
+
+static inline size_t ring_size_of_parts(const struct iovec *parts, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += parts[i].iov_len;
+    return size;
+}
+
+/* How far a write has come. */
+struct ring_source {
+    const struct iovec *part;
+    size_t done; /* of that part */
+};
+
+static inline void ring_copy_parts(uint8_t *to, struct ring_source *from, size_t size)
+{
+    while (size > 0) {
+        size_t left = from->part->iov_len - from->done;
+        size_t some = left < size ? left : size;
+        if (some > 0)
+            ring_copy(to, (const uint8_t *)from->part->iov_base + from->done, some);
+        to += some;
+        size -= some;
+        from->done += some;
+        if (some == left)
+            *from = (struct ring_source){from->part + 1, 0};
+    }
 }
 
 #endif
