@@ -51,7 +51,7 @@
 #define HARNESS_HUGE ((size_t)(SIZE_MAX >> 20 >> 20 > 0 ? (uint64_t)1 << 40 : SIZE_MAX / 2))
 
 /* Long enough for a busy machine of two cores, short enough to wait for a hang. */
-#define HARNESS_TIMEOUT_MS 40000
+#define HARNESS_TIMEOUT_MS 60000
 
 struct harness_test {
     const char *name;

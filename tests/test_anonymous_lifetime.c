@@ -436,7 +436,7 @@ TEST(pipc_open_fails_without_a_free_thread_key_and_works_later)
 }
 
 HARNESS_MAIN("anonymous lifetime",
-             IT_WITHIN(the_last_thread_frees_the_handle_in_any_order_of_leaving, 60000),
+             IT_WITHIN(the_last_thread_frees_the_handle_in_any_order_of_leaving, 120000),
              IT(the_end_of_a_thread_frees_nothing_before_a_close),
              IT(a_thread_can_use_the_handle_after_the_opener_closed_it),
              IT(a_child_does_not_count_the_threads_of_its_parent),

@@ -389,9 +389,9 @@ TEST(a_call_that_does_not_wait_is_not_a_cancellation_point)
     close(port.fd);
 }
 
-HARNESS_MAIN("cancellation, opening", IT_WITHIN(a_cancelled_rendezvous_frees_its_port, 60000),
-             IT_WITHIN(a_cancelled_rendezvous_drops_its_pending_handshakes, 60000),
-             IT_WITHIN(a_cancelled_rendezvous_drops_its_own_handshake, 60000),
-             IT_WITHIN(a_caller_that_waits_for_a_cancelled_thread_connects_to_the_next, 60000),
-             IT_WITHIN(a_client_is_accepted_by_the_next_thread_after_a_cancellation, 60000),
+HARNESS_MAIN("cancellation, opening", IT_WITHIN(a_cancelled_rendezvous_frees_its_port, 120000),
+             IT_WITHIN(a_cancelled_rendezvous_drops_its_pending_handshakes, 120000),
+             IT_WITHIN(a_cancelled_rendezvous_drops_its_own_handshake, 120000),
+             IT_WITHIN(a_caller_that_waits_for_a_cancelled_thread_connects_to_the_next, 120000),
+             IT_WITHIN(a_client_is_accepted_by_the_next_thread_after_a_cancellation, 120000),
              IT(a_call_that_does_not_wait_is_not_a_cancellation_point))

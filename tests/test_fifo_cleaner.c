@@ -282,6 +282,6 @@ HARNESS_MAIN("FIFOs, cleaner", IT(any_deleted_file_of_a_waiter_does_not_prevent_
              IT(a_wait_returns_eacces_when_another_user_replaced_its_directory),
              IT(a_wait_returns_eacces_when_another_user_took_its_name),
              IT(a_relative_directory_stays_the_same_after_chdir),
-             IT_WITHIN(two_callers_always_connect_while_a_cleaner_deletes_files, 60000),
+             IT_WITHIN(two_callers_always_connect_while_a_cleaner_deletes_files, 120000),
              IT_WITHIN(many_callers_are_paired_while_a_cleaner_deletes_files, 100000),
              IT(a_long_wait_refreshes_the_times_of_its_files))

@@ -167,6 +167,7 @@ TEST(a_deletion_while_a_claimer_is_stopped_does_not_prevent_a_connection)
 }
 
 HARNESS_MAIN("FIFOs, cleaner, steps",
-             IT_WITHIN(a_deletion_before_any_call_of_a_waiter_does_not_prevent_a_connection, 60000),
-             IT_WITHIN(a_deletion_before_any_call_of_a_claim_does_not_prevent_a_connection, 60000),
-             IT_WITHIN(a_deletion_while_a_claimer_is_stopped_does_not_prevent_a_connection, 60000))
+             IT_WITHIN(a_deletion_before_any_call_of_a_waiter_does_not_prevent_a_connection,
+                       120000),
+             IT_WITHIN(a_deletion_before_any_call_of_a_claim_does_not_prevent_a_connection, 120000),
+             IT_WITHIN(a_deletion_while_a_claimer_is_stopped_does_not_prevent_a_connection, 120000))

@@ -260,10 +260,10 @@ TEST(the_death_of_a_peer_after_the_rendezvous_is_an_end)
 }
 
 HARNESS_MAIN("FIFOs, death",
-             IT_WITHIN(the_next_two_connect_after_a_waiter_was_killed_at_any_call, 40000),
-             IT_WITHIN(the_next_two_connect_after_a_waiter_was_killed_after_its_wait, 40000),
-             IT_WITHIN(the_waiter_connects_to_the_next_after_a_claimer_was_killed, 60000),
-             IT_WITHIN(the_next_two_connect_after_a_caller_was_killed_cleaning_up, 60000),
+             IT_WITHIN(the_next_two_connect_after_a_waiter_was_killed_at_any_call, 120000),
+             IT_WITHIN(the_next_two_connect_after_a_waiter_was_killed_after_its_wait, 120000),
+             IT_WITHIN(the_waiter_connects_to_the_next_after_a_claimer_was_killed, 120000),
+             IT_WITHIN(the_next_two_connect_after_a_caller_was_killed_cleaning_up, 120000),
              IT(a_stopped_waiter_is_connected_and_answers_when_it_continues),
              IT(a_claimer_stopped_before_its_commit_blocks_no_other_caller),
              IT(stale_files_of_every_kind_are_removed),

@@ -232,9 +232,9 @@ TEST(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing)
 }
 
 HARNESS_MAIN("FIFOs, faults",
-             IT_WITHIN(a_wait_in_which_any_system_call_fails_returns_its_errno, 40000),
-             IT_WITHIN(a_long_wait_in_which_any_call_fails_returns_its_errno_or_continues, 40000),
-             IT_WITHIN(a_restarted_wait_in_which_any_call_fails_leaks_nothing, 40000),
-             IT_WITHIN(a_claim_in_which_any_call_fails_does_not_affect_the_waiter, 60000),
+             IT_WITHIN(a_wait_in_which_any_system_call_fails_returns_its_errno, 120000),
+             IT_WITHIN(a_long_wait_in_which_any_call_fails_returns_its_errno_or_continues, 120000),
+             IT_WITHIN(a_restarted_wait_in_which_any_call_fails_leaks_nothing, 120000),
+             IT_WITHIN(a_claim_in_which_any_call_fails_does_not_affect_the_waiter, 120000),
              IT(without_memory_it_returns_enomem_and_does_not_affect_the_waiter),
              IT(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing))

@@ -479,5 +479,5 @@ HARNESS_MAIN("FIFOs, names", IT(a_name_that_is_not_plain_returns_einval),
              IT(a_directory_of_another_user_is_refused),
              IT(a_fifo_or_directory_of_another_user_at_the_name_is_refused),
              IT(another_user_cannot_affect_a_rendezvous),
-             IT_WITHIN(a_rename_race_never_opens_another_file, 60000),
+             IT_WITHIN(a_rename_race_never_opens_another_file, 120000),
              IT(a_process_of_another_user_is_refused_at_this_users_directory))

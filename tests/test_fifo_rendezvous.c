@@ -317,7 +317,7 @@ HARNESS_MAIN("FIFOs, rendezvous", IT(the_second_caller_connects_to_the_first),
              IT(an_interruptible_wait_ends_with_eintr_and_leaks_nothing),
              IT(a_wait_uses_no_processor_time),
              IT(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin),
-             IT_WITHIN(two_simultaneous_callers_always_connect, 60000),
+             IT_WITHIN(two_simultaneous_callers_always_connect, 120000),
              IT_WITHIN(forty_simultaneous_callers_on_one_name_form_separate_pairs, 100000),
              IT(threads_of_one_process_connect_to_each_other_repeatedly),
              IT(a_wait_that_times_out_leaves_no_half_connection))

@@ -381,7 +381,7 @@ TEST(a_waiting_write_ends_when_malformed_input_arrives)
 HARNESS_MAIN("framing", IT(a_message_is_its_length_and_its_bytes),
              IT(writev_sends_one_frame_and_a_batch_several), IT(the_length_is_big_endian),
              IT(a_goodbye_is_a_prefixed_frame_and_then_the_end),
-             IT_WITHIN(a_message_of_two_gigabytes_is_sent_in_the_long_form, 60000),
+             IT_WITHIN(a_message_of_two_gigabytes_is_sent_in_the_long_form, 120000),
              IT(a_waiting_write_ends_when_malformed_input_arrives),
              IT(golden_bytes_are_read_as_the_right_messages),
              IT(a_goodbye_is_distinguished_from_similar_data),

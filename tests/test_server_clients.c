@@ -421,6 +421,6 @@ HARNESS_MAIN("server, clients", IT(a_client_with_the_key_is_accepted), IT(the_ke
              IT(a_client_that_never_reads_affects_no_other_client),
              IT(an_end_or_a_reset_inside_a_message_returns_ECONNRESET),
              IT(after_a_half_close_the_answers_still_arrive),
-             IT_WITHIN(an_idle_client_uses_at_most_4_KiB, 60000),
+             IT_WITHIN(an_idle_client_uses_at_most_4_KiB, 120000),
              IT(a_server_may_fork_for_each_client), IT(a_close_in_a_child_affects_no_handshake),
              IT(descriptors_inherited_by_a_child_do_not_keep_the_descriptor_readable))

@@ -198,7 +198,7 @@ TEST(the_next_two_connect_after_a_caller_was_killed_at_any_call)
     close(port.fd);
 }
 
-HARNESS_MAIN("tcp, faults", IT_WITHIN(a_client_survives_the_failure_of_any_system_call, 60000),
-             IT_WITHIN(a_rendezvous_survives_the_failure_of_any_system_call, 60000),
-             IT_WITHIN(a_server_survives_the_failure_of_any_system_call, 60000),
-             IT_WITHIN(the_next_two_connect_after_a_caller_was_killed_at_any_call, 60000))
+HARNESS_MAIN("tcp, faults", IT_WITHIN(a_client_survives_the_failure_of_any_system_call, 120000),
+             IT_WITHIN(a_rendezvous_survives_the_failure_of_any_system_call, 120000),
+             IT_WITHIN(a_server_survives_the_failure_of_any_system_call, 120000),
+             IT_WITHIN(the_next_two_connect_after_a_caller_was_killed_at_any_call, 120000))
