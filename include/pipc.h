@@ -193,10 +193,13 @@
  *   ... for one end that is held here     3 to 6        5 to 7
  *   ... for two, by threads               3 to 7        5 to 9
  *   pipc_open_pair, each end                 2             4
- *   pipc_open_fds                       those given    2 more
+ *   pipc_open_fds                       those given    2 more; on one socket 1 more *)
  *   pipc_open_fifo                           2             4       (6 during the rendezvous)
- *   pipc_open_tcp, pipc_server_accept        1             3
+ *   pipc_open_tcp, pipc_server_accept        1             2 *)
  *   pipc_server_open                         2, and one for each address that it listens on
+ *
+ *   *) and one more while messages wait in memory and there is no room to write; where it cannot
+ *      be had, the descriptor becomes readable with the next bytes that come, or with room
  *
  * A server needs one more for each client that it has not handed over. During its rendezvous,
  * pipc_open_tcp needs one for each address that it listens on and one for each connection that it

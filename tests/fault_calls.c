@@ -62,7 +62,14 @@ WRAP(void *, realloc, void *old, size_t size)
 }
 
 WRAP_INT(epoll_create1, (int flags), (flags))
-WRAP_INT(epoll_ctl, (int set, int op, int fd, struct epoll_event *event), (set, op, fd, event))
+
+/* To change an entry, or to remove it, takes no memory: the kernel does not fail. */
+WRAP(int, epoll_ctl, int set, int op, int fd, struct epoll_event *event)
+{
+    bool is_denied = op == EPOLL_CTL_ADD && DENIED(epoll_ctl);
+    return is_denied ? -1 : __real_epoll_ctl(set, op, fd, event);
+}
+
 WRAP_INT(eventfd, (unsigned value, int flags), (value, flags))
 WRAP_INT(pipe2, (int fd[2], int flags), (fd, flags))
 WRAP_INT(fstat, (int fd, struct stat *status), (fd, status))

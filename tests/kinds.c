@@ -183,7 +183,7 @@ static int open_terminal(pipc_t *end[2], const pipc_options_t *options)
 
 /* --- The table -------------------------------------------------------------------------------- */
 
-/* The numbers of descriptors are those that the manual names (section 7). */
+/* The numbers of descriptors are those that the manual names (section 4). */
 static const struct kind kinds[] = {
     {.name = "anonymous",
      .open = open_anonymous,
@@ -211,20 +211,20 @@ static const struct kind kinds[] = {
      .tcp = true,
      .open_differs = true,
      .descriptors = 2,
-     .most_descriptors = 6},
+     .most_descriptors = 4},
     {.name = "TCP server",
      .open = open_server,
      .made = true,
      .tcp = true,
      .open_differs = true,
      .descriptors = 2,
-     .most_descriptors = 6},
+     .most_descriptors = 4},
     {.name = "socketpair",
      .open = open_sockets,
      .local = true,
      .open_differs = true,
      .descriptors = 2,
-     .most_descriptors = 6},
+     .most_descriptors = 4},
     {.name = "two pipes",
      .open = open_pipes,
      .local = true,
@@ -234,7 +234,7 @@ static const struct kind kinds[] = {
      .open = open_tcp,
      .tcp = true,
      .descriptors = 2,
-     .most_descriptors = 6},
+     .most_descriptors = 4},
     {.name = "terminal", .open = open_terminal, .terminal = true},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };

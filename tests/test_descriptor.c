@@ -6,6 +6,19 @@
  */
 #include "polling.h"
 
+/* Where a full pipe had room for a part of the last one, the rest is held, and moves on by
+ * calls. */
+static void let_it_be_read(struct peers *p, size_t count)
+{
+    struct filled filled = {BRIM_SIZE, count, 0};
+    peer_set_timeout(&p->b, -1, -1);
+    peer_start(&p->b, read_filled, &filled);
+    while (peer_stats(&p->a).bytes_held > 0)
+        if (harness_readable(p->a.fd, 10))
+            assert_int_equal(peer_pending(&p->a), 0);
+    assert_int_equal(peer_finish(&p->b), 0);
+}
+
 /* --- Messages --------------------------------------------------------------------------------- */
 
 TEST_OF_KIND(the_descriptor_stays_the_same_until_close)
@@ -76,6 +89,28 @@ TEST_OF_KIND(the_descriptor_is_readable_after_pending_and_flush)
     assert_true(harness_readable(p.b.fd, 0));
     expect_text(&p.b, "message");
     assert_not_readable(&p.b);
+    peers_close(&p);
+}
+
+/* A socket shows what is in memory by its room to write, as long as there is some. */
+TEST_OF_KIND(the_descriptor_is_readable_for_messages_in_memory_when_there_is_no_room_to_write)
+{
+    struct peers p;
+    open_polled(&p, kind);
+    send_text(&p.b, "one");
+    send_text(&p.b, "two");
+    expect_pending(&p.a, 2);
+    struct brim brim = fill_to_the_brim(&p.a);
+    assert_errno(peer_write(&p.a, "refused", 7), EAGAIN);
+    assert_true(harness_readable(p.a.fd, 0));
+    expect_text(&p.a, "one");
+    assert_true(harness_readable(p.a.fd, 0));
+    expect_text(&p.a, "two");
+    assert_not_readable(&p.a);
+    let_it_be_read(&p, brim.large);
+    assert_readable(&p.a);
+    assert_int_equal(peer_flush(&p.a), 0);
+    assert_not_readable(&p.a);
     peers_close(&p);
 }
 
@@ -150,19 +185,6 @@ static intmax_t try_write(struct peer *peer)
 static intmax_t try_flush(struct peer *peer)
 {
     return peer_flush(peer);
-}
-
-/* Where a full pipe had room for a part of the last one, the rest is held, and moves on by
- * calls. */
-static void let_it_be_read(struct peers *p, size_t count)
-{
-    struct filled filled = {BRIM_SIZE, count, 0};
-    peer_set_timeout(&p->b, -1, -1);
-    peer_start(&p->b, read_filled, &filled);
-    while (peer_stats(&p->a).bytes_held > 0)
-        if (harness_readable(p->a.fd, 10))
-            assert_int_equal(peer_pending(&p->a), 0);
-    assert_int_equal(peer_finish(&p->b), 0);
 }
 
 /* The write interest lasts until the call that it is for. */
@@ -347,22 +369,23 @@ TEST_OF_KIND(the_descriptor_tells_a_waiting_writer_that_the_peer_has_gone)
     peers_close(&p);
 }
 
-HARNESS_MAIN("descriptor", OVER_KINDS(the_descriptor_stays_the_same_until_close),
-             OVER_KINDS(the_descriptor_is_readable_until_the_last_message_is_read),
-             OVER_KINDS(the_descriptor_is_readable_when_messages_are_in_memory_already),
-             OVER_KINDS(the_descriptor_is_readable_after_pending_and_flush),
-             OVER_KINDS(the_descriptor_is_readable_after_a_write_received_messages),
-             OVER_KINDS(the_descriptor_is_readable_while_an_empty_message_is_pending),
-             OVER_KINDS(the_descriptor_is_not_readable_while_a_message_is_incomplete),
-             OVER_KINDS(the_descriptor_is_readable_when_held_output_can_be_written),
-             OVER_KINDS(after_EAGAIN_the_descriptor_is_readable_until_the_write_is_repeated),
-             OVER_KINDS(flush_ends_the_write_interest),
-             OVER_KINDS(the_descriptor_is_readable_when_the_rest_of_a_batch_can_be_written),
-             OVER_KINDS(a_write_that_timed_out_leaves_a_write_interest),
-             OVER_KINDS(the_descriptor_is_not_readable_for_room_without_write_interest),
-             OVER_KINDS(the_descriptor_stays_readable_at_the_end),
-             OVER_KINDS(a_loop_that_ignores_the_end_does_not_spin),
-             OVER_KINDS(the_descriptor_reports_a_half_close),
-             OVER_KINDS(the_descriptor_reports_a_goodbye),
-             OVER_KINDS(the_descriptor_reports_a_message_that_was_cut_off),
-             OVER_KINDS(the_descriptor_tells_a_waiting_writer_that_the_peer_has_gone))
+HARNESS_MAIN(
+    "descriptor", OVER_KINDS(the_descriptor_stays_the_same_until_close),
+    OVER_KINDS(the_descriptor_is_readable_until_the_last_message_is_read),
+    OVER_KINDS(the_descriptor_is_readable_when_messages_are_in_memory_already),
+    OVER_KINDS(the_descriptor_is_readable_after_pending_and_flush),
+    OVER_KINDS(the_descriptor_is_readable_for_messages_in_memory_when_there_is_no_room_to_write),
+    OVER_KINDS(the_descriptor_is_readable_after_a_write_received_messages),
+    OVER_KINDS(the_descriptor_is_readable_while_an_empty_message_is_pending),
+    OVER_KINDS(the_descriptor_is_not_readable_while_a_message_is_incomplete),
+    OVER_KINDS(the_descriptor_is_readable_when_held_output_can_be_written),
+    OVER_KINDS(after_EAGAIN_the_descriptor_is_readable_until_the_write_is_repeated),
+    OVER_KINDS(flush_ends_the_write_interest),
+    OVER_KINDS(the_descriptor_is_readable_when_the_rest_of_a_batch_can_be_written),
+    OVER_KINDS(a_write_that_timed_out_leaves_a_write_interest),
+    OVER_KINDS(the_descriptor_is_not_readable_for_room_without_write_interest),
+    OVER_KINDS(the_descriptor_stays_readable_at_the_end),
+    OVER_KINDS(a_loop_that_ignores_the_end_does_not_spin),
+    OVER_KINDS(the_descriptor_reports_a_half_close), OVER_KINDS(the_descriptor_reports_a_goodbye),
+    OVER_KINDS(the_descriptor_reports_a_message_that_was_cut_off),
+    OVER_KINDS(the_descriptor_tells_a_waiting_writer_that_the_peer_has_gone))

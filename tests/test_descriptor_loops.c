@@ -7,6 +7,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "fifos.h"
 #include "net.h"
@@ -89,7 +90,7 @@ TEST(a_server_waits_when_the_program_made_its_descriptor_nonblocking)
     pipc_server_close(server);
 }
 
-/* --- The table of section 7 ------------------------------------------------------------------- */
+/* --- The table of section 4 ------------------------------------------------------------------- */
 
 static void need_eventfd(void)
 {
@@ -129,6 +130,44 @@ TEST_OF_KIND(a_handle_needs_as_many_descriptors_as_the_manual_says)
     need_eventfd();
     assert_true(kind->descriptors > 0);
     expect_descriptors(kind, before, kind->descriptors, kind->most_descriptors);
+}
+
+static pipc_t *adopt_socket(int fd)
+{
+    pipc_t *pipe = pipc_open_fds(fd, fd, NULL);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    return pipe;
+}
+
+static void read_byte(pipc_t *pipe)
+{
+    char byte;
+    assert_int_equal(pipc_read(pipe, &byte, 1), 1);
+}
+
+TEST(a_socket_needs_a_third_descriptor_while_messages_wait_and_there_is_no_room)
+{
+    static char filling[1000];
+    int fd[2], before = harness_open_descriptors();
+    need_eventfd();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    pipc_t *near = adopt_socket(fd[0]), *far = adopt_socket(fd[1]);
+    assert_true(pipc_fd(near) >= 0);
+    assert_int_equal(harness_open_descriptors(), before + 3);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pipc_write(far, "x", 1), 1);
+    read_byte(near);
+    assert_int_equal(harness_open_descriptors(), before + 3);
+    while (pipc_write(near, filling, sizeof filling) >= 0)
+        continue;
+    assert_int_equal(harness_open_descriptors(), before + 4);
+    assert_true(harness_readable(pipc_fd(near), 0));
+    read_byte(near);
+    assert_int_equal(harness_open_descriptors(), before + 3);
+    assert_false(harness_readable(pipc_fd(near), 0));
+    pipc_close(near);
+    pipc_close(far);
 }
 
 static pipc_t *between; /* parent and child */
@@ -199,6 +238,7 @@ HARNESS_MAIN("descriptor_loops", OVER_KINDS(a_nonblocking_descriptor_reports_mes
              OVER_KINDS(a_write_waits_when_the_program_made_the_descriptor_nonblocking),
              IT(a_server_waits_when_the_program_made_its_descriptor_nonblocking),
              OVER_KINDS(a_handle_needs_as_many_descriptors_as_the_manual_says),
+             IT(a_socket_needs_a_third_descriptor_while_messages_wait_and_there_is_no_room),
              IT(an_anonymous_pipe_needs_at_most_seven_descriptors_in_a_process),
              IT(waiting_for_a_FIFO_peer_needs_six_descriptors),
              IT(a_server_needs_two_descriptors_and_one_for_each_address))

@@ -21,3 +21,12 @@ bool sys_has_unread(int fd)
     errno = saved;
     return unread;
 }
+
+bool sys_has_room(int fd)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLOUT};
+    int saved = errno;
+    bool has_room = poll_nocancel(&entry, 1, 0) > 0 && (entry.revents & POLLOUT) != 0;
+    errno = saved;
+    return has_room;
+}

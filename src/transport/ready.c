@@ -5,9 +5,13 @@
 
 #include "sys/sys.h"
 
-void ready_init(struct ready *ready, int in, int out)
+void ready_init(struct ready *ready, int in, int out, bool is_socket)
 {
-    *ready = (struct ready){.set = -1, .doorbell = {-1, -1}, .in = {.fd = in}, .out = {.fd = out}};
+    *ready = (struct ready){.set = -1,
+                            .doorbell = {-1, -1},
+                            .by_room = is_socket && in == out,
+                            .in = {.fd = in},
+                            .out = {.fd = out}};
 }
 
 static uint32_t in_events(enum ready_watch watch)
@@ -61,24 +65,29 @@ static int watch(struct ready *ready, enum ready_watch in, enum ready_watch out)
     return in_result != 0 ? in_result : out_result;
 }
 
-int ready_descriptor(struct ready *ready)
+/* ---- a doorbell ---- */
+
+static int open_doorbell(struct ready *ready)
 {
-    if (ready->set >= 0)
-        return ready->set;
-    ready->set = sys_epoll_open();
-    if (ready->set < 0)
-        return -1;
-    if (sys_doorbell_open(ready->doorbell) == 0 &&
-        sys_epoll_add_doorbell(ready->set, ready->doorbell) == 0 &&
-        watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
-        sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
-        return ready->set;
+    if (sys_doorbell_open(ready->doorbell) == 0) {
+        if (sys_epoll_add_doorbell(ready->set, ready->doorbell) == 0)
+            return 0;
+        sys_doorbell_close(ready->doorbell);
     }
-    ready_close(ready);
+    ready->doorbell[0] = ready->doorbell[1] = -1;
     return -1;
 }
 
-void ready_update(struct ready *ready, const struct ready_state *state)
+/* Out of the set as well: there it would stay if another process had a copy. */
+static void drop_doorbell(struct ready *ready)
+{
+    if (ready->doorbell[0] < 0)
+        return;
+    sys_epoll_remove(ready->set, ready->doorbell[0]);
+    sys_doorbell_close(ready->doorbell);
+}
+
+static void update_by_doorbell(struct ready *ready, const struct ready_state *state)
 {
     /* If the kernel lacks memory to watch: better woken too often than never. */
     bool readable = watch(ready, state->in, state->out) != 0 || state->readable;
@@ -87,6 +96,95 @@ void ready_update(struct ready *ready, const struct ready_state *state)
     else if (!readable && ready->readable)
         sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
     ready->readable = readable;
+}
+
+/* ---- room to write ----
+ *
+ * The entry of the socket stays in the set: if it left, the kernel could lack the memory to let it
+ * back in, and then nothing would be left to wake the program. While nothing is to be watched, it
+ * is edge-triggered, and a hang-up that comes is reported until the next call.
+ */
+
+/* An entry that is ready, or was when the kernel last looked, raises no edge when it changes. */
+static int renew_entry(struct ready *ready, uint32_t events)
+{
+    if (sys_epoll_change(ready->set, ready->in.fd, events | sys_epoll_edge) != 0)
+        return -1;
+    sys_epoll_wait(ready->set, 0);
+    return 0;
+}
+
+static int change_entry(struct ready *ready, uint32_t events, bool is_renewed)
+{
+    bool is_silent = (events & sys_epoll_edge) != 0;
+    if (is_renewed && renew_entry(ready, events) != 0)
+        return -1;
+    if (!is_silent && (is_renewed || events != ready->in.events) &&
+        sys_epoll_change(ready->set, ready->in.fd, events) != 0)
+        return -1;
+    ready->in.events = events;
+    return 0;
+}
+
+/* What there is no room to show. Returns whether the set is readable. */
+static bool make_readable(struct ready *ready)
+{
+    if (ready->doorbell[0] < 0 && sys_has_room(ready->in.fd))
+        return true;
+    if (ready->doorbell[0] < 0 && open_doorbell(ready) != 0)
+        return false;
+    sys_doorbell_ring(ready->doorbell);
+    return true;
+}
+
+static uint32_t room_events(const struct ready_state *state)
+{
+    if (state->readable)
+        return sys_epoll_in | sys_epoll_out;
+    if (state->in == READY_NOT && state->out == READY_NOT)
+        return sys_epoll_edge;
+    return in_events(state->in) | out_events(state->out);
+}
+
+static void update_by_room(struct ready *ready, const struct ready_state *state)
+{
+    uint32_t events = room_events(state);
+    bool is_new = state->readable && (state->edge || !ready->readable);
+    bool is_renewed = is_new || (events & ~ready->in.events) != 0 || events == sys_epoll_edge;
+    bool has_failed = change_entry(ready, events, is_renewed) != 0;
+    bool readable = state->readable || has_failed;
+    if (!readable)
+        drop_doorbell(ready);
+    else if (is_renewed || has_failed || (state->wrote && ready->doorbell[0] < 0))
+        readable = make_readable(ready);
+    ready->readable = readable;
+}
+
+/* ---- both ---- */
+
+int ready_descriptor(struct ready *ready)
+{
+    if (ready->set >= 0)
+        return ready->set;
+    ready->set = sys_epoll_open();
+    if (ready->set < 0)
+        return -1;
+    if ((ready->by_room || open_doorbell(ready) == 0) &&
+        watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
+        if (!ready->by_room)
+            sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
+        return ready->set;
+    }
+    ready_close(ready);
+    return -1;
+}
+
+void ready_update(struct ready *ready, const struct ready_state *state)
+{
+    if (ready->by_room)
+        update_by_room(ready, state);
+    else
+        update_by_doorbell(ready, state);
 }
 
 void ready_forget_out(struct ready *ready)
@@ -101,5 +199,5 @@ void ready_close(struct ready *ready)
     sys_close(ready->set);
     if (ready->doorbell[0] >= 0)
         sys_doorbell_close(ready->doorbell);
-    ready_init(ready, ready->in.fd, ready->out.fd);
+    ready_init(ready, ready->in.fd, ready->out.fd, ready->by_room);
 }

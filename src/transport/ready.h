@@ -2,6 +2,15 @@
 /*
  * One honest descriptor for a stream: readable when the stream's own descriptors are, and also
  * while the program has something to do that they do not show (messages that wait in memory).
+ *
+ * Something that is always ready has to show the latter. Where a stream has a descriptor for each
+ * direction, that is a doorbell. A socket can show it by itself, at no cost of a descriptor: while
+ * the program has something to do, the set also waits for room to write, which there is nearly
+ * always. If there is none, a doorbell is opened until nothing is left to do. If none can be had
+ * then, the set is readable as soon as something comes or there is room.
+ *
+ * One descriptor that is always ready and shared by all sets would not do: the kernel lets one file
+ * wake at most 500 sets that are in another set (path_limits in fs/eventpoll.c).
  */
 #ifndef PIPC_READY_H
 #define PIPC_READY_H
@@ -23,7 +32,8 @@ struct ready_entry {
 
 struct ready {
     int set;         /* the descriptor; -1: nobody asked for it yet */
-    int doorbell[2]; /* readable while `readable` is set */
+    int doorbell[2]; /* readable while `readable` is set; -1: none */
+    bool by_room;    /* a socket, and room to write shows what is to be done */
     bool readable;
     struct ready_entry in, out; /* `out` is not used when both are one descriptor */
 };
@@ -31,10 +41,11 @@ struct ready {
 struct ready_state {
     bool readable; /* whatever the stream's descriptors are */
     bool edge;     /* with a new edge, if it was readable before as well */
+    bool wrote;    /* since the last update: there may be no room any more */
     enum ready_watch in, out;
 };
 
-void ready_init(struct ready *ready, int in, int out);
+void ready_init(struct ready *ready, int in, int out, bool is_socket);
 /* The descriptor, made at the first call. EPERM: in or out cannot be polled. */
 int ready_descriptor(struct ready *ready);
 void ready_update(struct ready *ready, const struct ready_state *state);

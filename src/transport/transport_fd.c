@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,8 @@ struct fd_transport {
     struct pace pace;
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
-    int failed; /* what a waiting read met; for the next look */
+    atomic_bool wrote; /* since the last update of readiness */
+    int failed;        /* what a waiting read met; for the next look */
     struct ready ready;
 };
 
@@ -258,7 +260,9 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         return -1;
     }
     pace_note_write(&t->pace);
-    return sys_writev(t->out, t->out_kind, parts, count);
+    ssize_t sent = sys_writev(t->out, t->out_kind, parts, count);
+    atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
+    return sent;
 }
 
 /* A write is a system call, which needs no room of ours: reserve_max is 0. */
@@ -330,6 +334,7 @@ static void fd_update_readiness(struct transport *transport, bool readable, unsi
     struct fd_transport *t = fd_of(transport);
     struct ready_state state = {.readable = readable,
                                 .edge = (events & TRANSPORT_EDGE) != 0,
+                                .wrote = atomic_exchange(&t->wrote, false),
                                 .in = watch_of(events, TRANSPORT_IN, TRANSPORT_IN_END),
                                 .out = watch_of(events, TRANSPORT_OUT, TRANSPORT_OUT_END)};
     if (t->out < 0)
@@ -427,11 +432,11 @@ static int start(struct fd_transport *t, int read_fd, int write_fd)
 {
     t->in = read_fd;
     t->out = t->writes_to = write_fd;
-    ready_init(&t->ready, read_fd, write_fd);
     if (check_modes(t->in, t->out) != 0 || sys_kind(t->in, &t->in_kind) != 0 ||
         sys_kind(t->out, &t->out_kind) != 0)
         return -1;
     t->least = sys_read_least(t->in_kind);
+    ready_init(&t->ready, read_fd, write_fd, t->in_kind == SYS_SOCKET);
     return 0;
 }
 
@@ -444,7 +449,7 @@ struct transport *transport_fd_reserve(void)
                                .in = -1,
                                .out = -1,
                                .opener = self_process()};
-    ready_init(&t->ready, -1, -1);
+    ready_init(&t->ready, -1, -1, false);
     return &t->base;
 }
 
