@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
-#define _DEFAULT_SOURCE   /* MAP_ANONYMOUS, which POSIX has since 2024 */
 #include "sys/sys_memory.h"
 
 #include <errno.h>
@@ -74,42 +73,40 @@ static void *map_pages(void *where, size_t size, int protection, int flags, int 
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int map_at(uint8_t *where, size_t size, int fd, size_t offset)
-{
-    void *got = map_pages(where, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
-    return got == NULL ? -1 : 0;
-}
-
 static size_t span_of(const struct sys_memory_layout *layout)
 {
     return layout->head + (size_t)layout->rings * (layout->first + 2 * layout->ring);
 }
 
-static int map_ring(uint8_t *where, int fd, const struct sys_memory_layout *layout, size_t offset)
+/* `where`: NULL, or in place of what is there. */
+static void *map_file(void *where, size_t size, int fd, size_t offset)
 {
-    uint8_t *whole = where + layout->first;
-    if (map_at(where, layout->first, fd, offset) != 0 ||
-        map_at(whole, layout->ring, fd, offset) != 0)
-        return -1;
-    return map_at(whole + layout->ring, layout->ring, fd, offset);
+    int flags = where == NULL ? MAP_SHARED : MAP_SHARED | MAP_FIXED;
+    return map_pages(where, size, PROT_READ | PROT_WRITE, flags, fd, offset);
+}
+
+/*
+ * The file has the head and the rings one after the other. A mapping of it over the whole span is
+ * right up to the end of the first area's `first` bytes; the rest is laid over it. The second copy
+ * of a ring and the first bytes of the next lie in a row in the file as well: one mapping.
+ */
+static bool map_copies(uint8_t *memory, int fd, const struct sys_memory_layout *layout, int number)
+{
+    size_t ring = layout->ring, offset = layout->head + (size_t)number * ring;
+    size_t next = number + 1 < layout->rings ? layout->first : 0;
+    memory += layout->head + layout->first + (size_t)number * (layout->first + 2 * ring);
+    return map_file(memory, ring, fd, offset) != NULL &&
+           map_file(memory + ring, ring + next, fd, offset) != NULL;
 }
 
 void *sys_memory_map(int fd, const struct sys_memory_layout *layout)
 {
-    uint8_t *memory =
-        map_pages(NULL, span_of(layout), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == NULL)
-        return NULL;
-    int failed = map_at(memory, layout->head, fd, 0);
-    uint8_t *where = memory + layout->head;
-    for (int i = 0; i < layout->rings && failed == 0; i++) {
-        failed = map_ring(where, fd, layout, layout->head + (size_t)i * layout->ring);
-        where += layout->first + 2 * layout->ring;
-    }
-    if (failed != 0) {
-        sys_memory_unmap(memory, layout);
-        return NULL;
-    }
+    uint8_t *memory = map_file(NULL, span_of(layout), fd, 0);
+    for (int i = 0; i < layout->rings && memory != NULL; i++)
+        if (!map_copies(memory, fd, layout, i)) {
+            sys_memory_unmap(memory, layout);
+            memory = NULL;
+        }
     return memory;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "sys/linux/sys_linux.h"
+#include "sys/self.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_memory.h"
 
@@ -132,13 +134,29 @@ enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 
 /* ---- processes ---- */
 
-uint64_t sys_process_namespace(void)
+static uint64_t ask_for_namespace(void)
 {
     struct stat status;
     int saved = errno;
     bool known = fstatat_nocancel(AT_FDCWD, "/proc/self/ns/pid", &status, 0) == 0;
     errno = saved;
     return known ? (uint64_t)status.st_ino : 0;
+}
+
+/* It takes some microseconds to ask, and a process stays in its namespace: only children change. */
+uint64_t sys_process_namespace(void)
+{
+    static _Atomic uint64_t known;
+    static atomic_uint asked_by; /* the process that `known` is of */
+    uint32_t here = self_process();
+    if (atomic_load(&asked_by) == here)
+        return atomic_load(&known);
+    uint64_t space = ask_for_namespace();
+    if (space != 0) {
+        atomic_store(&known, space);
+        atomic_store(&asked_by, here);
+    }
+    return space;
 }
 
 #ifdef SYS_pidfd_open
