@@ -114,6 +114,7 @@ TEST(a_write_ends_at_its_deadline_when_poll_is_always_wrong)
     raw_open(&raw, &raw_socket, NULL);
     assert_int_equal(pipc_set_timeout(raw.pipe, 50, 50), 0);
     fault_virtual_time();
+    fault_fail(CALL_send, 1, FAULT_FOREVER, EAGAIN);
     fault_fail(CALL_sendmsg, 1, FAULT_FOREVER, EAGAIN);
     fault_arm();
     assert_errno(pipc_write(raw.pipe, "x", 1), ETIMEDOUT);

@@ -32,7 +32,9 @@ struct channel {
 
     /* Readiness, see channel_ready.c. */
     struct duplex_lock readiness_lock;
-    atomic_bool polled;         /* somebody asked for the descriptor */
+    atomic_bool polled; /* somebody asked for the descriptor */
+    bool
+        awaits_input; /* the last update: not readable until something comes, and it will stay so */
     atomic_uint wanted;         /* PIPC_WANT_READ, _WRITE */
     atomic_bool news;           /* what is there raises an edge again */
     atomic_uint in_state;       /* what the reading side knows */
@@ -88,6 +90,15 @@ static inline void channel_update_readiness(struct channel *channel, unsigned si
     if (atomic_load_explicit(&channel->polled, memory_order_relaxed) || channel->duplex)
         channel_update_polled(channel, side);
 }
+/*
+ * The same for a call that took in no more than it gave to the program, and left nothing held: if
+ * only input was waited for, that is still so.
+ */
+static inline void channel_update_if_changed(struct channel *channel, unsigned side)
+{
+    if (!channel->awaits_input)
+        channel_update_readiness(channel, side);
+}
 /* The end of a call that writes. */
 void channel_end_writing(struct channel *channel);
 
@@ -134,7 +145,7 @@ int channel_stop(struct channel *channel, const struct outgoing *rest, int error
 /* parts[0] is free for the header. 0: accepted. -1: nothing of it has gone. */
 int channel_send_frame(struct channel *channel, struct channel_frame *frame, struct iovec *parts,
                        int count, const struct channel_wait *wait);
-/* The rest of a message of which a part has gone, however long it takes. */
+/* The rest of a message of which a part has gone. What does not go in time is held. */
 enum io_result channel_send_rest(struct channel *channel, struct iovec *rest, size_t whole,
                                  size_t message_size);
 /* Until nothing is held. 0 also when writing is dead: then nothing is held either. */

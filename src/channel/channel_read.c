@@ -112,11 +112,44 @@ static ssize_t read_at_hand(struct channel *c, void *buffer, size_t size)
     return got;
 }
 
+/*
+ * A call that does not wait, when nothing is in the queue or held: one read decides. IO_AGAIN: what
+ * came needs the long way.
+ */
+static enum io_result read_now(struct channel *c, void *buffer, size_t size, ssize_t *got)
+{
+    bool was_reported = channel_reports_flush(c), has_more;
+    inbound_begin_call(&c->in);
+    enum io_result result = inbound_read_now(&c->in, buffer, size, got, &has_more);
+    if (result == IO_FAILED && was_reported)
+        channel_find_nothing(c, true);
+    if (result != IO_AGAIN && has_more)
+        channel_update_readiness(c, TRANSPORT_IN);
+    else if (result != IO_AGAIN)
+        channel_update_if_changed(c, TRANSPORT_IN);
+    if (result == IO_FAILED)
+        errno = EAGAIN;
+    return result;
+}
+
+static bool is_read_now(const struct channel *c)
+{
+    return c->read_ms == 0 && c->transport->is_steady && inbound_is_idle(&c->in) &&
+           !outbound_is_holding(&c->out) && channel_wants(c, PIPC_WANT_READ);
+}
+
+static ssize_t read_in_time(struct channel *c, void *buffer, size_t size)
+{
+    ssize_t got;
+    if (is_read_now(c))
+        return read_now(c, buffer, size, &got) != IO_AGAIN ? got : read_long_way(c, buffer, size);
+    got = read_at_hand(c, buffer, size);
+    return got >= 0 ? got : read_long_way(c, buffer, size);
+}
+
 ssize_t channel_read(struct channel *c, void *buffer, size_t size)
 {
-    ssize_t got = read_at_hand(c, buffer, size);
-    if (got < 0)
-        got = read_long_way(c, buffer, size);
+    ssize_t got = read_in_time(c, buffer, size);
     if (got >= 0)
         count_read(c, 1, (size_t)got);
     return got;

@@ -100,7 +100,8 @@ static void note_input(struct channel *c, bool reads, unsigned over)
         state |= IN_UNREAD;
     else if (inbound_is_dead(&c->in))
         state |= IN_OVER;
-    atomic_store(&c->in_state, state);
+    if (state != atomic_load_explicit(&c->in_state, memory_order_relaxed))
+        atomic_store(&c->in_state, state);
     if (inbound_is_stopped(&c->in))
         atomic_store(&c->news, true); /* no edge need come from what is there already */
 }
@@ -153,9 +154,11 @@ static void update(struct channel *c, unsigned side, unsigned over)
     } else {
         readable = is_readable_for_ends(c, side, over, &events);
     }
-    if (atomic_exchange(&c->news, false))
+    if (atomic_load(&c->news) && atomic_exchange(&c->news, false))
         events |= TRANSPORT_EDGE;
-    c->transport->ops->update_readiness(c->transport, readable || is_output_readable(c), events);
+    readable = readable || is_output_readable(c);
+    c->awaits_input = !readable && events == TRANSPORT_IN && c->transport->is_steady && !c->duplex;
+    c->transport->ops->update_readiness(c->transport, readable, events);
 }
 
 static bool is_polled(const struct channel *c)

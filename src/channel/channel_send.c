@@ -97,10 +97,11 @@ enum io_result channel_send_rest(struct channel *c, struct iovec *rest, size_t w
 {
     struct channel_frame frame = {.outgoing = {rest, 1, whole, rest->iov_len},
                                   .size = message_size};
-    struct channel_wait for_ever = channel_wait_start(-1);
-    for_ever.cancelled = frame_cancelled;
-    for_ever.context = &frame;
-    if (channel_send(c, &frame.outgoing, 0, &for_ever) == 0 ||
+    struct channel_wait wait = channel_wait_start(c->write_ms);
+    c->awaits_input = false;
+    wait.cancelled = frame_cancelled;
+    wait.context = &frame;
+    if (channel_send(c, &frame.outgoing, 0, &wait) == 0 ||
         channel_stop(c, &frame.outgoing, errno) == 0)
         return IO_DONE;
     return IO_FAILED;

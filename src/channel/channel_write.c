@@ -71,12 +71,17 @@ static ssize_t write_one(struct channel *c, const struct iovec *parts, int count
 
 /*
  * Most messages are small, nothing is in their way, and they go at once, by a way of a third of the
- * instructions: a small message costs little else. One that may be left half gone needs memory in
- * reserve, and takes the long way; so does one that does not go.
+ * instructions: a small message costs little else. One that does not go takes the long way; so does
+ * one that may be left half gone, if there is no memory in reserve.
  */
-static bool is_simple(const struct channel *c, size_t size)
+static bool is_simple(struct channel *c, size_t size)
 {
-    return size <= SIMPLE_MAX && c->write_ms < 0 && !c->interruptible;
+    if (size > SIMPLE_MAX)
+        return false;
+    bool is_unlimited = c->write_ms < 0 && !c->interruptible;
+    size_t whole = FRAME_HEADER_MAX + size;
+    return is_unlimited || outbound_is_reserved(&c->out, whole) ||
+           outbound_reserve(&c->out, whole) == 0;
 }
 
 static enum io_result send_simple(struct channel *c, const struct iovec *message)
@@ -120,10 +125,13 @@ ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
     enum io_result result = count == 1 ? send_short_way(c, parts) : IO_AGAIN;
     if (result == IO_AGAIN)
         return write_long_way(c, parts, count);
-    if (result == IO_DONE)
-        channel_count_written(c, 1, parts->iov_len);
-    channel_update_readiness(c, TRANSPORT_OUT);
-    return result == IO_DONE ? (ssize_t)parts->iov_len : -1;
+    if (result != IO_DONE) {
+        channel_update_readiness(c, TRANSPORT_OUT);
+        return -1;
+    }
+    channel_count_written(c, 1, parts->iov_len);
+    channel_update_if_changed(c, TRANSPORT_OUT);
+    return (ssize_t)parts->iov_len;
 }
 
 /* ---- batches ---- */

@@ -146,6 +146,21 @@ static inline const struct message *inbound_bye(const struct inbound *in)
     return in->bye;
 }
 
+/* -1: there is no short message at the beginning of the view that fits. */
+static inline ssize_t inbound_take_short(struct inbound *in, size_t there, void *buffer,
+                                         size_t size)
+{
+    struct transport *t = in->transport;
+    const uint8_t *bytes = in->view.bytes;
+    ssize_t length = frame_short_size(bytes, there, in->max_message);
+    if (length < 0 || (size_t)length > size)
+        return -1;
+    if (length > 0)
+        memcpy(buffer, bytes + FRAME_HEADER_MIN, (size_t)length);
+    t->ops->skip(t, FRAME_HEADER_MIN + (size_t)length);
+    return length;
+}
+
 /*
  * A short message that is at hand, when inbound_is_idle(), into the buffer: at the cost of no
  * system call, or of one that reads, which blocks where `may_block`. Returns its size; -1: take the
@@ -157,16 +172,27 @@ static inline ssize_t inbound_read_at_hand(struct inbound *in, void *buffer, siz
     struct transport *t = in->transport;
     enum transport_peek mode = may_block ? PEEK_BLOCK : PEEK_MEMORY;
     ssize_t there = t->ops->peek(t, FRAME_HEADER_MIN, mode, &in->view);
-    if (there < 0)
-        return -1;
-    const uint8_t *bytes = in->view.bytes;
-    ssize_t length = frame_short_size(bytes, (size_t)there, in->max_message);
-    if (length < 0 || (size_t)length > size)
-        return -1;
-    if (length > 0)
-        memcpy(buffer, bytes + FRAME_HEADER_MIN, (size_t)length);
-    t->ops->skip(t, FRAME_HEADER_MIN + (size_t)length);
-    return length;
+    return there < 0 ? -1 : inbound_take_short(in, (size_t)there, buffer, size);
+}
+
+/*
+ * The same by one read that does not wait. IO_FAILED: nothing has arrived. IO_AGAIN: take the long
+ * way. *has_more: something may be in memory behind it.
+ */
+static inline enum io_result inbound_read_now(struct inbound *in, void *buffer, size_t size,
+                                              ssize_t *got, bool *has_more)
+{
+    struct transport *t = in->transport;
+    ssize_t there = t->ops->peek(t, FRAME_HEADER_MIN, PEEK_READ, &in->view);
+    *got = -1;
+    *has_more = there != 0;
+    if (there < 0 || in->view.end)
+        return IO_AGAIN;
+    if (there == 0)
+        return IO_FAILED;
+    *got = inbound_take_short(in, (size_t)there, buffer, size);
+    *has_more = there != *got + FRAME_HEADER_MIN;
+    return *got < 0 ? IO_AGAIN : IO_DONE;
 }
 
 #endif

@@ -95,6 +95,12 @@ static inline bool outbound_is_free(const struct outbound *out, size_t size)
            out->begin == out->end;
 }
 
+/* When it is free: outbound_reserve has nothing to do. */
+static inline bool outbound_is_reserved(const struct outbound *out, size_t size)
+{
+    return out->capacity >= size;
+}
+
 /* May a message of that size be written in place? */
 static inline bool outbound_is_reservable(const struct outbound *out, size_t size)
 {

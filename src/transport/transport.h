@@ -52,6 +52,7 @@ struct transport {
     size_t atomic_max;  /* `writev` of at most so many bytes: entirely or not at all; 0: none */
     size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
     bool can_block;     /* PEEK_BLOCK can wait; else it is as PEEK_MEMORY */
+    bool is_steady;     /* an update of readiness with the same arguments again changes nothing */
 };
 
 struct transport_ops {

@@ -334,9 +334,11 @@ static void fd_update_readiness(struct transport *transport, bool readable, unsi
     struct fd_transport *t = fd_of(transport);
     struct ready_state state = {.readable = readable,
                                 .edge = (events & TRANSPORT_EDGE) != 0,
-                                .wrote = atomic_exchange(&t->wrote, false),
+                                .wrote = atomic_load(&t->wrote),
                                 .in = watch_of(events, TRANSPORT_IN, TRANSPORT_IN_END),
                                 .out = watch_of(events, TRANSPORT_OUT, TRANSPORT_OUT_END)};
+    if (state.wrote)
+        atomic_store_explicit(&t->wrote, false, memory_order_relaxed);
     if (t->out < 0)
         state.out = READY_NOT;
     ready_update(&t->ready, &state);
@@ -445,7 +447,7 @@ struct transport *transport_fd_reserve(void)
     struct fd_transport *t = sys_alloc(sizeof *t);
     if (t == NULL)
         return NULL;
-    *t = (struct fd_transport){.base = {.ops = &fd_ops, .peek_max = WINDOW},
+    *t = (struct fd_transport){.base = {.ops = &fd_ops, .peek_max = WINDOW, .is_steady = true},
                                .in = -1,
                                .out = -1,
                                .opener = self_process()};
