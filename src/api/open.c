@@ -70,18 +70,22 @@ static pipc_t *open_channel(const pipc_options_t *options)
 
 typedef struct transport *open_transport(int read_fd, int write_fd);
 
-/* On failure the descriptors stay the caller's. */
+/* NULL: the descriptors stay the caller's. */
+static pipc_t *put_on(pipc_t *pipe, struct transport *transport)
+{
+    if (transport == NULL) {
+        pipc_close(pipe);
+        return NULL;
+    }
+    channel_attach(pipe->channel, transport);
+    return pipe;
+}
+
 static pipc_t *open_on(open_transport *open, int read_fd, int write_fd,
                        const pipc_options_t *options)
 {
     pipc_t *pipe = open_channel(options);
-    struct transport *transport = pipe == NULL ? NULL : open(read_fd, write_fd);
-    if (transport != NULL) {
-        channel_attach(pipe->channel, transport);
-        return pipe;
-    }
-    pipc_close(pipe);
-    return NULL;
+    return pipe == NULL ? NULL : put_on(pipe, open(read_fd, write_fd));
 }
 
 pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
@@ -129,7 +133,9 @@ static struct auth_key key_of(const pipc_options_t *options)
 /* Takes over a connected socket, also when it fails. */
 static pipc_t *open_socket(int fd, const pipc_options_t *options)
 {
-    pipc_t *pipe = fd < 0 ? NULL : open_on(transport_fd_own, fd, fd, options);
+    pipc_t *pipe = fd < 0 ? NULL : open_channel(options);
+    if (pipe != NULL)
+        pipe = put_on(pipe, transport_fd_socket(fd));
     if (pipe == NULL)
         sys_close(fd);
     return pipe;

@@ -192,8 +192,6 @@ int server_accept(struct server *s, int timeout_ms)
         fd = serve_ready(s);
         update_timer(s);
     } while (fd < 0 && await_client(s, &limit) == 0);
-    if (fd >= 0)
-        sys_tcp_options(fd);
     return fd;
 }
 
@@ -222,7 +220,9 @@ static int listen_at_addresses(struct server *s, const struct sys_address *addre
                 return -1;
             continue;
         }
-        if (sys_local_address(s->listeners.fd[s->listeners.count - 1], &own) != 0)
+        int listener = s->listeners.fd[s->listeners.count - 1];
+        sys_tcp_options(listener); /* each connection inherits them */
+        if (sys_local_address(listener, &own) != 0)
             return -1;
         s->port = own.port;
     }

@@ -34,10 +34,23 @@ int sys_room_above_standard(int fd)
     return probe < 0 ? -1 : 0;
 }
 
-int sys_access_mode(int fd)
+static int access_mode(int fd)
 {
     int flags = fcntl_nocancel(fd, F_GETFL, 0);
     return flags < 0 ? -1 : flags & O_ACCMODE;
+}
+
+int sys_check_modes(int in, int out)
+{
+    int in_mode = access_mode(in);
+    int out_mode = in_mode < 0 ? -1 : access_mode(out);
+    if (out_mode < 0)
+        return -1;
+    if (in_mode == O_WRONLY || out_mode == O_RDONLY) {
+        errno = EINVAL;
+        return -1;
+    }
+    return 0;
 }
 
 void sys_close(int fd)

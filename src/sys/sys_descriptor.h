@@ -15,8 +15,8 @@
 int sys_above_standard(int fd);
 /* Is there room for one more? For what must not be accepted when it would be lost. `fd`: any. */
 int sys_room_above_standard(int fd);
-int sys_access_mode(int fd);       /* O_RDONLY, O_WRONLY or O_RDWR */
-int sys_nonblock(int fd, bool on); /* what it was before: 0 or 1 */
-void sys_close(int fd);            /* keeps errno; a negative fd is nothing */
+int sys_check_modes(int in, int out); /* EINVAL: not open for reading, or not for writing */
+int sys_nonblock(int fd, bool on);    /* what it was before: 0 or 1 */
+void sys_close(int fd);               /* keeps errno; a negative fd is nothing */
 
 #endif

@@ -135,6 +135,7 @@ struct transport_ops {
 struct transport *transport_fd(int read_fd, int write_fd);
 /* The same for descriptors that libpipc has made, whose O_NONBLOCK nobody else looks at. */
 struct transport *transport_fd_own(int read_fd, int write_fd);
+struct transport *transport_fd_socket(int fd); /* a connected one, without asking what it is */
 /*
  * The same in two steps, for descriptors that take long to get: the memory is there before. The
  * second step takes the descriptors over, also when it fails. Until it has succeeded, `close` is

@@ -4,7 +4,6 @@
  * a buffer of its own, so that many short messages cost one system call. Knows nothing of frames.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -399,19 +398,6 @@ static const struct transport_ops fd_ops = {
     .close = fd_close,
 };
 
-static int check_modes(int in, int out)
-{
-    int in_mode = sys_access_mode(in);
-    int out_mode = in_mode < 0 ? -1 : sys_access_mode(out);
-    if (out_mode < 0)
-        return -1;
-    if (in_mode == O_WRONLY || out_mode == O_RDONLY) {
-        errno = EINVAL;
-        return -1;
-    }
-    return 0;
-}
-
 /* On what needs it; *was_blocking says whether it is to be given back. */
 static int need_nonblock(int fd, enum sys_kind kind, bool *was_blocking)
 {
@@ -430,16 +416,27 @@ static int set_nonblock(struct fd_transport *t)
     return -1;
 }
 
-static int start(struct fd_transport *t, int read_fd, int write_fd)
+static void start(struct fd_transport *t, int read_fd, int write_fd)
 {
     t->in = read_fd;
     t->out = t->writes_to = write_fd;
-    if (check_modes(t->in, t->out) != 0 || sys_kind(t->in, &t->in_kind) != 0 ||
-        sys_kind(t->out, &t->out_kind) != 0)
-        return -1;
     t->least = sys_read_least(t->in_kind);
     ready_init(&t->ready, read_fd, write_fd, t->in_kind == SYS_SOCKET);
-    return 0;
+}
+
+static int find_kinds(struct fd_transport *t, int read_fd, int write_fd)
+{
+    return sys_check_modes(read_fd, write_fd) != 0 || sys_kind(read_fd, &t->in_kind) != 0 ||
+                   sys_kind(write_fd, &t->out_kind) != 0
+               ? -1
+               : 0;
+}
+
+static void start_own(struct fd_transport *t, int read_fd, int write_fd)
+{
+    start(t, read_fd, write_fd);
+    t->own = true;
+    t->blocks = t->base.can_block = sys_nonblock(read_fd, false) >= 0;
 }
 
 struct transport *transport_fd_reserve(void)
@@ -461,7 +458,9 @@ struct transport *transport_fd(int read_fd, int write_fd)
     if (transport == NULL)
         return NULL;
     struct fd_transport *t = fd_of(transport);
-    if (start(t, read_fd, write_fd) == 0 && set_nonblock(t) == 0) {
+    int found = find_kinds(t, read_fd, write_fd);
+    start(t, read_fd, write_fd);
+    if (found == 0 && set_nonblock(t) == 0) {
         t->blocks = t->base.can_block = !sys_needs_nonblock(t->in_kind) && t->in_kind != SYS_FILE;
         return transport;
     }
@@ -473,13 +472,11 @@ struct transport *transport_fd(int read_fd, int write_fd)
 int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
 {
     struct fd_transport *t = fd_of(transport);
-    if (start(t, read_fd, write_fd) != 0)
-        return -1;
-    t->own = true;
+    int found = find_kinds(t, read_fd, write_fd);
     t->in_kind = sys_kind_if_own(t->in_kind);
     t->out_kind = sys_kind_if_own(t->out_kind);
-    t->blocks = t->base.can_block = sys_nonblock(t->in, false) >= 0;
-    return 0;
+    start_own(t, read_fd, write_fd);
+    return found;
 }
 
 struct transport *transport_fd_own(int read_fd, int write_fd)
@@ -489,4 +486,15 @@ struct transport *transport_fd_own(int read_fd, int write_fd)
         return transport;
     sys_free(transport);
     return NULL;
+}
+
+struct transport *transport_fd_socket(int fd)
+{
+    struct transport *transport = transport_fd_reserve();
+    if (transport == NULL)
+        return NULL;
+    struct fd_transport *t = fd_of(transport);
+    t->in_kind = t->out_kind = SYS_SOCKET;
+    start_own(t, fd, fd);
+    return transport;
 }
