@@ -190,8 +190,8 @@
  *
  *                                        once open    with pipc_fd
  *   pipc_open, while no end is held          3
- *   ... for one end that is held here     3 to 6        5 to 7
- *   ... for two, by threads               3 to 7        5 to 9
+ *   ... for one end that is held here     3 to 6           5
+ *   ... for two, by threads               3 to 7        5 to 7
  *   pipc_open_pair, each end                 2             4
  *   pipc_open_fds                       those given    2 more; on one socket 1 more *)
  *   pipc_open_fifo                           2             4       (6 during the rendezvous)
@@ -204,7 +204,7 @@
  * A server needs one more for each client that it has not handed over. During its rendezvous,
  * pipc_open_tcp needs one for each address that it listens on and one for each connection that it
  * tries. Where the kernel has no eventfd (12), pipc_open needs two more, and pipc_fd on the other
- * kinds one more.
+ * kinds one more, but for sockets.
  *
  *
  * 5 ERRORS

@@ -76,6 +76,13 @@ static void detect_by_reading_for_a_while(pipc_t *pipe, int code)
     assert_errno(pipc_read(pipe, room, sizeof room), code);
 }
 
+/* Its waits do without the ticks that would wake a program which polls. */
+static void detect_by_reading_when_polled(pipc_t *pipe, int code)
+{
+    assert_true(pipc_fd(pipe) >= 0);
+    detect_by_reading(pipe, code);
+}
+
 static void detect_by_looking(pipc_t *pipe, int code)
 {
     pipc_msg_t view;
@@ -368,6 +375,7 @@ static void see_an_exec(void (*detect)(pipc_t *pipe, int code))
 TEST(blocked_calls_end_when_the_peer_execs)
 {
     see_an_exec(detect_by_reading);
+    see_an_exec(detect_by_reading_when_polled);
     see_an_exec(detect_by_reading_for_a_while);
     see_an_exec(detect_by_writing);
 }

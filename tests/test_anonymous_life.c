@@ -144,6 +144,53 @@ TEST(poll_detects_a_death_when_no_descriptor_was_free_for_the_monitor)
     gates_close();
 }
 
+static void say_and_leave(pipc_t *pipe)
+{
+    say(pipe, "here");
+    hear(pipe, "go");
+    assert_int_equal(pipc_disconnect(pipe, NULL), 0);
+}
+
+static void poll_and_read(pipc_t *pipe, int fd, ssize_t size, int error)
+{
+    char text[4];
+    ssize_t n;
+    do {
+        assert_true(harness_readable(fd, SIDES_LONG_MS));
+        n = pipc_read(pipe, text, sizeof text);
+    } while (n < 0 && errno == EAGAIN);
+    assert_int_equal(n, size);
+    if (size < 0)
+        assert_int_equal(errno, error);
+}
+
+/* What followed the earlier peer makes room for what follows the next. */
+TEST(poll_detects_a_death_when_no_descriptor_is_free_after_an_earlier_peer_left)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side first, second;
+    gates_init();
+    set_timeouts(pipe, 0, 0);
+    int fd = pipc_fd(pipe);
+    side_start(&first, anonymous_forked, pipe, say_and_leave);
+    poll_and_read(pipe, fd, 4, 0);
+    side_start(&second, anonymous_forked, pipe, say_when_told_and_end_when_told);
+    int filler = dup(0); /* where the ticker was */
+    int next = dup(0);
+    close(next);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)next);
+    say(pipe, "go");
+    poll_and_read(pipe, fd, -1, ESHUTDOWN);
+    assert_errno(dup(0), EMFILE); /* nobody else has got what became free */
+    side_end(&first);
+    hear_it_by_polling(pipe, fd, false);
+    expect_death_by_polling(pipe, fd, &second);
+    harness_limit(RLIMIT_NOFILE, before);
+    close(filler);
+    pipc_close(pipe);
+    gates_close();
+}
+
 static bool has_pidfds(void)
 {
     int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -367,6 +414,7 @@ HARNESS_MAIN("anonymous life",
              OVER_ANONYMOUS_KINDS(a_peer_that_counts_its_descriptors_counts_as_alive),
              IT(a_peer_that_closes_all_descriptors_counts_as_alive_until_it_dies),
              IT(poll_detects_a_death_when_no_descriptor_was_free_for_the_monitor),
+             IT(poll_detects_a_death_when_no_descriptor_is_free_after_an_earlier_peer_left),
              IT(poll_detects_a_death_when_no_epoll_entry_was_free_for_the_monitor),
              IT(a_read_detects_a_death_when_no_descriptor_is_free),
              IT(a_peer_that_leaves_and_ends_while_it_is_looked_at_is_not_dead),

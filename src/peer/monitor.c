@@ -5,8 +5,8 @@
  *
  *   peer's state             pidfd            ticker
  *   held in this process     none             off
- *   held in another one      opened           on in waiting calls; in the program's descriptor too
- *                                             as long as the pidfd is missing there
+ *   held in another one      opened           on as long as the pidfd is missing in the set, and
+ *                                             until the program polls the set
  *   not held, after goodbye  dropped          off
  *   not held, no goodbye     kept             as before: a holder that frees its end without a
  *                                             goodbye is dead when its process is, or, without a
@@ -16,9 +16,13 @@
  * Another process that holds the end takes the place of the one that was monitored if that one said
  * goodbye, or if the new one has a token: a name alone can be forged.
  *
+ * The ticker ends the waits of calls, for what the pidfd does not show (exec). It costs less than a
+ * timeout for each wait. But it would wake a program that polls, so the waits of that program have
+ * timeouts, and the ticker is closed while the set has the pidfd.
+ *
  * A descriptor, an entry of a set or memory may be missing at the moment when a peer comes. So the
- * ticker joins a set when the set is made, when a failure can be reported; and
- * what was missing is tried again.
+ * ticker joins the set when the set is made, when a failure can be reported, and comes back when
+ * the pidfd goes. What was missing is tried again.
  */
 #include "peer/monitor.h"
 
@@ -39,44 +43,91 @@ void monitor_init(struct monitor *monitor, struct ends *ends, unsigned end)
 
 /* ---- the ticker ---- */
 
-/* Where there are no such timers at all, it goes without. */
-static int need_ticker(struct monitor *monitor)
-{
-    if (monitor->ticker < 0) {
-        self_hold_forks();
-        monitor->ticker = sys_ticker_open(TICK_NS);
-        self_release_forks();
-    }
-    return monitor->ticker >= 0 || errno == ENOSYS || errno == EPERM ? 0 : -1;
-}
-
-static int join_ticker(struct monitor *monitor, int set, uint32_t events)
-{
-    monitor->retry_at = 0;
-    if (need_ticker(monitor) != 0)
-        return -1;
-    return monitor->ticker < 0 ? 0 : sys_epoll_add(set, monitor->ticker, events);
-}
-
-int monitor_join_waits(struct monitor *monitor, int waits)
-{
-    return join_ticker(monitor, waits, sys_epoll_in);
-}
-
-int monitor_join_descriptor(struct monitor *monitor, int descriptor)
-{
-    return join_ticker(monitor, descriptor, 0);
-}
-
 /* Another process holds the end; or it did, and has freed it without a goodbye. */
 static bool may_die(const struct monitor *monitor)
 {
     return monitor->is_remote || monitor->has_token;
 }
 
+/* Does the set have to be woken by it? */
+static bool wants_ticks(const struct monitor *monitor, const struct monitor_set *set)
+{
+    return !set->is_polled ||
+           (may_die(monitor) && !monitor->is_member && !monitor->has_ended && !monitor->is_dead);
+}
+
+/* It is there before it is wanted: then there may be no descriptor for it. */
+static bool needs_ticker(const struct monitor *monitor, const struct monitor_set *set)
+{
+    return set->fd >= 0 && !(set->is_polled && (monitor->is_member || monitor->is_dead));
+}
+
+static bool lacks_ticker(const struct monitor *monitor, const struct monitor_set *set)
+{
+    return monitor->ticker < 0 && !monitor->has_no_timers && needs_ticker(monitor, set);
+}
+
+static void close_ticker(struct monitor *monitor)
+{
+    sys_close(monitor->ticker);
+    monitor->ticker = -1;
+}
+
+/* Where there are no such timers at all, it goes without. */
+static int open_ticker(struct monitor *monitor, const struct monitor_set *set)
+{
+    self_hold_forks();
+    monitor->ticker = sys_ticker_open(TICK_NS);
+    self_release_forks();
+    if (monitor->ticker < 0) {
+        monitor->has_no_timers = errno == ENOSYS || errno == EPERM;
+        return monitor->has_no_timers ? 0 : -1;
+    }
+    if (sys_epoll_add(set->fd, monitor->ticker, monitor->ticks ? sys_epoll_in : 0) == 0)
+        return 0;
+    close_ticker(monitor);
+    return -1;
+}
+
+int monitor_join(struct monitor *monitor, const struct monitor_set *set)
+{
+    monitor->retry_at = 0;
+    monitor->ticks = wants_ticks(monitor, set);
+    return open_ticker(monitor, set);
+}
+
+static void restore_ticker(struct monitor *monitor, const struct monitor_set *set)
+{
+    if (lacks_ticker(monitor, set))
+        open_ticker(monitor, set);
+}
+
+static void update_ticker(struct monitor *monitor, const struct monitor_set *set)
+{
+    bool wanted = wants_ticks(monitor, set);
+    if (set->fd < 0)
+        return;
+    if (monitor->ticker >= 0 && !needs_ticker(monitor, set)) {
+        sys_epoll_remove(set->fd, monitor->ticker);
+        close_ticker(monitor);
+    }
+    restore_ticker(monitor, set);
+    if (wanted == monitor->ticks)
+        return;
+    if (monitor->ticker < 0 ||
+        sys_epoll_change(set->fd, monitor->ticker, wanted ? sys_epoll_in : 0) == 0)
+        monitor->ticks = wanted;
+}
+
+void monitor_note_polled(struct monitor *monitor, const struct monitor_set *set)
+{
+    monitor->retry_at = 0;
+    update_ticker(monitor, set);
+}
+
 int64_t monitor_wait_max(const struct monitor *monitor)
 {
-    return may_die(monitor) && monitor->ticker < 0 ? TICK_NS : -1;
+    return may_die(monitor) && (monitor->ticker < 0 || !monitor->ticks) ? TICK_NS : -1;
 }
 
 void monitor_drain(struct monitor *monitor)
@@ -85,37 +136,24 @@ void monitor_drain(struct monitor *monitor)
         sys_ticker_drain(monitor->ticker);
 }
 
-static void update_ticks(struct monitor *monitor, int descriptor)
-{
-    bool wanted =
-        may_die(monitor) && !monitor->is_polled && !monitor->has_ended && !monitor->is_dead;
-    if (descriptor < 0 || monitor->ticker < 0 || wanted == monitor->ticks)
-        return;
-    if (sys_epoll_change(descriptor, monitor->ticker, wanted ? sys_epoll_in : 0) == 0)
-        monitor->ticks = wanted;
-}
-
 /* ---- the process ---- */
 
-static void leave_set(int set, int fd, bool *is_there)
+/* The ticker comes back in its place: before, if there is a descriptor, or else with this one. */
+static void drop_process(struct monitor *monitor, const struct monitor_set *set)
 {
-    if (*is_there)
-        sys_epoll_remove(set, fd);
-    *is_there = false;
-}
-
-static void drop_process(struct monitor *monitor, const struct monitor_sets *sets)
-{
-    leave_set(sets->waits, monitor->process, &monitor->is_waited);
-    leave_set(sets->descriptor, monitor->process, &monitor->is_polled);
+    if (monitor->is_member)
+        sys_epoll_remove(set->fd, monitor->process);
+    monitor->is_member = false;
+    restore_ticker(monitor, set);
     sys_close(monitor->process);
     monitor->process = -1;
+    restore_ticker(monitor, set);
     monitor->has_ended = monitor->has_token = false;
 }
 
-void monitor_process_ended(struct monitor *monitor, const struct monitor_sets *sets)
+void monitor_process_ended(struct monitor *monitor, const struct monitor_set *set)
 {
-    drop_process(monitor, sets);
+    drop_process(monitor, set);
     monitor->has_ended = true;
 }
 
@@ -147,93 +185,89 @@ static void open_process(struct monitor *monitor)
     }
 }
 
-static void join_set(int set, int fd, bool *is_there)
-{
-    if (!*is_there && set >= 0 && fd >= 0)
-        *is_there = sys_epoll_add(set, fd, sys_epoll_in) == 0;
-}
-
 /* What was missing before is tried again, now and then. */
-static void complete(struct monitor *monitor, const struct monitor_sets *sets)
+static void complete(struct monitor *monitor, const struct monitor_set *set)
 {
     if (monitor->is_remote && monitor->process < 0 && !monitor->has_ended)
         open_process(monitor);
     if (monitor->is_dead)
-        drop_process(monitor, sets);
-    join_set(sets->waits, monitor->process, &monitor->is_waited);
-    join_set(sets->descriptor, monitor->process, &monitor->is_polled);
-    update_ticks(monitor, sets->descriptor);
+        drop_process(monitor, set);
+    if (!monitor->is_member && set->fd >= 0 && monitor->process >= 0)
+        monitor->is_member = sys_epoll_add(set->fd, monitor->process, sys_epoll_in) == 0;
+    update_ticker(monitor, set);
 }
 
-static bool is_complete(const struct monitor *monitor, const struct monitor_sets *sets)
+static bool is_complete(const struct monitor *monitor, const struct monitor_set *set)
 {
+    bool has_ticks = monitor->ticks == (set->fd >= 0 && wants_ticks(monitor, set));
+    if (lacks_ticker(monitor, set))
+        return false;
     if (monitor->is_dead || monitor->has_ended)
-        return !monitor->ticks;
+        return has_ticks;
     if (!may_die(monitor) && monitor->process < 0)
-        return !monitor->ticks;
-    return monitor->process >= 0 && (sets->waits < 0 || monitor->is_waited) &&
-           (sets->descriptor < 0 || monitor->is_polled);
+        return has_ticks;
+    return monitor->process >= 0 && (set->fd < 0 || monitor->is_member);
 }
 
-static void follow_held(struct monitor *monitor, const struct monitor_sets *sets)
+static void follow_held(struct monitor *monitor, const struct monitor_set *set)
 {
     enum ends_proof proof = monitor_proof(monitor, monitor->state);
     bool is_same = monitor->name == ends_name_of(monitor->state);
     bool is_credible = monitor->has_left || proof == ENDS_HAS_TOKEN;
     monitor->is_remote = !ends_peer_is_here(monitor->ends, monitor->end);
     if (!monitor->is_remote || (!is_same && is_credible))
-        drop_process(monitor, sets);
+        drop_process(monitor, set);
     if (!monitor->is_remote || monitor->process >= 0 || monitor->has_ended || monitor->has_token)
         return;
     monitor->name = ends_name_of(monitor->state);
     monitor->has_token = proof == ENDS_HAS_TOKEN;
 }
 
-static void follow(struct monitor *monitor, uint64_t state, const struct monitor_sets *sets)
+static void follow(struct monitor *monitor, uint64_t state, const struct monitor_set *set)
 {
     bool was_held = ends_is_held(ends_status_of(monitor->state));
     monitor->state = state;
     monitor->retry_at = 0;
     if (ends_is_held(ends_status_of(state))) {
-        follow_held(monitor, sets);
+        follow_held(monitor, set);
         if (!was_held)
             monitor->has_left = false;
     } else {
         monitor->is_remote = false;
         if (monitor->has_left || ends_status_of(state) == ENDS_DEAD)
-            drop_process(monitor, sets);
+            drop_process(monitor, set);
     }
 }
 
-bool monitor_update(struct monitor *monitor, const struct monitor_sets *sets)
+bool monitor_update(struct monitor *monitor, const struct monitor_set *set)
 {
     uint64_t state = ends_peer_state(monitor->ends, monitor->end);
     bool has_changed = state != monitor->state;
-    if (!has_changed && is_complete(monitor, sets))
+    if (!has_changed && is_complete(monitor, set))
         return false;
     int saved = errno;
     if (has_changed)
-        follow(monitor, state, sets);
+        follow(monitor, state, set);
     if (monitor->is_dead)
-        drop_process(monitor, sets);
+        drop_process(monitor, set);
     int64_t now = sys_now();
     if (now >= monitor->retry_at) {
-        complete(monitor, sets);
+        complete(monitor, set);
         monitor->retry_at = now + RETRY_NS;
     }
     errno = saved;
     return has_changed;
 }
 
-void monitor_goodbye(struct monitor *monitor, const struct monitor_sets *sets)
+void monitor_goodbye(struct monitor *monitor, const struct monitor_set *set)
 {
     int saved = errno;
     uint64_t state = ends_peer_state(monitor->ends, monitor->end);
     if (state != monitor->state)
-        follow(monitor, state, sets); /* of the peer that leaves, or of the next one */
+        follow(monitor, state, set); /* of the peer that leaves, or of the next one */
     monitor->has_left = true;
     if (!ends_is_held(ends_status_of(monitor->state)))
-        drop_process(monitor, sets);
+        drop_process(monitor, set);
     errno = saved;
 }
 
@@ -302,6 +336,6 @@ bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process)
 void monitor_close(struct monitor *monitor)
 {
     sys_close(monitor->process);
-    sys_close(monitor->ticker);
-    monitor->process = monitor->ticker = -1;
+    monitor->process = -1;
+    close_ticker(monitor);
 }

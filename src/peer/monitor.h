@@ -14,38 +14,42 @@
 struct monitor {
     struct ends *ends;
     unsigned end;
-    uint64_t state;   /* of the peer, as last loaded */
-    bool is_remote;   /* it holds its end in another process */
-    bool has_left;    /* it said goodbye, and nobody has come since */
-    bool is_dead;     /* for good */
-    int process;      /* its pidfd, as long as it may still die unseen; -1: none */
-    uint32_t name;    /* of the process that is monitored */
-    bool has_token;   /* it has shown one */
-    bool has_ended;   /* it has ended, and its pidfd is closed */
-    int ticker;       /* makes waiting calls check again; -1: none yet */
-    bool is_waited;   /* the set of a waiting call has `process` */
-    bool is_polled;   /* the program's descriptor has it */
-    bool ticks;       /* the program's descriptor listens to the ticker */
-    int64_t retry_at; /* sys_now time: when to try again to open what is missing */
+    uint64_t state;     /* of the peer, as last loaded */
+    bool is_remote;     /* it holds its end in another process */
+    bool has_left;      /* it said goodbye, and nobody has come since */
+    bool is_dead;       /* for good */
+    int process;        /* its pidfd, as long as it may still die unseen; -1: none */
+    uint32_t name;      /* of the process that is monitored */
+    bool has_token;     /* it has shown one */
+    bool has_ended;     /* it has ended, and its pidfd is closed */
+    int ticker;         /* makes waiting calls check again; -1: none */
+    bool has_no_timers; /* the kernel refuses them */
+    bool is_member;     /* the set has it */
+    bool ticks;         /* the set listens to the ticker */
+    int64_t retry_at;   /* sys_now time: when to try again to open what is missing */
 };
 
-/* The two sets that a death has to wake; -1: not there yet. */
-struct monitor_sets {
-    int waits;      /* of a waiting call */
-    int descriptor; /* the program's */
+/*
+ * The set that a death has to wake. Calls wait on it, and it is the program's descriptor once the
+ * program has asked for that.
+ */
+struct monitor_set {
+    int fd; /* -1: not there yet */
+    bool is_polled;
 };
 
 void monitor_init(struct monitor *monitor, struct ends *ends, unsigned end);
-/* For each set, once it is made. -1: EMFILE, ENFILE, ENOMEM, ENOSPC, and the set is of no use. */
-int monitor_join_waits(struct monitor *monitor, int waits);
-int monitor_join_descriptor(struct monitor *monitor, int descriptor);
+/* Once the set is made. -1: EMFILE, ENFILE, ENOMEM, ENOSPC, and the set is of no use. */
+int monitor_join(struct monitor *monitor, const struct monitor_set *set);
+/* The program will poll it from now on. */
+void monitor_note_polled(struct monitor *monitor, const struct monitor_set *set);
 
 /* Follow the peer. True: it is another one than before, or in another state. */
-bool monitor_update(struct monitor *monitor, const struct monitor_sets *sets);
+bool monitor_update(struct monitor *monitor, const struct monitor_set *set);
 /* A goodbye was taken from the stream. */
-void monitor_goodbye(struct monitor *monitor, const struct monitor_sets *sets);
-/* The descriptor's set has reported that `process` is dead. */
-void monitor_process_ended(struct monitor *monitor, const struct monitor_sets *sets);
+void monitor_goodbye(struct monitor *monitor, const struct monitor_set *set);
+/* The set has reported that `process` is dead. */
+void monitor_process_ended(struct monitor *monitor, const struct monitor_set *set);
 /* Has the peer died? `read`: so many bytes of what it wrote. `by_process`: ask the process too. */
 bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process);
 

@@ -31,7 +31,7 @@ struct ring_end {
     int64_t checked;         /* in sys_ticks, when the peer was last known to live */
     int64_t checked_process; /* the same, by its process too */
 
-    struct monitor_sets sets; /* of own doorbell and monitor: for `wait`; for the program */
+    struct monitor_set set; /* of own doorbell and monitor: for `wait`, and for the program */
     struct monitor monitor;
     enum descriptor_state descriptor;
     unsigned armed;                   /* the interest it was last drained for */
@@ -72,7 +72,7 @@ static unsigned own_processor(void *unused)
 
 static bool follow_peer(struct ring_end *e)
 {
-    bool has_changed = monitor_update(&e->monitor, &e->sets);
+    bool has_changed = monitor_update(&e->monitor, &e->set);
     if (e->monitor.is_dead)
         ring_set_dead(&e->ring);
     return has_changed;
@@ -165,7 +165,7 @@ static void end_commit(struct transport *transport, size_t size)
 static bool end_goodbye(struct transport *transport)
 {
     struct ring_end *e = end_of(transport);
-    monitor_goodbye(&e->monitor, &e->sets);
+    monitor_goodbye(&e->monitor, &e->set);
     return false;
 }
 
@@ -179,17 +179,18 @@ static int end_shutdown(struct transport *transport)
 /* ---- waiting ---- */
 
 /* Own doorbell and monitor behind one descriptor, which no child has: see transport_ring_disown. */
-static int open_set(struct ring_end *e, int *set, int (*join)(struct monitor *monitor, int set))
+static int open_set(struct ring_end *e)
 {
     self_hold_forks();
-    *set = sys_epoll_open();
+    e->set.fd = sys_epoll_open();
     self_release_forks();
-    if (*set < 0)
+    if (e->set.fd < 0)
         return -1;
-    if (sys_epoll_add_doorbell(*set, own_doorbell(e)) == 0 && join(&e->monitor, *set) == 0)
+    if (sys_epoll_add_doorbell(e->set.fd, own_doorbell(e)) == 0 &&
+        monitor_join(&e->monitor, &e->set) == 0)
         return 0;
-    sys_close(*set);
-    *set = -1;
+    sys_close(e->set.fd);
+    e->set.fd = -1;
     return -1;
 }
 
@@ -208,12 +209,12 @@ static int wait_without_set(struct ring_end *e, int64_t deadline)
 
 static int wait_once(struct ring_end *e, int64_t deadline, bool for_signal)
 {
-    if (e->sets.waits < 0 && open_set(e, &e->sets.waits, monitor_join_waits) != 0)
+    if (e->set.fd < 0 && open_set(e) != 0)
         return wait_without_set(e, deadline);
     follow_peer(e);
     int64_t until = earlier_of(deadline, monitor_wait_max(&e->monitor));
-    int ready = for_signal ? sys_epoll_wait_for_signal(e->sets.waits, until)
-                           : sys_epoll_wait(e->sets.waits, until);
+    int ready =
+        for_signal ? sys_epoll_wait_for_signal(e->set.fd, until) : sys_epoll_wait(e->set.fd, until);
     if (ready > 0)
         sys_doorbell_drain(own_doorbell(e));
     return ready;
@@ -254,9 +255,13 @@ static int end_wait(struct transport *transport, unsigned events, int64_t deadli
 static int end_descriptor(struct transport *transport)
 {
     struct ring_end *e = end_of(transport);
-    if (e->sets.descriptor < 0)
-        open_set(e, &e->sets.descriptor, monitor_join_descriptor);
-    return e->sets.descriptor;
+    bool was_polled = e->set.is_polled;
+    e->set.is_polled = true;
+    if (e->set.fd < 0 && open_set(e) != 0)
+        e->set.is_polled = false;
+    else if (!was_polled)
+        monitor_note_polled(&e->monitor, &e->set);
+    return e->set.fd;
 }
 
 /* Work that its caller may not have known of needs a new edge. */
@@ -287,10 +292,9 @@ static bool drain_and_arm(struct ring_end *e, unsigned interest)
     ring_disarm(&e->ring);
     if (e->monitor.ticks)
         monitor_drain(&e->monitor);
-    bool has_ended =
-        sys_epoll_drain_doorbell(e->sets.descriptor, own_doorbell(e), e->monitor.process);
+    bool has_ended = sys_epoll_drain_doorbell(e->set.fd, own_doorbell(e), e->monitor.process);
     if (has_ended)
-        monitor_process_ended(&e->monitor, &e->sets);
+        monitor_process_ended(&e->monitor, &e->set);
     e->armed = interest;
     if (ring_arm(&e->ring, interest))
         return true;
@@ -364,9 +368,8 @@ static void end_peer(struct transport *transport, char *text, size_t size)
 
 static void close_own(struct ring_end *e)
 {
-    sys_close(e->sets.waits);
-    sys_close(e->sets.descriptor);
-    e->sets = (struct monitor_sets){-1, -1};
+    sys_close(e->set.fd);
+    e->set.fd = -1;
     monitor_close(&e->monitor);
 }
 
@@ -410,7 +413,7 @@ struct transport *transport_ring(struct ends *ends)
                                     .atomic_max = RING_WHOLE_MAX,
                                     .reserve_max = RING_PIECE_SIZE},
                            .ends = ends,
-                           .sets = {-1, -1}};
+                           .set = {.fd = -1}};
     monitor_init(&e->monitor, ends, 0);
     return &e->base;
 }
