@@ -7,6 +7,7 @@
 #include "fault.h"
 #include "fifos.h"
 #include "harness.h"
+#include "net.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -427,6 +428,24 @@ TEST(a_read_ends_at_its_deadline_while_bytes_keep_arriving)
     close(fd[1]);
 }
 
+/* The kernel reports it to one read; the next would find an end. */
+TEST(a_read_with_timeout_0_returns_ECONNRESET_after_a_reset)
+{
+    struct net_port port = net_reserve();
+    int listener = net_listen(port.number), client = net_connect(port.number);
+    pipc_t *pipe = harness_adopt(client, client, NULL);
+    char byte;
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    net_reset(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+    assert_true(harness_readable(pipc_fd(pipe), -1));
+    for (int i = 0; i < 3; i++)
+        assert_errno(pipc_read(pipe, &byte, 1), ECONNRESET);
+    assert_errno(pipc_write(pipe, "x", 1), ECONNRESET);
+    pipc_close(pipe);
+    close(listener);
+    close(port.fd);
+}
+
 HARNESS_MAIN("adopted", IT(descriptors_stay_the_callers_when_the_handle_is_not_made),
              IT(each_descriptor_is_closed_exactly_once),
              IT(the_library_opens_a_descriptor_only_when_pipc_fd_is_called),
@@ -438,4 +457,5 @@ HARNESS_MAIN("adopted", IT(descriptors_stay_the_callers_when_the_handle_is_not_m
              IT(a_read_returns_ECONNRESET_when_a_file_ends_inside_a_message),
              IT(a_file_can_be_read_but_not_polled), IT(descriptors_0_to_2_can_be_adopted),
              IT(pending_counts_all_messages_when_reads_are_short),
-             IT(a_read_ends_at_its_deadline_while_bytes_keep_arriving))
+             IT(a_read_ends_at_its_deadline_while_bytes_keep_arriving),
+             IT(a_read_with_timeout_0_returns_ECONNRESET_after_a_reset))

@@ -63,7 +63,7 @@ struct transport_ops {
      * arrived. Returns how many there are, which may be more than `want`. Fewer: the rest has not
      * arrived, or never will when view->end is set; after PEEK_BLOCK there may also have been a
      * signal, or an error that the next PEEK_READ returns. `want` 0, with PEEK_MEMORY: whatever is
-     * there. -1: ENOMEM or ENOBUFS, which pass, or why the stream is broken.
+     * there. -1: ENOMEM or ENOBUFS, which pass, or why the stream is broken, each time again.
      */
     ssize_t (*peek)(struct transport *transport, size_t want, enum transport_peek mode,
                     struct transport_view *view);

@@ -45,7 +45,7 @@ struct fd_transport {
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
     atomic_bool wrote; /* since the last update of readiness */
-    int failed;        /* what a waiting read met; for the next look */
+    int failed;        /* why the stream is broken; or what passes, for the next look */
     struct ready ready;
 };
 
@@ -125,22 +125,29 @@ static void give_up_empty(struct fd_transport *t)
     t->capacity = t->begin = t->end = 0;
 }
 
-/* Nothing has arrived, or the stream is broken. */
+static bool passes(int error)
+{
+    return error == EAGAIN || error == ENOMEM || error == ENOBUFS;
+}
+
+/* Nothing has arrived, or the stream is broken, and the next read would find an end instead. */
 static int no_data(struct fd_transport *t, int error, struct transport_view *view)
 {
     view->drained = true;
     t->flows = false;
+    if (!passes(error))
+        t->failed = error;
     give_up_empty(t);
     return error == EAGAIN ? 0 : -1;
 }
 
-/* What a blocking read met. A lack of memory passes: it is reported once. */
+/* What an earlier read met. What passes is reported once. */
 static int still_failed(struct fd_transport *t)
 {
     errno = t->failed;
-    if (errno == ENOMEM || errno == ENOBUFS)
+    if (passes(errno))
         t->failed = 0;
-    return errno != 0 ? -1 : 0;
+    return -1;
 }
 
 static int fill(struct fd_transport *t, size_t want, struct transport_view *view)
@@ -306,10 +313,7 @@ static int fd_shutdown(struct transport *transport)
 static int fd_wait(struct transport *transport, unsigned events, int64_t deadline)
 {
     struct fd_transport *t = fd_of(transport);
-    /*
-     * poll tells of hang-ups, wanted or not, so what is not wanted is not there: a negative
-     * descriptor.
-     */
+    /* poll reports hang-ups, wanted or not: so what is not wanted has a negative number. */
     struct pollfd fds[2] = {{.fd = events & TRANSPORT_IN ? t->in : -1, .events = POLLIN},
                             {.fd = events & TRANSPORT_OUT ? t->out : -1, .events = POLLOUT}};
     int ready = sys_poll(fds, 2, deadline);
