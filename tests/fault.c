@@ -371,11 +371,10 @@ void fault_assert_no_point(enum fault_call call)
         fail_msg("%s is a cancellation point here, and no wait", fault_call_name(call));
 }
 
-int fault_refusal(enum fault_call call)
+void fault_count(enum fault_call call)
 {
-    int error = 0;
     if (!armed)
-        return 0;
+        return;
     if (may_be_a_point(call))
         fault_assert_no_point(call);
     state.total++;
@@ -389,6 +388,14 @@ int fault_refusal(enum fault_call call)
         state.cancelled = true;
         pthread_cancel(pthread_self());
     }
+}
+
+int fault_refusal(enum fault_call call)
+{
+    int error = 0;
+    if (!armed)
+        return 0;
+    fault_count(call);
     if (state.cancelled && state.starve && call <= CALL_realloc)
         error = ENOMEM;
     for (size_t i = 0; i < state.fault_count && error == 0; i++)

@@ -105,6 +105,7 @@ void fault_advance_ms(int64_t ms);
 
 int fault_refusal(enum fault_call call); /* 0, or the error that this call must give */
 bool fault_denied(enum fault_call call); /* the same, with errno set */
+void fault_count(enum fault_call call);  /* the same for a call that cannot fail */
 bool fault_armed(void);
 void fault_count_bad_close(void);
 bool fault_step_before_wait(void);

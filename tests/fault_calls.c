@@ -66,8 +66,11 @@ WRAP_INT(epoll_create1, (int flags), (flags))
 /* To change an entry, or to remove it, takes no memory: the kernel does not fail. */
 WRAP(int, epoll_ctl, int set, int op, int fd, struct epoll_event *event)
 {
-    bool is_denied = op == EPOLL_CTL_ADD && DENIED(epoll_ctl);
-    return is_denied ? -1 : __real_epoll_ctl(set, op, fd, event);
+    if (op != EPOLL_CTL_ADD)
+        fault_count(CALL_epoll_ctl);
+    else if (DENIED(epoll_ctl))
+        return -1;
+    return __real_epoll_ctl(set, op, fd, event);
 }
 
 WRAP_INT(eventfd, (unsigned value, int flags), (value, flags))
