@@ -35,6 +35,25 @@ static void accept_and_talk(pipc_server_t *server, pipc_t *client)
     pipc_close(client);
 }
 
+TEST(an_accepted_socket_has_nodelay_keepalive_and_close_on_exec)
+{
+    pipc_server_t *server = open_server(NULL, NULL);
+    int client = net_connect(pipc_server_port(server));
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    int fd = net_find_socket(client + 1, false);
+    assert_non_null(pipe);
+    assert_true(fd >= 0);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(net_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    pipc_close(pipe);
+    close(client);
+    pipc_server_close(server);
+}
+
 /* --- Where it listens ------------------------------------------------------------------------- */
 
 TEST(a_server_listens_on_loopback_by_default)
@@ -361,7 +380,8 @@ TEST(an_opening_that_fails_leaks_nothing)
     }
 }
 
-HARNESS_MAIN("server, accept", IT(a_server_listens_on_loopback_by_default),
+HARNESS_MAIN("server, accept", IT(an_accepted_socket_has_nodelay_keepalive_and_close_on_exec),
+             IT(a_server_listens_on_loopback_by_default),
              IT(a_server_listens_on_all_addresses_of_both_families),
              IT(a_client_is_named_by_its_address_in_its_own_family),
              IT(a_server_listens_on_the_given_address), IT(a_port_in_use_returns_EADDRINUSE),

@@ -220,9 +220,7 @@ static int listen_at_addresses(struct server *s, const struct sys_address *addre
                 return -1;
             continue;
         }
-        int listener = s->listeners.fd[s->listeners.count - 1];
-        sys_tcp_options(listener); /* each connection inherits them */
-        if (sys_local_address(listener, &own) != 0)
+        if (sys_local_address(s->listeners.fd[s->listeners.count - 1], &own) != 0)
             return -1;
         s->port = own.port;
     }

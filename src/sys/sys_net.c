@@ -288,6 +288,7 @@ static int bind_and_listen(int fd, const struct sys_address *address)
     sys_socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (address->family != SYS_IPV4)
         sys_socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->family == SYS_IPV6);
+    sys_tcp_options(fd);
     if (bind(fd, &kernel.any, size) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     sys_close(fd);

@@ -48,7 +48,10 @@ bool sys_is_host(const struct sys_address *address);
  */
 int sys_source(const struct sys_address *to, struct sys_address *source);
 
-/* SYS_ANY listens on all addresses of both families. EADDRINUSE, EADDRNOTAVAIL. */
+/*
+ * SYS_ANY listens on all addresses of both families. What is accepted has sys_tcp_options from the
+ * start. EADDRINUSE, EADDRNOTAVAIL.
+ */
 int sys_listen(const struct sys_address *address);
 /* EAGAIN: nobody is waiting. A lack of descriptors is reported also then. */
 int sys_accept(int listener, struct sys_address *from);
