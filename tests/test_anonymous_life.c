@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -189,6 +190,54 @@ TEST(poll_detects_a_death_when_no_descriptor_is_free_after_an_earlier_peer_left)
     close(filler);
     pipc_close(pipe);
     gates_close();
+}
+
+static void wait_for_a_peer_that_dies(pipc_t *pipe)
+{
+    set_timeouts(pipe, -1, -1); /* a look at the last moment would find what the wait missed */
+    hear_the_end(pipe, EPIPE);
+}
+
+static void wait_for_it_when_polled(pipc_t *pipe)
+{
+    assert_true(pipc_fd(pipe) >= 0);
+    wait_for_a_peer_that_dies(pipe);
+}
+
+/* Before it has woken its peer. */
+static int stop_when_the_end_is_taken(void *pipe)
+{
+    fault_reset();
+    fault_stop_at(CALL_write, 1);
+    fault_arm();
+    pipc_set_timeout(pipe, 0, 0);
+    return 0;
+}
+
+static void check_death_while_taking_an_end(script *wait)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side near;
+    int status;
+    side_start(&near, anonymous_in_threads, pipe, wait);
+    sleeper_wait(sleeper_side(&near));
+    pid_t pid = harness_fork(stop_when_the_end_is_taken, pipe);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    kill(pid, SIGKILL);
+    assert_int_equal(harness_wait(pid), -SIGKILL);
+    side_end(&near);
+    pipc_close(pipe);
+}
+
+TEST(a_read_detects_the_death_of_a_peer_that_was_killed_while_it_took_its_end)
+{
+    int probe = eventfd(0, EFD_CLOEXEC);
+    close(probe);
+    if (probe < 0)
+        harness_skip("without eventfd another call wakes the peer");
+    check_death_while_taking_an_end(wait_for_a_peer_that_dies);
+    check_death_while_taking_an_end(wait_for_it_when_polled);
 }
 
 static bool has_pidfds(void)
@@ -415,6 +464,7 @@ HARNESS_MAIN("anonymous life",
              IT(a_peer_that_closes_all_descriptors_counts_as_alive_until_it_dies),
              IT(poll_detects_a_death_when_no_descriptor_was_free_for_the_monitor),
              IT(poll_detects_a_death_when_no_descriptor_is_free_after_an_earlier_peer_left),
+             IT(a_read_detects_the_death_of_a_peer_that_was_killed_while_it_took_its_end),
              IT(poll_detects_a_death_when_no_epoll_entry_was_free_for_the_monitor),
              IT(a_read_detects_a_death_when_no_descriptor_is_free),
              IT(a_peer_that_leaves_and_ends_while_it_is_looked_at_is_not_dead),

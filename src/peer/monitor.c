@@ -127,7 +127,7 @@ void monitor_note_polled(struct monitor *monitor, const struct monitor_set *set)
 
 int64_t monitor_wait_max(const struct monitor *monitor)
 {
-    return may_die(monitor) && (monitor->ticker < 0 || !monitor->ticks) ? TICK_NS : -1;
+    return monitor->ticker >= 0 && monitor->ticks ? -1 : TICK_NS;
 }
 
 void monitor_drain(struct monitor *monitor)
