@@ -32,9 +32,8 @@ struct channel {
 
     /* Readiness, see channel_ready.c. */
     struct duplex_lock readiness_lock;
-    atomic_bool polled; /* somebody asked for the descriptor */
-    bool
-        awaits_input; /* the last update: not readable until something comes, and it will stay so */
+    atomic_bool polled;         /* somebody asked for the descriptor */
+    bool awaits_input;          /* see channel_update_if_changed; never with duplex */
     atomic_uint wanted;         /* PIPC_WANT_READ, _WRITE */
     atomic_bool news;           /* what is there raises an edge again */
     atomic_uint in_state;       /* what the reading side knows */
@@ -91,8 +90,8 @@ static inline void channel_update_readiness(struct channel *channel, unsigned si
         channel_update_polled(channel, side);
 }
 /*
- * The same for a call that took in no more than it gave to the program, and left nothing held: if
- * only input was waited for, that is still so.
+ * The same for a call that took in no more than it gave to the program, and left nothing held. If
+ * the last update left the descriptor waiting for input and for nothing else, it still does.
  */
 static inline void channel_update_if_changed(struct channel *channel, unsigned side)
 {

@@ -134,7 +134,7 @@ static enum io_result read_now(struct channel *c, void *buffer, size_t size, ssi
 
 static bool is_read_now(const struct channel *c)
 {
-    return c->read_ms == 0 && c->transport->is_steady && inbound_is_idle(&c->in) &&
+    return c->read_ms == 0 && c->transport->reads_ahead && inbound_is_idle(&c->in) &&
            !outbound_is_holding(&c->out) && channel_wants(c, PIPC_WANT_READ);
 }
 

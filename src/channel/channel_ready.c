@@ -157,8 +157,9 @@ static void update(struct channel *c, unsigned side, unsigned over)
     if (atomic_load(&c->news) && atomic_exchange(&c->news, false))
         events |= TRANSPORT_EDGE;
     readable = readable || is_output_readable(c);
-    c->awaits_input = !readable && events == TRANSPORT_IN && c->transport->is_steady && !c->duplex;
-    c->transport->ops->update_readiness(c->transport, readable, events);
+    bool is_steady = c->transport->ops->update_readiness(c->transport, readable, events);
+    if (!c->duplex) /* there the other thread may be looking */
+        c->awaits_input = is_steady && !readable && events == TRANSPORT_IN;
 }
 
 static bool is_polled(const struct channel *c)

@@ -313,7 +313,8 @@ static void step_descriptor(struct ring_end *e, enum descriptor_event event, uns
         sys_doorbell_ring(own_doorbell(e));
 }
 
-static void end_update_readiness(struct transport *transport, bool readable, unsigned events)
+/* What arms the doorbell is spent with each message: every update counts. */
+static bool end_update_readiness(struct transport *transport, bool readable, unsigned events)
 {
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
@@ -326,6 +327,7 @@ static void end_update_readiness(struct transport *transport, bool readable, uns
     step_descriptor(e, has_work ? work_event(e, interest) : idle_event(e, interest, changed),
                     interest);
     e->ring.ran_short = false;
+    return false;
 }
 
 static unsigned end_over(struct transport *transport)
@@ -369,7 +371,7 @@ static void end_peer(struct transport *transport, char *text, size_t size)
 static void close_own(struct ring_end *e)
 {
     sys_close(e->set.fd);
-    e->set.fd = -1;
+    e->set = (struct monitor_set){.fd = -1};
     monitor_close(&e->monitor);
 }
 

@@ -87,15 +87,17 @@ static void drop_doorbell(struct ready *ready)
     sys_doorbell_close(ready->doorbell);
 }
 
-static void update_by_doorbell(struct ready *ready, const struct ready_state *state)
+static bool update_by_doorbell(struct ready *ready, const struct ready_state *state)
 {
     /* If the kernel lacks memory to watch: better woken too often than never. */
-    bool readable = watch(ready, state->in, state->out) != 0 || state->readable;
+    bool has_failed = watch(ready, state->in, state->out) != 0;
+    bool readable = has_failed || state->readable;
     if (readable && (state->edge || !ready->readable))
         sys_doorbell_ring(ready->doorbell);
     else if (!readable && ready->readable)
         sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
     ready->readable = readable;
+    return !has_failed;
 }
 
 /* ---- room to write ----
@@ -146,7 +148,7 @@ static uint32_t room_events(const struct ready_state *state)
     return in_events(state->in) | out_events(state->out);
 }
 
-static void update_by_room(struct ready *ready, const struct ready_state *state)
+static bool update_by_room(struct ready *ready, const struct ready_state *state)
 {
     uint32_t events = room_events(state);
     bool is_new = state->readable && (state->edge || !ready->readable);
@@ -158,6 +160,7 @@ static void update_by_room(struct ready *ready, const struct ready_state *state)
     else if (is_renewed || has_failed || (state->wrote && ready->doorbell[0] < 0))
         readable = make_readable(ready);
     ready->readable = readable;
+    return !has_failed;
 }
 
 /* ---- both ---- */
@@ -179,12 +182,9 @@ int ready_descriptor(struct ready *ready)
     return -1;
 }
 
-void ready_update(struct ready *ready, const struct ready_state *state)
+bool ready_update(struct ready *ready, const struct ready_state *state)
 {
-    if (ready->by_room)
-        update_by_room(ready, state);
-    else
-        update_by_doorbell(ready, state);
+    return ready->by_room ? update_by_room(ready, state) : update_by_doorbell(ready, state);
 }
 
 void ready_forget_out(struct ready *ready)

@@ -48,7 +48,8 @@ struct ready_state {
 void ready_init(struct ready *ready, int in, int out, bool is_socket);
 /* The descriptor, made at the first call. EPERM: in or out cannot be polled. */
 int ready_descriptor(struct ready *ready);
-void ready_update(struct ready *ready, const struct ready_state *state);
+/* False: the kernel lacked something, and the next update may do better. */
+bool ready_update(struct ready *ready, const struct ready_state *state);
 void ready_forget_out(struct ready *ready); /* out is about to be closed */
 void ready_close(struct ready *ready);
 

@@ -52,7 +52,7 @@ struct transport {
     size_t atomic_max;  /* `writev` of at most so many bytes: entirely or not at all; 0: none */
     size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
     bool can_block;     /* PEEK_BLOCK can wait; else it is as PEEK_MEMORY */
-    bool is_steady;     /* an update of readiness with the same arguments again changes nothing */
+    bool reads_ahead;   /* PEEK_READ makes a system call, and PEEK_MEMORY none */
 };
 
 struct transport_ops {
@@ -123,9 +123,10 @@ struct transport_ops {
     int (*descriptor)(struct transport *transport);
     /*
      * After each call, once the descriptor was asked for: it is readable now when `readable`; else
-     * it becomes so when one of `events` comes.
+     * it becomes so when one of `events` comes. True: the same update again would change nothing,
+     * however much is read and written meanwhile. False: it may, so each call has to make it.
      */
-    void (*update_readiness)(struct transport *transport, bool readable, unsigned events);
+    bool (*update_readiness)(struct transport *transport, bool readable, unsigned events);
 
     /* Free the transport and close what it owns. Nothing else runs, and nothing comes after. */
     void (*close)(struct transport *transport);

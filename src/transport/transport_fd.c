@@ -22,10 +22,7 @@
  */
 #define BUFFER_SIZE       ((size_t)65536)
 #define SMALL_BUFFER_SIZE ((size_t)2048)
-/*
- * Larger messages go straight to their place: from there on a second copy costs more than a second
- * read.
- */
+/* Larger messages go straight to their place: a second copy costs more than a second read. */
 #define WINDOW 16384
 
 struct fd_transport {
@@ -332,7 +329,7 @@ static enum ready_watch watch_of(unsigned events, unsigned all, unsigned end)
     return events & all ? READY_FOR_ALL : events & end ? READY_AT_END : READY_NOT;
 }
 
-static void fd_update_readiness(struct transport *transport, bool readable, unsigned events)
+static bool fd_update_readiness(struct transport *transport, bool readable, unsigned events)
 {
     struct fd_transport *t = fd_of(transport);
     struct ready_state state = {.readable = readable,
@@ -344,7 +341,7 @@ static void fd_update_readiness(struct transport *transport, bool readable, unsi
         atomic_store_explicit(&t->wrote, false, memory_order_relaxed);
     if (t->out < 0)
         state.out = READY_NOT;
-    ready_update(&t->ready, &state);
+    return ready_update(&t->ready, &state);
 }
 
 static unsigned fd_over(struct transport *transport)
@@ -430,10 +427,9 @@ static void start(struct fd_transport *t, int read_fd, int write_fd)
 
 static int find_kinds(struct fd_transport *t, int read_fd, int write_fd)
 {
-    return sys_check_modes(read_fd, write_fd) != 0 || sys_kind(read_fd, &t->in_kind) != 0 ||
-                   sys_kind(write_fd, &t->out_kind) != 0
-               ? -1
-               : 0;
+    if (sys_check_modes(read_fd, write_fd) != 0 || sys_kind(read_fd, &t->in_kind) != 0)
+        return -1;
+    return sys_kind(write_fd, &t->out_kind);
 }
 
 static void start_own(struct fd_transport *t, int read_fd, int write_fd)
@@ -448,7 +444,7 @@ struct transport *transport_fd_reserve(void)
     struct fd_transport *t = sys_alloc(sizeof *t);
     if (t == NULL)
         return NULL;
-    *t = (struct fd_transport){.base = {.ops = &fd_ops, .peek_max = WINDOW, .is_steady = true},
+    *t = (struct fd_transport){.base = {.ops = &fd_ops, .peek_max = WINDOW, .reads_ahead = true},
                                .in = -1,
                                .out = -1,
                                .opener = self_process()};
@@ -495,10 +491,9 @@ struct transport *transport_fd_own(int read_fd, int write_fd)
 struct transport *transport_fd_socket(int fd)
 {
     struct transport *transport = transport_fd_reserve();
-    if (transport == NULL)
-        return NULL;
-    struct fd_transport *t = fd_of(transport);
-    t->in_kind = t->out_kind = SYS_SOCKET;
-    start_own(t, fd, fd);
+    if (transport != NULL) {
+        fd_of(transport)->in_kind = fd_of(transport)->out_kind = SYS_SOCKET;
+        start_own(fd_of(transport), fd, fd);
+    }
     return transport;
 }

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* What the descriptor of pipc_fd reports while the kernel lacks descriptors or entries of sets. */
+#include "polling.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "raw.h"
+
+/* As where another program of the user has all entries: the descriptor is readable for nothing. */
+TEST(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it)
+{
+    struct raw raw;
+    raw_open(&raw, &raw_pipes, NULL);
+    int fd = pipc_fd(raw.pipe);
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    fault_reset();
+    fault_fail(CALL_epoll_ctl, 2, 1, ENOSPC); /* the first call removes the entry that it had */
+    fault_arm();
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_READ | PIPC_WANT_WRITE), 0);
+    expect_failure(raw.pipe, EAGAIN);
+    fault_disarm();
+    assert_int_equal(fault_failures(CALL_epoll_ctl), 2);
+    assert_true(harness_readable(fd, 0));
+    expect_failure(raw.pipe, EAGAIN);
+    assert_false(harness_readable(fd, 0));
+    raw_send(&raw, BYTES("\0\0\0\1x"));
+    assert_true(harness_readable(fd, 0));
+    expect_message(raw.pipe, BYTES("x"));
+    raw_close(&raw);
+}
+
+/* --- Messages in memory, no room to write, and no descriptor to show it ----------------------- */
+
+struct crowded {
+    pipc_t *near, *far;
+    struct poller poller; /* of near's */
+    size_t written;       /* by near */
+    rlim_t limit;         /* the usual one */
+};
+
+static pipc_t *adopt_socket(int fd)
+{
+    pipc_t *pipe = harness_adopt(fd, fd, NULL);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    return pipe;
+}
+
+static void read_byte(pipc_t *pipe)
+{
+    char byte;
+    assert_int_equal(pipc_read(pipe, &byte, 1), 1);
+}
+
+static void forbid_descriptors(struct crowded *c)
+{
+    int next = dup(0);
+    close(next);
+    c->limit = harness_limit(RLIMIT_NOFILE, (rlim_t)next);
+}
+
+static void crowd(struct crowded *c, enum way way)
+{
+    static char filling[1000];
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    *c = (struct crowded){.near = adopt_socket(fd[0]), .far = adopt_socket(fd[1])};
+    c->poller = poller_begin(way, pipc_fd(c->near));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pipc_write(c->far, "x", 1), 1);
+    read_byte(c->near);
+    forbid_descriptors(c);
+    while (pipc_write(c->near, filling, sizeof filling) >= 0)
+        c->written++;
+    assert_true(pipc_flush(c->near) >= 0); /* the program gives up the last one */
+    while (poller_reports(&c->poller, 0))
+        continue;
+}
+
+static void part(struct crowded *c)
+{
+    harness_limit(RLIMIT_NOFILE, c->limit);
+    poller_end(&c->poller);
+    pipc_close(c->near);
+    pipc_close(c->far);
+}
+
+static void expect_wakeup_by_bytes(enum way way)
+{
+    struct crowded c;
+    crowd(&c, way);
+    assert_int_equal(pipc_write(c.far, "y", 1), 1);
+    assert_true(poller_reports(&c.poller, 0));
+    read_byte(c.near);
+    read_byte(c.near);
+    part(&c);
+}
+
+static void expect_wakeup_by_room(enum way way)
+{
+    struct crowded c;
+    char filling[1000];
+    crowd(&c, way);
+    for (size_t i = 0; i < c.written; i++)
+        assert_int_equal(pipc_read(c.far, filling, sizeof filling), sizeof filling);
+    assert_true(poller_reports(&c.poller, 0));
+    read_byte(c.near);
+    part(&c);
+}
+
+static void expect_wakeup_by_the_next_call(enum way way)
+{
+    struct crowded c;
+    crowd(&c, way);
+    harness_limit(RLIMIT_NOFILE, c.limit);
+    assert_int_equal(pipc_pending(c.near), 1);
+    assert_true(poller_reports(&c.poller, 0));
+    read_byte(c.near);
+    part(&c);
+}
+
+TEST(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_bytes_or_room)
+{
+    for (enum way way = BY_POLL; way < WAYS; way++) {
+        expect_wakeup_by_bytes(way);
+        expect_wakeup_by_room(way);
+        expect_wakeup_by_the_next_call(way);
+    }
+}
+
+HARNESS_MAIN(
+    "descriptor shortage", IT(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it),
+    IT(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_bytes_or_room))
