@@ -198,13 +198,14 @@
  *   pipc_open_tcp, pipc_server_accept        1             2 *)
  *   pipc_server_open                         2, and one for each address that it listens on
  *
- *   *) and one more while messages wait in memory and there is no room to write; where it cannot
- *      be had, the descriptor becomes readable with the next bytes that come, or with room
+ *   *) One more while messages wait in memory and there is no room to write. If none is free then,
+ *      the descriptor is readable as soon as more bytes come, there is room, or a later call gets
+ *      one.
  *
  * A server needs one more for each client that it has not handed over. During its rendezvous,
  * pipc_open_tcp needs one for each address that it listens on and one for each connection that it
  * tries. Where the kernel has no eventfd (12), pipc_open needs two more, and pipc_fd on the other
- * kinds one more, but for sockets.
+ * kinds one more, except on a socket.
  *
  *
  * 5 ERRORS
