@@ -21,8 +21,9 @@
  * two FIFOs with a name, of a TCP connection, or of descriptors that the program brings. The calls
  * are the same on all of them. Descriptors that the program brings are called adopted; the handle
  * then owns them (pipc_open_fds). Messages that have arrived and are unread are called pending; so
- * are, at a server, clients whose handshake is not done. A key is the secret of two sides on TCP.
- * The library starts no thread, installs no signal handler, prints nothing and never aborts.
+ * are, at a server, clients that have not shown the key yet. A key is a secret by which two
+ * programs recognise each other on TCP (6, Keys). The library starts no thread, installs no signal
+ * handler, prints nothing and never aborts.
  *
  *     #include <errno.h>
  *     #include <pipc.h>
@@ -72,8 +73,9 @@
  *
  * A stream of messages can stop in three ways: with a goodbye (ESHUTDOWN or PIPC_BYE), with an end
  * of stream between two messages (EPIPE), or with an end of stream inside a message (ECONNRESET).
- * In each case, all messages that arrived whole before it are delivered first. Bytes that are no
- * message end it too, as an error (EPROTO). On pipc_open, a next peer may follow a goodbye (6).
+ * It can also fail: because of bytes that are no message (EPROTO), or of the network (ECONNRESET).
+ * In each case, all messages that arrived whole before it are delivered first. On pipc_open, a next
+ * peer may follow a goodbye (6).
  *
  *
  * 3 TIMEOUTS
@@ -81,10 +83,10 @@
  * Each handle has a timeout for reading and one for writing, in milliseconds. -1 waits without
  * limit and is the default; 0 never waits; n waits at most n ms. On pipc_open, each holder of an
  * end has its own two timeouts. A call that gets nothing done in time fails with EAGAIN (timeout 0)
- * or ETIMEDOUT. It has changed nothing then: no message is lost, torn, repeated or half taken. (A
- * pipc_flush or pipc_disconnect that fails so may have sent a part of what was held.) Before it
- * fails with ETIMEDOUT, the call tries once more: a few bytes, or a little room, may have come that
- * were too little to end the wait.
+ * or ETIMEDOUT. Then no message is lost, torn, repeated or half taken. What the call did on its way
+ * stays: bytes that were held have gone, messages have been taken in (7), an end of pipc_open has
+ * been taken (6). Before it fails with ETIMEDOUT, the call tries once more. A few bytes, or a
+ * little room, may have come that were too little to end the wait.
  *
  * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory.
  * Before the peer reads, there is room for at least 256 KiB on pipc_open. On the other kinds, the
@@ -104,15 +106,16 @@
  * read that waits does so all the time. pipc_set_timeout, pipc_stats, pipc_peer and pipc_bye_text
  * do not. pipc_stats reports how many bytes are held; pipc_flush waits until they have gone.
  *
- * There is one exception. After a pipc_flush or pipc_disconnect that failed, the last held byte
- * stays until the program calls a function that writes or flushes, or a reading function that finds
- * nothing. Otherwise the program might not learn from the descriptor that the flush is worth
- * repeating (4).
+ * There is one exception. After a pipc_flush or pipc_disconnect that failed with EAGAIN or
+ * ETIMEDOUT, these calls keep the last held byte back, so that the descriptor can say that the
+ * flush is worth repeating (4). That byte goes with the next call that writes, flushes, shuts down
+ * or disconnects, or with the next reading call or pipc_pending that finds nothing to read.
  *
  * A signal does not end a wait: the wait goes on for the time that is left. With
- * PIPC_INTERRUPTIBLE, a caught signal ends the wait with EINTR if nothing had been done by then. If
- * a process is stopped and continued (SIGSTOP, SIGCONT) and has no handler for SIGCONT, this ends
- * no wait. The clock is the monotonic one.
+ * PIPC_INTERRUPTIBLE, a caught signal ends the wait with EINTR if nothing had been done by then. A
+ * message that has come in part does not count: the part stays for the next call. If a process is
+ * stopped and continued (SIGSTOP, SIGCONT) and has no handler for SIGCONT, this ends no wait. The
+ * clock is the monotonic one.
  *
  *
  * 4 THE DESCRIPTOR
@@ -122,31 +125,33 @@
  * a call is worth making, which means when
  *   - a message, a goodbye, an end of stream or an error can be read, also one that is already in
  *     memory;
- *   - held output (3) can move on; any call moves it, pipc_fd too;
+ *   - held output (3) can move on; the calls of section 3 move it, pipc_fd too;
  *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating, because there is room. A
  *     pipc_disconnect that found no room for its goodbye is such a write too. This reason ends with
  *     the next write of any message, with pipc_shutdown or pipc_disconnect, or with a pipc_flush
  *     that succeeds. A program that gives the message up must call pipc_flush until that succeeds:
  *     otherwise the descriptor stays readable, and its loop spins;
  *   - a pipc_flush or pipc_disconnect that failed with EAGAIN or ETIMEDOUT because bytes were held
- *     is worth repeating, because none are held any more. This reason ends when the call is
- *     repeated. A program that does not repeat it is woken once: when the descriptor is readable
- *     for this reason, it also ends with the next reading call or pipc_pending that finds nothing
- *     to read. (While PIPC_WANT_READ is off, it ends with the next such call in any case.)
+ *     is worth repeating, because the rest of them can go now. This reason ends when the call is
+ *     repeated. A program that does not repeat it is woken once for it, and then calls a reading
+ *     function or pipc_pending, as at each wakeup. The reason ends with the first of these calls
+ *     that finds nothing to read; while PIPC_WANT_READ is off, with the first of them.
  *
  * It stays readable until the reason has been dealt with. For an end of stream or an error, that
  * means: until pipc_read, pipc_read_msg, pipc_read_pending, pipc_peek and pipc_skip have reported
- * it eight times in all. Other calls do not count. So a loop that gets the report and goes on to
- * read at each wakeup does not spin. A program that only writes after an end has two ways: it still
- * calls pipc_read whenever it is woken (the call fails at once), or it removes the descriptor from
- * its loop. Switching PIPC_WANT_READ off does not help.
+ * it eight times in all. Other calls do not count: pipc_pending, for one, returns 0 at an end. So a
+ * loop that reads at each wakeup is woken eight times at most. A loop that reads only when
+ * pipc_pending finds something spins. A program that only writes after an end has two ways: it
+ * still calls pipc_read whenever it is woken (the call fails at once), or it removes the descriptor
+ * from its loop. Switching PIPC_WANT_READ off does not help.
  *
- * In one case the descriptor need not become readable although a call is worth making: when a peer
- * on pipc_open replaced itself by exec (6). A spurious wakeup is possible: then a read with timeout
- * 0 fails with EAGAIN, and the descriptor is not readable any more.
+ * In two cases the descriptor need not become readable although a call is worth making, both on
+ * pipc_open (6): when the peer replaced itself by exec, and when there is a little room for a write
+ * but less than half of the pipe is free. A spurious wakeup is possible: then a read with timeout 0
+ * fails with EAGAIN, and the descriptor is not readable any more.
  *
- * Set the read timeout to 0 for such a loop. With the default, -1, the last pipc_read would wait
- * for a message, and the loop would stand still:
+ * In a loop that polls, set the read timeout to 0. With the default, -1, the last pipc_read would
+ * wait for a message, and the loop would stand still:
  *
  *     pipc_set_timeout(pipe, 0, 0);
  *     struct pollfd item = {pipc_fd(pipe), POLLIN, 0};
@@ -166,9 +171,9 @@
  * dead, because nobody will read what is written, or because the stream is broken. (A pipc_shutdown
  * or pipc_disconnect of the program itself does not count.) This makes the descriptor readable also
  * while messages are unread, also if the program has not tried to write, and as long as
- * PIPC_WANT_READ is off. A program that has seen it closes the handle, switches PIPC_WANT_READ on,
- * or removes the descriptor from its loop. While PIPC_WANT_READ is on, dead writing alone does not
- * make the descriptor readable.
+ * PIPC_WANT_READ is off. The program learns it from a write, which fails with EPIPE. It then closes
+ * the handle, switches PIPC_WANT_READ on, or removes the descriptor from its loop. While
+ * PIPC_WANT_READ is on, dead writing alone does not make the descriptor readable.
  *
  * While PIPC_WANT_WRITE is off, the descriptor is not readable for held output, nor because a
  * write, a flush or a disconnect is worth repeating. When PIPC_WANT_READ is switched on again, what
@@ -262,27 +267,32 @@
  *     it fails: a shutdown is final. The next user takes the free end. A thread that has left may
  *     come back: it takes its former end if that is free, otherwise the other end if that is free.
  *     A newcomer takes an end that nobody has held yet if there is one, otherwise a free one.
+ *   - Who takes an end reads on where its former holder stopped. A thread that comes back to the
+ *     other end may so read its own messages, and its own goodbye.
  *   - The side that stays reads what was sent, then the goodbye. After that, its reads wait for the
  *     next peer, and what it writes waits in the pipe for the next peer.
- *   - Messages that a thread had taken into its memory before it left stay with that thread until
- *     it comes back, closes, or ends. Until then they count against the max_pending of each end
- *     that this process holds.
+ *   - Messages that a thread had taken into its memory before it left stay with that thread. It
+ *     reads them when it comes back; when it closes or ends instead, they are lost. This is the one
+ *     case in which messages are dropped, and also a thread that only writes may have taken some in
+ *     (7). So send what is meant for the next holder after the goodbye of this one. Meanwhile these
+ *     messages count: each end that this process holds may keep so much less than max_pending.
  *   - When a holder dies (it is killed, it exits, or its thread ends), a read or write that waits
  *     notices within a second, and so does the descriptor, even if other processes have copies of
  *     the handle. The survivor first gets what the holder sent, then EPIPE, or ECONNRESET inside a
  *     message. A write that does not wait checks too, but not always. It may omit the check within
  *     50 microseconds of the last one. While the peer reads as fast as this side writes, up to
- *     seven further writes may omit it as well. Such a write succeeds although the peer is dead; a
- *     later one reports it.
+ *     seven further writes may omit it as well. A write without the check succeeds although the
+ *     peer is dead; a later one reports it.
  *   - A holder that replaces itself by exec is dead as well. A read that waits notices within a
  *     second. A program that only polls notices at its next call.
- *   - Each direction holds 256 KiB. Messages of more than 2 KiB that find no room for all of it
- *     make it grow to 1 MiB, at once or after some of them, and it stays so. Memory is used when
- *     bytes first come to it.
- *   - A write that waits for room, and a descriptor that waits for it, are woken at the latest when
- *     half of what the direction holds has been read, by calls that have returned; sockets have
- *     such a mark as well. A reader may stop before that, and wait in another way than by reading
- *     (for a lock, say) until the writer goes on. Then both may wait for ever. So read on.
+ *   - Each direction holds 256 KiB, of which each message takes 4 bytes besides its own. When a
+ *     message of more than 2 KiB does not find enough room, the direction grows to 1 MiB, at once
+ *     or with a later such message, and stays so. Memory is used when bytes first come to it.
+ *   - A write that waits for room is woken when half of the direction is free, at the latest; a
+ *     descriptor that waits for it becomes readable then. Sockets have such a mark as well. Room
+ *     counts when the call that read has returned. A reader may stop before that, and wait in
+ *     another way than by reading (for a lock, say) until the writer goes on. Then both may wait
+ *     for ever. So read on.
  *   - If the holder of an end dies or calls pipc_close, this is final: that end has no next holder.
  *     A newcomer then gets EPIPE if no end is free. A pipc_close by a thread or process that holds
  *     no end (9) does nothing to either end.
@@ -290,18 +300,20 @@
  *     Copying them with dup, closing some or closing all of them does not end its hold on the end.
  *   - If an attacker controls a child or another process that has the pipe, that process can send
  *     anything, keep messages from coming, pretend to be dead, or stay silent. It cannot make a
- *     call wait longer than its timeout, keep the survivor busy after its own death, hide its death
- *     from a peer that has waited in a call while it was alive, or reach the memory of another
- *     process. A fork that does not go through the C library's fork(3) leaves the child with the
- *     descriptor of an earlier pipc_fd, and what that child does to it affects the parent.
- *   - pipc_open needs one of the process's keys for thread-specific data (pthread_key_create). It
- *     also needs /proc, to recognise a live holder by more than its process id. Without /proc an
- *     exec is not noticed, and a process in another pid namespace takes no end (EPERM).
+ *     call wait longer than its timeout, keep the survivor busy after its own death, or reach the
+ *     memory of another process. Nor can it hide its death from a peer that has waited in a call
+ *     while it was alive; from a peer that has not, it can. A fork that does not go through the C
+ *     library's fork(3) leaves the child with the descriptor of an earlier pipc_fd, and what that
+ *     child does to it affects the parent.
+ *   - All handles of pipc_open together need one of the process's keys for thread-specific data
+ *     (pthread_key_create). The library also needs /proc here, to recognise a live holder by more
+ *     than its process id. Without it an exec is not noticed, and a process in another pid
+ *     namespace takes no end (EPERM).
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any
  * thread may use either handle, one thread at a time. An end of stream without a goodbye is seen
- * when the last copy of the peer's handle is gone or shut down.
+ * when each copy of the peer's handle, in all processes, is gone or shut down.
  *
  * pipc_open_fds: any two descriptors that work with read(2) and write(2): a socket, a socketpair,
  * FIFOs, a terminal, stdin and stdout, pipes to a tunnel. The peer may be any program that speaks
@@ -340,7 +352,7 @@
  *     directory. If /tmp is not sticky, other users can also move /tmp/pipc-UID away; the same is
  *     true of any other parent directory that they may write to. Then callers before and after the
  *     move do not find each other.
- *   - An end of stream without a goodbye is seen when the last copy of the peer's handle is gone or
+ *   - An end of stream without a goodbye is seen when each copy of the peer's handle is gone or
  *     shut down. If a process forks while another of its threads waits in pipc_open_fifo, the child
  *     has copies of the descriptors of that wait until it exits or execs. Meanwhile a death of the
  *     waiting process is not seen.
@@ -374,11 +386,12 @@
  *     rarely, choose differently; then the first read fails with EPIPE or ECONNRESET. Use a server
  *     there.
  *   - If one side's time runs out, or it dies, at the moment when the other succeeds, the first
- *     read of the other reports it.
- *   - On each host, only one pair at a time can look for each other on a port. The peer can also be
- *     a server: connecting to one is the same call, with PIPC_CONNECT_ONLY. Without that flag, a
- *     client of a server that is down would wait in the server's place, have its port, and take the
- *     next client for its peer.
+ *     read of the other fails with EPIPE or ECONNRESET.
+ *   - On each host, only one pair at a time can look for each other on a port. A third caller gets
+ *     one of the two for its peer, or waits for a fourth. The peer can also be a server: connecting
+ *     to one is the same call, with PIPC_CONNECT_ONLY. Without that flag, a client of a server that
+ *     is down would wait in the server's place, have its port, and take the next client for its
+ *     peer.
  *   - With PIPC_CONNECT_ONLY the call never listens. It tries again until the time is up, and then
  *     fails with the reason of its last attempt (13). A host without an address (ENOENT) or a wrong
  *     key (EACCES) ends it at once.
@@ -414,9 +427,10 @@
  *
  * Keys: with options.key, both sides show that they know the key, by challenge and response with
  * HMAC-SHA-256, before the first message. If the key is wrong, the side that connects fails with
- * EACCES; the side that waits turns the stranger away and waits on. If only one side has a key,
- * that side gets no pipe: it refuses, or its time runs out. The side without a key may get a
- * handle, which then ends; its first message may be the other side's challenge.
+ * EACCES (but see pipc_open_tcp above for addresses that were not named); the side that waits turns
+ * the stranger away and waits on. If only one side has a key, that side gets no pipe: it refuses,
+ * or its time runs out. The side without a key may get a handle, which then ends; its first message
+ * may be the other side's challenge.
  *
  *   - What a key gives, if all programs that know it use libpipc: an attacker who does not know it
  *     gets through no handshake of his own, and so he neither receives nor sends a message. It does
@@ -428,25 +442,25 @@
  *     connects, the other accepts. He is between them if he can change what is on its way from one
  *     to the other, or if the one connects to him and he connects to the other. He passes their
  *     handshake on unchanged while it takes place. Then he can read and write in the place of
- *     either. Nothing else is open to him.
+ *     either. An attacker without the key has no other way.
  *   - For that protection, lay the pipe through a tunnel that encrypts, and let the server listen
  *     on loopback: ssh -N -L 7000:127.0.0.1:7000 host, and pipc_open_tcp("127.0.0.1", 7000, ...) at
  *     this end. Or start the other program there, and talk over its standard input and output: fork
  *     and exec "ssh host program" on two pipe(2), use pipc_open_fds on their other ends here, and
  *     pipc_open_fds(0, 1, NULL) in the program (examples/port_program.c).
- *   - Use a key of its own for each pair of programs. If others have the same key, and a side
- *     connects to an attacker, he can enter any of the others that accepts: he passes the handshake
- *     on to it.
+ *   - Share a key among as few programs as possible: a pair, or one server and its clients. If a
+ *     program connects to an attacker, he can enter every program with the same key that accepts:
+ *     he passes the handshake on to it.
  *   - With a key, a process does not get a pipe to itself, not even from another thread: the side
  *     that connects fails with EACCES. By the same means, a process recognises its own handshake
  *     when an attacker sends it back. After fork, a child is another process.
  *   - Other programs, such as Python's multiprocessing, do not name the role and the process in
  *     their challenges, and answer every challenge. libpipc has to answer theirs. So if such a
  *     program has the key, and any side with this key connects to an attacker, the attacker can get
- *     into that program. He can also get into a program with libpipc: he takes its challenge to the
- *     other program, and brings the answer back. Two programs with a key of their own are safe from
- *     this, except from an attacker between them. A Python program that both listens and connects
- *     needs one key for each, or its own answers let an attacker in.
+ *     into that program. He can also get into a program with libpipc: he takes the challenge of the
+ *     libpipc program to the Python program, and brings the answer back. Two programs with a key of
+ *     their own are safe from this, except from an attacker between them. A Python program that
+ *     both listens and connects needs one key for each, or its own answers let an attacker in.
  *   - PIPC_KEY_MD5 also accepts HMAC-MD5, for Python's multiprocessing up to 3.11, which knows
  *     nothing else. Without it MD5 is refused.
  *
@@ -459,11 +473,11 @@
  * max_message limits one message, in bytes, in either direction. max_pending limits, in bytes, the
  * arrived messages that one handle keeps in this process; on pipc_open, those that each end keeps.
  * Each message costs its size and 64 more, so that empty messages are limited as well. A message
- * larger than max_pending is taken in when nothing is queued. When the queue is full, the handle
+ * larger than max_pending is taken in when no other is pending in memory. At the limit, the handle
  * stops taking in. Then the transport fills, and then the peer's writes wait, or fail with EAGAIN
  * or ETIMEDOUT. Nothing is ever dropped to make room.
  *
- * One call that does not wait takes in at most 16 MiB, counted as for max_pending. So it ends even
+ * Without waiting, one call takes in at most 16 MiB, counted as for max_pending. So it ends even
  * when the peer writes as fast as it reads. The rest is for the next call, and the descriptor stays
  * readable (4), with a new edge after each such call. So a loop with edge-triggered epoll is woken
  * again. A message larger than that is taken in by several calls; all but the last find nothing
@@ -472,7 +486,8 @@
  * Two sides that write to each other at once do not deadlock: a write that waits takes in what
  * arrives, up to max_pending. Beyond that both wait, as on any full pipe. A write with timeout 0
  * takes nothing in. pipc_flush and pipc_pending take in what has arrived, up to max_pending and to
- * the 16 MiB of a call.
+ * the 16 MiB of a call. With PIPC_DUPLEX, writes and pipc_flush take nothing in (8), and so two
+ * such sides need their reading threads.
  *
  *
  * 8 THREADS
@@ -502,25 +517,28 @@
  * server is for one thread at a time, except pipc_server_port, which any thread may call.
  *
  * A thread can be cancelled (pthread_cancel) while a call waits, and nowhere else in the library. A
- * cancelled call leaves the handle usable: a message is sent whole or not at all, and a message
- * that was being read stays for the next call. A call with timeout -1 has reserved no memory for a
- * message of which a part has gone or come. If there is none when it is cancelled, that direction
- * is dead. On pipc_open, a cancelled thread counts as a holder that died (6), unless a clean-up
- * handler calls pipc_disconnect.
+ * cancelled call leaves the handle usable. If a part of a message had been written, the message
+ * counts as accepted, and the handle holds the rest (3); otherwise nothing of it is sent. A message
+ * that was being read stays for the next call. There is one exception. Keeping such a part needs
+ * memory, which a call with timeout -1 has not reserved. If there is none at that moment, that
+ * direction is dead, and later calls report it. On pipc_open, a cancelled thread counts as a holder
+ * that died (6), unless a clean-up handler calls pipc_disconnect.
  *
  *
  * 9 FORK, EXEC, SIGNALS, PLUG-INS
  *
  * If no other thread is inside a call on the handle during fork, either process may go on with the
- * handle afterwards, and the other one closes it; on pipc_open both go on. Closing in one process
- * disturbs neither the handle nor its descriptor in the other. Two processes must not both go on
- * with one handle of any other kind: their messages are mixed up, and so is the descriptor, which
- * they share. In the child of a program with several threads, the library may be used right after
- * fork, without an exec. A child of vfork must not.
+ * handle afterwards, and the other one closes it. If one is, the parent goes on, and the child
+ * makes no call on it. On pipc_open both go on, in either case. Closing in one process disturbs
+ * neither the handle nor its descriptor in the other. Two processes must not both go on with one
+ * handle of any other kind: their messages are mixed up, and so is the descriptor, which they
+ * share. In the child of a program with several threads, the library may be used right after fork,
+ * without an exec. A child of vfork must not.
  *
- * At fork, the library closes in the child what only the parent can use. On pipc_open that is
- * everything but the shared memory and the descriptors by which the ends wake each other. So the
- * number that pipc_fd returned for it in the parent means nothing in the child.
+ * At fork, the library closes in the child what only the parent can use, but for the descriptors of
+ * a pipc_open_fifo that waits (6). On pipc_open it closes everything but the shared memory and the
+ * descriptors by which the ends wake each other. So the number that pipc_fd returned for it in the
+ * parent means nothing in the child.
  *
  * No descriptor that the library makes survives exec, and none is 0, 1 or 2, even if the program
  * has closed those. Descriptors given to pipc_open_fds keep the close-on-exec flag that they have.
@@ -529,15 +547,15 @@
  * holds a lock or has done half of its work. Nor may it leave with siglongjmp while one is at work.
  * A handler sets a flag, or writes to an eventfd or a pipe of the program's own, which is polled
  * beside pipc_fd. signalfd(2) needs no handler. With PIPC_INTERRUPTIBLE, a wait ends with EINTR
- * after a handler has run. A signal that comes just before the wait does not end it, so a program
- * that depends on its flag must use poll instead. Otherwise calls do not notice handlers (3), with
- * or without SA_RESTART.
+ * after a handler has run. A signal that comes just before the wait does not end it. So a program
+ * that must not miss one polls such a descriptor of its own beside pipc_fd. Without
+ * PIPC_INTERRUPTIBLE, calls do not notice handlers (3), with or without SA_RESTART.
  *
  * A program may contain the library more than once, for example in plug-ins. A handle can be used
  * through each copy of the same version, as long as the copy that made it is loaded. Copies of
  * other versions fail with EINVAL. Close all handles before a plug-in that contains the library is
- * unloaded. Threads that have used it may go on, and end at any time. A plug-in or program that
- * contains libpipc.a exports nothing of it.
+ * unloaded. Threads that have used it may go on, and end at any time after that. A plug-in or
+ * program that contains libpipc.a exports nothing of it.
  *
  *
  * 10 CAVEATS
@@ -545,10 +563,11 @@
  *  - pipc_read returns 0 for an empty message, which is not an end of stream. Loops test >= 0.
  *  - On a pipc_open handle, the first call takes an end. If a third thread calls pipc_pending or
  *    pipc_fd, "only to look", it takes an end too if one is free.
- *  - After a thread's own pipc_disconnect, too, its next call takes an end again, even if it only
- *    sets a timeout. A thread that has left and holds no end can close or die: the peer gets no
- *    report. So after ESHUTDOWN on pipc_open, a further read waits for a next peer, for ever unless
- *    a timeout is set, also when the process that left exits.
+ *  - After a thread's own pipc_disconnect on pipc_open, its next call takes an end again, even if
+ *    it only sets a timeout.
+ *  - After ESHUTDOWN on pipc_open, a further read waits for a next peer, for ever unless a timeout
+ *    is set. The peer that left holds no end, so nobody is told when it closes or dies.
+ *  - On pipc_open, each thread makes its first call before any thread closes (13, pipc_close).
  *  - A side that dies or closes before its first call never held an end, so its death is not
  *    detected. The other side waits for a peer, for ever unless a timeout is set. A parent that
  *    makes its first call before it forks (pipc_set_timeout, say) holds an end from the start, and
@@ -556,7 +575,7 @@
  *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
  *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
  *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
- *    tears them: call pipc_flush or pipc_disconnect first.
+ *    tears them: before it, call pipc_flush until it succeeds.
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
  *  - Remove the descriptor from your epoll set before pipc_close (4).
@@ -566,8 +585,9 @@
  *  - A handle is for one thread at a time; on pipc_open, for one thread on each side.
  *  - After fork, a process that has an end of a pipc_open_pair closes its copy of the other end.
  *    Otherwise it never sees the end of stream, because it could still write to the pipe itself.
- *  - pipc_open_fds makes FIFOs, terminals and other devices non-blocking. This belongs to the open
- *    file, so all processes that share it (a shell and its terminal, say) see it until pipc_close.
+ *  - pipc_open_fds makes FIFOs, terminals and other devices (before Linux 6.4 pipes too)
+ *    non-blocking. This belongs to the open file, so all processes that share it (a shell and its
+ *    terminal, say) see it until pipc_close.
  *  - Both sides should set the same max_message: a message over the reader's limit ends the
  *    connection.
  *  - There is no encryption, and authentication only by a key on TCP (6, Keys). A program that
@@ -743,7 +763,8 @@ typedef struct {
 
 /*
  * Options of a handle. Start from PIPC_OPTIONS_INIT and set what differs. A constructor takes NULL
- * as PIPC_OPTIONS_INIT. Only the constructor reads the struct, which stays the caller's.
+ * as PIPC_OPTIONS_INIT. Only the constructor reads the struct, the key and the directory; all stay
+ * the caller's.
  */
 typedef struct {
     size_t struct_size;    /* set by PIPC_OPTIONS_INIT; lets the struct grow in later versions */
@@ -786,8 +807,8 @@ typedef struct {
  * call takes no end; the first call on the handle does.
  *
  * Returns a handle, for pipc_close in each process that has it. On failure NULL: EINVAL (options),
- * ENOMEM, EMFILE, ENFILE, EFBIG (the limit on the size of files, RLIMIT_FSIZE, is below the 1 MiB
- * that the shared memory may take). Any thread.
+ * ENOMEM, EMFILE, ENFILE, EFBIG (the limit on the size of files, RLIMIT_FSIZE, is below what the
+ * shared memory may take, a little more than 2 MiB). Any thread.
  */
 PIPC_API pipc_t *pipc_open(const pipc_options_t *options);
 
@@ -878,21 +899,24 @@ PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
  * pipc_close - close a handle. NULL is allowed; errno is kept. Never waits.
  *
  * Messages that arrived and were not read are lost. What is already in the kernel, or in the shared
- * memory, still reaches the peer. What the handle still held (3) does not; a message of which a
- * part had gone is torn there (ECONNRESET). The peer sees an end of stream (EPIPE), no goodbye.
+ * memory, still reaches the peer; over TCP not always, see 10. What the handle still held (3) does
+ * not; a message of which a part had gone is torn there (ECONNRESET). The peer sees an end of
+ * stream (EPIPE), no goodbye.
  *
- * No thread of this process may use the handle afterwards, and none may be in a call on it.
- * On pipc_open other threads may, and each closes for itself, in any order or at once:
- *   - Each thread of this process that has made a call on the handle (any but pipc_close,
- *     pipc_stats, pipc_peer and pipc_bye_text) uses it until it closes it, or ends. A goodbye that
- *     it sent, or an EBUSY that it got, changes nothing.
- *   - The handle is freed when at least one thread has closed it and no thread uses it any more.
- *     The last close does that, or the end of the last user if it was closed before. The end of a
- *     thread alone frees nothing.
- *   - The thread that opened it may close it once in any case, even if it never used it and all
- *     others have closed. If it does not, some hundred bytes stay allocated until that thread ends.
- *   - A thread that is to use it makes its first call before any thread closes. No thread closes
- *     that has neither opened the handle nor used it, unless it is the last one that knows of it.
+ * No thread of this process may use the handle afterwards, and none may be in a call on it. On
+ * pipc_open that holds for the calling thread alone: each thread closes for itself, in any order or
+ * at once.
+ *   - A thread uses the handle from its first call on it (any but pipc_close, pipc_stats, pipc_peer
+ *     and pipc_bye_text) until it closes it or ends. A goodbye that it sent, or an EBUSY that it
+ *     got, changes nothing.
+ *   - When a thread has closed the handle and none uses it any more, it is freed: by the last
+ *     close, or by the end of the last user. If no thread closes it, it is not freed.
+ *   - So each thread makes its first call before any thread closes. One that comes later may find
+ *     the handle freed. pipc_set_timeout can be this first call.
+ *   - The thread that opened the handle may close it once in any case: also if it never used it,
+ *     and also when all others have closed. If it does not, some hundred bytes of the handle stay
+ *     allocated until that thread ends. No other thread closes a handle that it has not used,
+ *     unless it is the last one that knows of it.
  *   - After fork, only the child's own thread counts there, as the thread that opened it.
  */
 PIPC_API void pipc_close(pipc_t *pipe);
@@ -997,7 +1021,7 @@ PIPC_API ssize_t pipc_read_pending(pipc_t *pipe, pipc_msg_t *messages, size_t ma
  *
  * view   filled in on success. Its data belongs to the handle and stays until the next call that
  *        reads (pipc_read, _read_msg, _read_pending, _peek, _skip, _pending, _flush, _disconnect,
- *        _close). Not for pipc_msg_free
+ *        _close). A write leaves it, also one that waits. Not for pipc_msg_free
  *
  * Returns 0. On failure -1: EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
  * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2).
@@ -1042,17 +1066,18 @@ PIPC_API void pipc_msg_free(pipc_msg_t *message);
  * pipc_pending - take in what has arrived, and count the messages that can be read now, goodbyes
  * included. Never waits.
  *
- * Returns the number. If one call does not take in all (7), it counts the messages that it took in,
- * and those that are whole and within its reach behind them; the next call takes in more. 0 also
- * when the peer is gone, which only reading reports. On failure -1: EINVAL (pipe is NULL); on
- * pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end). One reading thread (8).
+ * Returns the number. If one call does not take in all (7), more may be there than it counts; the
+ * next call takes in more. 0 also when the peer is gone, which only reading reports. On failure -1:
+ * EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end). One
+ * reading thread (8).
  */
 PIPC_API ssize_t pipc_pending(pipc_t *pipe);
 
 /*
  * pipc_flush - push out what is held (3), and take in what has arrived, up to max_pending.
  *
- * Deletes nothing. Returns the number of messages that can be read now, also when the peer is gone.
+ * Deletes nothing. Returns the number of messages that can be read now. Then nothing is held any
+ * more: it has gone, or writing is dead, which this call does not report and the next write does.
  * On failure -1: EAGAIN or ETIMEDOUT (some is still held), EINTR, EINVAL, ENOMEM; on pipc_open
  * EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
  *
@@ -1082,10 +1107,11 @@ PIPC_API int pipc_shutdown(pipc_t *pipe);
  * the next holder starts between two messages. On the other kinds it ends writing, as pipc_shutdown
  * does.
  *
- * Returns 0. On failure -1, and nothing has changed: EMSGSIZE (text over max_message, or, on
- * pipc_open, over a quarter of what the shared memory holds in one direction: 64 KiB, less a few
- * bytes), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on pipc_open EBUSY,
- * EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
+ * Returns 0. What was held has gone then. The goodbye has gone too; or, if its text is long, a part
+ * of it may be held, as of any message (3), but not on pipc_open. On failure -1, and no goodbye was
+ * sent: EMSGSIZE (text over max_message, in which "BYE" does not count; or, on pipc_open, over 64
+ * KiB, less a few bytes), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
+ * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
  *
  * Waits up to the write timeout. Cancelled there, it has sent the goodbye whole or not at all. One
  * writing thread (8).
@@ -1172,13 +1198,13 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
  *
  * Clients that are slow, silent or wrong never end or delay this call: they are turned away beside
  * it (6). Nor does a lack of descriptors or memory: silent clients make room for new ones. If there
- * are none, the call waits on, and goes on within 100 ms of a descriptor coming free. With timeout
- * 0 it fails with EAGAIN then. The server's descriptor is not readable for 50 ms, and then it is,
- * so that a loop does not spin.
+ * are none, the call waits until a descriptor comes free, and goes on within 100 ms of that. With
+ * timeout 0 it fails with EAGAIN. The server's descriptor is then not readable for 50 ms, so that a
+ * loop does not spin, and readable after that.
  *
  * Returns a handle like any other, for pipc_close; it outlives the server. On failure NULL: EAGAIN
- * or ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM (there was a client, and
- * it is turned away).
+ * or ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM (a client was there, and
+ * its handle found no memory: it is turned away, and the next call goes on with the others).
  *
  * Waits up to timeout_ms. Cancelled there, it leaves the client to the next call. One thread at a
  * time for each server, in the process that opened it.
@@ -1202,8 +1228,8 @@ PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
  * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never waits.
  *
  * A client that has not been accepted yet is turned away: its reads fail with EPIPE or ECONNRESET.
- * After fork, the process that goes on without the server closes it as well, and disturbs nobody.
- * One thread at a time for each server.
+ * A child after fork, which cannot accept, closes it as well, and disturbs nobody. One thread at a
+ * time for each server.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);
 
