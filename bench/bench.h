@@ -50,6 +50,7 @@ struct contender {
     unsigned max_links;                /* that one process can have; 0: no limit to speak of */
     bool one_size;                     /* a link carries messages of its size, and no others */
     const char *(*lacks)(size_t size); /* why such messages cannot go; NULL: they can. Or NULL */
+    void (*look)(void *end); /* find that nothing has come, as a loop does; NULL: costs nothing */
 };
 
 /* Tables, each with an empty last line. */

@@ -53,6 +53,12 @@ static void receive(struct link *link, int side)
     link->contender->receive(link->end[side], &message);
 }
 
+static void look(struct link *link, int side)
+{
+    if (link->contender->look != NULL)
+        link->contender->look(link->end[side]);
+}
+
 static void exchange(struct link *link, int side)
 {
     if (side == 0)
@@ -141,9 +147,11 @@ static void measure(struct crowd *crowd, struct idle *result)
     open_links(crowd, 1, crowd->count);
     result->opened = for_each(crowd, resident() - before);
     both_act(crowd, 1, crowd->count, exchange);
+    both_act(crowd, 1, crowd->count, look);
     result->used = for_each(crowd, resident() - before);
     if (large)
         both_act(crowd, 1, crowd->count, large_then_short);
+    both_act(crowd, 1, crowd->count, look);
     result->after_large = large ? for_each(crowd, resident() - before) : -1;
     current = NULL;
     pthread_barrier_wait(&crowd->barrier);

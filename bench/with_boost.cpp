@@ -104,6 +104,6 @@ const char *lacks(std::size_t size)
 
 const struct contender with_boost[] = {
     {"boost", "message_queue", "plain", "1 MiB of messages each way, at least 2", prepare, nullptr,
-     join, send_one, receive, nullptr, nullptr, 2, 100, true, lacks},
+     join, send_one, receive, nullptr, nullptr, 2, 100, true, lacks, nullptr},
     {},
 };

@@ -154,6 +154,12 @@ static size_t take_pending(struct end *end, size_t max)
     return (size_t)got;
 }
 
+static void look(void *end)
+{
+    if (pipc_pending(((struct end *)end)->pipe) != 0)
+        fail("pipc_pending");
+}
+
 static size_t receive_many(void *at, struct iovec *messages, size_t max)
 {
     struct end *end = at;
@@ -174,7 +180,7 @@ static size_t receive_many(void *at, struct iovec *messages, size_t max)
     {                                                                                             \
         .library = "libpipc", .transport = name, .style = what, .setup = how, .prepare = made,    \
         .drop = dropped, .join = joined, .send = send_one, .receive = receive, .send_many = many, \
-        .receive_many = take, .handles = ends                                                     \
+        .receive_many = take, .look = look, .handles = ends                                       \
     }
 
 /* Arguments: transport, how it is set up, handles, prepare, drop, join. */

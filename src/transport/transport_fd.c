@@ -109,13 +109,10 @@ static void note_read(struct fd_transport *t, size_t got)
     t->end += got;
 }
 
-/*
- * An empty buffer goes back to the heap when nothing is known to follow, unless it is as small as
- * those of ten thousand idle connections may be. Such a call of the heap costs some 50 ns.
- */
-static void give_up_empty(struct fd_transport *t)
+/* An empty buffer of more than `kept` bytes goes back to the heap, if nothing is known to follow. */
+static void give_up_empty(struct fd_transport *t, size_t kept)
 {
-    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= SMALL_BUFFER_SIZE)
+    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= kept)
         return;
     sys_free(t->buffer);
     t->buffer = NULL;
@@ -134,7 +131,7 @@ static int no_data(struct fd_transport *t, int error, struct transport_view *vie
     t->flows = false;
     if (!passes(error))
         t->failed = error;
-    give_up_empty(t);
+    give_up_empty(t, SMALL_BUFFER_SIZE); /* who looks in vain may be idle for long */
     return error == EAGAIN ? 0 : -1;
 }
 
@@ -205,7 +202,7 @@ static void fd_skip(struct transport *transport, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
     t->begin += size;
-    give_up_empty(t);
+    give_up_empty(t, small_size(t));
 }
 
 static bool fd_goodbye(struct transport *transport)
@@ -220,7 +217,7 @@ static ssize_t take_ahead(struct fd_transport *t, void *buffer, size_t size)
     size_t take = size < ahead ? size : ahead;
     memcpy(buffer, t->buffer + t->begin, take);
     t->begin += take;
-    give_up_empty(t);
+    give_up_empty(t, small_size(t));
     return (ssize_t)take;
 }
 
