@@ -88,11 +88,11 @@
  * been taken (6). Before it fails with ETIMEDOUT, the call tries once more. A few bytes, or a
  * little room, may have come that were too little to end the wait.
  *
- * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory.
- * Before the peer reads, there is room for at least 256 KiB on pipc_open. On the other kinds, the
- * room is what the kernel gives a pipe, a FIFO (6) or a socket. When the room is full, the write
- * waits until the peer reads. So a thread that writes more than fits, and is itself the thread that
- * should read it, waits for ever.
+ * A write with timeout -1 returns when the whole message is in the kernel or in the shared memory,
+ * or is gathered (see the end of this section). Before the peer reads, there is room for at least
+ * 256 KiB on pipc_open. On the other kinds, the room is what the kernel gives a pipe, a FIFO (6) or
+ * a socket. When the room is full, the write waits until the peer reads. So a thread that writes
+ * more than fits, and is itself the thread that should read it, waits for ever.
  *
  * With another timeout, or with PIPC_INTERRUPTIBLE, a call may have to stop when a part of its
  * message has gone. Then it succeeds: the message is accepted, and the handle holds the rest. The
@@ -117,6 +117,27 @@
  * stopped and continued (SIGSTOP, SIGCONT) and has no handler for SIGCONT, this ends no wait. The
  * clock is the monotonic one.
  *
+ * With PIPC_GATHER, small messages go together. A write of a message of at most 4,096 bytes only
+ * copies it into memory, where it is held. This is called gathering. What is gathered is sent
+ *   - by the write with which 16 KiB have come (frames, see 11, count too), or by the write of a
+ *     larger message, which follows at once;
+ *   - by every function that sends held bytes, see above: all that read, pipc_pending, pipc_flush,
+ *     pipc_shutdown, pipc_disconnect, pipc_fd, pipc_want; and by pipc_close;
+ *   - by a write that begins a millisecond or more after the one before it. Its message is sent as
+ *     well. (A shorter interval may have the same effect, a third of a millisecond for example.)
+ *
+ * Nothing runs by itself. Until one of these calls is made, what is gathered waits in the process,
+ * for ever if there is none. While anything is gathered, the descriptor is readable (4). So an
+ * event loop sends it: the loop wakes up and calls a reading function. A program that has no such
+ * loop, and does not read, calls pipc_flush after the last of its writes.
+ *
+ * Everything else holds as without the flag. A message is sent whole or not at all, and in order.
+ * When there is no room for what is gathered, it waits like other held bytes: the next write waits
+ * for it first, or fails with EAGAIN or ETIMEDOUT. If the peer has gone, writes that gather still
+ * succeed; the first write after a try to send fails with EPIPE. Without memory for gathering, a
+ * message is sent at once. A process that exits or dies without pipc_close loses what it has
+ * gathered.
+ *
  *
  * 4 THE DESCRIPTOR
  *
@@ -125,7 +146,8 @@
  * a call is worth making, which means when
  *   - a message, a goodbye, an end of stream or an error can be read, also one that is already in
  *     memory;
- *   - held output (3) can move on; the calls of section 3 move it, pipc_fd too;
+ *   - held output (3) can move on; the calls of section 3 move it, pipc_fd too. What is gathered
+ *     (PIPC_GATHER) can do so until a call has found no room for it;
  *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating, because there is room. A
  *     pipc_disconnect that found no room for its goodbye is such a write too. This reason ends with
  *     the next write of any message, with pipc_shutdown or pipc_disconnect, or with a pipc_flush
@@ -496,7 +518,9 @@
  * thread at a time. A pipc_open handle is for one thread on each side, both at once if they like.
  * With PIPC_DUPLEX, one thread may call the reading functions while another calls the writing ones.
  * With PIPC_DUPLEX, a write that waits, and pipc_flush, take no messages in: that is left to the
- * thread that reads. pipc_open ignores PIPC_DUPLEX: each of its sides is a single thread.
+ * thread that reads. What is gathered (3) is left to the thread that writes: reading functions and
+ * pipc_pending do not send it, and the descriptor does not report it. That thread calls pipc_flush.
+ * pipc_open ignores PIPC_DUPLEX: each of its sides is a single thread.
  *
  * The table says which threads may call a function on a handle while another thread is in a call on
  * it. "None" means that it must be the only call. "Each side" means the two threads that hold the
@@ -534,6 +558,11 @@
  * handle of any other kind: their messages are mixed up, and so is the descriptor, which they
  * share. In the child of a program with several threads, the library may be used right after fork,
  * without an exec. A child of vfork must not.
+ *
+ * What was gathered before fork (3) is sent by the process that wrote it, also when it closes. The
+ * child has a copy, which it never sends and which its first call that writes or reads drops. If a
+ * part of that had gone at the time of fork, the child's writes fail with EPIPE. So a process that
+ * leaves the handle to its child calls pipc_flush before fork.
  *
  * At fork, the library closes in the child what only the parent can use, but for the descriptors of
  * a pipc_open_fifo that waits (6). On pipc_open it closes everything but the shared memory and the
@@ -576,6 +605,8 @@
  *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
  *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
  *    tears them: before it, call pipc_flush until it succeeds.
+ *  - With PIPC_GATHER, a write that succeeded may have sent nothing. Before a program waits for
+ *    anything but this pipe, it calls pipc_flush (3).
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
  *  - Remove the descriptor from your epoll set before pipc_close (4).
@@ -756,6 +787,7 @@ typedef struct {
 #define PIPC_DUPLEX        0x2u /* one thread reads while another writes, see 8; not on pipc_open */
 #define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 6 */
 #define PIPC_CONNECT_ONLY  0x8u /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
+#define PIPC_GATHER        0x10u /* small messages wait and go together. See 3; not on pipc_open */
 
 /* The events of pipc_want. */
 #define PIPC_WANT_READ  0x1u /* a message or a goodbye can be read; for ends and errors see 4 */
@@ -801,7 +833,7 @@ typedef struct {
 /*
  * pipc_open - make an anonymous pipe for two threads, or for a parent and a child.
  *
- * options   NULL, or what differs from the defaults; PIPC_DUPLEX is ignored
+ * options   NULL, or what differs from the defaults; PIPC_DUPLEX and PIPC_GATHER are ignored
  *
  * One handle serves both sides (6). Open it before the thread starts or the child is forked. This
  * call takes no end; the first call on the handle does.
@@ -899,9 +931,9 @@ PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
  * pipc_close - close a handle. NULL is allowed; errno is kept. Never waits.
  *
  * Messages that arrived and were not read are lost. What is already in the kernel, or in the shared
- * memory, still reaches the peer; over TCP not always, see 10. What the handle still held (3) does
- * not; a message of which a part had gone is torn there (ECONNRESET). The peer sees an end of
- * stream (EPIPE), no goodbye.
+ * memory, still reaches the peer; over TCP not always, see 10. What was gathered (3) is sent as far
+ * as there is room. What else the handle still held (3) does not reach the peer; a message of which
+ * a part had gone is torn there (ECONNRESET). The peer sees an end of stream (EPIPE), no goodbye.
  *
  * No thread of this process may use the handle afterwards, and none may be in a call on it. On
  * pipc_open that holds for the calling thread alone: each thread closes for itself, in any order or
@@ -928,9 +960,10 @@ PIPC_API void pipc_close(pipc_t *pipe);
  *
  * data, size   the message, size bytes; data may be NULL when size is 0. Not kept after the call
  *
- * Returns size: the message is sent or accepted (3). On failure -1, and nothing of it was sent:
- * EMSGSIZE (over max_message), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM,
- * on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
+ * Returns size: the message is sent, accepted or gathered (3). On failure -1, and nothing of it was
+ * sent: EMSGSIZE (over max_message), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL,
+ * ENOMEM; on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of
+ * write(2).
  *
  * Waits up to the write timeout. Cancelled there, it has sent the message whole or not at all. One
  * writing thread (8).

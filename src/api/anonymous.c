@@ -391,7 +391,8 @@ struct anonymous *anonymous_open(const pipc_options_t *options, void *owner)
     a->options = (pipc_options_t)PIPC_OPTIONS_INIT;
     if (options != NULL)
         a->options = *options;
-    a->options.flags &= ~PIPC_DUPLEX; /* a side is one thread */
+    /* A side is one thread, and a write makes no system call that gathering could save. */
+    a->options.flags &= ~(PIPC_DUPLEX | PIPC_GATHER);
     if (start(a) == 0)
         return a;
     pthread_mutex_destroy(&a->lock);

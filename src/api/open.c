@@ -15,7 +15,7 @@
 #include "sys/sys.h"
 #include "transport/transport.h"
 
-#define KNOWN_FLAGS (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5)
+#define KNOWN_FLAGS (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5 | PIPC_GATHER)
 
 /* ---- arguments ---- */
 

@@ -45,8 +45,10 @@ struct transport *channel_transport(const struct channel *c)
 void channel_close(struct channel *c)
 {
     int saved = errno;
-    if (c->transport != NULL)
+    if (c->transport != NULL) {
+        outbound_send_gathered(&c->out);
         c->transport->ops->close(c->transport);
+    }
     inbound_fini(&c->in);
     outbound_fini(&c->out);
     duplex_lock_fini(&c->readiness_lock);
@@ -162,7 +164,7 @@ void channel_add_stats(const struct channel *c, pipc_stats_t *stats)
     stats->bytes_written += atomic_load(&c->bytes_written);
     stats->messages_pending += atomic_load(&c->in.messages_pending);
     stats->bytes_pending += atomic_load(&c->in.bytes_pending);
-    stats->bytes_held += atomic_load(&c->out.bytes_held);
+    stats->bytes_held += outbound_bytes_held(&c->out);
 }
 
 void channel_give_unread(struct channel *c, struct unread *unread)

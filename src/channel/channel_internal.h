@@ -102,10 +102,22 @@ static inline void channel_update_if_changed(struct channel *channel, unsigned s
 void channel_end_writing(struct channel *channel);
 
 /*
+ * Held bytes that a reading call moves on. With duplex the reading thread leaves what is gathered
+ * to the writing one.
+ */
+static inline bool channel_reader_holds(const struct channel *channel)
+{
+    return outbound_is_holding(&channel->out) &&
+           !(channel->duplex && outbound_is_gathering(&channel->out));
+}
+
+/*
  * Move held bytes on, without waiting. After a flush that failed the first leaves the last byte:
- * see channel_ready.c. The second is for a call that finds nothing to read.
+ * see channel_ready.c. The second and third are for reading calls, the third for one that finds
+ * nothing.
  */
 enum io_result channel_push(struct channel *channel);
+enum io_result channel_push_reading(struct channel *channel);
 enum io_result channel_push_last(struct channel *channel);
 /* The descriptor reports that a flush which failed is worth repeating. */
 bool channel_reports_flush(const struct channel *channel);

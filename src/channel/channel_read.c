@@ -15,7 +15,7 @@ typedef enum io_result try_read(struct channel *c, void *argument);
 
 static unsigned events_for_reading(struct channel *c)
 {
-    return TRANSPORT_IN | (outbound_is_holding(&c->out) ? (unsigned)TRANSPORT_OUT : 0u);
+    return TRANSPORT_IN | (outbound_is_stuck(&c->out) ? (unsigned)TRANSPORT_OUT : 0u);
 }
 
 /* The call ends only when a message does: no deadline, no signal. */
@@ -32,7 +32,7 @@ static bool may_block(const struct channel *c)
 
 static void block_first(struct channel *c)
 {
-    if (may_block(c) && inbound_is_idle(&c->in) && !outbound_is_holding(&c->out))
+    if (may_block(c) && inbound_is_idle(&c->in) && !outbound_is_stuck(&c->out))
         inbound_block(&c->in);
 }
 
@@ -70,7 +70,7 @@ static int read_until(struct channel *c, try_read *try, void *argument,
     bool was_reported = channel_reports_flush(c), has_tried = false;
     enum io_result result, pushed;
     do {
-        pushed = channel_push(c);
+        pushed = channel_push_reading(c);
         block_first(c);
         inbound_begin_call(&c->in);
         result = try(c, argument);
@@ -104,7 +104,7 @@ static ssize_t read_long_way(struct channel *c, void *buffer, size_t size)
 /* A try before anything else finds what a busy pipe is full of. */
 static ssize_t read_at_hand(struct channel *c, void *buffer, size_t size)
 {
-    if (!inbound_is_idle(&c->in) || outbound_is_holding(&c->out))
+    if (!inbound_is_idle(&c->in) || channel_reader_holds(c))
         return -1;
     ssize_t got = inbound_read_at_hand(&c->in, buffer, size, may_block(c));
     if (got >= 0)
@@ -208,7 +208,7 @@ int channel_skip(struct channel *c)
 ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max)
 {
     bool was_reported = channel_reports_flush(c);
-    channel_push(c);
+    channel_push_reading(c);
     int error = max > 0 && channel_take_in(c, max) == IO_FAILED ? errno : inbound_error(&c->in);
     size_t got = hand_over(c, messages, max);
     if (got == 0 && inbound_is_queued(&c->in))
@@ -229,7 +229,7 @@ ssize_t channel_pending(struct channel *c)
 {
     bool was_reported = channel_reports_flush(c);
     int saved = errno;
-    channel_push(c);
+    channel_push_reading(c);
     channel_take_in(c, SIZE_MAX);
     if (!inbound_is_queued(&c->in) || !channel_wants(c, PIPC_WANT_READ))
         channel_find_nothing(c, was_reported);

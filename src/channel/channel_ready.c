@@ -18,6 +18,7 @@
  *             writing was ended here                                    no
  *             else                                                             OUT_END
  *   WRITE     output is held, or a write is worth repeating                    OUT
+ *             output is gathered (PIPC_GATHER), but with duplex               yes
  *             a flush failed, and nothing is held any more              yes
  *
  * "Failed for good": nobody will read it. That is no end of writing that the program asked for.
@@ -52,6 +53,11 @@ enum io_result channel_push(struct channel *c)
     return outbound_push_all_but(&c->out, failed ? 1 : 0);
 }
 
+enum io_result channel_push_reading(struct channel *c)
+{
+    return channel_reader_holds(c) ? channel_push(c) : IO_DONE;
+}
+
 bool channel_reports_flush(const struct channel *c)
 {
     return atomic_load(&c->flush_failed) && !outbound_is_holding(&c->out);
@@ -59,8 +65,8 @@ bool channel_reports_flush(const struct channel *c)
 
 enum io_result channel_push_last(struct channel *c)
 {
-    bool held = outbound_is_holding(&c->out);
-    enum io_result result = outbound_push_all_but(&c->out, 0);
+    bool held = channel_reader_holds(c);
+    enum io_result result = held ? outbound_push_all_but(&c->out, 0) : IO_DONE;
     if (held && channel_reports_flush(c))
         atomic_store(&c->news, true);
     return result;
@@ -117,12 +123,13 @@ static void hide_input(struct channel *c, unsigned over)
 
 static bool is_output_readable(const struct channel *c)
 {
-    return channel_wants(c, PIPC_WANT_WRITE) && channel_reports_flush(c);
+    bool gathers = !c->duplex && outbound_is_gathering(&c->out);
+    return channel_wants(c, PIPC_WANT_WRITE) && (gathers || channel_reports_flush(c));
 }
 
 static unsigned output_events(const struct channel *c)
 {
-    bool waits = atomic_load(&c->write_interest) || outbound_is_holding(&c->out);
+    bool waits = atomic_load(&c->write_interest) || outbound_is_stuck(&c->out);
     return waits && channel_wants(c, PIPC_WANT_WRITE) ? TRANSPORT_OUT : 0;
 }
 

@@ -119,12 +119,43 @@ static enum io_result send_short_way(struct channel *c, const struct iovec *mess
     return is_simple(c, message->iov_len) ? send_simple(c, message) : IO_AGAIN;
 }
 
+/* ---- gathering ---- */
+
+/*
+ * After a flush that failed nothing is gathered until the program has repeated it, or has been told
+ * to: the descriptor reports that by what is held. -1: it has to be sent.
+ */
+static ssize_t try_to_gather(struct channel *c, const struct iovec *parts, int count)
+{
+    if (atomic_load_explicit(&c->flush_failed, memory_order_relaxed))
+        return -1;
+    ssize_t size = outbound_gather(&c->out, parts, count);
+    if (size >= 0)
+        channel_update_readiness(c, TRANSPORT_OUT);
+    return size;
+}
+
+static ssize_t gather(struct channel *c, const struct iovec *parts, int count)
+{
+    return count == 1 && outbound_gather_more(&c->out, parts) ? (ssize_t)parts->iov_len
+                                                              : try_to_gather(c, parts, count);
+}
+
+static ssize_t write_gathering(struct channel *c, const struct iovec *parts, int count)
+{
+    ssize_t size = outbound_is_late(&c->out) ? -1 : gather(c, parts, count);
+    if (size < 0)
+        return write_long_way(c, parts, count);
+    channel_count_written(c, 1, (size_t)size);
+    return size;
+}
+
 ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
 {
     channel_begin_writing(c);
     enum io_result result = count == 1 ? send_short_way(c, parts) : IO_AGAIN;
     if (result == IO_AGAIN)
-        return write_long_way(c, parts, count);
+        return c->out.gathers ? write_gathering(c, parts, count) : write_long_way(c, parts, count);
     if (result != IO_DONE) {
         channel_update_readiness(c, TRANSPORT_OUT);
         return -1;
@@ -260,14 +291,29 @@ static size_t write_some(struct channel *c, const struct iovec *messages, size_t
     return *stopped ? 0 : 1;
 }
 
+/* How many of the first messages. */
+static size_t gather_some(struct channel *c, const struct iovec *messages, size_t count)
+{
+    size_t n = 0;
+    while (n < count && gather(c, messages + n, 1) >= 0)
+        n++;
+    count_group(c, messages, n);
+    return n;
+}
+
 ssize_t channel_write_batch(struct channel *c, const struct iovec *messages, size_t count)
 {
     struct channel_wait wait = channel_wait_start(c->write_ms);
     size_t done = 0;
     bool stopped = false;
     channel_begin_writing(c);
-    while (done < count && !stopped)
-        done += write_some(c, messages + done, count - done, &stopped, &wait);
+    bool gathers = c->out.gathers && !outbound_is_late(&c->out);
+    while (done < count && !stopped) {
+        if (gathers)
+            done += gather_some(c, messages + done, count - done);
+        if (done < count)
+            done += write_some(c, messages + done, count - done, &stopped, &wait);
+    }
     channel_end_writing(c);
     return done > 0 || count == 0 ? (ssize_t)done : -1;
 }

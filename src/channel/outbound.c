@@ -2,10 +2,12 @@
 #include "channel/outbound.h"
 
 #include "channel/channel_limits.h"
+#include "sys/self.h"
 #include "sys/sys.h"
 
 /* A held buffer larger than this goes back to the heap once it is empty. */
-#define KEEP_HELD 4096
+#define KEEP_HELD    4096
+#define JOINED_PARTS 8
 
 void outbound_init(struct outbound *out, const pipc_options_t *options,
                    struct duplex_lock *readiness_lock)
@@ -13,6 +15,9 @@ void outbound_init(struct outbound *out, const pipc_options_t *options,
     *out = (struct outbound){.readiness_lock = readiness_lock,
                              .max_message = channel_limit(options->max_message)};
     duplex_lock_init(&out->lock, (options->flags & PIPC_DUPLEX) != 0);
+    out->gathers = (options->flags & PIPC_GATHER) != 0;
+    out->gathered_max = out->max_message < GATHERED_MAX ? out->max_message : GATHERED_MAX;
+    out->is_simple = !out->gathers && !out->lock.is_used;
 }
 
 void outbound_attach(struct outbound *out, struct transport *transport)
@@ -38,13 +43,42 @@ static void note_held(struct outbound *out)
     atomic_store_explicit(&out->bytes_held, held_size(out), memory_order_relaxed);
 }
 
+static void set_gathering(struct outbound *out, bool is_gathering)
+{
+    atomic_store_explicit(&out->is_gathering, is_gathering, memory_order_relaxed);
+}
+
+static void set_process(struct outbound *out, uint32_t process)
+{
+    atomic_store_explicit(&out->process, process, memory_order_relaxed);
+}
+
+static uint32_t gathered_by(const struct outbound *out)
+{
+    return atomic_load_explicit(&out->process, memory_order_relaxed);
+}
+
+static bool is_gathered(const struct outbound *out)
+{
+    return gathered_by(out) != 0;
+}
+
+/* Gathered before the fork that made this process. */
+static bool is_inherited(const struct outbound *out)
+{
+    uint32_t process = gathered_by(out);
+    return process != 0 && !self_is_process(process);
+}
+
 static void drop_held(struct outbound *out)
 {
     out->begin = out->end = 0;
+    set_process(out, 0);
+    set_gathering(out, false);
     note_held(out);
 }
 
-/* Nothing is held when this is filled: only the last message that began to go can be held. */
+/* What is held stays. Of a message a rest is held only when all before it has gone. */
 static int reserve(struct outbound *out, size_t size)
 {
     if (out->capacity >= size)
@@ -95,6 +129,7 @@ static bool is_reset(int error)
 static void end_writing(struct outbound *out, int error)
 {
     out->error = error;
+    set_gathering(out, false);
     atomic_store(&out->has_failed, true);
 }
 
@@ -155,8 +190,23 @@ static void shut_down(struct outbound *out)
     out->error = EPIPE;
 }
 
+/*
+ * In a child after fork. What follows would be torn if the parent has sent a part of a message and
+ * not the rest, so writing is dead then.
+ */
+static void drop_inherited(struct outbound *out)
+{
+    if (!is_inherited(out))
+        return;
+    if (out->begin > 0 && out->error == 0)
+        end_writing(out, EPIPE);
+    drop_held(out);
+}
+
 static enum io_result push_all_but(struct outbound *out, size_t keep)
 {
+    drop_inherited(out);
+    set_gathering(out, false);
     if (out->error != 0)
         drop_held(out); /* reading has found out, and how writing died does not change */
     while (held_size(out) > keep) {
@@ -232,6 +282,70 @@ void outbound_close(struct outbound *out)
     duplex_unlock(&out->lock);
 }
 
+/* ---- gathering ---- */
+
+/* Of a message; when it is more than `max`, anything above that. */
+static size_t size_up_to(const struct iovec *parts, int count, size_t max)
+{
+    size_t size = 0;
+    for (int i = 0; i < count && size <= max; i++)
+        size += parts[i].iov_len <= max ? parts[i].iov_len : max + 1;
+    return size;
+}
+
+static void append_parts(struct outbound *out, const struct iovec *parts, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (parts[i].iov_len > 0)
+            memcpy(out->held + out->end, parts[i].iov_base, parts[i].iov_len);
+        out->end += parts[i].iov_len;
+    }
+}
+
+/* Without memory for it a message is sent. */
+static bool may_gather(struct outbound *out, size_t size)
+{
+    drop_inherited(out);
+    return out->error == 0 && !out->closing && size <= out->gathered_max &&
+           (out->end == 0 || outbound_is_gathering(out)) &&
+           out->end + FRAME_HEADER_MIN + size < GATHER_SIZE && reserve(out, GATHER_SIZE) == 0;
+}
+
+static void begin_to_gather(struct outbound *out)
+{
+    set_process(out, self_process());
+    set_gathering(out, true);
+}
+
+ssize_t outbound_gather(struct outbound *out, const struct iovec *parts, int count)
+{
+    size_t size = size_up_to(parts, count, GATHERED_MAX);
+    duplex_lock(&out->lock);
+    bool fits = may_gather(out, size);
+    if (fits) {
+        if (out->end == 0)
+            begin_to_gather(out);
+        out->end += frame_header(out->held + out->end, size, false);
+        append_parts(out, parts, count);
+        note_held(out);
+    }
+    duplex_unlock(&out->lock);
+    return fits ? (ssize_t)size : -1;
+}
+
+void outbound_send_gathered(struct outbound *out)
+{
+    duplex_lock(&out->lock);
+    if (is_gathered(out) && !is_inherited(out)) /* a child must not end its parent's output */
+        push_all_but(out, 0);
+    duplex_unlock(&out->lock);
+}
+
+uint64_t outbound_bytes_held(const struct outbound *out)
+{
+    return is_inherited(out) ? 0 : atomic_load(&out->bytes_held);
+}
+
 /* ---- one message, or a group of them, on its way ---- */
 
 static void advance(struct outgoing *o, size_t sent)
@@ -248,9 +362,30 @@ static void advance(struct outgoing *o, size_t sent)
     }
 }
 
+/* Gathered bytes and what comes behind them share a write, as a packet does on TCP. */
+static enum io_result push_with(struct outbound *out, struct outgoing *o)
+{
+    struct iovec all[JOINED_PARTS + 1] = {{out->held + out->begin, held_size(out)}};
+    memcpy(all + 1, o->parts, (size_t)o->count * sizeof *all);
+    set_gathering(out, false);
+    ssize_t sent = out->transport->ops->writev(out->transport, all, o->count + 1);
+    if (sent < 0)
+        return outbound_write_failed(out, errno);
+    if ((size_t)sent < held_size(out)) {
+        out->begin += (size_t)sent;
+        note_held(out);
+        return push_all_but(out, 0);
+    }
+    advance(o, (size_t)sent - held_size(out));
+    drop_held(out);
+    return IO_DONE;
+}
+
 static enum io_result try_send(struct outbound *out, struct outgoing *o)
 {
-    enum io_result result = push_all_but(out, 0);
+    drop_inherited(out);
+    bool is_joined = out->error == 0 && is_gathered(out) && o->count <= JOINED_PARTS;
+    enum io_result result = is_joined ? push_with(out, o) : push_all_but(out, 0);
     if (out->error != 0) {
         errno = out->error;
         return IO_FAILED;
@@ -276,7 +411,8 @@ enum io_result outbound_try_send(struct outbound *out, struct outgoing *outgoing
 int outbound_reserve(struct outbound *out, size_t size)
 {
     duplex_lock(&out->lock);
-    enum io_result pushed = push_all_but(out, 0);
+    drop_inherited(out);
+    enum io_result pushed = is_gathered(out) ? IO_DONE : push_all_but(out, 0);
     int result = 0;
     if (pushed == IO_FAILED)
         result = -1;
@@ -288,12 +424,8 @@ int outbound_reserve(struct outbound *out, size_t size)
 
 static void copy_to_held(struct outbound *out, const struct outgoing *rest)
 {
-    out->begin = out->end = 0;
-    for (int i = 0; i < rest->count; i++) {
-        if (rest->parts[i].iov_len > 0)
-            memcpy(out->held + out->end, rest->parts[i].iov_base, rest->parts[i].iov_len);
-        out->end += rest->parts[i].iov_len;
-    }
+    drop_held(out);
+    append_parts(out, rest->parts, rest->count);
     note_held(out);
 }
 

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From messages to a transport's bytes: the tries to send, which never wait, and the bytes that are
- * held: the rest of a message of which a part has gone when the call's time was up. Knows nothing
- * of reading. With duplex two threads use it, and each function locks what it needs.
+ * held. Knows nothing of reading. With duplex two threads use it, and each function locks what it
+ * needs. What is held:
+ *
+ *   rest       of a message of which a part has gone when the call's time was up. Waits for room
+ *   gathering  whole messages that nobody has tried to send yet; more may be added (PIPC_GATHER)
+ *   gathered   the same after a try: waits for room, and nothing is added
+ *
+ * The last two belong to the process that gathered them: a child after fork drops its copy.
  *
  * Results: IO_DONE, all has gone. IO_AGAIN, there is no room now. IO_FAILED, errno: writing is
  * dead, or the kernel lacks memory for a moment (ENOMEM, ENOBUFS).
@@ -21,7 +27,21 @@
 #include "channel/duplex_lock.h"
 #include "codec/frame.h"
 #include "pipc.h"
+#include "sys/self.h"
+#include "sys/sys.h"
 #include "transport/transport.h"
+
+/* So many bytes go together, with their headers: then a system call counts little for each. */
+#define GATHER_SIZE 16384
+/* Up to this size copying a message costs less than a write of its own. */
+#define GATHERED_MAX 4096
+/*
+ * A write that begins so much later than the one before is late. In sys_ticks: a millisecond where
+ * those are slow, a fifth of it where they are fast. A clock would double the time of a write.
+ */
+#define GATHER_TICKS 1000000
+
+_Static_assert(2 * (GATHERED_MAX + FRAME_HEADER_MIN) < GATHER_SIZE, "two messages are gathered");
 
 /* The fields are private to outbound.c and the inline functions of this file. */
 struct outbound {
@@ -31,6 +51,12 @@ struct outbound {
     size_t max_message;
     uint8_t *held; /* accepted bytes that are not in the kernel yet, from `begin` to `end` */
     size_t begin, end, capacity;
+    bool gathers;             /* PIPC_GATHER */
+    size_t gathered_max;      /* the largest message that is gathered */
+    bool is_simple;           /* one thread, no gathering: a message may go by the short way */
+    int64_t written_at;       /* when the last write began, if it gathers; 0: there was none */
+    _Atomic uint32_t process; /* what is held was gathered by this one; 0: it is a rest */
+    atomic_bool is_gathering; /* it was gathered, and nobody has tried to send it */
     bool closing;     /* no more messages; shut down once nothing is held, and nobody waits */
     unsigned waiting; /* threads that wait for room */
     int error;        /* why writing is dead; 0: alive */
@@ -74,6 +100,16 @@ enum io_result outbound_push_all_but(struct outbound *out, size_t keep);
 /* At the end of a call: memory that was reserved and is not used goes back to the heap. */
 void outbound_end_call(struct outbound *out);
 
+/*
+ * Gather a message; returns its size. -1: it has to be sent, since it is too large, or enough has
+ * come with it, or held bytes wait for room.
+ */
+ssize_t outbound_gather(struct outbound *out, const struct iovec *parts, int count);
+/* At the end: send what is gathered, as far as it goes. */
+void outbound_send_gathered(struct outbound *out);
+/* How many bytes this process holds. From any thread. */
+uint64_t outbound_bytes_held(const struct outbound *out);
+
 /* Around a wait for room. False: writing is dead, and there is nothing to wait for. */
 bool outbound_begin_wait(struct outbound *out);
 void outbound_end_wait(struct outbound *out);
@@ -88,10 +124,46 @@ static inline bool outbound_is_holding(const struct outbound *out)
     return atomic_load_explicit(&out->bytes_held, memory_order_relaxed) > 0;
 }
 
+static inline bool outbound_is_gathering(const struct outbound *out)
+{
+    return atomic_load_explicit(&out->is_gathering, memory_order_relaxed);
+}
+
+/* A write begins. True: it comes so late after the one before that it has to go at once. */
+static inline bool outbound_is_late(struct outbound *out)
+{
+    int64_t now = sys_ticks_or_clock(), before = out->written_at;
+    out->written_at = now;
+    return before != 0 && (uint64_t)(now - before) >= GATHER_TICKS;
+}
+
+/* The usual case of outbound_gather, where something is gathered already. */
+static inline bool outbound_gather_more(struct outbound *out, const struct iovec *message)
+{
+    size_t size = message->iov_len;
+    if (!outbound_is_gathering(out) || size > out->gathered_max || out->lock.is_used ||
+        out->end + FRAME_HEADER_MIN + size >= GATHER_SIZE ||
+        !self_is_process(atomic_load_explicit(&out->process, memory_order_relaxed)))
+        return false;
+    uint8_t *frame = out->held + out->end;
+    frame_header(frame, size, false);
+    if (size > 0)
+        memcpy(frame + FRAME_HEADER_MIN, message->iov_base, size);
+    out->end += FRAME_HEADER_MIN + size;
+    atomic_store_explicit(&out->bytes_held, out->end, memory_order_relaxed);
+    return true;
+}
+
+/* Held bytes wait for room. */
+static inline bool outbound_is_stuck(const struct outbound *out)
+{
+    return outbound_is_holding(out) && !outbound_is_gathering(out);
+}
+
 /* Nothing is in the way of a message of that size, and no other thread writes. */
 static inline bool outbound_is_free(const struct outbound *out, size_t size)
 {
-    return size <= out->max_message && !out->lock.is_used && !out->closing && out->error == 0 &&
+    return size <= out->max_message && out->is_simple && !out->closing && out->error == 0 &&
            out->begin == out->end;
 }
 

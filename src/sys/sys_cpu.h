@@ -5,6 +5,7 @@
  *
  * sys_ticks       a counter of some 1 to 5 a nanosecond, for what is measured in microseconds and
  *                 too often for a clock of 30 nanoseconds a call
+ * sys_ticks_or_clock  the same; in the tests, which replace the clock, that clock: 1 a nanosecond
  * sys_cpu_relax   some 10 to 50 nanoseconds in which the processor does nothing
  * sys_cpu_prefetch_to_write  memory that is written soon and that another processor may have now;
  *                 any address will do
@@ -64,6 +65,15 @@ static inline void sys_cpu_prefetch_to_write(const void *memory)
 
 /* Of the processor that the caller runs on, or did a moment ago; UINT_MAX: unknown. Cheap. */
 unsigned sys_cpu_number(void);
+
+static inline int64_t sys_ticks_or_clock(void)
+{
+#ifdef PIPC_TICKS_ARE_THE_CLOCK
+    return sys_now();
+#else
+    return sys_ticks();
+#endif
+}
 
 static inline void sys_cpu_relax_for(int64_t ticks)
 {
