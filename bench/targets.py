@@ -130,7 +130,8 @@ def small_messages(results):
         rows += [round_trip(results, transport, other, 1.10),
                  one_way(results, transport, 'plain', 'raw', other, 0.95)]
         rows += [one_way(results, transport, style, 'ZeroMQ', peer, 5)
-                 for style in ('batch', 'batch, read')]
+                 for style in ('batch', 'batch, read', 'gather')]
+    rows.append(one_way(results, 'pair', 'gather', 'ZeroMQ', 'ipc', 5))
     return rows
 
 

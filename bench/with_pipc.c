@@ -18,6 +18,7 @@ struct end {
     pipc_t *pipe;
     size_t count;         /* messages of the last batch, to be freed */
     pipc_msg_t *messages; /* of BATCH_MAX, made when the first batch is read */
+    bool has_read;        /* since the last message that it gathered */
 };
 
 /* Where plain reads go: the program's memory, not the handle's, so ends share it. */
@@ -48,6 +49,16 @@ static void make_buffer(size_t size)
 
 /* ---- transports ---- */
 
+static void send_gathered(void *end, const void *data, size_t size);
+
+static pipc_options_t options_of(const struct link *link)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    if (link->contender->send == send_gathered)
+        options.flags = PIPC_GATHER;
+    return options;
+}
+
 static void prepare_anonymous(struct link *link)
 {
     link->end[0] = link->end[1] = pipc_open(NULL);
@@ -61,7 +72,8 @@ static void join_opened(struct link *link, int side)
 static void prepare_pair(struct link *link)
 {
     pipc_t *end[2];
-    if (pipc_open_pair(end, NULL) != 0)
+    pipc_options_t options = options_of(link);
+    if (pipc_open_pair(end, &options) != 0)
         fail("pipc_open_pair");
     link->end[0] = end[0];
     link->end[1] = end[1];
@@ -74,7 +86,8 @@ static void drop_opened(struct link *link, int side)
 
 static void join_fds(struct link *link, int side)
 {
-    pipc_t *pipe = pipc_open_fds(link->fd[side][0], link->fd[side][1], NULL);
+    pipc_options_t options = options_of(link);
+    pipc_t *pipe = pipc_open_fds(link->fd[side][0], link->fd[side][1], &options);
     link->end[side] = make_end(pipe, "pipc_open_fds");
 }
 
@@ -85,14 +98,15 @@ static void join_fifo(struct link *link, int side)
     snprintf(directory, sizeof directory, "%s", link->path);
     char *name = strrchr(directory, '/');
     *name++ = '\0';
-    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pipc_options_t options = options_of(link);
     options.directory = directory;
     link->end[side] = make_end(pipc_open_fifo(name, PATIENCE_MS, &options), "pipc_open_fifo");
 }
 
 static void join_tcp(struct link *link, int side)
 {
-    pipc_t *pipe = pipc_open_tcp("127.0.0.1", (uint16_t)link->port, PATIENCE_MS, NULL);
+    pipc_options_t options = options_of(link);
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", (uint16_t)link->port, PATIENCE_MS, &options);
     link->end[side] = make_end(pipe, "pipc_open_tcp");
 }
 
@@ -102,6 +116,16 @@ static void send_one(void *end, const void *data, size_t size)
 {
     if (pipc_write(((struct end *)end)->pipe, data, size) < 0)
         fail("pipc_write");
+}
+
+/* An answer has to go, for its sender has nothing more to do. */
+static void send_gathered(void *at, const void *data, size_t size)
+{
+    struct end *end = at;
+    send_one(end, data, size);
+    if (end->has_read && pipc_flush(end->pipe) < 0)
+        fail("pipc_flush");
+    end->has_read = false;
 }
 
 static size_t receive(void *end, const void **data)
@@ -118,6 +142,7 @@ static size_t receive(void *end, const void **data)
     if (size < 0)
         fail("pipc_read");
     *data = buffer.data;
+    ((struct end *)end)->has_read = true;
     return (size_t)size;
 }
 
@@ -192,6 +217,14 @@ static size_t receive_many(void *at, struct iovec *messages, size_t max)
 #define PIPC_READ(name, how, ...) \
     PIPC_STYLE(name, "batch, read", how ", plain reads", __VA_ARGS__, send_many, NULL)
 
+/* For one way: many small messages, from one call each, that nobody waits for. */
+#define PIPC_GATHERED(name, how, ends, made, dropped, joined)                                     \
+    {                                                                                             \
+        .library = "libpipc", .transport = name, .style = "gather", .setup = how ", PIPC_GATHER", \
+        .prepare = made, .drop = dropped, .join = joined, .send = send_gathered,                  \
+        .receive = receive, .handles = ends                                                       \
+    }
+
 const struct contender with_pipc[] = {
     PIPC("anonymous", "pipc_open", 1, prepare_anonymous, NULL, join_opened),
     PIPC("pair", "pipc_open_pair", 2, prepare_pair, drop_opened, join_opened),
@@ -201,5 +234,8 @@ const struct contender with_pipc[] = {
     PIPC("socketpair", "pipc_open_fds, AF_UNIX stream", 2, prepare_socketpair, drop_fds, join_fds),
     PIPC("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     PIPC_READ("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
+    PIPC_GATHERED("pair", "pipc_open_pair", 2, prepare_pair, drop_opened, join_opened),
+    PIPC_GATHERED("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
+    PIPC_GATHERED("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     {0},
 };
