@@ -99,6 +99,8 @@ void fault_eagain_after_poll(bool on);
 /* Armed clocks go on from here. An armed wait moves the clock instead of waiting; an endless wait
  * that no event would end aborts. For tests of a single thread. */
 void fault_virtual_time(void);
+/* The same, and armed clocks stand still in between: only waits and fault_advance_ms move them. */
+void fault_frozen_time(void);
 void fault_advance_ms(int64_t ms);
 
 /* --- Between fault.c and the wrappers --------------------------------------------------------- */

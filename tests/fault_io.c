@@ -26,6 +26,7 @@ int __real_fcntl(int fd, int command, ...) REAL(fcntl) __attribute__((weak));
 
 static struct {
     bool shorten, eagain, virtual_time;
+    struct timespec frozen; /* 0: not */
 } shape;
 
 static atomic_ulong other_clocks;
@@ -36,6 +37,7 @@ static _Thread_local bool eagain_is_due;
 void fault_reset_calls(void)
 {
     shape.shorten = shape.eagain = shape.virtual_time = false;
+    shape.frozen = (struct timespec){0, 0};
     clock_offset_us = 0;
     other_clocks = 0;
     eagain_is_due = false;
@@ -205,11 +207,19 @@ WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
     if (fault_armed() && clock != CLOCK_MONOTONIC)
         other_clocks++;
     if (fault_armed() && result == 0 && clock == CLOCK_MONOTONIC) {
+        if (shape.frozen.tv_sec > 0)
+            *now = shape.frozen;
         int64_t us = now->tv_nsec / 1000 + clock_offset_us % 1000000 + 1000000;
         now->tv_sec += (time_t)(clock_offset_us / 1000000 + us / 1000000 - 1);
         now->tv_nsec = (long)(us % 1000000) * 1000 + now->tv_nsec % 1000;
     }
     return result;
+}
+
+void fault_frozen_time(void)
+{
+    fault_virtual_time();
+    __real_clock_gettime(CLOCK_MONOTONIC, &shape.frozen);
 }
 
 /* How long the real call may wait. In virtual time, a wait that reports an event still takes some

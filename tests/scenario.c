@@ -30,6 +30,7 @@ struct scenario {
 };
 
 static const char *case_name;
+static unsigned flags_to_open;
 
 static void tell_case(int signal_number)
 {
@@ -45,6 +46,11 @@ void scenario_name(const char *text)
     signal(SIGABRT, text == NULL ? SIG_DFL : tell_case);
     signal(SIGALRM, text == NULL ? SIG_DFL : tell_case);
     alarm(text == NULL ? 0 : (unsigned)(CASE_SECONDS * harness_scale()));
+}
+
+void scenario_flags(unsigned flags)
+{
+    flags_to_open = flags;
 }
 
 /* --- Who makes the calls ---------------------------------------------------------------------- */
@@ -298,12 +304,14 @@ static void expect_end(struct traffic *t, int side)
 
 static bool open_pipe(struct scenario *s, const struct kind *kind, struct scenario_result *result)
 {
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = flags_to_open;
     memset(s, 0, sizeof *s);
     s->traffic.same_handle = kind->same_handle;
     s->traffic.descriptor = -1;
     s->armed = true;
     fault_arm();
-    result->opened = kind->open(s->traffic.end, NULL) == 0;
+    result->opened = kind->open(s->traffic.end, &options) == 0;
     result->error = result->opened ? 0 : errno;
     fault_disarm();
     return result->opened;

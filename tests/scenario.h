@@ -25,6 +25,9 @@ struct scenario_result {
 
 struct scenario_result scenario_run(const struct kind *kind);
 
+/* Of the pipes that it opens from now on. */
+void scenario_flags(unsigned flags);
+
 /* Only opening, a first call, and closing. */
 struct scenario_result scenario_open(const struct kind *kind);
 

@@ -292,6 +292,11 @@ static void sweep_ways(const struct kind *kind, const char *name, const struct c
     sweep(kind, name, &way);
     way.flags = PIPC_DUPLEX | PIPC_INTERRUPTIBLE;
     sweep(kind, name, &way);
+    if (what == &reading)
+        return; /* what the peer gathers would not come */
+    way.flags = PIPC_GATHER;
+    way.polled = what == &flushing;
+    sweep(kind, name, &way);
 }
 
 TEST_OF_KIND(a_cancelled_write_sends_its_message_whole_or_not_at_all)

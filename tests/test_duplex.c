@@ -184,13 +184,14 @@ static void *be_the_peer(void *arg)
     return NULL;
 }
 
-static void run_pair(const struct kind *kind, call_fn *reads, call_fn *writes, bool polled)
+static void run_pair(const struct kind *kind, call_fn *reads, call_fn *writes, bool polled,
+                     bool gathers)
 {
     static void *(*const roles[])(void *) = {read_at_once, write_at_once, be_the_peer};
     struct pair pair = {.reads = reads, .writes = writes, .busy = 2};
     pipc_options_t options = PIPC_OPTIONS_INIT;
     pthread_t threads[3];
-    options.flags = PIPC_DUPLEX;
+    options.flags = PIPC_DUPLEX | (gathers ? PIPC_GATHER : 0);
     kind_open(kind, pair.end, &options);
     assert_int_equal(pthread_barrier_init(&pair.start, NULL, 3), 0);
     for (int i = 0; i < 2; i++)
@@ -214,7 +215,7 @@ TEST_OF_KIND(every_reading_call_works_beside_every_writing_call)
 {
     for (size_t r = 0; r < READING; r++)
         for (size_t w = 0; w < WRITING; w++)
-            run_pair(kind, reading[r], writing[w], (r + w) % 2 == 0);
+            run_pair(kind, reading[r], writing[w], (r + w) % 2 == 0, (r + w) / 2 % 2 == 0);
 }
 
 /* --- An end during a wait -------------------------------------------------------------- */

@@ -107,6 +107,15 @@ TEST_OF_KIND(any_system_call_may_fail_forever)
     assert_works(kind);
 }
 
+TEST_OF_KIND(any_system_call_may_fail_with_PIPC_GATHER)
+{
+    scenario_flags(PIPC_GATHER);
+    assert_works(kind);
+    sweep(kind, scenario_run, 0);
+    sweep(kind, scenario_run, FAULT_FOREVER);
+    assert_works(kind);
+}
+
 /* --- The constructors ------------------------------------------------------------------------- */
 
 TEST_OF_KIND(an_opening_that_fails_leaks_nothing)
@@ -167,4 +176,5 @@ HARNESS_MAIN("faults, each", OVER(without_faults_the_scenario_is_complete, LOCAL
              OVER(an_opening_that_fails_twice_leaks_nothing, LOCAL_KINDS, 20000),
              OVER(any_two_system_calls_may_fail, LOCAL_KINDS, 120000),
              OVER(any_system_call_may_fail_once, LOCAL_KINDS, 120000),
-             OVER(any_system_call_may_fail_forever, LOCAL_KINDS, 120000))
+             OVER(any_system_call_may_fail_forever, LOCAL_KINDS, 120000),
+             OVER(any_system_call_may_fail_with_PIPC_GATHER, LOCAL_TWO_HANDLE_KINDS, 120000))
