@@ -97,9 +97,9 @@
  * With another timeout, or with PIPC_INTERRUPTIBLE, a call may have to stop when a part of its
  * message has gone. Then it succeeds: the message is accepted, and the handle holds the rest. The
  * memory for the rest is reserved before anything is sent. Without that memory the call fails with
- * ENOMEM, and nothing was sent. Only the rest of one message can be held. While it is held, the
- * handle accepts no other message: a write first sends what is held, and with timeout 0 it fails
- * with EAGAIN if that does not all go.
+ * ENOMEM, and nothing was sent. Only the rest of one message can be held (with PIPC_GATHER more,
+ * see below). While it is held, the handle accepts no other message: a write first sends what is
+ * held, and with timeout 0 it fails with EAGAIN if that does not all go.
  *
  * Every later call that reads or writes, and pipc_pending, pipc_flush, pipc_shutdown,
  * pipc_disconnect, pipc_fd and pipc_want send as many of the held bytes as there is room for. A
@@ -126,17 +126,17 @@
  *   - by a write that begins a millisecond or more after the one before it. Its message is sent as
  *     well. (A shorter interval may have the same effect, a third of a millisecond for example.)
  *
- * Nothing runs by itself. Until one of these calls is made, what is gathered waits in the process,
- * for ever if there is none. While anything is gathered, the descriptor is readable (4). So an
- * event loop sends it: the loop wakes up and calls a reading function. A program that has no such
- * loop, and does not read, calls pipc_flush after the last of its writes.
+ * Nothing runs by itself: no thread, no timer. Until one of these calls is made, what is gathered
+ * waits in the process, for ever if there is none. While anything is gathered, the descriptor is
+ * readable (4). So an event loop sends it: the loop wakes up and calls a reading function. A
+ * program that has no such loop, and does not read, calls pipc_flush after the last of its writes.
+ * A process that ends without pipc_close (by exit, by exec, or killed) loses what it has gathered.
  *
  * Everything else holds as without the flag. A message is sent whole or not at all, and in order.
  * When there is no room for what is gathered, it waits like other held bytes: the next write waits
  * for it first, or fails with EAGAIN or ETIMEDOUT. If the peer has gone, writes that gather still
- * succeed; the first write after a try to send fails with EPIPE. Without memory for gathering, a
- * message is sent at once. A process that exits or dies without pipc_close loses what it has
- * gathered.
+ * succeed; the first write after a try to send fails with EPIPE. While anything is gathered, it
+ * takes 16 KiB of memory. Without that memory, a message is sent at once.
  *
  *
  * 4 THE DESCRIPTOR
@@ -197,9 +197,10 @@
  * the handle, switches PIPC_WANT_READ on, or removes the descriptor from its loop. While
  * PIPC_WANT_READ is on, dead writing alone does not make the descriptor readable.
  *
- * While PIPC_WANT_WRITE is off, the descriptor is not readable for held output, nor because a
- * write, a flush or a disconnect is worth repeating. When PIPC_WANT_READ is switched on again, what
- * waits makes the descriptor readable at once, with a new edge.
+ * While PIPC_WANT_WRITE is off, the descriptor is not readable for held output, also if that is
+ * gathered (3), nor because a write, a flush or a disconnect is worth repeating. When
+ * PIPC_WANT_READ is switched on again, what waits makes the descriptor readable at once, with a new
+ * edge.
  *
  * The descriptor belongs to the handle: do not read, write or close it. An event loop may set
  * O_NONBLOCK on it, as libuv and GLib do: whether a call waits does not depend on it.
@@ -561,8 +562,9 @@
  *
  * What was gathered before fork (3) is sent by the process that wrote it, also when it closes. The
  * child has a copy, which it never sends and which its first call that writes or reads drops. If a
- * part of that had gone at the time of fork, the child's writes fail with EPIPE. So a process that
- * leaves the handle to its child calls pipc_flush before fork.
+ * part of that had gone at the time of fork, the child's writes fail with EPIPE. If a part of it
+ * goes later, by the parent's pipc_close, what the child writes is torn. So a process that leaves
+ * the handle to its child calls pipc_flush before fork.
  *
  * At fork, the library closes in the child what only the parent can use, but for the descriptors of
  * a pipc_open_fifo that waits (6). On pipc_open it closes everything but the shared memory and the
@@ -605,8 +607,8 @@
  *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
  *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
  *    tears them: before it, call pipc_flush until it succeeds.
- *  - With PIPC_GATHER, a write that succeeded may have sent nothing. Before a program waits for
- *    anything but this pipe, it calls pipc_flush (3).
+ *  - With PIPC_GATHER, a write that succeeded may have sent nothing, and nothing sends it later but
+ *    a call. Before a program waits for anything but this pipe, it calls pipc_flush (3).
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
  *  - Remove the descriptor from your epoll set before pipc_close (4).
