@@ -198,6 +198,50 @@ TEST(a_child_cannot_write_while_a_part_of_the_parents_message_is_held)
     pipc_close(both.end[1]);
 }
 
+/* A socket is shut down for both processes. */
+TEST_OF_KIND(a_child_does_not_end_what_its_parent_still_sends)
+{
+    for (size_t i = 0; i < sizeof calls_of_child / sizeof calls_of_child[0]; i++) {
+        struct both both;
+        struct child child = {&both, calls_of_child[i]};
+        open_both(&both, kind);
+        write_to(both.end[0], "one");
+        refuse_next_write(true, EAGAIN);
+        fault_arm();
+        int result = pipc_shutdown(both.end[0]);
+        fault_disarm();
+        assert_int_equal(result, 0);
+        assert_int_equal(held(both.end[0]), FRAME_BYTES + 3);
+        assert_int_equal(harness_wait(harness_fork(call_and_close, &child)), 0);
+        assert_int_equal(pipc_flush(both.end[0]), 0);
+        expect(both.end[1], "one");
+        expect_no_more(both.end[1]);
+        kind_close(kind, both.end);
+    }
+}
+
+static int shut_down_and_close(void *arg)
+{
+    struct both *both = arg;
+    expect(both->end[1], "one"); /* its parent has closed */
+    assert_int_equal(pipc_shutdown(both->end[0]), 0);
+    expect_no_more(both->end[1]);
+    pipc_close(both->end[0]);
+    pipc_close(both->end[1]);
+    return 0;
+}
+
+TEST_OF_KIND(a_child_that_goes_on_can_shut_down)
+{
+    struct both both;
+    open_both(&both, kind);
+    write_to(both.end[0], "one");
+    pid_t pid = harness_fork(shut_down_and_close, &both);
+    pipc_close(both.end[0]);
+    assert_int_equal(harness_wait(pid), 0);
+    pipc_close(both.end[1]);
+}
+
 static int close_both(void *arg)
 {
     struct both *both = arg;
@@ -416,6 +460,8 @@ HARNESS_MAIN("gather, what can end",
              OVER_TWO_HANDLE_KINDS(a_child_never_sends_what_its_parent_gathered),
              OVER_TWO_HANDLE_KINDS(a_child_that_goes_on_gathers_what_it_writes_itself),
              OVER_TWO_HANDLE_KINDS(parent_and_child_each_send_their_own_messages_once),
+             OVER_TWO_HANDLE_KINDS(a_child_does_not_end_what_its_parent_still_sends),
+             OVER_TWO_HANDLE_KINDS(a_child_that_goes_on_can_shut_down),
              OVER_TWO_HANDLE_KINDS(a_child_that_closes_does_not_end_what_its_parent_still_sends),
              IT(a_child_cannot_write_while_a_part_of_the_parents_message_is_held),
              OVER_TWO_HANDLE_KINDS(a_process_that_exits_without_close_loses_what_it_gathered),

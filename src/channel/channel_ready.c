@@ -123,8 +123,9 @@ static void hide_input(struct channel *c, unsigned over)
 
 static bool is_output_readable(const struct channel *c)
 {
-    bool gathers = !c->duplex && outbound_is_gathering(&c->out);
-    return channel_wants(c, PIPC_WANT_WRITE) && (gathers || channel_reports_flush(c));
+    bool has_reason = outbound_is_holding(&c->out) ? !c->duplex && outbound_is_gathering(&c->out)
+                                                   : atomic_load(&c->flush_failed);
+    return has_reason && channel_wants(c, PIPC_WANT_WRITE);
 }
 
 static unsigned output_events(const struct channel *c)

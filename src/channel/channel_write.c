@@ -144,9 +144,8 @@ static ssize_t gather(struct channel *c, const struct iovec *parts, int count)
 static ssize_t write_gathering(struct channel *c, const struct iovec *parts, int count)
 {
     ssize_t size = outbound_is_late(&c->out) ? -1 : gather(c, parts, count);
-    if (size < 0)
-        return write_long_way(c, parts, count);
-    channel_count_written(c, 1, (size_t)size);
+    if (size >= 0)
+        channel_count_written(c, 1, (size_t)size);
     return size;
 }
 
@@ -154,8 +153,10 @@ ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
 {
     channel_begin_writing(c);
     enum io_result result = count == 1 ? send_short_way(c, parts) : IO_AGAIN;
-    if (result == IO_AGAIN)
-        return c->out.gathers ? write_gathering(c, parts, count) : write_long_way(c, parts, count);
+    if (result == IO_AGAIN) {
+        ssize_t size = c->out.gathers ? write_gathering(c, parts, count) : -1;
+        return size >= 0 ? size : write_long_way(c, parts, count);
+    }
     if (result != IO_DONE) {
         channel_update_readiness(c, TRANSPORT_OUT);
         return -1;

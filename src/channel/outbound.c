@@ -38,6 +38,12 @@ static size_t held_size(const struct outbound *out)
     return out->end - out->begin;
 }
 
+/* Nothing has to go before the next message, as usual. */
+static bool is_clear(const struct outbound *out)
+{
+    return out->end == 0 && !out->closing;
+}
+
 static void note_held(struct outbound *out)
 {
     atomic_store_explicit(&out->bytes_held, held_size(out), memory_order_relaxed);
@@ -181,32 +187,47 @@ int outbound_refusal(struct outbound *out, size_t size)
 
 /* ---- moving held bytes on ---- */
 
+/* The program asked for it. */
+static void end_as_asked(struct outbound *out)
+{
+    atomic_store(&out->is_ended, true);
+    out->error = EPIPE;
+}
+
 static void shut_down(struct outbound *out)
 {
     duplex_lock(out->readiness_lock);
     out->transport->ops->shutdown(out->transport); /* may fail when the peer is gone: no news */
     duplex_unlock(out->readiness_lock);
-    atomic_store(&out->is_ended, true);
-    out->error = EPIPE;
+    end_as_asked(out);
 }
 
 /*
  * In a child after fork. What follows would be torn if the parent has sent a part of a message and
- * not the rest, so writing is dead then.
+ * not the rest, so writing is dead then. Nor may the child end what the parent still sends.
  */
 static void drop_inherited(struct outbound *out)
 {
     if (!is_inherited(out))
         return;
-    if (out->begin > 0 && out->error == 0)
+    if (out->error == 0 && out->closing)
+        end_as_asked(out);
+    else if (out->error == 0 && out->begin > 0)
         end_writing(out, EPIPE);
     drop_held(out);
 }
 
-static enum io_result push_all_but(struct outbound *out, size_t keep)
+/* What was gathered is to be sent, or is none of this process. */
+static void end_gathering(struct outbound *out)
 {
     drop_inherited(out);
     set_gathering(out, false);
+}
+
+static enum io_result push_all_but(struct outbound *out, size_t keep)
+{
+    if (is_gathered(out))
+        end_gathering(out);
     if (out->error != 0)
         drop_held(out); /* reading has found out, and how writing died does not change */
     while (held_size(out) > keep) {
@@ -277,6 +298,7 @@ void outbound_end_wait(struct outbound *out)
 void outbound_close(struct outbound *out)
 {
     duplex_lock(&out->lock);
+    drop_inherited(out);
     out->closing = true;
     push_all_but(out, 0);
     duplex_unlock(&out->lock);
@@ -367,7 +389,6 @@ static enum io_result push_with(struct outbound *out, struct outgoing *o)
 {
     struct iovec all[JOINED_PARTS + 1] = {{out->held + out->begin, held_size(out)}};
     memcpy(all + 1, o->parts, (size_t)o->count * sizeof *all);
-    set_gathering(out, false);
     ssize_t sent = out->transport->ops->writev(out->transport, all, o->count + 1);
     if (sent < 0)
         return outbound_write_failed(out, errno);
@@ -381,11 +402,17 @@ static enum io_result push_with(struct outbound *out, struct outgoing *o)
     return IO_DONE;
 }
 
+static enum io_result push_before(struct outbound *out, struct outgoing *o)
+{
+    if (is_gathered(out))
+        end_gathering(out);
+    bool is_joined = is_gathered(out) && out->error == 0 && o->count <= JOINED_PARTS;
+    return is_joined ? push_with(out, o) : push_all_but(out, 0);
+}
+
 static enum io_result try_send(struct outbound *out, struct outgoing *o)
 {
-    drop_inherited(out);
-    bool is_joined = out->error == 0 && is_gathered(out) && o->count <= JOINED_PARTS;
-    enum io_result result = is_joined ? push_with(out, o) : push_all_but(out, 0);
+    enum io_result result = is_clear(out) ? IO_DONE : push_before(out, o);
     if (out->error != 0) {
         errno = out->error;
         return IO_FAILED;
@@ -411,8 +438,7 @@ enum io_result outbound_try_send(struct outbound *out, struct outgoing *outgoing
 int outbound_reserve(struct outbound *out, size_t size)
 {
     duplex_lock(&out->lock);
-    drop_inherited(out);
-    enum io_result pushed = is_gathered(out) ? IO_DONE : push_all_but(out, 0);
+    enum io_result pushed = is_clear(out) || is_gathered(out) ? IO_DONE : push_all_but(out, 0);
     int result = 0;
     if (pushed == IO_FAILED)
         result = -1;
