@@ -97,10 +97,10 @@ static int reserve(struct outbound *out, size_t size)
     return 0;
 }
 
-/* In the course of a call the memory may be reserved for what is still to come. */
+/* With duplex a reader sends what is held, while a writer may have reserved the memory. */
 static void free_unused(struct outbound *out)
 {
-    if (held_size(out) > 0 || out->capacity <= KEEP_HELD)
+    if (held_size(out) > 0 || out->is_reserved || out->capacity <= KEEP_HELD)
         return;
     sys_free(out->held);
     out->held = NULL;
@@ -110,6 +110,7 @@ static void free_unused(struct outbound *out)
 void outbound_end_call(struct outbound *out)
 {
     duplex_lock(&out->lock);
+    out->is_reserved = false;
     free_unused(out);
     duplex_unlock(&out->lock);
 }
@@ -444,6 +445,7 @@ int outbound_reserve(struct outbound *out, size_t size)
         result = -1;
     else if (out->error == 0)
         result = reserve(out, size);
+    out->is_reserved = result == 0;
     duplex_unlock(&out->lock);
     return result;
 }

@@ -51,6 +51,7 @@ struct outbound {
     size_t max_message;
     uint8_t *held; /* accepted bytes that are not in the kernel yet, from `begin` to `end` */
     size_t begin, end, capacity;
+    bool is_reserved;         /* by a call that writes, until it ends */
     bool gathers;             /* PIPC_GATHER */
     size_t gathered_max;      /* the largest message that is gathered */
     bool is_simple;           /* one thread, no gathering: a message may go by the short way */
