@@ -109,7 +109,7 @@ static void note_read(struct fd_transport *t, size_t got)
     t->end += got;
 }
 
-/* An empty buffer of more than `kept` bytes goes back to the heap, if nothing is known to follow. */
+/* An empty buffer of over `kept` bytes goes back to the heap, if nothing is known to follow. */
 static void give_up_empty(struct fd_transport *t, size_t kept)
 {
     if (t->begin != t->end || (t->flows && t->full) || t->capacity <= kept)
