@@ -87,3 +87,21 @@ void drain(struct peer *peer)
         pipc_msg_free(&message);
     assert_int_equal(errno, EAGAIN);
 }
+
+bool poller_reports_when_drained(struct poller *poller, struct peers *p)
+{
+    int64_t deadline = harness_now_ms() + p->a.delay_ms;
+    bool reports;
+    do {
+        drain(&p->b);
+        reports = poller_reports(poller, p->a.delay_ms / 100);
+    } while (!reports && harness_now_ms() < deadline);
+    return reports;
+}
+
+void drain_until_readable(struct peers *p)
+{
+    struct poller poller = poller_begin(BY_POLL, p->a.fd);
+    assert_true(poller_reports_when_drained(&poller, p));
+    poller_end(&poller);
+}

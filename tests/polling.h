@@ -26,5 +26,11 @@ struct poller poller_begin(enum way way, int fd);
 void poller_end(struct poller *poller);
 /* With edges: whether one has come since the last call. */
 bool poller_reports(struct poller *poller, int timeout_ms);
+/*
+ * Peer a has written more than there was room for, and peer b reads. Bytes that are in flight may
+ * reach b after a first look: they make room only once they are read. The poller is a's.
+ */
+bool poller_reports_when_drained(struct poller *poller, struct peers *p);
+void drain_until_readable(struct peers *p);
 
 #endif

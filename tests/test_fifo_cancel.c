@@ -95,6 +95,7 @@ static unsigned long cancel_at_each_call(struct fifos *fifos, bool starve)
     do {
         struct opening opening = {.fifos = fifos, .timeout_ms = 20, .armed = true};
         fault_reset();
+        fault_virtual_time(); /* on a busy machine the time would be up before it waits */
         fault_cancel_at(++call, starve);
         if (run(&opening)) {
             last = call;
@@ -145,23 +146,36 @@ static int stop_before_the_commit(void *arg)
     return fifos_stop_before_commit(fifos);
 }
 
+struct claim {
+    pid_t claimer;
+    int status; /* once it has stopped */
+};
+
+static bool await_claim(void *context)
+{
+    struct claim *claim = context;
+    if (claim->status == 0)
+        assert_int_equal(waitpid(claim->claimer, &claim->status, WUNTRACED), claim->claimer);
+    return false;
+}
+
 /* Its time is up, it is claimed at that moment, and waits for the commit. */
 static void cancel_in_the_grace(struct fifos *fifos, unsigned long call)
 {
-    struct opening opening = {.fifos = fifos, .timeout_ms = 400 * harness_scale(), .armed = true};
+    struct opening opening = {.fifos = fifos, .timeout_ms = 20, .armed = true};
     pthread_t thread;
-    int status;
-    pid_t claimer =
-        harness_fork(stop_before_the_commit, fifos); /* first: it shares no descriptors */
+    /* First: it shares no descriptors. */
+    struct claim claim = {harness_fork(stop_before_the_commit, fifos), 0};
     fault_reset();
+    fault_virtual_time();
+    fault_before_wait(await_claim, &claim);
     fault_cancel_at(call, false);
     begin(&opening, &thread);
-    assert_int_equal(waitpid(claimer, &status, WUNTRACED), claimer);
-    assert_true(WIFSTOPPED(status));
     assert_true(end(thread));
+    assert_true(WIFSTOPPED(claim.status));
     assert_true(fault_calls(CALL_poll) >= 2);
-    kill(claimer, SIGCONT);
-    assert_int_equal(harness_wait(claimer), ETIMEDOUT); /* it finds the door closed */
+    kill(claim.claimer, SIGCONT);
+    assert_int_equal(harness_wait(claim.claimer), ETIMEDOUT); /* it finds the door closed */
     fifos_assert_empty(fifos);
 }
 
