@@ -161,9 +161,12 @@ static size_t fill_it(pipc_t *pipe, size_t size)
     static const char data[1000];
     size_t count = 0;
     assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    fault_arm();
     for (; pipc_write(pipe, data, size) >= 0; count++)
         continue;
-    assert_int_equal(errno, EAGAIN);
+    int error = errno;
+    fault_disarm();
+    assert_int_equal(error, EAGAIN);
     return count;
 }
 
@@ -183,6 +186,8 @@ TEST(a_child_cannot_write_while_a_part_of_the_parents_message_is_held)
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.flags = PIPC_GATHER;
     assert_int_equal(pipc_open_pair(both.end, &options), 0);
+    fault_reset();
+    fault_frozen_time();
     fill_it(both.end[0], 1000);
     assert_int_equal(harness_wait(harness_fork(write_in_vain, &both)), 0);
     for (bool is_held = true; is_held; is_held = held(both.end[0]) > 0) {

@@ -27,8 +27,9 @@
 
 struct fd_transport {
     struct transport base;
-    int in, out;   /* out: -1 once it is closed */
-    int writes_to; /* its number, as a name */
+    int in, out;       /* out: -1 once it is closed */
+    int writes_to;     /* its number, as a name */
+    atomic_bool wrote; /* since the last update of readiness; apart from what a reader loads */
     enum sys_kind in_kind, out_kind;
     bool in_was_blocking, out_was_blocking; /* and got O_NONBLOCK from us */
     bool own; /* libpipc's: a short read has emptied it, but for a foreign writer's packets */
@@ -41,8 +42,7 @@ struct fd_transport {
     struct pace pace;
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
-    atomic_bool wrote; /* since the last update of readiness */
-    int failed;        /* why the stream is broken; or what passes, for the next look */
+    int failed; /* why the stream is broken; or what passes, for the next look */
     struct ready ready;
 };
 
