@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -140,6 +141,18 @@ static inline int net_option(int fd, int level, int name)
     int value = -1;
     socklen_t size = sizeof value;
     return getsockopt(fd, level, name, &value, &size) == 0 ? value : -1;
+}
+
+/* The options of a pipe's socket. */
+static inline void net_expect_tuned(int fd)
+{
+    assert_true(fd >= 0);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(net_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 }
 
 /* The first descriptor from `from` on that is a TCP socket, listening or not; -1: none. */

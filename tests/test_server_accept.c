@@ -42,13 +42,7 @@ TEST(an_accepted_socket_has_nodelay_keepalive_and_close_on_exec)
     pipc_t *pipe = pipc_server_accept(server, 10000);
     int fd = net_find_socket(client + 1, false);
     assert_non_null(pipe);
-    assert_true(fd >= 0);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
-    assert_int_equal(net_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
-    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    net_expect_tuned(fd);
     pipc_close(pipe);
     close(client);
     pipc_server_close(server);

@@ -343,17 +343,6 @@ TEST(a_failed_name_resolution_is_repeated_until_the_timeout)
 
 /* --- The socket ------------------------------------------------------------------------------- */
 
-static void expect_tuned(int fd)
-{
-    assert_true(fd >= 0);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
-    assert_int_equal(net_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
-    assert_int_equal(net_option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
-    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
-}
-
 TEST(both_sockets_have_nodelay_keepalive_and_close_on_exec)
 {
     struct net_port port = net_reserve();
@@ -363,8 +352,8 @@ TEST(both_sockets_have_nodelay_keepalive_and_close_on_exec)
     pipc_t *there = net_finish_call(&call);
     net_expect_talk(here, there);
     int fd = net_find_socket(port.fd + 1, false);
-    expect_tuned(fd);
-    expect_tuned(net_find_socket(fd + 1, false));
+    net_expect_tuned(fd);
+    net_expect_tuned(net_find_socket(fd + 1, false));
     pipc_close(here);
     pipc_close(there);
     close(port.fd);
