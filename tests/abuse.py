@@ -9,6 +9,7 @@ import concurrent.futures
 import contextlib
 import fnmatch
 import os
+import random
 import shutil
 import signal
 import socket
@@ -165,11 +166,16 @@ def connect(port):
 
 
 def listen():
+    """At a loopback address that nobody else calls: a port may have been somebody else's before,
+    whose clients still call it."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    try:
+        listener.bind(("127.%d.%d.%d" % tuple(random.randint(1, 254) for _ in range(3)), 0))
+    except OSError: # a system with one loopback address
+        listener.bind(("127.0.0.1", 0))
     listener.listen()
     listener.settimeout(PATIENCE)
-    return listener, listener.getsockname()[1]
+    return listener, *listener.getsockname()
 
 
 def accept(listener):

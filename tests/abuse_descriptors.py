@@ -61,8 +61,8 @@ def the_chat_with_few_descriptors_talks_or_fails():
 @test
 def the_pair_with_few_descriptors_talks_or_fails():
     def run(limit):
-        listener, port = listen()
-        with Program("tcp_pair", "127.0.0.1", port, descriptors=limit) as pair:
+        listener, host, port = listen()
+        with Program("tcp_pair", host, port, descriptors=limit) as pair:
             pair.type(b"hello\n")
             pair.end_input()
             wait_until(lambda: pair.has_ended() or select.select([listener], [], [], 0)[0],

@@ -14,8 +14,8 @@ from abuse import *
 def the_pair_survives_strangers():
     for text in GARBAGE + [GOODBYE, b"", frame(b"hello"), frame(b"hello") + GOODBYE]:
         for leave in "shutdown", "reset":
-            listener, port = listen()
-            with Program("tcp_pair", "127.0.0.1", port) as pair:
+            listener, host, port = listen()
+            with Program("tcp_pair", host, port) as pair:
                 pair.type(b"hello\n")
                 connection = accept(listener)
                 assert receive(connection, 9) == frame(b"hello")
@@ -44,8 +44,8 @@ def the_pair_detects_that_its_peer_was_killed():
 
 @test
 def a_goodbye_without_an_end_leaves_the_pair_idle():
-    listener, port = listen()
-    with Program("tcp_pair", "127.0.0.1", port) as pair:
+    listener, host, port = listen()
+    with Program("tcp_pair", host, port) as pair:
         connection = accept(listener)
         connection.sendall(GOODBYE)
         pair.must_be_idle()
@@ -60,9 +60,9 @@ def a_goodbye_without_an_end_leaves_the_pair_idle():
 @test
 def the_python_peer_survives_strangers():
     def one(text):
-        listener, port = listen()
+        listener, host, port = listen()
         program = os.path.join(os.path.dirname(__file__), "..", "examples", "peer.py")
-        peer = subprocess.Popen([sys.executable, program, "call", "127.0.0.1", str(port)],
+        peer = subprocess.Popen([sys.executable, program, "call", host, str(port)],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE)
         connection = accept(listener)

@@ -232,8 +232,8 @@ def workers_of_a_killed_farm_end():
 @test
 def a_worker_survives_what_is_no_server():
     for text in GARBAGE + [GOODBYE, b""]:
-        listener, port = listen()
-        with Program("task_farm", "work", "127.0.0.1", port) as worker:
+        listener, host, port = listen()
+        with Program("task_farm", "work", host, port) as worker:
             connection = accept(listener)
             connection.sendall(text)
             end_writing(connection)
