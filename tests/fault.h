@@ -96,10 +96,11 @@ void fault_interrupt(unsigned one_of);
 /* The first read or write after each poll that reported an event gets EAGAIN. */
 void fault_eagain_after_poll(bool on);
 
-/* Armed clocks go on from here. An armed wait moves the clock instead of waiting; an endless wait
- * that no event would end aborts. For tests of a single thread. */
+/* Armed clocks go on from here, a microsecond at each look, so that however slow the machine is,
+ * nothing is late. An armed wait moves the clock instead of waiting; an endless wait that no event
+ * would end aborts. For tests of a single thread. */
 void fault_virtual_time(void);
-/* The same, and armed clocks stand still in between: only waits and fault_advance_ms move them. */
+/* The same, but a look takes no time: only waits and fault_advance_ms move the clock. */
 void fault_frozen_time(void);
 void fault_advance_ms(int64_t ms);
 

@@ -26,7 +26,8 @@ int __real_fcntl(int fd, int command, ...) REAL(fcntl) __attribute__((weak));
 
 static struct {
     bool shorten, eagain, virtual_time;
-    struct timespec frozen; /* 0: not */
+    struct timespec begin; /* of virtual time */
+    int tick_us;           /* in virtual time: what a look at the clock takes */
 } shape;
 
 static atomic_ulong other_clocks;
@@ -37,7 +38,6 @@ static _Thread_local bool eagain_is_due;
 void fault_reset_calls(void)
 {
     shape.shorten = shape.eagain = shape.virtual_time = false;
-    shape.frozen = (struct timespec){0, 0};
     clock_offset_us = 0;
     other_clocks = 0;
     eagain_is_due = false;
@@ -53,10 +53,6 @@ void fault_eagain_after_poll(bool on)
     shape.eagain = on;
 }
 
-void fault_virtual_time(void)
-{
-    shape.virtual_time = true;
-}
 
 void fault_advance_ms(int64_t ms)
 {
@@ -207,8 +203,10 @@ WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
     if (fault_armed() && clock != CLOCK_MONOTONIC)
         other_clocks++;
     if (fault_armed() && result == 0 && clock == CLOCK_MONOTONIC) {
-        if (shape.frozen.tv_sec > 0)
-            *now = shape.frozen;
+        if (shape.virtual_time) {
+            *now = shape.begin;
+            clock_offset_us += shape.tick_us;
+        }
         int64_t us = now->tv_nsec / 1000 + clock_offset_us % 1000000 + 1000000;
         now->tv_sec += (time_t)(clock_offset_us / 1000000 + us / 1000000 - 1);
         now->tv_nsec = (long)(us % 1000000) * 1000 + now->tv_nsec % 1000;
@@ -216,10 +214,21 @@ WRAP(int, clock_gettime, clockid_t clock, struct timespec *now)
     return result;
 }
 
+static void begin_virtual_time(int tick_us)
+{
+    __real_clock_gettime(CLOCK_MONOTONIC, &shape.begin);
+    shape.tick_us = tick_us;
+    shape.virtual_time = true;
+}
+
+void fault_virtual_time(void)
+{
+    begin_virtual_time(1);
+}
+
 void fault_frozen_time(void)
 {
-    fault_virtual_time();
-    __real_clock_gettime(CLOCK_MONOTONIC, &shape.frozen);
+    begin_virtual_time(0);
 }
 
 /* How long the real call may wait. In virtual time, a wait that reports an event still takes some
