@@ -353,6 +353,7 @@ TEST(a_connection_to_oneself_is_not_a_rendezvous)
     net_reset(fd); /* or the port would have to rest for a while */
     fault_reset();
     fault_fail(CALL_listen, 1, FAULT_FOREVER, EADDRINUSE);
+    fault_virtual_time();
     fault_arm();
     assert_null_errno(pipc_open_tcp("127.0.0.1", 40000, 200, NULL), ETIMEDOUT);
     fault_disarm();
