@@ -445,8 +445,11 @@
  * at most 5 s apart, 15 times (net.ipv4.tcp_retries2). Before Linux 6.15 this takes longer, about
  * 15 minutes: there, a program that must know earlier asks the peer for an answer and sets a
  * timeout. When the host is given up, reading fails with ECONNRESET. A link that recovers earlier
- * loses nothing. A peer that lives and reads nothing is never given up, however long that takes:
- * writes wait, or end by their timeout.
+ * loses nothing. A peer that lives and reads nothing is not given up, however long that takes:
+ * writes wait, or end by their timeout. There is one exception, the kernel's (seen with Linux
+ * 6.18): when the peer's receive buffer has been filled by messages of a few bytes each, written
+ * one by one, the peer's kernel drops the answers to its own probes. If the peer reads nothing for
+ * another minute, its kernel ends the connection. Larger messages and batches avoid this.
  *
  * Keys: with options.key, both sides show that they know the key, by challenge and response with
  * HMAC-SHA-256, before the first message. If the key is wrong, the side that connects fails with

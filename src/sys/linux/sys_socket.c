@@ -15,6 +15,12 @@
  * something waits to be sent or acknowledged, when the kernel has repeated it 15 times
  * (net.ipv4.tcp_retries2) without an answer, at most 5 s apart: a minute as well. TCP_USER_TIMEOUT
  * would not do: it also counts the time for which a living peer has no room.
+ *
+ * A receiver whose memory is full, not its window, closes the window when a segment is on its way.
+ * If that is shorter than 2^wscale, its sender's number in answers to probes is beyond the window,
+ * and Linux 6.18 drops them (BeyondWindow): so the probes end a connection whose reader does not
+ * read for a minute. Only small segments fill the memory first. Of the options of a socket only a
+ * small receive buffer would avoid it.
  */
 enum { KEEP_IDLE_S = 30, KEEP_INTERVAL_S = 10, KEEP_PROBES = 3, REPEAT_MS = 5000 };
 _Static_assert(KEEP_IDLE_S + KEEP_PROBES * KEEP_INTERVAL_S <= 60, "noticed in about a minute");
