@@ -53,7 +53,6 @@ void fault_eagain_after_poll(bool on)
     shape.eagain = on;
 }
 
-
 void fault_advance_ms(int64_t ms)
 {
     clock_offset_us += ms * 1000;

@@ -290,20 +290,22 @@ static int64_t serve_beside_flood(pipc_server_t *server, struct client *client, 
 }
 
 /*
- * Other programs on this machine may take what the server needs: then the next attempt counts.
- * false: none did.
+ * The best of some attempts counts: a flood that blocks others blocks them in each. Other programs
+ * on this machine may take what the server needs; false: in each attempt they did.
  */
 static bool expect_service_beside_flood(pipc_server_t *server, struct client *client, int spare)
 {
     pid_t pid[CLIENTS];
-    bool is_busy = true;
+    bool is_busy, was_idle = false;
     prepare_clients(client, pid);
     int64_t alone_ms = serve_clients(server, client, pid);
     print_message("%d clients: %d ms undisturbed\n", CLIENTS, (int)alone_ms);
-    for (int i = 0; i < 5 && is_busy; i++)
+    for (int i = 0; i < 5; i++) {
         if (serve_beside_flood(server, client, spare, &is_busy) <= 3 * alone_ms)
             return true;
-    if (!is_busy)
+        was_idle = was_idle || !is_busy;
+    }
+    if (was_idle)
         fail_msg("they took more than three times as long");
     return false;
 }
