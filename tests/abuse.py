@@ -175,7 +175,7 @@ def listen():
         listener.bind(("127.0.0.1", 0))
     listener.listen()
     listener.settimeout(PATIENCE)
-    return listener, *listener.getsockname()
+    return (listener, *listener.getsockname())
 
 
 def accept(listener):

@@ -290,24 +290,26 @@ static int64_t serve_beside_flood(pipc_server_t *server, struct client *client, 
 }
 
 /*
- * The best of some attempts counts: a flood that blocks others blocks them in each. Other programs
- * on this machine may take what the server needs; false: in each attempt they did.
+ * A single attempt may be unlucky: what two of three say counts. An attempt that fails while other
+ * programs of this machine take what the server needs says nothing; false: nearly all did.
  */
 static bool expect_service_beside_flood(pipc_server_t *server, struct client *client, int spare)
 {
     pid_t pid[CLIENTS];
-    bool is_busy, was_idle = false;
+    int good = 0, bad = 0;
     prepare_clients(client, pid);
     int64_t alone_ms = serve_clients(server, client, pid);
     print_message("%d clients: %d ms undisturbed\n", CLIENTS, (int)alone_ms);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6 && good < 2 && bad < 2; i++) {
+        bool is_busy;
         if (serve_beside_flood(server, client, spare, &is_busy) <= 3 * alone_ms)
-            return true;
-        was_idle = was_idle || !is_busy;
+            good++;
+        else if (!is_busy)
+            bad++;
     }
-    if (was_idle)
+    if (bad == 2)
         fail_msg("they took more than three times as long");
-    return false;
+    return good == 2;
 }
 
 static void flood(int spare)
