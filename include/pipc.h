@@ -449,7 +449,7 @@
  * writes wait, or end by their timeout. There is one exception, the kernel's (seen with Linux
  * 6.18): when the peer's receive buffer has been filled by messages of a few bytes each, written
  * one by one, the peer's kernel drops the answers to its own probes. If the peer reads nothing for
- * another minute, its kernel ends the connection. Larger messages and batches avoid this.
+ * another minute, its kernel ends the connection.
  *
  * Keys: with options.key, both sides show that they know the key, by challenge and response with
  * HMAC-SHA-256, before the first message. If the key is wrong, the side that connects fails with
