@@ -18,12 +18,12 @@
  * the stream can cut them off (2).
  *
  * A pipe is made of memory that two threads or a parent and a child share, of two kernel pipes, of
- * two FIFOs with a name, of a TCP connection, or of descriptors that the program brings. The calls
- * are the same on all of them. Descriptors that the program brings are called adopted; the handle
- * then owns them (pipc_open_fds). Messages that have arrived and are unread are called pending; so
- * are, at a server, clients that have not shown the key yet. A key is a secret by which two
- * programs recognise each other on TCP (6, Keys). The library starts no thread, installs no signal
- * handler, prints nothing and never aborts.
+ * two FIFOs with a name, of a Unix socket on a path, of a TCP connection, or of descriptors that
+ * the program brings. The calls are the same on all of them. Descriptors that the program brings
+ * are called adopted; the handle then owns them (pipc_open_fds). Messages that have arrived and are
+ * unread are called pending; so are, at a server, clients that have not shown the key yet. A key is
+ * a secret by which two programs recognise each other on a socket (6, Keys). The library starts no
+ * thread, installs no signal handler, prints nothing and never aborts.
  *
  *     #include <errno.h>
  *     #include <pipc.h>
@@ -223,8 +223,11 @@
  *   pipc_open_pair, each end                 2             4
  *   pipc_open_fds                       those given    2 more; on one socket 1 more *)
  *   pipc_open_fifo                           2             4       (6 during the rendezvous)
- *   pipc_open_tcp, pipc_server_accept        1             2 *)
+ *   pipc_open_tcp, pipc_open_unix,           1             2 *)
+ *     pipc_server_accept
  *   pipc_server_open                         2, and one for each address that it listens on
+ *   pipc_server_open_unix                    4, and 1 more meanwhile; 3 on an abstract name
+ *   pipc_server_open_fd                      2 more than the one that is given
  *
  *   *) One more while messages wait in memory and there is no room to write. If none is free then,
  *      the descriptor is readable as soon as more bytes come, there is room, or a later call gets
@@ -259,17 +262,24 @@
  *                dead: the library does not search for the next message.
  *   EBUSY        pipc_open: others hold both ends. Unchanged.
  *   EACCES       pipc_open_fifo: the directory, or what is at the name, belongs to another user or
- *                is not what it should be. pipc_open_tcp: the key was wrong, or with a key the peer
- *                is this process itself (6, Keys). pipc_server_open: a port under 1,024. Not
- *                opened.
+ *                is not what it should be. pipc_open_unix, pipc_server_open_unix: a directory or
+ *                the socket does not permit it. pipc_open_tcp, pipc_open_unix: the key was wrong,
+ *                or with a key the peer is this process itself (6, Keys). pipc_server_open: a port
+ *                under 1,024. Not opened.
  *   ENOENT       TCP: the host has no address. pipc_open_fifo: the parent of the directory is
- *                missing. Not opened.
+ *                missing. pipc_server_open_unix: the directory is missing. Not opened.
+ *   ENOTSOCK, EPROTOTYPE
+ *                pipc_open_unix: what is at the path is no socket, or one of another type. Not
+ *                opened.
+ *   EADDRINUSE, EEXIST
+ *                pipc_server_open, pipc_server_open_unix: another server is there, or something
+ *                that is no socket. It stays. Not opened.
  *   ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
  *                pipc_open_tcp with PIPC_CONNECT_ONLY: why no connection was possible. Not opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a timeout below -1; options
  *                that make no sense. Unchanged.
- *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO, EADDRINUSE, EADDRNOTAVAIL, ENAMETOOLONG, ENOSPC,
- *   EROFS, EFBIG, ERANGE and others: as in POSIX; see 13. Unchanged, or not opened.
+ *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO, EADDRNOTAVAIL, ENAMETOOLONG, ENOSPC, EROFS, EFBIG,
+ *   ERANGE and others: as in POSIX; see 13. Unchanged, or not opened.
  *
  * On a pipc_open handle, a call by a thread that holds no end takes one. It can then also fail with
  * EBUSY, EPIPE (no end will become free), ENOMEM, EMFILE, ENFILE or EPERM (6), and has taken none.
@@ -385,6 +395,54 @@
  *     default: 32 such pipes of a user). Beyond that, a user who is not root gets what the kernel
  *     gives, down to 4 KiB for each direction. That is slower; nothing else changes.
  *
+ * pipc_server_open_unix, pipc_open_unix: a server on a path of this host, and its clients. The
+ * server is there first, or the clients wait for it; each client is accepted with
+ * pipc_server_accept.
+ *
+ *   - A server never takes a path from a live server, and a dead one is no obstacle. Of any number
+ *     that start on one path at once, exactly one gets it; the others fail with EADDRINUSE. What a
+ *     killed server left is replaced. Only a socket file is ever removed, and only when no process
+ *     has it bound, whether it listens or not: a file that is not bound now never will be. A
+ *     symlink, a file, a FIFO or a directory at the path stays: EEXIST. A client finds the old
+ *     socket, the new one, or none, but never one that does not listen.
+ *   - For this, a starting server locks the directory with flock(2) for an instant. It waits for
+ *     the lock at most a second, and then fails with EADDRINUSE. So another program that holds such
+ *     a lock delays the start, or prevents it. A program that puts sockets there without this lock,
+ *     at the very moment in which a dead one is removed, can lose its own. Meanwhile the directory
+ *     has a socket with the name .pipc-new, or .pipc-new- and a number. Tools such as ss(8) and
+ *     getpeername(2) report that name, since the kernel keeps the first one.
+ *   - pipc_server_close removes the name, unless the file there is not this server's any more, or
+ *     the directory is locked at that moment: then a dead socket stays, which the next server
+ *     replaces. A forked copy of the server removes nothing. A copy that is open, in a child or
+ *     where it was sent to, keeps a killed server's name in use (EADDRINUSE).
+ *   - options.mode is the access of the socket, whatever the umask; the default is 0600. To
+ *     connect, a client needs write permission on the socket, and search permission on its
+ *     directory and those above. Where the directory has a default access list (acl(5)), the
+ *     socket gets it, and mode limits it.
+ *   - Who can connect: the users that mode and the directories permit, and root. Who can be
+ *     impersonated: whoever may write to the directory can put another socket at the path, before
+ *     the server starts or after it ended; where the directory is not sticky (/tmp is), also in its
+ *     place while it runs. So use a directory that only the server's user can write to, such as
+ *     /run/NAME or $XDG_RUNTIME_DIR. In /tmp anybody can be there first.
+ *   - "@NAME" is a name of Linux' abstract namespace, 1 to 107 bytes, exactly these, as "\0NAME" in
+ *     Python. It has no file and no permissions, and goes away with its last socket. Who can
+ *     connect: every user and process of this network namespace, also out of a container that
+ *     shares it. Who can be impersonated: whoever comes first has the name, until that ends. So use
+ *     a key or a path. A file whose name begins with @ is "./@NAME".
+ *   - A path may be longer than the 107 bytes of a socket's address. Then /proc is needed
+ *     (ENAMETOOLONG). A relative path begins in the working directory at the time of the call.
+ *   - A client that finds no server (no file, no directory, a dead socket, a server with a full
+ *     backlog) tries again 20 times a second until the timeout.
+ *   - With a key, at most 256 handshakes are pending, as with pipc_server_open below. Here, the
+ *     largest group is that of a user: a flood of silent clients of one user pushes out itself.
+ *
+ * pipc_server_open_fd: a server on a socket that listens already: from a service manager (systemd,
+ * s6, inetd in mode "wait"), from a parent, or with options that the program has set. It is a
+ * stream socket of TCP or of this host. The server owns it from then on; the name of a Unix socket
+ * stays its maker's, and nobody removes it. O_NONBLOCK is set, and restored by pipc_server_close in
+ * the process that opened the server. On a Unix socket listen(2) is called again, so that clients
+ * see the credentials of this process, not of the one that made the socket.
+ *
  * pipc_open_tcp: two programs on two hosts, or on one. Each calls it with the other's host and the
  * same port. The first one listens and the other connects; both may also come at once.
  *
@@ -451,12 +509,17 @@
  * one by one, the peer's kernel drops the answers to its own probes. If the peer reads nothing for
  * another minute, its kernel ends the connection.
  *
- * Keys: with options.key, both sides show that they know the key, by challenge and response with
- * HMAC-SHA-256, before the first message. If the key is wrong, the side that connects fails with
- * EACCES (but see pipc_open_tcp above for addresses that were not named); the side that waits turns
- * the stranger away and waits on. If only one side has a key, that side gets no pipe: it refuses,
- * or its time runs out. The side without a key may get a handle, which then ends; its first message
- * may be the other side's challenge.
+ * Who can connect over TCP: every program that reaches the port; on loopback, every user of this
+ * host. Who can be impersonated: whoever gets the port first is taken for the server. A key shows
+ * who is there. Who can connect over FIFOs: the same user alone, and root; nobody else can be taken
+ * for the peer.
+ *
+ * Keys, on TCP and Unix sockets: with options.key, both sides show that they know the key, by
+ * challenge and response with HMAC-SHA-256, before the first message. If the key is wrong, the side
+ * that connects fails with EACCES (but see pipc_open_tcp above for addresses that were not named);
+ * the side that waits turns the stranger away and waits on. If only one side has a key, that side
+ * gets no pipe: it refuses, or its time runs out. The side without a key may get a handle, which
+ * then ends; its first message may be the other side's challenge.
  *
  *   - What a key gives, if all programs that know it use libpipc: an attacker who does not know it
  *     gets through no handshake of his own, and so he neither receives nor sends a message. It does
@@ -626,9 +689,9 @@
  *    terminal, say) see it until pipc_close.
  *  - Both sides should set the same max_message: a message over the reader's limit ends the
  *    connection.
- *  - There is no encryption, and authentication only by a key on TCP (6, Keys). A program that
- *    holds the descriptors can read everything. What it sends need not be correct: bad input is an
- *    error, never a crash.
+ *  - There is no encryption, and authentication only by a key on sockets (6, Keys). A program
+ *    that holds the descriptors can read everything. What it sends need not be correct: bad input
+ *    is an error, never a crash.
  *  - pipc_open_tcp that waits for a server on its own host has the server's port meanwhile, and
  *    takes the next client in its place. Clients of a server set PIPC_CONNECT_ONLY.
  *  - When a pipe over TCP is closed with messages unread, or while the peer is sending, the kernel
@@ -638,8 +701,8 @@
  *
  * 11 THE BYTES
  *
- * Pairs, FIFOs, TCP and adopted descriptors carry frames and nothing else. A frame is a length of 4
- * bytes, big-endian, two's complement, and then that many bytes.
+ * Pairs, FIFOs, sockets and adopted descriptors carry frames and nothing else. A frame is a length
+ * of 4 bytes, big-endian, two's complement, and then that many bytes.
  *
  *   0 to 0x7fffffff    one message of that many bytes
  *   0xffffffff         8 bytes of big-endian length follow, for messages over 0x7fffffff bytes;
@@ -771,7 +834,7 @@ extern "C" {
 /* One end of a pipe; on pipc_open both ends. Only the library knows what is inside. */
 typedef struct pipc pipc_t;
 
-/* A socket that waits for connections and makes a pipe of each. */
+/* A socket that waits for connections, by TCP or on a path, and makes a pipe of each. */
 typedef struct pipc_server pipc_server_t;
 
 /* What a message is: the program's data, or the goodbye of the peer. */
@@ -807,15 +870,16 @@ typedef struct {
     size_t struct_size;    /* set by PIPC_OPTIONS_INIT; lets the struct grow in later versions */
     size_t max_message;    /* bytes, either direction; 0: 64 MiB. See 7 */
     size_t max_pending;    /* bytes, size + 64 for each message; 0: 64 MiB. See 7 */
-    const void *key;       /* TCP: the secret that both sides must know; NULL: none. See 6 */
+    const void *key;       /* sockets: the secret that both sides must know; NULL: none. See 6 */
     size_t key_size;       /* bytes; 0 only when key is NULL */
     const char *directory; /* pipc_open_fifo: where names live; NULL: /tmp/pipc-UID. See 6 */
     unsigned flags;        /* PIPC_INTERRUPTIBLE and so on, see above */
+    mode_t mode;           /* pipc_server_open_unix: access to the socket; 0: 0600. See 6 */
 } pipc_options_t;
 
-#define PIPC_OPTIONS_INIT                              \
-    {                                                  \
-        sizeof(pipc_options_t), 0, 0, NULL, 0, NULL, 0 \
+#define PIPC_OPTIONS_INIT                                 \
+    {                                                     \
+        sizeof(pipc_options_t), 0, 0, NULL, 0, NULL, 0, 0 \
     }
 
 /*
@@ -931,6 +995,25 @@ PIPC_API pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_opt
  */
 PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                                const pipc_options_t *options);
+
+/*
+ * pipc_open_unix - make a pipe with a server on a path of this host (6).
+ *
+ * path         of the server's socket, or "@NAME" in the abstract namespace; not empty
+ * timeout_ms   how long to wait for the server to be there: -1 without limit, 0 not at all,
+ *              otherwise milliseconds
+ * options      NULL for the defaults. With a key, the server must have the same
+ *
+ * Returns a handle, for pipc_close. On failure NULL: EAGAIN (timeout 0) or ETIMEDOUT (no server was
+ * there, whatever the reason); at once ENOTSOCK (something else is there), EPROTOTYPE (a socket
+ * that is no stream), EACCES (no permission; the key was wrong; with a key the server is this
+ * process), ENOTDIR, ELOOP, ENAMETOOLONG, EINVAL, ENOMEM, EMFILE, ENFILE; EINTR
+ * (PIPC_INTERRUPTIBLE).
+ *
+ * Waits up to timeout_ms; a thread that is cancelled there leaves nothing. Any thread. After fork,
+ * only one process goes on with the handle (9).
+ */
+PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options);
 
 /*
  * pipc_close - close a handle. NULL is allowed; errno is kept. Never waits.
@@ -1230,6 +1313,37 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
                                          const pipc_options_t *options);
 
 /*
+ * pipc_server_open_unix - listen on a path of this host (6).
+ *
+ * path      where to listen, in a directory that is there, and that this process may read and write
+ *           to. Its last part is neither "." nor "..", and does not begin with ".pipc-". Or "@NAME"
+ * options   also for the handles to come; mode is the access of the socket, up to 0777, and must be
+ *           0 for "@NAME". With a key (which is copied) each client must have it
+ *
+ * Returns a server, for pipc_server_close, as pipc_server_open does. On failure NULL, and nothing
+ * is left: EADDRINUSE (another server is there; or a dead socket that another user left and that is
+ * not this user's to remove; or the directory was locked for a second), EEXIST (what is there is no
+ * socket), ENOENT, ENOTDIR, ELOOP, EACCES (the directory), EINVAL (path, mode, options),
+ * ENAMETOOLONG, ENOSPC, EROFS, ENOMEM, EMFILE, ENFILE, and other errors of the file system.
+ *
+ * Waits a second at most for the lock of the directory, and is no cancellation point. Any thread.
+ */
+PIPC_API pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options);
+
+/*
+ * pipc_server_open_fd - take over a socket that listens (6).
+ *
+ * listening_fd   a stream socket of TCP or of this host (AF_UNIX) that listens. Its close-on-exec
+ *                flag is not changed
+ * options        as for pipc_server_open
+ *
+ * On success the server owns the descriptor: pipc_server_close closes it. On failure it is the
+ * program's, as before. Returns a server. On failure NULL: EBADF (not open), EINVAL (it is no such
+ * socket, or does not listen; options), ENOMEM, EMFILE, ENFILE. Any thread.
+ */
+PIPC_API pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *options);
+
+/*
  * pipc_server_accept - take the next client, once it has shown the key if there is one.
  *
  * timeout_ms   -1 without limit, 0 not at all, otherwise milliseconds
@@ -1259,15 +1373,18 @@ PIPC_API pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms);
  */
 PIPC_API int pipc_server_fd(pipc_server_t *server);
 
-/* pipc_server_port - the port that the server listens on. 0: server is NULL. Any thread. */
+/*
+ * pipc_server_port - the port that the server listens on. 0: it listens on a path, or server is
+ * NULL. Any thread.
+ */
 PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
 
 /*
  * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never waits.
  *
  * A client that has not been accepted yet is turned away: its reads fail with EPIPE or ECONNRESET.
- * A child after fork, which cannot accept, closes it as well, and disturbs nobody. One thread at a
- * time for each server.
+ * The name of pipc_server_open_unix is removed (6). A child after fork, which cannot accept, closes
+ * it as well, and disturbs nobody. One thread at a time for each server.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);
 

@@ -27,6 +27,7 @@ channel: $cleanup
 fifo: $cleanup
 open: $cleanup
 tcp: $cleanup
+unix: $cleanup
 self: pthread_[a-z_]+|__register_atfork
 sys_cpu: sched_getcpu
 sys_cancel: gnu_get_libc_version|__libc_single_threaded

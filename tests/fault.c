@@ -84,6 +84,9 @@ static const struct {
     [CALL_closedir] = {"closedir", {0}},
     [CALL_kill] = {"kill", {EPERM}},
     [CALL_utimensat] = {"utimensat", {EACCES, EPERM, EROFS}},
+    [CALL_linkat] = {"linkat", {EACCES, ENOSPC, EIO, EROFS, EMLINK}},
+    [CALL_fchmod] = {"fchmod", {EPERM, EIO}},
+    [CALL_flock] = {"flock", {EWOULDBLOCK, ENOLCK, EINTR}},
 };
 
 struct fault {
@@ -346,6 +349,8 @@ static bool may_be_a_point(enum fault_call call)
     case CALL_fstatat:
     case CALL_renameat:
     case CALL_fchmodat:
+    case CALL_linkat:
+    case CALL_fchmod:
     case CALL_utimensat:
     case CALL_fdopendir:
     case CALL_readdir:

@@ -14,6 +14,7 @@
 #include "fifos.h"
 #include "harness.h"
 #include "net.h"
+#include "paths.h"
 
 pipc_t *harness_adopt(int read_fd, int write_fd, const pipc_options_t *options)
 {
@@ -157,6 +158,12 @@ static int open_server(pipc_t *end[2], const pipc_options_t *options)
     return 0;
 }
 
+static int open_path(pipc_t *end[2], const pipc_options_t *options)
+{
+    paths_open_kind(end, options);
+    return 0;
+}
+
 static void make_raw(int fd)
 {
     struct termios mode;
@@ -216,6 +223,12 @@ static const struct kind kinds[] = {
      .open = open_server,
      .made = true,
      .tcp = true,
+     .open_differs = true,
+     .descriptors = 2,
+     .most_descriptors = 4},
+    {.name = "Unix socket",
+     .open = open_path,
+     .made = true,
      .open_differs = true,
      .descriptors = 2,
      .most_descriptors = 4},

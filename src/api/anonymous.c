@@ -388,9 +388,7 @@ struct anonymous *anonymous_open(const pipc_options_t *options, void *owner)
     a->owner = owner;
     a->process = self_process();
     a->opener = self_thread();
-    a->options = (pipc_options_t)PIPC_OPTIONS_INIT;
-    if (options != NULL)
-        a->options = *options;
+    a->options = *options;
     /* A side is one thread, and a write makes no system call that gathering could save. */
     a->options.flags &= ~(PIPC_DUPLEX | PIPC_GATHER);
     if (start(a) == 0)

@@ -12,6 +12,7 @@
 #include "rendezvous/fifo.h"
 #include "rendezvous/server.h"
 #include "rendezvous/tcp.h"
+#include "rendezvous/unix.h"
 #include "sys/sys.h"
 #include "transport/transport.h"
 
@@ -19,11 +20,35 @@
 
 /* ---- arguments ---- */
 
+/* The struct as it was at first, which every program has; what came later is optional. */
+struct first_options {
+    size_t struct_size, max_message, max_pending;
+    const void *key;
+    size_t key_size;
+    const char *directory;
+    unsigned flags;
+};
+_Static_assert(offsetof(struct first_options, flags) == offsetof(pipc_options_t, flags),
+               "new fields go to the end");
+
 static bool are_valid(const pipc_options_t *options)
 {
-    return options == NULL ||
-           (options->struct_size >= sizeof *options && (options->flags & ~KNOWN_FLAGS) == 0 &&
-            (options->key != NULL) == (options->key_size > 0));
+    return options == NULL || (options->struct_size >= sizeof(struct first_options) &&
+                               (options->flags & ~KNOWN_FLAGS) == 0 &&
+                               (options->key != NULL) == (options->key_size > 0));
+}
+
+/* All fields, of which the program may know only the first. A struct that is too small stays so. */
+static pipc_options_t copy_of(const pipc_options_t *options)
+{
+    pipc_options_t copy = PIPC_OPTIONS_INIT;
+    if (options == NULL)
+        return copy;
+    size_t size = options->struct_size;
+    if (size >= sizeof(struct first_options))
+        memcpy(&copy, options, size < sizeof copy ? size : sizeof copy);
+    copy.struct_size = size;
+    return copy;
 }
 
 static bool is_interruptible(const pipc_options_t *options)
@@ -48,7 +73,8 @@ pipc_t *pipc_open(const pipc_options_t *options)
     pipc_t *pipe = allocate(options);
     if (pipe == NULL)
         return NULL;
-    pipe->anonymous = anonymous_open(options, pipe);
+    pipc_options_t all = copy_of(options);
+    pipe->anonymous = anonymous_open(&all, pipe);
     if (pipe->anonymous != NULL)
         return pipe;
     sys_free(pipe);
@@ -141,14 +167,10 @@ static pipc_t *open_socket(int fd, const pipc_options_t *options)
     return pipe;
 }
 
-/* Only pipc_open_tcp knows that flag. A struct that is too small stays so, and is refused. */
+/* Only pipc_open_tcp knows that flag. */
 static pipc_options_t without_connect_only(const pipc_options_t *options, bool *connect_only)
 {
-    pipc_options_t rest = PIPC_OPTIONS_INIT;
-    if (options != NULL && options->struct_size < sizeof rest)
-        rest.struct_size = options->struct_size;
-    else if (options != NULL)
-        rest = *options;
+    pipc_options_t rest = copy_of(options);
     *connect_only = (rest.flags & PIPC_CONNECT_ONLY) != 0;
     rest.flags &= ~PIPC_CONNECT_ONLY;
     return rest;
@@ -168,6 +190,17 @@ pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                                   .connect_only = connect_only,
                                   .key = key_of(&rest)};
     return open_socket(tcp_open(&request), &rest);
+}
+
+pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options)
+{
+    if (path == NULL || path[0] == '\0' || timeout_ms < -1 || !are_valid(options))
+        return invalid_handle();
+    struct unix_request request = {.path = path,
+                                   .timeout_ms = timeout_ms,
+                                   .interruptible = is_interruptible(options),
+                                   .key = key_of(options)};
+    return open_socket(unix_open(&request), options);
 }
 
 static void close_pipe(const int fd[2])
@@ -219,24 +252,71 @@ struct pipc_server {
     pipc_options_t options; /* of the handles to come */
 };
 
+static pipc_server_t *new_server(const pipc_options_t *options)
+{
+    pipc_server_t *server = sys_alloc(sizeof *server);
+    if (server == NULL)
+        return NULL;
+    server->options = copy_of(options);
+    server->options.key = NULL; /* the caller's, for this call only; the server has a copy */
+    server->options.key_size = 0;
+    return server;
+}
+
+/* Frees it where it has nothing to listen with. */
+static pipc_server_t *start_server(pipc_server_t *server, struct server *listening)
+{
+    server->server = listening;
+    if (listening != NULL)
+        return server;
+    sys_free(server);
+    return NULL;
+}
+
 pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_options_t *options)
 {
     if (!are_valid(options))
         return invalid_handle();
     struct auth_key key = key_of(options);
-    pipc_server_t *server = sys_alloc(sizeof *server);
+    pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
-    server->options = (pipc_options_t)PIPC_OPTIONS_INIT;
-    if (options != NULL)
-        server->options = *options;
-    server->options.key = NULL; /* the caller's, for this call only; the server has a copy */
-    server->options.key_size = 0;
-    server->server = server_open(host, port, is_interruptible(options), &key);
-    if (server->server != NULL)
-        return server;
-    sys_free(server);
-    return NULL;
+    return start_server(server, server_open(host, port, is_interruptible(options), &key));
+}
+
+#define ACCESS_DEFAULT 0600
+#define ACCESS_ALL     0777
+
+/* An abstract name has no permissions: who asks for some must not believe that it has. */
+static bool is_access(const char *path, mode_t mode)
+{
+    return (mode & ~(mode_t)ACCESS_ALL) == 0 && (mode == 0 || path[0] != '@');
+}
+
+pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options)
+{
+    if (path == NULL || !are_valid(options))
+        return invalid_handle();
+    pipc_options_t all = copy_of(options);
+    if (!is_access(path, all.mode))
+        return invalid_handle();
+    struct auth_key key = key_of(options);
+    pipc_server_t *server = new_server(options);
+    if (server == NULL)
+        return NULL;
+    unsigned access = all.mode == 0 ? ACCESS_DEFAULT : (unsigned)all.mode;
+    return start_server(server, server_open_unix(path, access, is_interruptible(options), &key));
+}
+
+pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *options)
+{
+    if (!are_valid(options))
+        return invalid_handle();
+    struct auth_key key = key_of(options);
+    pipc_server_t *server = new_server(options);
+    if (server == NULL)
+        return NULL;
+    return start_server(server, server_open_fd(listening_fd, is_interruptible(options), &key));
 }
 
 pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms)

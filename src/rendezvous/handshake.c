@@ -87,17 +87,27 @@ static struct handshake *new_handshake(const struct auth_key *key, int64_t time)
     return h;
 }
 
-struct handshake *handshake_accept(int fd, const struct auth_key *key)
+static struct handshake *begin_on(int fd, const struct auth_key *key, bool accepting)
 {
     struct handshake *h = new_handshake(key, HANDSHAKE_NS);
     if (h == NULL)
         return NULL;
-    if (begin_auth(h, true) != 0) {
+    if (begin_auth(h, accepting) != 0) {
         sys_free(h);
         return NULL;
     }
     h->fd = fd;
     return h;
+}
+
+struct handshake *handshake_accept(int fd, const struct auth_key *key)
+{
+    return begin_on(fd, key, true);
+}
+
+struct handshake *handshake_begin(int fd, const struct auth_key *key)
+{
+    return begin_on(fd, key, false);
 }
 
 struct handshake *handshake_connect(const struct sys_address *address, const struct auth_key *key)

@@ -30,6 +30,8 @@ struct handshake {
  * here and below.
  */
 struct handshake *handshake_accept(int fd, const struct auth_key *key);
+/* The same for a connection that this side has made. */
+struct handshake *handshake_begin(int fd, const struct auth_key *key);
 /* Begin to connect. Fails with what connect(2) reports. */
 struct handshake *handshake_connect(const struct sys_address *address, const struct auth_key *key);
 

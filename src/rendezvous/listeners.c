@@ -14,6 +14,11 @@ int listeners_add(struct listeners *l, const struct sys_address *address)
     return 0;
 }
 
+void listeners_adopt(struct listeners *l, int fd)
+{
+    l->fd[l->count++] = fd;
+}
+
 void listeners_close(struct listeners *l)
 {
     while (l->count > 0)

@@ -19,6 +19,8 @@ struct listeners {
 
 /* One more. EADDRINUSE, and what else bind(2) reports. */
 int listeners_add(struct listeners *listeners, const struct sys_address *address);
+/* One that listens already, and does not block. */
+void listeners_adopt(struct listeners *listeners, int fd);
 /* The last one first: the rendezvous that gets the first place finds the others free. */
 void listeners_close(struct listeners *listeners);
 

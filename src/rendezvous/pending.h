@@ -15,7 +15,10 @@
 
 enum { PENDING_MAX = 256 };
 
-/* Those from one IPv4 address, or one IPv6 network of 64 bits, all of which a host can have. */
+/*
+ * Those from one IPv4 address, or one IPv6 network of 64 bits, all of which a host can have; or on
+ * this host, those of one user.
+ */
 struct pending_group {
     enum sys_family family;
     uint8_t network[8];

@@ -9,9 +9,11 @@
 #include "rendezvous/limit.h"
 #include "rendezvous/listeners.h"
 #include "rendezvous/pending.h"
+#include "rendezvous/unix_name.h"
 #include "sys/self.h"
 #include "sys/sys_net.h"
 #include "sys/sys_socket.h"
+#include "sys/sys_unix.h"
 
 enum {
     SERVER_PORTS_MAX = 100,    /* tried, until one is free at each address */
@@ -25,6 +27,10 @@ struct server {
     int set, timer;
     struct listeners listeners;
     bool is_listening; /* the set waits for the listeners */
+    bool is_unix;
+    bool is_adopted;   /* the listener */
+    bool was_blocking; /* and it got O_NONBLOCK from us */
+    struct unix_name name;
     bool interruptible;
     uint32_t opener; /* the process that may hang up on pending handshakes */
     uint16_t port;
@@ -76,9 +82,18 @@ static struct handshake *begin_handshake(struct server *s, int fd)
     return NULL;
 }
 
-/* Its challenge goes out at once, which it can: the connection is new. */
-static int admit_client(struct server *s, int fd, const struct sys_address *from)
+/* So that a flood of one user pushes out itself. */
+static void note_user(int fd, struct sys_address *from)
 {
+    struct sys_credentials client;
+    if (from->family == SYS_UNIX && sys_unix_credentials(fd, &client) == 0)
+        memcpy(from->bytes, &client.uid, sizeof client.uid);
+}
+
+/* Its challenge goes out at once, which it can: the connection is new. */
+static int admit_client(struct server *s, int fd, struct sys_address *from)
+{
+    note_user(fd, from);
     struct handshake *h = begin_handshake(s, fd);
     if (h == NULL || !pending_admit(&s->pending, h, from, PENDING_MAX, handshake_reset))
         return -1;
@@ -192,6 +207,8 @@ int server_accept(struct server *s, int timeout_ms)
         fd = serve_ready(s);
         update_timer(s);
     } while (fd < 0 && await_client(s, &limit) == 0);
+    if (fd >= 0 && s->is_adopted && !s->is_unix)
+        sys_tcp_options(fd); /* those of our own listener are inherited */
     return fd;
 }
 
@@ -283,6 +300,16 @@ static int copy_key(struct server *s, const struct auth_key *key)
     return 0;
 }
 
+/* An adopted listener may be shared with the program that handed it over. */
+static void give_back_listener(struct server *s)
+{
+    int saved = errno;
+    if (s->was_blocking)
+        sys_nonblock(s->listeners.fd[0], false);
+    s->was_blocking = false;
+    errno = saved;
+}
+
 static int open_server_set(struct server *s)
 {
     s->set = sys_epoll_open();
@@ -298,8 +325,7 @@ static int open_server_set(struct server *s)
     return 0;
 }
 
-struct server *server_open(const char *host, uint16_t port, bool interruptible,
-                           const struct auth_key *key)
+static struct server *new_server(bool interruptible, const struct auth_key *key)
 {
     struct server *s = sys_alloc(sizeof *s);
     if (s == NULL)
@@ -307,18 +333,87 @@ struct server *server_open(const char *host, uint16_t port, bool interruptible,
     *s = (struct server){.set = -1,
                          .timer = -1,
                          .interruptible = interruptible,
+                         .name = unix_name_none,
                          .opener = self_process(),
                          .timer_at = -1};
-    if (copy_key(s, key) == 0 && listen_at_host(s, host, port) == 0 && open_server_set(s) == 0)
+    if (copy_key(s, key) == 0)
         return s;
     server_close(s);
     return NULL;
 }
 
-/* In a child it closes copies: the server goes on in the process that opened it. */
+struct server *server_open(const char *host, uint16_t port, bool interruptible,
+                           const struct auth_key *key)
+{
+    struct server *s = new_server(interruptible, key);
+    if (s != NULL && listen_at_host(s, host, port) == 0 && open_server_set(s) == 0)
+        return s;
+    server_close(s);
+    return NULL;
+}
+
+struct server *server_open_unix(const char *path, unsigned access, bool interruptible,
+                                const struct auth_key *key)
+{
+    struct server *s = new_server(interruptible, key);
+    int fd = s == NULL ? -1 : unix_name_listen(&s->name, path, access);
+    if (fd >= 0) {
+        s->is_unix = true;
+        listeners_adopt(&s->listeners, fd);
+        if (open_server_set(s) == 0)
+            return s;
+    }
+    server_close(s);
+    return NULL;
+}
+
+/*
+ * A client sees the credentials of the process that called listen last: let that be this one. All
+ * that can fail comes before, so that a socket that is refused is as it was.
+ */
+static int adopt_listener(struct server *s, int fd)
+{
+    struct sys_address own;
+    s->is_adopted = true;
+    listeners_adopt(&s->listeners, fd);
+    if (!s->is_unix && sys_local_address(fd, &own) == 0)
+        s->port = own.port;
+    int was_nonblocking = open_server_set(s) == 0 ? sys_nonblock(fd, true) : -1;
+    s->was_blocking = was_nonblocking == 0;
+    if (was_nonblocking >= 0 && (!s->is_unix || sys_unix_listen(fd) == 0))
+        return 0;
+    give_back_listener(s);
+    s->listeners.count = 0;
+    return -1;
+}
+
+struct server *server_open_fd(int fd, bool interruptible, const struct auth_key *key)
+{
+    bool is_unix;
+    if (sys_listener_check(fd, &is_unix) != 0)
+        return NULL;
+    struct server *s = new_server(interruptible, key);
+    if (s == NULL)
+        return NULL;
+    s->is_unix = is_unix;
+    if (adopt_listener(s, fd) == 0)
+        return s;
+    server_close(s);
+    return NULL;
+}
+
+/*
+ * In a child it closes copies: the server goes on in the process that opened it. The name goes
+ * first: clients that come later find no server, rather than one that hangs up.
+ */
 void server_close(struct server *s)
 {
+    if (s == NULL)
+        return;
     bool is_opener = s->opener == self_process();
+    unix_name_close(&s->name, is_opener);
+    if (is_opener)
+        give_back_listener(s);
     pending_turn_away_all(&s->pending, is_opener ? handshake_close : handshake_abandon);
     sys_close(s->set);
     sys_close(s->timer);

@@ -101,6 +101,10 @@ NOCANCEL(int, mkfifoat, (int directory, const char *name, mode_t mode), (directo
 NOCANCEL(int, unlinkat, (int directory, const char *name, int flags), (directory, name, flags))
 NOCANCEL(int, renameat, (int from_directory, const char *from, int to_directory, const char *to),
          (from_directory, from, to_directory, to))
+NOCANCEL(int, linkat,
+         (int from_directory, const char *from, int to_directory, const char *to, int flags),
+         (from_directory, from, to_directory, to, flags))
+NOCANCEL(int, fchmod, (int fd, mode_t mode), (fd, mode))
 NOCANCEL(int, fchmodat, (int directory, const char *name, mode_t mode, int flags),
          (directory, name, mode, flags))
 NOCANCEL(int, utimensat, (int directory, const char *name, const struct timespec *times, int flags),

@@ -23,6 +23,7 @@ static void describe_file(const struct stat *from, struct sys_file_status *to)
     to->is_own = from->st_uid == geteuid();
     to->is_directory = S_ISDIR(from->st_mode);
     to->is_fifo = S_ISFIFO(from->st_mode);
+    to->is_socket = S_ISSOCK(from->st_mode);
     to->access = (unsigned)from->st_mode & 0777;
     to->device = (uint64_t)from->st_dev;
     to->inode = (uint64_t)from->st_ino;
@@ -113,6 +114,11 @@ int sys_file_make_fifo(int directory, const char *name)
     return mkfifoat_nocancel(directory, name, 0600) != 0
                ? -1
                : correct_umask(directory, name, 0600, sys_file_remove);
+}
+
+int sys_file_link(int directory, const char *from, const char *to)
+{
+    return linkat_nocancel(directory, from, directory, to, 0);
 }
 
 int sys_file_remove(int directory, const char *name)

@@ -16,7 +16,7 @@ extern const int sys_file_cwd; /* in place of a directory's descriptor: where th
 
 struct sys_file_status {
     bool is_own; /* its owner is the effective user of this process */
-    bool is_directory, is_fifo;
+    bool is_directory, is_fifo, is_socket;
     unsigned access; /* the nine bits */
     uint64_t device, inode;
 };
@@ -33,6 +33,8 @@ int sys_file_make_directory(int directory, const char *name);
 int sys_file_make_fifo(int directory, const char *name);
 int sys_file_set_access(int directory, const char *name, unsigned access);
 
+/* A second name for what `from` is, a symlink too. EEXIST: `to` is there already. */
+int sys_file_link(int directory, const char *from, const char *to);
 int sys_file_remove(int directory, const char *name);
 int sys_file_remove_directory(int directory, const char *name); /* an empty one */
 /* A directory takes the place of an empty one; of another: ENOTEMPTY. */

@@ -315,7 +315,9 @@ int sys_accept(int listener, struct sys_address *from)
     if (sys_room_above_standard(listener) != 0)
         return -1;
     int fd = sys_socket_accept(listener, &kernel.any, &size);
-    if (fd >= 0)
+    if (fd >= 0 && kernel.any.sa_family == AF_UNIX)
+        *from = (struct sys_address){.family = SYS_UNIX}; /* its name would be cut off */
+    else if (fd >= 0)
         from_kernel(&kernel, from);
     return fd;
 }

@@ -18,12 +18,15 @@ enum {
     SYS_ADDRESSES_MAX = SYS_NAMED_MAX + SYS_LOOPBACK_MAX
 };
 
-enum sys_family { SYS_ANY, SYS_IPV4, SYS_IPV6 };
+enum sys_family { SYS_ANY, SYS_IPV4, SYS_IPV6, SYS_UNIX };
 
-/* IPv4 addresses that are mapped into IPv6 are reported as IPv4. */
+/*
+ * IPv4 addresses that are mapped into IPv6 are reported as IPv4. SYS_UNIX is for what sys_accept
+ * reports alone.
+ */
 struct sys_address {
     enum sys_family family;
-    uint8_t bytes[16]; /* the first four for IPv4 */
+    uint8_t bytes[16]; /* the first four for IPv4; of SYS_UNIX the user, where that is known */
     uint32_t scope;    /* the interface of a link-local address; 0: none */
     uint16_t port;     /* in the order of this machine */
 };

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_unix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "sys/sys_cancel.h"
+#include "sys/sys_deadline.h"
+#include "sys/sys_descriptor.h"
+#include "sys/sys_socket.h"
+
+enum {
+    UNIX_BACKLOG = 4096, /* as for TCP; the kernel takes net.core.somaxconn if that is less */
+    UNIX_LOCK_RETRY_MS = 5
+};
+
+/* ---- addresses ---- */
+
+struct unix_address {
+    struct sockaddr_un kernel;
+    socklen_t size;
+};
+
+static int too_long(void)
+{
+    errno = ENAMETOOLONG;
+    return -1;
+}
+
+static int path_address(struct unix_address *address, const char *path)
+{
+    size_t length = strlen(path);
+    memset(address, 0, sizeof *address);
+    address->kernel.sun_family = AF_UNIX;
+    if (length >= sizeof address->kernel.sun_path)
+        return too_long();
+    memcpy(address->kernel.sun_path, path, length);
+    address->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    return 0;
+}
+
+/* Of its exact length: the zeros behind a shorter name would belong to the name. */
+static int abstract_address(struct unix_address *address, const char *name)
+{
+    if (path_address(address, name) != 0)
+        return -1;
+    address->kernel.sun_path[0] = '\0';
+    address->size--;
+    if (name[1] != '\0')
+        return 0;
+    errno = EINVAL;
+    return -1;
+}
+
+/* `name`: in a directory that the descriptor is of; NULL: the file that it is of. */
+static int descriptor_address(struct unix_address *address, int fd, const char *name)
+{
+    char path[sizeof address->kernel.sun_path];
+    int length = snprintf(path, sizeof path, "/proc/thread-self/fd/%d%s%s", fd,
+                          name == NULL ? "" : "/", name == NULL ? "" : name);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return too_long();
+    return path_address(address, path);
+}
+
+bool sys_unix_is_abstract(const char *path)
+{
+    return path[0] == '@';
+}
+
+/* ---- files ---- */
+
+static int open_path(int directory, const char *name, int flags)
+{
+    int fd;
+    do
+        fd = openat_nocancel(directory, name, O_PATH | O_CLOEXEC | flags);
+    while (fd < 0 && errno == EINTR);
+    return sys_above_standard(fd);
+}
+
+int sys_unix_open_file(int directory, const char *name)
+{
+    return open_path(directory, name, O_NOFOLLOW);
+}
+
+int sys_unix_set_access(int file, unsigned access)
+{
+    struct unix_address address;
+    if (descriptor_address(&address, file, NULL) != 0)
+        return -1;
+    int result = fchmodat_nocancel(AT_FDCWD, address.kernel.sun_path, (mode_t)access, 0);
+    if (result != 0 && errno == ENOENT)
+        errno = EOPNOTSUPP;
+    return result;
+}
+
+static bool is_socket_file(int file)
+{
+    struct stat found;
+    return fstat_nocancel(file, &found) == 0 && S_ISSOCK(found.st_mode);
+}
+
+/* ---- connecting ---- */
+
+static int connect_to(const struct unix_address *address, int type)
+{
+    int fd = sys_socket_open(AF_UNIX, type);
+    if (fd < 0 ||
+        connect_nocancel(fd, (const struct sockaddr *)&address->kernel, address->size) == 0)
+        return fd;
+    sys_close(fd);
+    return -1;
+}
+
+static int connect_to_file(int file)
+{
+    struct unix_address address;
+    if (!is_socket_file(file)) {
+        errno = ENOTSOCK;
+        return -1;
+    }
+    if (descriptor_address(&address, file, NULL) != 0)
+        return -1;
+    int fd = connect_to(&address, SOCK_STREAM);
+    if (fd < 0 && errno == ENOENT)
+        return too_long(); /* the file is there; /proc is not */
+    return fd;
+}
+
+static int connect_by_descriptor(const char *path)
+{
+    int file = open_path(AT_FDCWD, path, 0);
+    int fd = file < 0 ? -1 : connect_to_file(file);
+    sys_close(file);
+    return fd;
+}
+
+/* Also a file that is no socket refuses. */
+static int refusal_error(const char *path)
+{
+    int file = open_path(AT_FDCWD, path, 0);
+    int error = file < 0 ? errno : is_socket_file(file) ? ECONNREFUSED : ENOTSOCK;
+    sys_close(file);
+    return error;
+}
+
+int sys_unix_connect(const char *path)
+{
+    struct unix_address address;
+    bool is_abstract = sys_unix_is_abstract(path);
+    if (is_abstract && abstract_address(&address, path) != 0)
+        return -1;
+    if (!is_abstract && path_address(&address, path) != 0)
+        return connect_by_descriptor(path);
+    int fd = connect_to(&address, SOCK_STREAM);
+    if (fd < 0 && errno == ECONNREFUSED && !is_abstract)
+        errno = refusal_error(path);
+    return fd;
+}
+
+/*
+ * A socket of another type is asked for: it does not connect to a stream socket, listening or not,
+ * and the kernel reports that (EPROTOTYPE). Only where no socket is at all, it refuses.
+ */
+bool sys_unix_is_dead(int file, const char *path)
+{
+    struct unix_address address;
+    if (!is_socket_file(file) || descriptor_address(&address, file, NULL) != 0)
+        return false;
+    int fd = connect_to(&address, SOCK_DGRAM);
+    if (fd < 0 && errno == ENOENT && path_address(&address, path) == 0)
+        fd = connect_to(&address, SOCK_DGRAM); /* no /proc */
+    bool is_dead = fd < 0 && errno == ECONNREFUSED;
+    sys_close(fd);
+    return is_dead;
+}
+
+/* ---- listening ---- */
+
+static int bind_to(int fd, const struct unix_address *address)
+{
+    return bind(fd, (const struct sockaddr *)&address->kernel, address->size);
+}
+
+int sys_unix_bind_abstract(const char *name)
+{
+    struct unix_address address;
+    if (abstract_address(&address, name) != 0)
+        return -1;
+    int fd = sys_socket_open(AF_UNIX, SOCK_STREAM);
+    if (fd < 0 || bind_to(fd, &address) == 0)
+        return fd;
+    sys_close(fd);
+    return -1;
+}
+
+/* A file that is made gets the access of the socket's own inode, less the umask. */
+int sys_unix_bind(int directory, const char *path, const char *name, unsigned access)
+{
+    struct unix_address address;
+    int fd = sys_socket_open(AF_UNIX, SOCK_STREAM);
+    if (fd < 0)
+        return -1;
+    int result = fchmod_nocancel(fd, (mode_t)access);
+    bool is_short = path_address(&address, path) == 0;
+    if (result == 0 && !is_short)
+        result = descriptor_address(&address, directory, name);
+    if (result == 0)
+        result = bind_to(fd, &address);
+    if (result == 0)
+        return fd;
+    if (!is_short && errno == ENOENT)
+        errno = ENAMETOOLONG; /* there is no /proc, or the directory was removed */
+    sys_close(fd);
+    return -1;
+}
+
+int sys_unix_listen(int fd)
+{
+    return listen(fd, UNIX_BACKLOG);
+}
+
+static bool is_option(int fd, int name, int value)
+{
+    int found = 0;
+    socklen_t size = sizeof found;
+    return getsockopt(fd, SOL_SOCKET, name, &found, &size) == 0 && found == value;
+}
+
+int sys_listener_check(int fd, bool *is_unix)
+{
+    struct sockaddr own = {.sa_family = AF_UNSPEC};
+    socklen_t size = sizeof own; /* the rest of the address is cut off */
+    if (fcntl_nocancel(fd, F_GETFD, 0) < 0)
+        return -1; /* EBADF */
+    if (is_option(fd, SO_TYPE, SOCK_STREAM) && is_option(fd, SO_ACCEPTCONN, 1) &&
+        getsockname(fd, &own, &size) == 0) {
+        *is_unix = own.sa_family == AF_UNIX;
+        if (*is_unix || own.sa_family == AF_INET || own.sa_family == AF_INET6)
+            return 0;
+    }
+    errno = EINVAL;
+    return -1;
+}
+
+/* ---- who is there ---- */
+
+/* Its own name, or the other end's: 1; both ends without: 0; no socket of this host: -1. */
+static int is_named(int fd)
+{
+    struct sockaddr_un own, peer;
+    socklen_t own_size = sizeof own, peer_size = sizeof peer;
+    own.sun_family = AF_UNSPEC;
+    if (getsockname(fd, (struct sockaddr *)&own, &own_size) != 0 || own.sun_family != AF_UNIX)
+        return -1;
+    if (own_size > offsetof(struct sockaddr_un, sun_path))
+        return 1;
+    return getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 &&
+           peer_size > offsetof(struct sockaddr_un, sun_path);
+}
+
+int sys_unix_credentials(int fd, struct sys_credentials *credentials)
+{
+    struct ucred found;
+    socklen_t size = sizeof found;
+    if (is_named(fd) <= 0) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &found, &size) != 0)
+        return -1;
+    *credentials = (struct sys_credentials){found.pid, found.uid, found.gid};
+    return 0;
+}
+
+/* ---- the lock of a directory ---- */
+
+int sys_file_lock(int directory, int64_t deadline)
+{
+    while (flock(directory, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -1;
+        if (sys_deadline_has_passed(deadline)) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        poll_nocancel(NULL, 0, UNIX_LOCK_RETRY_MS);
+    }
+    return 0;
+}
+
+void sys_file_unlock(int directory)
+{
+    int saved = errno;
+    flock(directory, LOCK_UN);
+    errno = saved;
+}
