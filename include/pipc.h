@@ -248,6 +248,8 @@
  *   EAGAIN       The timeout is 0, and nothing could be done now. The handle is unchanged.
  *   ETIMEDOUT    The timeout passed, and nothing was done. Unchanged.
  *   EINTR        Only with PIPC_INTERRUPTIBLE: a caught signal ended the wait. Unchanged.
+ *   EOPNOTSUPP   pipc_credentials, pipc_detach: this kind of pipe has none, or cannot be detached.
+ *                Unchanged.
  *   EMSGSIZE     Reading: the next message is larger than the buffer. It stays; pipc_peek reports
  *                its size. Writing: the message is over max_message. Nothing was sent. Unchanged.
  *   ESHUTDOWN    pipc_read took a goodbye; pipc_bye_text returns its text. Unchanged otherwise. On
@@ -293,8 +295,9 @@
  *
  * pipc_open: one handle that both sides use: two threads, or a parent and a child. The first user
  * takes one end, the second user takes the other, and a third gets EBUSY. Every call on the handle
- * is a use, except pipc_close, pipc_stats, pipc_peer and pipc_bye_text. Each end has at most one
- * holder: one thread of one process. After fork, the child is a new user.
+ * is a use, except pipc_close, pipc_stats, pipc_peer, pipc_bye_text, pipc_credentials and
+ * pipc_detach. Each end has at most one holder: one thread of one process. After fork, the child is
+ * a new user.
  *
  *   - Only pipc_disconnect frees an end, that is, leaves it to a next holder. After pipc_shutdown
  *     it fails: a shutdown is final. The next user takes the free end. A thread that has left may
@@ -422,8 +425,9 @@
  *   - Who can connect: the users that mode and the directories permit, and root. Who can be
  *     impersonated: whoever may write to the directory can put another socket at the path, before
  *     the server starts or after it ended; where the directory is not sticky (/tmp is), also in its
- *     place while it runs. So use a directory that only the server's user can write to, such as
- *     /run/NAME or $XDG_RUNTIME_DIR. In /tmp anybody can be there first.
+ *     place while it runs. A client can check: pipc_credentials names the server's user. So use a
+ *     directory that only the server's user can write to, such as /run/NAME or $XDG_RUNTIME_DIR. In
+ *     /tmp anybody can be there first.
  *   - "@NAME" is a name of Linux' abstract namespace, 1 to 107 bytes, exactly these, as "\0NAME" in
  *     Python. It has no file and no permissions, and goes away with its last socket. Who can
  *     connect: every user and process of this network namespace, also out of a container that
@@ -601,8 +605,8 @@
  *   pipc_fd, _want                             each side   none          any
  *   pipc_set_timeout                           each side   none          any; for calls that begin
  *                                                                        later
- *   pipc_stats, _peer                          any         any           any
- *   pipc_close                                 see 13      none          none
+ *   pipc_stats, _peer, _credentials            any         any           any
+ *   pipc_close, _detach                        see 13      none          none
  *
  * pipc_msg_free, pipc_version and the constructors may be called by any thread at any time. A
  * server is for one thread at a time, except pipc_server_port, which any thread may call.
@@ -897,6 +901,19 @@ typedef struct {
         sizeof(pipc_stats_t), 0, 0, 0, 0, 0, 0, 0 \
     }
 
+/* A process, as the kernel vouches for it. Start from PIPC_CREDENTIALS_INIT. */
+typedef struct {
+    size_t struct_size; /* set by PIPC_CREDENTIALS_INIT */
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+} pipc_credentials_t;
+
+#define PIPC_CREDENTIALS_INIT               \
+    {                                       \
+        sizeof(pipc_credentials_t), 0, 0, 0 \
+    }
+
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
 /*
@@ -1040,6 +1057,27 @@ PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_opt
  *   - After fork, only the child's own thread counts there, as the thread that opened it.
  */
 PIPC_API void pipc_close(pipc_t *pipe);
+
+/*
+ * pipc_detach - close a handle, but keep its descriptors.
+ *
+ * fds   where they go: the one that is read from, then the one that is written to. They are the
+ *       same if one serves both. The second is -1 if pipc_shutdown has closed it. Unchanged on
+ *       failure
+ *
+ * So an accepted connection can be handed to another process, which uses pipc_open_fds. What the
+ * peer has sent and this process has not taken in is in the kernel, and goes along. Reading takes
+ * in more than one message at a time: after EAGAIN here, read on until a read with timeout 0 fails
+ * with EAGAIN as well, or hand the messages over too. What is true of pipc_close is true of this
+ * call: the descriptor of pipc_fd is closed, and no thread may use the handle afterwards.
+ *
+ * The descriptors wait (no O_NONBLOCK), or are as the program gave them to pipc_open_fds. Those
+ * that the library made are close-on-exec.
+ *
+ * Returns 0. On failure -1, and the handle is as before: EAGAIN (something is unread in memory, or
+ * held (3)), EOPNOTSUPP (pipc_open), EINVAL (NULL). One thread (8).
+ */
+PIPC_API int pipc_detach(pipc_t *pipe, int fds[2]);
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
@@ -1281,6 +1319,24 @@ PIPC_API int pipc_set_timeout(pipc_t *pipe, int read_ms, int write_ms);
  * (it does not fit; what fits is there). Any thread.
  */
 PIPC_API int pipc_peer(pipc_t *pipe, char *buffer, size_t size);
+
+/*
+ * pipc_credentials - who the peer is, on a Unix socket (6).
+ *
+ * credentials   with struct_size set, as PIPC_CREDENTIALS_INIT does; filled in on success
+ *
+ * On a handle of pipc_server_accept: the process that connected, at that moment. On a handle of
+ * pipc_open_unix: the process that last called listen(2) on the server's socket. Both are known at
+ * once, before anything is read. A pid of 0 is a process that this pid namespace does not see; the
+ * uid of a user who is not mapped into this user namespace is 65534 (kernel.overflowuid). Take
+ * either for nobody. The process may have ended since, and its pid may be another's; and it may
+ * have passed the socket on. So decide by the uid, and not by what /proc has of the pid.
+ *
+ * Takes no end of a pipc_open handle. Returns 0. On failure -1: EOPNOTSUPP (any other kind of pipe;
+ * pipc_open_fds too, since the maker of a socketpair stands at both ends of it), EINVAL (NULL, or a
+ * struct_size that is too small), ENOMEM. Any thread.
+ */
+PIPC_API int pipc_credentials(pipc_t *pipe, pipc_credentials_t *credentials);
 
 /*
  * pipc_stats - fill in the counts.

@@ -12,6 +12,7 @@
 #include "api/handle.h"
 #include "channel/channel_internal.h" /* for its size alone */
 #include "sys/sys.h"
+#include "sys/sys_unix.h"
 #include "transport/transport.h"
 
 #define TEXT_OF(number)          TEXT_OF_EXPANDED(number)
@@ -67,6 +68,27 @@ void pipc_close(pipc_t *pipe)
         sys_free(pipe);
     }
     errno = saved;
+}
+
+static int not_supported(void)
+{
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+int pipc_detach(pipc_t *pipe, int fds[2])
+{
+    if (!is_usable(pipe) || fds == NULL)
+        return invalid();
+    if (pipe->anonymous != NULL)
+        return not_supported();
+    int detached[2];
+    if (channel_detach(pipe->channel, detached) != 0)
+        return -1;
+    fds[0] = detached[0];
+    fds[1] = detached[1];
+    sys_free(pipe);
+    return 0;
 }
 
 /* ---- writing ---- */
@@ -235,6 +257,22 @@ int pipc_peer(pipc_t *pipe, char *buffer, size_t size)
         return 0;
     errno = ERANGE;
     return -1;
+}
+
+int pipc_credentials(pipc_t *pipe, pipc_credentials_t *credentials)
+{
+    struct sys_credentials found;
+    if (!is_usable(pipe) || credentials == NULL || credentials->struct_size < sizeof *credentials)
+        return invalid();
+    if (pipe->anonymous != NULL)
+        return not_supported();
+    struct transport *transport = channel_transport(pipe->channel);
+    if (transport->ops->credentials(transport, &found) != 0)
+        return -1;
+    credentials->pid = (pid_t)found.pid;
+    credentials->uid = (uid_t)found.uid;
+    credentials->gid = (gid_t)found.gid;
+    return 0;
 }
 
 int pipc_stats(const pipc_t *pipe, pipc_stats_t *stats)

@@ -56,6 +56,19 @@ void channel_close(struct channel *c)
     errno = saved;
 }
 
+int channel_detach(struct channel *c, int fds[2])
+{
+    if (!inbound_is_empty(&c->in) || outbound_is_holding(&c->out)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (c->transport->ops->detach(c->transport, fds) != 0)
+        return -1;
+    c->transport = NULL;
+    channel_close(c);
+    return 0;
+}
+
 /* ---- waiting ---- */
 
 struct channel_wait channel_wait_start(int ms)

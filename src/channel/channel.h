@@ -32,6 +32,11 @@ struct channel;
 struct channel *channel_open(const pipc_options_t *options);
 void channel_attach(struct channel *channel, struct transport *transport);
 void channel_close(struct channel *channel);
+/*
+ * The same, but the transport's descriptors are the caller's. -1, and nothing has changed: EAGAIN,
+ * something is unread in memory, or held; EOPNOTSUPP.
+ */
+int channel_detach(struct channel *channel, int fds[2]);
 struct transport *channel_transport(const struct channel *channel);
 
 ssize_t channel_read(struct channel *channel, void *buffer, size_t size);

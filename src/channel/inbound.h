@@ -141,6 +141,12 @@ static inline bool inbound_is_idle(const struct inbound *in)
     return in->queue.count == 0 && in->error == 0 && !in->begun;
 }
 
+/* No message, or part of one, has left the transport. */
+static inline bool inbound_is_empty(const struct inbound *in)
+{
+    return in->queue.count == 0 && !in->begun;
+}
+
 static inline const struct message *inbound_bye(const struct inbound *in)
 {
     return in->bye;

@@ -387,6 +387,23 @@ void transport_ring_disown(struct transport *transport)
     close_own(end_of(transport));
 }
 
+/* A pipe that was inherited has nobody who called connect, and no descriptor that carries it. */
+static int end_credentials(struct transport *transport, struct sys_credentials *credentials)
+{
+    (void)transport;
+    (void)credentials;
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+static int end_detach(struct transport *transport, int fds[2])
+{
+    (void)transport;
+    (void)fds;
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
 static const struct transport_ops end_ops = {
     .peek = end_peek,
     .skip = end_skip,
@@ -402,7 +419,9 @@ static const struct transport_ops end_ops = {
     .over = end_over,
     .unread = end_unread,
     .peer = end_peer,
+    .credentials = end_credentials,
     .close = end_close,
+    .detach = end_detach,
 };
 
 struct transport *transport_ring(struct ends *ends)

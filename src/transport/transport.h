@@ -17,6 +17,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct sys_credentials;
+
 /* What `wait` waits for. */
 enum { TRANSPORT_IN = 1, TRANSPORT_OUT = 2 };
 /*
@@ -116,6 +118,8 @@ struct transport_ops {
     unsigned (*over)(struct transport *transport);
     /* Who the peer is, as text. */
     void (*peer)(struct transport *transport, char *text, size_t size);
+    /* Who the peer is, as the kernel vouches for it. -1: EOPNOTSUPP; errno. From any thread. */
+    int (*credentials)(struct transport *transport, struct sys_credentials *credentials);
 
     /* ---- readiness, under its lock ---- */
 
@@ -130,6 +134,12 @@ struct transport_ops {
 
     /* Free the transport and close what it owns. Nothing else runs, and nothing comes after. */
     void (*close)(struct transport *transport);
+    /*
+     * The same, but its descriptors stay open, as the caller's: one to read and one to write (-1:
+     * shut down), or one for both. -1, and nothing has changed: EAGAIN, bytes are in memory;
+     * EOPNOTSUPP, there are no such descriptors.
+     */
+    int (*detach)(struct transport *transport, int fds[2]);
 };
 
 /* Two descriptors of the program's; owned when this succeeds. They may be the same one. */

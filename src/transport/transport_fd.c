@@ -3,18 +3,12 @@
  * Two descriptors, or one for both ways: pipes, FIFOs, sockets, terminals, files. Reads ahead into
  * a buffer of its own, so that many short messages cost one system call. Knows nothing of frames.
  */
-#include <errno.h>
-#include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "sys/self.h"
-#include "sys/sys.h"
 #include "sys/sys_net.h"
-#include "transport/pace.h"
-#include "transport/ready.h"
-#include "transport/transport.h"
+#include "sys/sys_unix.h"
+#include "transport/transport_fd.h"
 
 /*
  * As much as a pipe holds by default, so that one read empties it; and what is enough while little
@@ -22,38 +16,9 @@
  */
 #define BUFFER_SIZE       ((size_t)65536)
 #define SMALL_BUFFER_SIZE ((size_t)2048)
-/* Larger messages go straight to their place: a second copy costs more than a second read. */
-#define WINDOW 16384
 
-struct fd_transport {
-    struct transport base;
-    int in, out;       /* out: -1 once it is closed */
-    int writes_to;     /* its number, as a name */
-    atomic_bool wrote; /* since the last update of readiness; apart from what a reader loads */
-    enum sys_kind in_kind, out_kind;
-    bool in_was_blocking, out_was_blocking; /* and got O_NONBLOCK from us */
-    bool own; /* libpipc's: a short read has emptied it, but for a foreign writer's packets */
-    uint32_t opener; /* the process that gives the descriptors their flags back */
-    size_t least;    /* room that each read has to offer */
-    uint8_t *buffer; /* allocated at the first read */
-    size_t capacity, begin, end;
-    bool flows; /* the last read brought much: the next wants a large buffer */
-    bool full;  /* and it filled the one it had, or somebody waits for more */
-    struct pace pace;
-    bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
-    bool at_end;
-    int failed; /* why the stream is broken; or what passes, for the next look */
-    struct ready ready;
-};
-
-_Static_assert(offsetof(struct fd_transport, base) == 0, "fd_of casts");
-_Static_assert(SMALL_BUFFER_SIZE < WINDOW && 2 * WINDOW <= BUFFER_SIZE,
+_Static_assert(SMALL_BUFFER_SIZE < FD_WINDOW && 2 * FD_WINDOW <= BUFFER_SIZE,
                "a message that is shown as a whole and a read have room");
-
-static struct fd_transport *fd_of(struct transport *transport)
-{
-    return (struct fd_transport *)transport;
-}
 
 /* ---- input ---- */
 
@@ -76,7 +41,7 @@ static size_t small_size(const struct fd_transport *t)
 /* With the bytes of a message that is not whole yet, room for a read behind them. */
 static size_t large_size(const struct fd_transport *t)
 {
-    return t->least > BUFFER_SIZE - WINDOW ? t->least + WINDOW : BUFFER_SIZE;
+    return t->least > BUFFER_SIZE - FD_WINDOW ? t->least + FD_WINDOW : BUFFER_SIZE;
 }
 
 /* Room for `want` bytes from `begin` on, and for a read; and more where much comes. */
@@ -280,14 +245,6 @@ static void fd_commit(struct transport *transport, size_t size)
     (void)size;
 }
 
-static void give_back(struct fd_transport *t, int fd, bool was_blocking)
-{
-    int saved = errno;
-    if (fd >= 0 && was_blocking && self_process() == t->opener)
-        sys_nonblock(fd, false);
-    errno = saved;
-}
-
 static int fd_shutdown(struct transport *transport)
 {
     struct fd_transport *t = fd_of(transport);
@@ -296,7 +253,7 @@ static int fd_shutdown(struct transport *transport)
     if (t->out == t->in)
         return 0; /* a terminal or a file has no half to close */
     ready_forget_out(&t->ready);
-    give_back(t, t->out, t->out_was_blocking);
+    fd_give_back(t, t->out, t->out_was_blocking);
     sys_close(t->out);
     t->out = -1;
     return 0;
@@ -353,9 +310,26 @@ static bool fd_unread(struct transport *transport)
 
 /* ---- the rest ---- */
 
+/*
+ * Only of a connection that libpipc has made: who brings a socket may have made both of its ends.
+ */
+static int fd_credentials(struct transport *transport, struct sys_credentials *credentials)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->own && t->in_kind == SYS_SOCKET)
+        return sys_unix_credentials(t->in, credentials);
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
 static void fd_peer(struct transport *transport, char *text, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
+    struct sys_credentials peer;
+    if (fd_credentials(transport, &peer) == 0) {
+        snprintf(text, size, "process %lld of user %u", (long long)peer.pid, (unsigned)peer.uid);
+        return;
+    }
     if (t->in_kind == SYS_SOCKET && sys_peer_address_text(t->in, text, size) == 0)
         return;
     if (t->in == t->writes_to)
@@ -364,21 +338,43 @@ static void fd_peer(struct transport *transport, char *text, size_t size)
         snprintf(text, size, "descriptors %d and %d", t->in, t->writes_to);
 }
 
-static void fd_close(struct transport *transport)
+/* All but the descriptors. */
+static void free_transport(struct fd_transport *t)
 {
-    struct fd_transport *t = fd_of(transport);
     ready_close(&t->ready);
-    give_back(t, t->in, t->in_was_blocking);
-    if (t->out != t->in) {
-        give_back(t, t->out, t->out_was_blocking);
-        sys_close(t->out);
-    }
-    sys_close(t->in);
+    fd_give_back(t, t->in, t->in_was_blocking);
+    if (t->out != t->in)
+        fd_give_back(t, t->out, t->out_was_blocking);
     sys_free(t->buffer);
     sys_free(t);
 }
 
-static const struct transport_ops fd_ops = {
+static void fd_close(struct transport *transport)
+{
+    struct fd_transport *t = fd_of(transport);
+    int in = t->in, out = t->out;
+    free_transport(t);
+    sys_close(in);
+    if (out != in)
+        sys_close(out);
+}
+
+static int fd_detach(struct transport *transport, int fds[2])
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->begin != t->end) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (t->own && t->out != t->in && t->out >= 0)
+        sys_nonblock(t->out, false); /* as its other one is */
+    fds[0] = t->in;
+    fds[1] = t->out;
+    free_transport(t);
+    return 0;
+}
+
+const struct transport_ops fd_ops = {
     .peek = fd_peek,
     .skip = fd_skip,
     .goodbye = fd_goodbye,
@@ -393,104 +389,7 @@ static const struct transport_ops fd_ops = {
     .over = fd_over,
     .unread = fd_unread,
     .peer = fd_peer,
+    .credentials = fd_credentials,
     .close = fd_close,
+    .detach = fd_detach,
 };
-
-/* On what needs it; *was_blocking says whether it is to be given back. */
-static int need_nonblock(int fd, enum sys_kind kind, bool *was_blocking)
-{
-    int was = sys_needs_nonblock(kind) ? sys_nonblock(fd, true) : 1;
-    *was_blocking = was == 0;
-    return was < 0 ? -1 : 0;
-}
-
-static int set_nonblock(struct fd_transport *t)
-{
-    if (need_nonblock(t->in, t->in_kind, &t->in_was_blocking) != 0)
-        return -1;
-    if (t->out == t->in || need_nonblock(t->out, t->out_kind, &t->out_was_blocking) == 0)
-        return 0;
-    give_back(t, t->in, t->in_was_blocking);
-    return -1;
-}
-
-static void start(struct fd_transport *t, int read_fd, int write_fd)
-{
-    t->in = read_fd;
-    t->out = t->writes_to = write_fd;
-    t->least = sys_read_least(t->in_kind);
-    ready_init(&t->ready, read_fd, write_fd, t->in_kind == SYS_SOCKET);
-}
-
-static int find_kinds(struct fd_transport *t, int read_fd, int write_fd)
-{
-    if (sys_check_modes(read_fd, write_fd) != 0 || sys_kind(read_fd, &t->in_kind) != 0)
-        return -1;
-    return sys_kind(write_fd, &t->out_kind);
-}
-
-static void start_own(struct fd_transport *t, int read_fd, int write_fd)
-{
-    start(t, read_fd, write_fd);
-    t->own = true;
-    t->blocks = t->base.can_block = sys_nonblock(read_fd, false) >= 0;
-}
-
-struct transport *transport_fd_reserve(void)
-{
-    struct fd_transport *t = sys_alloc(sizeof *t);
-    if (t == NULL)
-        return NULL;
-    *t = (struct fd_transport){.base = {.ops = &fd_ops, .peek_max = WINDOW, .reads_ahead = true},
-                               .in = -1,
-                               .out = -1,
-                               .opener = self_process()};
-    ready_init(&t->ready, -1, -1, false);
-    return &t->base;
-}
-
-struct transport *transport_fd(int read_fd, int write_fd)
-{
-    struct transport *transport = transport_fd_reserve();
-    if (transport == NULL)
-        return NULL;
-    struct fd_transport *t = fd_of(transport);
-    int found = find_kinds(t, read_fd, write_fd);
-    start(t, read_fd, write_fd);
-    if (found == 0 && set_nonblock(t) == 0) {
-        t->blocks = t->base.can_block = !sys_needs_nonblock(t->in_kind) && t->in_kind != SYS_FILE;
-        return transport;
-    }
-    sys_free(t);
-    return NULL;
-}
-
-/* Writing keeps the O_NONBLOCK that these were opened with; a socket needs none. */
-int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
-{
-    struct fd_transport *t = fd_of(transport);
-    int found = find_kinds(t, read_fd, write_fd);
-    t->in_kind = sys_kind_if_own(t->in_kind);
-    t->out_kind = sys_kind_if_own(t->out_kind);
-    start_own(t, read_fd, write_fd);
-    return found;
-}
-
-struct transport *transport_fd_own(int read_fd, int write_fd)
-{
-    struct transport *transport = transport_fd_reserve();
-    if (transport == NULL || transport_fd_adopt(transport, read_fd, write_fd) == 0)
-        return transport;
-    sys_free(transport);
-    return NULL;
-}
-
-struct transport *transport_fd_socket(int fd)
-{
-    struct transport *transport = transport_fd_reserve();
-    if (transport != NULL) {
-        fd_of(transport)->in_kind = fd_of(transport)->out_kind = SYS_SOCKET;
-        start_own(fd_of(transport), fd, fd);
-    }
-    return transport;
-}

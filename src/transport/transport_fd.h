@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transport of descriptors, between its two files: transport_fd.c uses them, and
+ * transport_fd_open.c takes them over.
+ */
+#ifndef PIPC_TRANSPORT_FD_H
+#define PIPC_TRANSPORT_FD_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "sys/self.h"
+#include "sys/sys.h"
+#include "transport/pace.h"
+#include "transport/ready.h"
+#include "transport/transport.h"
+
+/* Larger messages go straight to their place: a second copy costs more than a second read. */
+#define FD_WINDOW 16384
+
+struct fd_transport {
+    struct transport base;
+    int in, out;       /* out: -1 once it is closed */
+    int writes_to;     /* its number, as a name */
+    atomic_bool wrote; /* since the last update of readiness; apart from what a reader loads */
+    enum sys_kind in_kind, out_kind;
+    bool in_was_blocking, out_was_blocking; /* and got O_NONBLOCK from us */
+    bool own; /* libpipc's: a short read has emptied it, but for a foreign writer's packets */
+    uint32_t opener; /* the process that gives the descriptors their flags back */
+    size_t least;    /* room that each read has to offer */
+    uint8_t *buffer; /* allocated at the first read */
+    size_t capacity, begin, end;
+    bool flows; /* the last read brought much: the next wants a large buffer */
+    bool full;  /* and it filled the one it had, or somebody waits for more */
+    struct pace pace;
+    bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
+    bool at_end;
+    int failed; /* why the stream is broken; or what passes, for the next look */
+    struct ready ready;
+};
+
+_Static_assert(offsetof(struct fd_transport, base) == 0, "fd_of casts");
+
+extern const struct transport_ops fd_ops;
+
+static inline struct fd_transport *fd_of(struct transport *transport)
+{
+    return (struct fd_transport *)transport;
+}
+
+static inline void fd_give_back(struct fd_transport *t, int fd, bool was_blocking)
+{
+    int saved = errno;
+    if (fd >= 0 && was_blocking && self_process() == t->opener)
+        sys_nonblock(fd, false);
+    errno = saved;
+}
+
+#endif

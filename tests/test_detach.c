@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* pipc_detach: the handle goes, its descriptors stay, and nothing that was sent is lost. */
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "paths.h"
+
+static void close_both(const int fds[2])
+{
+    close(fds[0]);
+    if (fds[1] != fds[0] && fds[1] >= 0)
+        close(fds[1]);
+}
+
+static bool waits(int fd)
+{
+    return (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
+}
+
+TEST_OF_KIND(a_detached_connection_goes_on_in_another_handle)
+{
+    pipc_t *end[2];
+    int fds[2] = {-5, -5};
+    kind_open(kind, end, NULL);
+    if (kind->same_handle) {
+        assert_errno(pipc_detach(end[0], fds), EOPNOTSUPP);
+        assert_int_equal(fds[0], -5);
+        kind_close(kind, end);
+        return;
+    }
+    net_expect_talk(end[0], end[1]);
+    net_say(end[1], "before");
+    assert_true(pipc_fd(end[0]) >= 0);
+    assert_int_equal(pipc_detach(end[0], fds), 0);
+    assert_true(fds[0] >= 0 && fds[1] >= 0);
+    if (kind->made) {
+        assert_true(waits(fds[0]) && waits(fds[1]));
+        assert_true(fcntl(fds[0], F_GETFD) & fcntl(fds[1], F_GETFD) & FD_CLOEXEC);
+    }
+    end[0] = harness_adopt(fds[0], fds[1], NULL);
+    net_expect(end[0], "before");
+    net_expect_talk(end[0], end[1]);
+    kind_close(kind, end);
+}
+
+TEST_OF_KIND(what_is_unread_in_memory_or_held_keeps_a_handle_from_being_detached)
+{
+    static char large[MORE_THAN_A_PIPE];
+    pipc_t *end[2];
+    int fds[2];
+    pipc_msg_t view;
+    kind_open(kind, end, NULL);
+    net_say(end[1], "one");
+    net_say(end[1], "two");
+    assert_int_equal(pipc_peek(end[0], &view), 0);
+    assert_errno(pipc_detach(end[0], fds), EAGAIN);
+    net_expect(end[0], "one");
+    net_expect(end[0], "two");
+    assert_int_equal(pipc_set_timeout(end[1], 0, 0), 0);
+    assert_int_equal(pipc_write(end[1], large, sizeof large), sizeof large); /* a part is held */
+    assert_errno(pipc_detach(end[1], fds), EAGAIN);
+    assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
+    assert_true(harness_readable(pipc_fd(end[0]), 10000));
+    assert_errno(pipc_read(end[0], large, sizeof large), EAGAIN); /* half of it has begun */
+    assert_errno(pipc_detach(end[0], fds), EAGAIN);
+    kind_close(kind, end);
+}
+
+TEST(a_message_that_was_read_ahead_keeps_a_handle_from_being_detached)
+{
+    pipc_t *end[2];
+    int fds[2];
+    assert_int_equal(pipc_open_pair(end, NULL), 0);
+    net_say(end[1], "one");
+    net_say(end[1], "two");
+    net_expect(end[0], "one"); /* one read of the pipe brings both */
+    assert_errno(pipc_detach(end[0], fds), EAGAIN);
+    net_expect(end[0], "two");
+    assert_int_equal(pipc_detach(end[0], fds), 0);
+    close_both(fds);
+    pipc_close(end[1]);
+}
+
+TEST(after_a_shutdown_the_writing_descriptor_of_a_pair_is_gone)
+{
+    pipc_t *end[2];
+    int fds[2];
+    char byte;
+    assert_int_equal(pipc_open_pair(end, NULL), 0);
+    assert_int_equal(pipc_shutdown(end[0]), 0);
+    assert_int_equal(pipc_detach(end[0], fds), 0);
+    assert_int_equal(fds[1], -1);
+    assert_errno(pipc_read(end[1], &byte, 1), EPIPE);
+    close_both(fds);
+    pipc_close(end[1]);
+}
+
+TEST(adopted_descriptors_are_given_back_as_they_were)
+{
+    int there[2], back[2], fds[2];
+    assert_int_equal(pipe(there), 0);
+    assert_int_equal(pipe(back), 0);
+    pipc_t *pipe = harness_adopt(there[0], back[1], NULL);
+    assert_int_equal(pipc_detach(pipe, fds), 0);
+    assert_int_equal(fds[0], there[0]);
+    assert_int_equal(fds[1], back[1]);
+    assert_int_equal(fcntl(fds[0], F_GETFD), 0);
+    assert_true(waits(fds[0]) && waits(fds[1]));
+    close_both(fds);
+    close(there[1]);
+    close(back[0]);
+}
+
+static int serve_detached(void *arg)
+{
+    int fd = *(int *)arg;
+    pipc_t *pipe = harness_adopt(fd, fd, NULL);
+    net_expect(pipe, "ping");
+    net_say(pipe, "pong");
+    pipc_close(pipe);
+    return 0;
+}
+
+TEST(an_accepted_connection_can_be_handed_to_a_worker)
+{
+    struct paths paths;
+    int fds[2];
+    paths_begin(&paths);
+    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
+    pipc_t *client = pipc_open_unix(paths_to(&paths, "socket"), 0, NULL);
+    pipc_t *pipe = pipc_server_accept(server, 0);
+    assert_int_equal(pipc_detach(pipe, fds), 0);
+    assert_int_equal(fds[0], fds[1]);
+    pid_t pid = harness_fork(serve_detached, fds);
+    close(fds[0]);
+    net_say(client, "ping");
+    net_expect(client, "pong");
+    assert_int_equal(harness_wait(pid), 0);
+    pipc_close(client);
+    pipc_server_close(server);
+    paths_end(&paths);
+}
+
+TEST(wrong_arguments_return_EINVAL)
+{
+    pipc_t *end[2];
+    int fds[2];
+    assert_errno(pipc_detach(NULL, fds), EINVAL);
+    assert_int_equal(pipc_open_pair(end, NULL), 0);
+    assert_errno(pipc_detach(end[0], NULL), EINVAL);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
+HARNESS_MAIN(
+    "detach", OVER_KINDS(a_detached_connection_goes_on_in_another_handle),
+    OVER_TWO_HANDLE_KINDS(what_is_unread_in_memory_or_held_keeps_a_handle_from_being_detached),
+    IT(a_message_that_was_read_ahead_keeps_a_handle_from_being_detached),
+    IT(after_a_shutdown_the_writing_descriptor_of_a_pair_is_gone),
+    IT(adopted_descriptors_are_given_back_as_they_were),
+    IT(an_accepted_connection_can_be_handed_to_a_worker), IT(wrong_arguments_return_EINVAL))
