@@ -13,6 +13,7 @@
  *   - timers that can be waited for in the same way (sys_timer.h);
  *   - non-blocking reads and writes that raise no SIGPIPE (sys_io.h; MSG_DONTWAIT, MSG_NOSIGNAL);
  *   - pipes and sockets that are close-on-exec from the start (sys_pipe.h, sys_socket.h);
+ *   - sockets on a path, who is at their other end, and locks of directories (sys_unix.h);
  *   - random bytes that an attacker cannot guess (sys_random.h).
  *
  * What is optional. Without it the function returns what its header says, and the layers above live
@@ -35,7 +36,8 @@
  *   glibc 2.32    __libc_single_threaded      two more atomic operations a call
  *
  * A filter may refuse more, and that is no error either: a pipe serves for eventfd, and shm_open
- * for memfd_create; where there is no /proc, sys_life_begin fails with ENOSYS.
+ * for memfd_create; where there is no /proc, sys_life_begin fails with ENOSYS, and sockets on long
+ * paths with ENAMETOOLONG.
  *
  * Cancellation points: sys_poll, sys_epoll_wait and sys_read_wait, when they wait. They have
  * consumed nothing when they end so. Nothing else in src/sys is a cancellation point.
