@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pipc_credentials: who is at the other end of a Unix socket, and on what pipes nobody knows. */
-#include <signal.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -143,6 +143,50 @@ TEST(a_client_sees_who_took_the_socket_over_and_not_who_made_it)
     paths_end(&paths);
 }
 
+/* --- Namespaces --- */
+
+static int serve_in_namespace(void *arg)
+{
+    struct handover *h = arg;
+    pipc_server_t *server = paths_serve(h->path, NULL);
+    harness_gate_open(&h->ready);
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    pipc_credentials_t found = credentials_of(pipe);
+    assert_int_equal(found.pid, 0);
+    assert_int_equal(found.uid, geteuid());
+    pipc_close(pipe);
+    pipc_server_close(server);
+    return 0;
+}
+
+/* Its child is the first process of the new namespace. */
+static int enter_pid_namespace(void *arg)
+{
+    if (unshare(CLONE_NEWPID) != 0)
+        return HARNESS_SKIP_STATUS;
+    return harness_wait(harness_fork(serve_in_namespace, arg));
+}
+
+TEST(a_process_that_the_pid_namespace_does_not_see_has_the_pid_0)
+{
+    struct paths paths;
+    struct handover h;
+    paths_need_users();
+    paths_begin(&paths);
+    snprintf(h.path, sizeof h.path, "%s", paths_to(&paths, "socket"));
+    harness_gate_init(&h.ready);
+    pid_t pid = harness_fork(enter_pid_namespace, &h);
+    pipc_t *client = pipc_open_unix(h.path, 2000, NULL);
+    int status = harness_wait(pid);
+    pipc_close(client);
+    harness_gate_close(&h.ready);
+    paths_end(&paths);
+    if (status == HARNESS_SKIP_STATUS)
+        harness_skip("no pid namespace here");
+    assert_int_equal(status, 0);
+}
+
 /* --- Other kinds --- */
 
 TEST_OF_KIND(only_a_Unix_socket_has_credentials)
@@ -190,5 +234,6 @@ TEST(wrong_arguments_return_EINVAL)
 HARNESS_MAIN("credentials", IT(both_ends_know_each_other_before_anything_is_read),
              IT(another_process_of_another_user_is_named),
              IT(a_client_sees_who_took_the_socket_over_and_not_who_made_it),
+             IT(a_process_that_the_pid_namespace_does_not_see_has_the_pid_0),
              OVER_KINDS(only_a_Unix_socket_has_credentials),
              IT(an_adopted_socket_has_no_credentials), IT(wrong_arguments_return_EINVAL))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""local_server and activated_server, driven by Python's Client.
+usage: local_client.py EXAMPLES"""
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Client
+
+EXAMPLES = sys.argv[1]
+WORK = tempfile.mkdtemp(prefix="pipc-local-")
+PATH = os.path.join(WORK, "socket")
+
+
+def example(name):
+    return os.path.join(EXAMPLES, name)
+
+
+def start_server(*uids):
+    server = subprocess.Popen([example("local_server"), PATH, *map(str, uids)],
+                              stdout=subprocess.PIPE)
+    assert server.stdout.readline() == b"ready\n"
+    return server
+
+
+def stop(server):
+    server.kill()
+    server.communicate()
+
+
+def many_clients_are_answered():
+    server = start_server(os.getuid())
+    clients = [Client(PATH) for _ in range(20)]
+    number = 0
+    for text in b"one", b"", b"x" * 100000:
+        for client in clients:
+            number += 1
+            client.send_bytes(text)
+            assert client.recv_bytes() == b"%d " % number + text
+    clients[7].close()
+    clients[3].send_bytes(b"after")
+    assert clients[3].recv_bytes() == b"%d after" % (number + 1)
+    stop(server)
+
+
+def a_user_who_is_not_on_the_list_is_turned_away():
+    server = start_server(os.getuid() + 1)  # where the one before was killed
+    with Client(PATH) as client:
+        # Python does not know goodbyes: the mark of one, then its bytes.
+        goodbye = os.read(client.fileno(), 1000)
+        assert goodbye.endswith(b"BYEthis user is not served"), goodbye
+        assert os.read(client.fileno(), 1) == b""
+    stop(server)
+
+
+def a_client_that_does_not_read_is_dropped():
+    server = start_server(os.getuid())
+    with Client(PATH) as greedy, Client(PATH) as other:
+        try:
+            for _ in range(1000):
+                greedy.send_bytes(b"x" * 10000)
+            raise SystemExit("it is still there")
+        except OSError:
+            pass
+        other.send_bytes(b"hello")
+        assert other.recv_bytes().endswith(b" hello")
+    stop(server)
+
+
+def a_second_server_is_refused():
+    server = start_server(0)
+    second = subprocess.run([example("local_server"), PATH, "0"], stderr=subprocess.PIPE)
+    assert second.returncode == 1 and b"in use" in second.stderr, second
+    stop(server)
+
+
+def exchange_capitals(client):
+    for text in b"hello", b"", b"x" * 100000:
+        client.send_bytes(text)
+        assert client.recv_bytes() == text.upper()
+
+
+def activate(listener, how):
+    """As a service manager does: the socket is descriptor 3, or 0, and stays with the manager."""
+    def pass_socket():
+        os.dup2(listener.fileno(), 3 if how == "systemd" else 0)
+    command = [example("activated_server")]
+    if how == "systemd":  # LISTEN_PID is the process's own
+        command = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"', *command]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=pass_socket, pass_fds=(3,))
+
+
+def activated(listener, address, how, named):
+    with Client(address) as client:  # before the server runs
+        client.send_bytes(b"first")
+        server = activate(listener, how)
+        assert client.recv_bytes() == b"FIRST"
+        exchange_capitals(client)
+    with Client(address) as client:
+        exchange_capitals(client)
+    _, error = server.communicate()  # it ends by itself, and the socket still listens
+    assert server.returncode == 0 and error.startswith(named), error
+    with Client(address) as client:
+        server = activate(listener, how)
+        exchange_capitals(client)
+    server.communicate()
+
+
+def a_service_manager_activates_a_server():
+    for how in "systemd", "inetd":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(PATH + how)
+            listener.listen()
+            activated(listener, PATH + how, how, b"user %d\n" % os.getuid())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        activated(listener, listener.getsockname(), "systemd", b"127.0.0.1:")
+
+
+def without_a_socket_it_says_so():
+    server = subprocess.run([example("activated_server")], stdin=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE)
+    assert server.returncode == 1 and server.stderr.startswith(b"no listening socket"), server
+
+
+many_clients_are_answered()
+a_user_who_is_not_on_the_list_is_turned_away()
+a_client_that_does_not_read_is_dropped()
+a_second_server_is_refused()
+a_service_manager_activates_a_server()
+without_a_socket_it_says_so()
+subprocess.run(["rm", "-rf", WORK], check=True)
