@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """local_server and activated_server, driven by Python's Client.
 usage: local_client.py EXAMPLES"""
+import contextlib
 import os
 import socket
 import subprocess
-import sys
 import tempfile
+import time
 from multiprocessing.connection import Client
 
-EXAMPLES = sys.argv[1]
+from abuse import EXAMPLES, GARBAGE, GOODBYE, PATIENCE, wait_until
+
 WORK = tempfile.mkdtemp(prefix="pipc-local-")
 PATH = os.path.join(WORK, "socket")
 
@@ -17,9 +19,10 @@ def example(name):
     return os.path.join(EXAMPLES, name)
 
 
-def start_server(*uids):
-    server = subprocess.Popen([example("local_server"), PATH, *map(str, uids)],
-                              stdout=subprocess.PIPE)
+def start_server(*uids, descriptors=100):
+    command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors)]
+    server = subprocess.Popen([*command, example("local_server"), PATH, *map(str, uids)],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert server.stdout.readline() == b"ready\n"
     return server
 
@@ -65,6 +68,59 @@ def a_client_that_does_not_read_is_dropped():
             pass
         other.send_bytes(b"hello")
         assert other.recv_bytes().endswith(b" hello")
+    stop(server)
+
+
+def open_descriptors(server):
+    return len(os.listdir("/proc/%d/fd" % server.pid))
+
+
+def must_be_answered(client):
+    client.send_bytes(b"hello")
+    assert client.recv_bytes().endswith(b" hello")
+
+
+def garbage_ends_only_its_sender():
+    server = start_server(os.getuid())
+    with Client(PATH) as honest:
+        must_be_answered(honest)
+        before = open_descriptors(server)
+        for garbage in [*GARBAGE, GOODBYE, GOODBYE[:9]]:
+            with socket.socket(socket.AF_UNIX) as hostile:
+                hostile.settimeout(PATIENCE)
+                hostile.connect(PATH)
+                hostile.sendall(garbage)
+                with contextlib.suppress(OSError):  # it may have closed already
+                    hostile.shutdown(socket.SHUT_WR)
+                    while hostile.recv(65536):
+                        pass
+            must_be_answered(honest)
+        wait_until(lambda: open_descriptors(server) == before, "all descriptors back")
+    stop(server)
+
+
+def cpu_seconds(server):
+    with open("/proc/%d/stat" % server.pid) as stat:
+        return sum(map(int, stat.read().split()[13:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def without_free_descriptors_it_goes_on():
+    server = start_server(os.getuid(), descriptors=16)
+    with Client(PATH) as honest:
+        crowd = []
+        for _ in range(30):
+            crowd.append(socket.socket(socket.AF_UNIX))
+            crowd[-1].connect(PATH)
+        for _ in range(20):
+            must_be_answered(honest)
+        before = cpu_seconds(server)
+        time.sleep(0.5)  # an idle server takes no time
+        assert cpu_seconds(server) - before < 0.3
+        for hostile in crowd:
+            hostile.close()
+        must_be_answered(honest)
+        with Client(PATH) as late:
+            must_be_answered(late)
     stop(server)
 
 
@@ -126,6 +182,8 @@ def without_a_socket_it_says_so():
 many_clients_are_answered()
 a_user_who_is_not_on_the_list_is_turned_away()
 a_client_that_does_not_read_is_dropped()
+garbage_ends_only_its_sender()
+without_free_descriptors_it_goes_on()
 a_second_server_is_refused()
 a_service_manager_activates_a_server()
 without_a_socket_it_says_so()

@@ -422,6 +422,43 @@ TEST(a_cancelled_client_leaves_nothing)
     paths_end(&paths);
 }
 
+/* Also while the request to be cancelled is there: it is for the next wait. */
+static void *serve_armed(void *path)
+{
+    int unused;
+    pipc_server_t *server;
+    pthread_cleanup_push(disarm, NULL);
+    fault_arm();
+    server = pipc_server_open_unix(path, NULL);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused);
+    pthread_cleanup_pop(1);
+    pipc_server_close(server);
+    return server == NULL ? NULL : path;
+}
+
+TEST(opening_a_server_on_a_path_is_no_cancellation_point)
+{
+    struct paths paths;
+    char path[128];
+    harness_skip_if_cancelling_confuses();
+    paths_begin(&paths);
+    snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
+    harness_new_baseline();
+    for (unsigned long nth = 1; nth == 1 || fault_cancelled(); nth++) {
+        pthread_t thread;
+        void *result;
+        paths_leave_dead(path);
+        fault_reset();
+        fault_cancel_at(nth, false);
+        assert_int_equal(pthread_create(&thread, NULL, serve_armed, path), 0);
+        assert_int_equal(pthread_join(thread, &result), 0);
+        assert_ptr_equal(result, path);
+        assert_int_equal(paths_count(&paths), 0);
+        harness_assert_nothing_left();
+    }
+    paths_end(&paths);
+}
+
 HARNESS_MAIN(
     "Unix sockets, open", IT(a_client_without_a_server_tries_20_times_a_second_until_its_timeout),
     IT(a_client_notices_a_server_within_50_ms), IT(a_client_waits_for_room_in_a_full_backlog),
@@ -433,4 +470,4 @@ HARNESS_MAIN(
     IT(a_mode_for_an_abstract_name_returns_EINVAL),
     IT(a_key_lets_in_who_knows_it_and_turns_others_away),
     IT(a_client_with_a_key_gives_up_a_silent_server_at_its_timeout),
-    IT(a_cancelled_client_leaves_nothing))
+    IT(a_cancelled_client_leaves_nothing), IT(opening_a_server_on_a_path_is_no_cancellation_point))
