@@ -227,7 +227,7 @@
  *   pipc_open_tcp, pipc_open_unix,           1             2 *)
  *     pipc_server_accept
  *   pipc_server_open                         2, and one for each address that it listens on
- *   pipc_server_open_unix                    4, and 1 more meanwhile; 3 on an abstract name
+ *   pipc_server_open_unix                    4; on an abstract name 3
  *   pipc_server_open_fd                      2 more than the one that is given
  *
  *   *) One more while messages wait in memory and there is no room to write. If none is free then,

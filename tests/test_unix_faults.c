@@ -13,7 +13,7 @@
 
 enum { SHORT_MS = 60, ERRORS = 7 };
 
-static char path[128];
+static char path[128], private_path[128];
 
 /* Errors that stand for another one, and those of a wait. */
 static bool is_explained(int error)
@@ -44,6 +44,8 @@ static unsigned long open_and_close_server(void)
     fault_disarm();
     if (server == NULL)
         expect_explained(error);
+    if (fault_failures(CALL_unlinkat) + fault_failures(CALL_fstatat) == 0)
+        assert_int_equal(paths_inode(private_path), 0);
     return fault_calls(CALL_ANY);
 }
 
@@ -114,6 +116,7 @@ static void begin(struct paths *paths)
 {
     paths_begin(paths);
     snprintf(path, sizeof path, "%s", paths_to(paths, "socket"));
+    snprintf(private_path, sizeof private_path, "%s", paths_to(paths, ".pipc-new"));
 }
 
 TEST(opening_and_closing_a_server_survive_the_failure_of_any_system_call)

@@ -184,12 +184,20 @@ static int publish(struct naming *n)
     return -1;
 }
 
-/* It may have failed before it was known which file it is; but it was there a moment ago. */
+/* It may have failed before it was known which file it is: then any socket of this user's. */
+static bool is_private_file(const struct unix_name *name, const char *private_name)
+{
+    struct sys_file_status found;
+    if (name->inode != 0)
+        return is_file(name->directory, private_name, name->device, name->inode);
+    return sys_file_status_at(name->directory, private_name, &found) == 0 && found.is_socket &&
+           found.is_own;
+}
+
 static void remove_private_name(const struct naming *n)
 {
-    const struct unix_name *name = n->name;
-    if (name->inode == 0 || is_file(name->directory, n->private_name, name->device, name->inode))
-        sys_file_remove(name->directory, n->private_name);
+    if (is_private_file(n->name, n->private_name))
+        sys_file_remove(n->name->directory, n->private_name);
 }
 
 static int listen_and_publish(struct naming *n, unsigned access)
