@@ -5,9 +5,11 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fault.h"
+#include "fifos.h"
 #include "net.h"
 #include "paths.h"
 
@@ -244,10 +246,68 @@ TEST(a_client_that_is_killed_at_any_call_leaves_its_server_as_it_was)
     paths_end(&paths);
 }
 
+/* --- Stopped at each call --------------------------------------------------------------------- */
+
+static int serve_and_stop_at_a_call(void *arg)
+{
+    struct mortal *mortal = arg;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.mode = 0640;
+    umask(0777);
+    fault_reset();
+    fault_stop_at(CALL_ANY, mortal->call);
+    fault_arm();
+    pipc_server_t *server = pipc_server_open_unix(mortal->path, &options);
+    fault_disarm();
+    int result = server == NULL ? errno : 0;
+    pipc_server_close(server);
+    return result;
+}
+
+/* Whether the name is there while the server is stopped. */
+static bool look_at_name(const char *path)
+{
+    struct stat found;
+    int client = paths_connect(path);
+    if (client < 0) {
+        assert_int_equal(errno, ENOENT); /* and never a refusal */
+        return false;
+    }
+    close(client);
+    assert_int_equal(lstat(path, &found), 0);
+    assert_int_equal(found.st_mode & 07777, 0640);
+    return true;
+}
+
+TEST(a_name_that_is_there_listens_and_has_its_mode_at_every_moment)
+{
+    struct paths paths;
+    struct mortal mortal = {.keyed = false};
+    int absent = 0, present = 0;
+    bool stops = true;
+    paths_begin(&paths);
+    snprintf(mortal.path, sizeof mortal.path, "%s", paths_to(&paths, "socket"));
+    for (mortal.call = 1; stops; mortal.call++) {
+        pid_t pid = harness_fork(serve_and_stop_at_a_call, &mortal);
+        stops = fifos_has_stopped(pid);
+        if (stops) {
+            present += look_at_name(mortal.path);
+            absent += paths_inode(mortal.path) == 0;
+            kill(pid, SIGCONT);
+        }
+        assert_int_equal(harness_wait(pid), 0);
+        assert_int_equal(paths_count(&paths), 0);
+    }
+    assert_in_range(absent, 8, 60);
+    assert_in_range(present, 4, 60);
+    paths_end(&paths);
+}
+
 HARNESS_MAIN("Unix sockets, races",
              IT_WITHIN(of_forty_servers_that_start_at_once_exactly_one_has_the_path, 60000),
              IT_WITHIN(of_forty_that_start_where_a_server_was_killed_exactly_one_has_the_path,
                        60000),
              IT(of_forty_servers_exactly_one_has_an_abstract_name),
              IT_WITHIN(a_server_that_is_killed_at_any_call_leaves_the_path_to_the_next, 60000),
-             IT(a_client_that_is_killed_at_any_call_leaves_its_server_as_it_was))
+             IT(a_client_that_is_killed_at_any_call_leaves_its_server_as_it_was),
+             IT(a_name_that_is_there_listens_and_has_its_mode_at_every_moment))
