@@ -1044,9 +1044,9 @@ PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_opt
  * No thread of this process may use the handle afterwards, and none may be in a call on it. On
  * pipc_open that holds for the calling thread alone: each thread closes for itself, in any order or
  * at once.
- *   - A thread uses the handle from its first call on it (any but pipc_close, pipc_stats, pipc_peer,
- *     pipc_bye_text, pipc_credentials and pipc_detach) until it closes it or ends. A goodbye that it
- *     sent, or an EBUSY that it got, changes nothing.
+ *   - A thread uses the handle from its first call on it (any but pipc_close, pipc_stats,
+ *     pipc_peer, pipc_bye_text, pipc_credentials and pipc_detach) until it closes it or ends. A
+ *     goodbye that it sent, or an EBUSY that it got, changes nothing.
  *   - When a thread has closed the handle and none uses it any more, it is freed: by the last
  *     close, or by the end of the last user. If no thread closes it, it is not freed.
  *   - So each thread makes its first call before any thread closes. One that comes later may find

@@ -83,6 +83,22 @@ TEST(a_message_that_was_read_ahead_keeps_a_handle_from_being_detached)
     pipc_close(end[1]);
 }
 
+TEST(a_message_that_is_gathered_keeps_a_handle_from_being_detached)
+{
+    pipc_t *end[2];
+    int fds[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_GATHER;
+    assert_int_equal(pipc_open_pair(end, &options), 0);
+    net_say(end[0], "one");
+    assert_errno(pipc_detach(end[0], fds), EAGAIN);
+    assert_int_equal(pipc_flush(end[0]), 0);
+    assert_int_equal(pipc_detach(end[0], fds), 0);
+    net_expect(end[1], "one");
+    close_both(fds);
+    pipc_close(end[1]);
+}
+
 TEST(after_a_shutdown_the_writing_descriptor_of_a_pair_is_gone)
 {
     pipc_t *end[2];
@@ -158,6 +174,7 @@ HARNESS_MAIN(
     "detach", OVER_KINDS(a_detached_connection_goes_on_in_another_handle),
     OVER_TWO_HANDLE_KINDS(what_is_unread_in_memory_or_held_keeps_a_handle_from_being_detached),
     IT(a_message_that_was_read_ahead_keeps_a_handle_from_being_detached),
+    IT(a_message_that_is_gathered_keeps_a_handle_from_being_detached),
     IT(after_a_shutdown_the_writing_descriptor_of_a_pair_is_gone),
     IT(adopted_descriptors_are_given_back_as_they_were),
     IT(an_accepted_connection_can_be_handed_to_a_worker), IT(wrong_arguments_return_EINVAL))

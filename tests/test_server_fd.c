@@ -28,7 +28,13 @@ TEST(a_listening_TCP_socket_is_taken_over)
     pipc_t *client = pipc_open_tcp("127.0.0.1", port.number, 10000, &options);
     assert_non_null(client);
     assert_true(harness_readable(pipc_server_fd(server), 10000));
-    paths_assert_talk(client, server);
+    pipc_t *pipe = pipc_server_accept(server, 0);
+    net_expect_talk(client, pipe);
+    for (int i = net_find_socket(0, false); i >= 0; i = net_find_socket(i + 1, false))
+        if (i != port.fd)
+            assert_int_equal(net_option(i, IPPROTO_TCP, TCP_NODELAY), 1);
+    pipc_close(pipe);
+    pipc_close(client);
     pipc_server_close(server);
     assert_errno(fcntl(fd, F_GETFD), EBADF);
     close(port.fd);
