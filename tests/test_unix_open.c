@@ -21,7 +21,7 @@ static void expect_absent(const char *path)
 {
     assert_null_errno(pipc_open_unix(path, 0, NULL), EAGAIN);
     fault_reset();
-    fault_virtual_time();
+    fault_frozen_time();
     fault_arm();
     pipc_t *pipe = pipc_open_unix(path, 1000, NULL);
     int error = errno;
@@ -65,7 +65,7 @@ TEST(a_client_notices_a_server_within_50_ms)
     paths_begin(&paths);
     snprintf(path, sizeof path, "%s", paths_to(&paths, "late"));
     fault_reset();
-    fault_virtual_time();
+    fault_frozen_time();
     fault_before_wait(start_server, path);
     fault_arm();
     pipc_t *pipe = pipc_open_unix(path, 51, NULL);

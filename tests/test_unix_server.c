@@ -258,7 +258,7 @@ TEST(a_locked_directory_delays_a_server_and_after_a_second_stops_it)
     snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
     int lock = lock_directory(&paths);
     fault_reset();
-    fault_virtual_time();
+    fault_frozen_time();
     fault_arm();
     pipc_server_t *server = pipc_server_open_unix(path, NULL);
     int error = errno;
@@ -268,7 +268,7 @@ TEST(a_locked_directory_delays_a_server_and_after_a_second_stops_it)
     assert_int_equal(error, EADDRINUSE);
     assert_in_range(tries, 100, 250);
     fault_reset();
-    fault_virtual_time();
+    fault_frozen_time();
     fault_before_wait(unlock, &lock);
     fault_arm();
     server = pipc_server_open_unix(path, NULL);
