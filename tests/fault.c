@@ -86,7 +86,6 @@ static const struct {
     [CALL_utimensat] = {"utimensat", {EACCES, EPERM, EROFS}},
     [CALL_linkat] = {"linkat", {EACCES, ENOSPC, EIO, EROFS, EMLINK}},
     [CALL_fchmod] = {"fchmod", {EPERM, EIO}},
-    [CALL_flock] = {"flock", {EWOULDBLOCK, ENOLCK, EINTR}},
 };
 
 struct fault {

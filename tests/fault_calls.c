@@ -106,7 +106,6 @@ WRAP_INT(linkat,
          (int from_directory, const char *from, int to_directory, const char *to, int flags),
          (from_directory, from, to_directory, to, flags))
 WRAP_INT(fchmod, (int fd, mode_t mode), (fd, mode))
-WRAP_INT(flock, (int fd, int operation), (fd, operation))
 WRAP_INT(utimensat, (int directory, const char *name, const struct timespec times[2], int flags),
          (directory, name, times, flags))
 WRAP_INT(kill, (pid_t pid, int signal_number), (pid, signal_number))

@@ -56,7 +56,7 @@ static socklen_t address_of(struct sockaddr_un *address, const char *path)
 {
     size_t length = strlen(path);
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    assert_true(length < sizeof address->sun_path);
+    assert_true(length + (path[0] != '@') <= sizeof address->sun_path);
     memcpy(address->sun_path, path, length);
     if (path[0] == '@')
         address->sun_path[0] = '\0';

@@ -96,22 +96,19 @@ TEST(what_does_not_listen_is_refused_and_stays_as_it_was)
     paths_end(&paths);
 }
 
-/* Of the open file, which the service manager may share. */
-TEST(O_NONBLOCK_is_restored_by_the_process_that_opened_the_server)
+/* It belongs to the open file: a worker that closes its server must not make others wait. */
+TEST(O_NONBLOCK_stays_on_a_listener_that_other_servers_may_share)
 {
     struct paths paths;
     paths_begin(&paths);
     int fd = paths_listen(paths_to(&paths, "socket"), 5), copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    pipc_server_t *server = take_over(fd, NULL);
-    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    pipc_server_t *first = take_over(fd, NULL);
+    pipc_server_t *second = take_over(copy, NULL);
+    pipc_server_close(first);
     assert_true(fcntl(copy, F_GETFL) & O_NONBLOCK);
-    pipc_server_close(server);
-    assert_false(fcntl(copy, F_GETFL) & O_NONBLOCK);
-    assert_int_equal(fcntl(copy, F_SETFL, O_NONBLOCK), 0);
-    server = take_over(fcntl(copy, F_DUPFD_CLOEXEC, 3), NULL);
-    pipc_server_close(server);
-    assert_true(fcntl(copy, F_GETFL) & O_NONBLOCK);
-    close(copy);
+    assert_null_errno(pipc_server_accept(second, 0), EAGAIN); /* and does not wait */
+    paths_assert_talk(pipc_open_unix(paths_to(&paths, "socket"), 0, NULL), second);
+    pipc_server_close(second);
     unlink(paths_to(&paths, "socket"));
     paths_end(&paths);
 }
@@ -182,10 +179,10 @@ static unsigned long take_over_with_fault(int fd, unsigned long nth)
     unsigned long calls = fault_calls(CALL_ANY);
     if (server == NULL) {
         assert_true(fault_injected(error) || error == EINVAL);
+        assert_false(fcntl(copy, F_GETFL) & O_NONBLOCK);
         assert_int_equal(close(fd), 0); /* it is still the program's */
     }
     pipc_server_close(server);
-    assert_false(fcntl(copy, F_GETFL) & O_NONBLOCK);
     close(copy);
     return calls;
 }
@@ -207,7 +204,7 @@ TEST(a_takeover_that_fails_leaves_the_socket_to_the_program)
 HARNESS_MAIN("server on a descriptor", IT(a_listening_TCP_socket_is_taken_over),
              IT(a_listening_Unix_socket_is_taken_over_and_its_name_stays),
              IT(what_does_not_listen_is_refused_and_stays_as_it_was),
-             IT(O_NONBLOCK_is_restored_by_the_process_that_opened_the_server),
+             IT(O_NONBLOCK_stays_on_a_listener_that_other_servers_may_share),
              IT(a_forked_copy_that_is_closed_leaves_the_listener_as_it_is),
              IT(a_key_is_asked_for_on_a_socket_that_was_taken_over),
              IT(a_takeover_that_fails_leaves_the_socket_to_the_program))

@@ -200,8 +200,9 @@ TEST(paths_of_more_than_200_bytes_work)
     assert_int_equal(mkdir(paths_to(&paths, name), 0700), 0);
     snprintf(below, sizeof below, "%s/socket", name);
     expect_long(&paths, paths_to(&paths, below));
-    fault_reset();
+    fault_reset(); /* where there is no /proc */
     fault_fail(CALL_bind, 1, FAULT_FOREVER, ENOENT);
+    fault_fail(CALL_fstatat, 1, 0, ENOENT);
     fault_arm();
     pipc_server_t *server = pipc_server_open_unix(paths_to(&paths, below), NULL);
     int error = errno;
@@ -270,7 +271,7 @@ static const char *own_abstract_name(void)
 TEST(an_abstract_name_has_its_exact_length)
 {
     const char *name = own_abstract_name();
-    char longest[109] = "@";
+    char longest[110] = "@";
     pipc_server_t *server = paths_serve(name, NULL);
     int fd = paths_connect(name);
     assert_true(fd >= 0);
@@ -285,11 +286,15 @@ TEST(an_abstract_name_has_its_exact_length)
     assert_non_null(pipe);
     pipc_close(pipe);
     close(fd);
-    snprintf(longest, sizeof longest, "%-107s", name);
-    server = paths_serve(longest, NULL);
+    snprintf(longest, sizeof longest, "%-108s", name);
+    server = paths_serve(longest, NULL); /* 107 bytes behind the @ */
+    fd = paths_connect(longest);
+    assert_true(fd >= 0);
+    close(fd);
+    pipc_close(pipc_server_accept(server, 0));
     paths_assert_talk(pipc_open_unix(longest, 0, NULL), server);
     pipc_server_close(server);
-    longest[107] = 'x';
+    longest[108] = 'x';
     assert_null_errno(pipc_server_open_unix(longest, NULL), ENAMETOOLONG);
 }
 

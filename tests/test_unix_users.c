@@ -167,7 +167,7 @@ TEST(a_dead_socket_that_a_user_may_not_connect_to_stays)
 static int squat_private_name(void *arg)
 {
     struct place *place = arg;
-    paths_leave_dead(paths_to(&place->paths, ".pipc-new"));
+    paths_leave_dead(paths_to(&place->paths, ".pipc-new-1"));
     return symlink("/etc/passwd", place->path) != 0;
 }
 
@@ -184,7 +184,7 @@ TEST(what_another_user_puts_in_the_way_of_root_is_neither_followed_nor_removed)
     assert_int_equal(after.st_mode, before.st_mode);
     assert_int_equal(unlink(place.path), 0);
     assert_int_equal(paths_run_as(PATHS_USER_A, open_server, &place), 0);
-    unlink(paths_to(&place.paths, ".pipc-new"));
+    unlink(paths_to(&place.paths, ".pipc-new-1"));
     paths_end(&place.paths);
 }
 

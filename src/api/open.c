@@ -286,11 +286,16 @@ pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_opti
 
 #define ACCESS_DEFAULT 0600
 #define ACCESS_ALL     0777
+#define ACCESS_LEAST   0200
 
-/* An abstract name has no permissions: who asks for some must not believe that it has. */
+/*
+ * An abstract name has no permissions: who asks for some must not believe that it has. The user of
+ * a server must be able to connect to it, or the next server cannot find out whether it is dead.
+ */
 static bool is_access(const char *path, mode_t mode)
 {
-    return (mode & ~(mode_t)ACCESS_ALL) == 0 && (mode == 0 || path[0] != '@');
+    return mode == 0 || (path[0] != '@' && (mode & ~(mode_t)ACCESS_ALL) == 0 &&
+                         (mode & ACCESS_LEAST) != 0);
 }
 
 pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options)

@@ -12,6 +12,7 @@
 #include "rendezvous/unix_name.h"
 #include "sys/self.h"
 #include "sys/sys_net.h"
+#include "sys/sys_rights.h"
 #include "sys/sys_socket.h"
 #include "sys/sys_unix.h"
 
@@ -28,8 +29,7 @@ struct server {
     struct listeners listeners;
     bool is_listening; /* the set waits for the listeners */
     bool is_unix;
-    bool is_adopted;   /* the listener */
-    bool was_blocking; /* and it got O_NONBLOCK from us */
+    bool is_adopted; /* the listener */
     struct unix_name name;
     bool interruptible;
     uint32_t opener; /* the process that may hang up on pending handshakes */
@@ -142,6 +142,8 @@ static int accept_client(struct server *s, int listener)
         int fd;
         enum listeners_result result = listeners_accept(listener, &fd, &from);
         if (result == LISTENERS_ACCEPTED) {
+            if (s->is_adopted && s->is_unix)
+                sys_rights_permit(fd, false); /* it may have connected before we came */
             int done = s->key.bytes == NULL ? fd : admit_client(s, fd, &from);
             if (done >= 0)
                 return done;
@@ -300,24 +302,17 @@ static int copy_key(struct server *s, const struct auth_key *key)
     return 0;
 }
 
-/* An adopted listener may be shared with the program that handed it over. */
-static void give_back_listener(struct server *s)
-{
-    int saved = errno;
-    if (s->was_blocking)
-        sys_nonblock(s->listeners.fd[0], false);
-    s->was_blocking = false;
-    errno = saved;
-}
-
 static int open_server_set(struct server *s)
 {
     s->set = sys_epoll_open();
     if (s->set < 0)
         return -1;
     s->timer = sys_timer_open();
-    if (s->timer < 0 || sys_epoll_add(s->set, s->timer, sys_epoll_in) != 0)
-        return -1;
+    return s->timer < 0 ? -1 : sys_epoll_add(s->set, s->timer, sys_epoll_in);
+}
+
+static int watch_listeners(struct server *s)
+{
     for (int i = 0; i < s->listeners.count; i++)
         if (sys_epoll_add(s->set, s->listeners.fd[i], sys_epoll_in) != 0)
             return -1;
@@ -346,30 +341,42 @@ struct server *server_open(const char *host, uint16_t port, bool interruptible,
                            const struct auth_key *key)
 {
     struct server *s = new_server(interruptible, key);
-    if (s != NULL && listen_at_host(s, host, port) == 0 && open_server_set(s) == 0)
+    if (s != NULL && listen_at_host(s, host, port) == 0 && open_server_set(s) == 0 &&
+        watch_listeners(s) == 0)
         return s;
     server_close(s);
     return NULL;
+}
+
+/* All that can fail comes before the name: clients find a server that stays, or none. */
+static int listen_on_path(struct server *s, const char *path, unsigned access)
+{
+    if (open_server_set(s) != 0)
+        return -1;
+    int fd = unix_name_listen(&s->name, path, access);
+    if (fd < 0)
+        return -1;
+    listeners_adopt(&s->listeners, fd);
+    return watch_listeners(s) == 0 ? unix_name_publish(&s->name) : -1;
 }
 
 struct server *server_open_unix(const char *path, unsigned access, bool interruptible,
                                 const struct auth_key *key)
 {
     struct server *s = new_server(interruptible, key);
-    int fd = s == NULL ? -1 : unix_name_listen(&s->name, path, access);
-    if (fd >= 0) {
-        s->is_unix = true;
-        listeners_adopt(&s->listeners, fd);
-        if (open_server_set(s) == 0)
-            return s;
-    }
+    if (s == NULL)
+        return NULL;
+    s->is_unix = true;
+    if (listen_on_path(s, path, access) == 0)
+        return s;
     server_close(s);
     return NULL;
 }
 
 /*
  * A client sees the credentials of the process that called listen last: let that be this one. All
- * that can fail comes before, so that a socket that is refused is as it was.
+ * that can fail comes before O_NONBLOCK, so that a socket that is refused is as it was. That flag
+ * is never taken away again: other processes may share the socket, and rely on it by now.
  */
 static int adopt_listener(struct server *s, int fd)
 {
@@ -378,11 +385,12 @@ static int adopt_listener(struct server *s, int fd)
     listeners_adopt(&s->listeners, fd);
     if (!s->is_unix && sys_local_address(fd, &own) == 0)
         s->port = own.port;
-    int was_nonblocking = open_server_set(s) == 0 ? sys_nonblock(fd, true) : -1;
-    s->was_blocking = was_nonblocking == 0;
-    if (was_nonblocking >= 0 && (!s->is_unix || sys_unix_listen(fd) == 0))
+    if (open_server_set(s) == 0 && watch_listeners(s) == 0 &&
+        (!s->is_unix || sys_unix_listen(fd) == 0) && sys_nonblock(fd, true) >= 0) {
+        if (s->is_unix)
+            sys_rights_permit(fd, false);
         return 0;
-    give_back_listener(s);
+    }
     s->listeners.count = 0;
     return -1;
 }
@@ -412,8 +420,6 @@ void server_close(struct server *s)
         return;
     bool is_opener = s->opener == self_process();
     unix_name_close(&s->name, is_opener);
-    if (is_opener)
-        give_back_listener(s);
     pending_turn_away_all(&s->pending, is_opener ? handshake_close : handshake_abandon);
     sys_close(s->set);
     sys_close(s->timer);

@@ -1,20 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Servers that start at once must agree on one, a name that a killed server left must not stop
- * them, and nobody may find a socket that does not listen yet. So, under a lock of the directory:
+ * them, and nobody may find a socket that does not listen yet. So:
  *
- *   1. bind the socket to a private name in the directory, set its access, and listen;
+ *   1. bind the socket to a random private name in the directory, set its access, and listen;
  *   2. link it to its name, which fails if something is there (EEXIST);
  *   3. if that is a socket file that no process has bound, it is dead: a bound file is never bound
- *      again. Remove it and try again. Anything else stays, and the server fails;
- *   4. remove the private name.
+ *      again. Remove it, as below, and go to 2. Anything else stays, and the server fails;
+ *   4. remove what killed starters of this user left, and the private name.
  *
- * The lock is flock(2) of the directory itself: nothing is left of it, however a process dies.
- * Between the check and the removal of a dead name, only a program that does not ask for the lock
- * could put something else there.
+ * To remove a dead file needs a claim on it. Otherwise, of two starters that have seen the same
+ * dead file, the slower one would remove the name of the faster one's new server. Nor would it do
+ * to move the name away, look, and move it back: a third starter could come meanwhile, and a kill
+ * would leave the live server without a name. A lock serves no better: any program that may read
+ * the directory could hold one of the directory, and one of a file would outlive its holder in
+ * forked children, and other users could not open it.
  *
- * A process that is killed leaves at most a dead socket at either name. The next server removes the
- * private one in the same way. If it cannot, because it is another user's, it takes a random one.
+ * So the claim on the file with inode I is the name .pipc-old-I in the directory, as one more link
+ * to the socket of the starter that makes it. It is there at most once (EEXIST), nobody can make it
+ * without permission to write to the directory, and the kernel knows whether its maker lives, as
+ * of any other socket. The rules:
+ *
+ *   - Only a starter that has the claim on a dead file removes it. It first checks that the name is
+ *     still that file. It has the file open all the time, so that no other one gets this inode.
+ *   - A claim whose maker lives: another server is starting, EADDRINUSE. That is no deadlock, since
+ *     a starter that has a claim looks at no other claim before it gives it up, and then goes on.
+ *     The last one to go on finds the name free, or live.
+ *   - A claim whose maker is dead is a dead file like any other. It is removed under a claim on it.
+ *
+ * Programs that know nothing of claims may put something at the name between the check and the
+ * removal. So the name is first moved to a random one, looked at there, and moved back if it is not
+ * the dead file. Where the kernel or the file system cannot do that, it is just removed.
+ *
+ * A process that is killed leaves dead sockets at its name, at its private one, and at one claim.
+ * They stop nobody, and the next server that starts in the directory removes them.
  */
 #include "rendezvous/unix_name.h"
 
@@ -23,35 +42,24 @@
 #include <string.h>
 
 #include "sys/sys.h"
-#include "sys/sys_file.h"
 #include "sys/sys_random.h"
 #include "sys/sys_unix.h"
 
-#define UNIX_LOCK_NS (1 * SYS_SECOND)
-
 #define RESERVED_BEGIN ".pipc-"
-#define PRIVATE_NAME   RESERVED_BEGIN "new"
+#define PRIVATE_BEGIN  RESERVED_BEGIN "new-"
+#define CLAIM_BEGIN    RESERVED_BEGIN "old-"
 
-enum { PRIVATE_MAX = 32, PRIVATE_TRIES = 3, LINK_TRIES = 8 };
+enum { NAME_TRIES = 16 };
 
 const struct unix_name unix_name_none = {.directory = -1};
 
-/* A server that gets its name. */
-struct naming {
-    struct unix_name *name;
-    const char *path;
-    char *other_path; /* of the directory, or of something else in it */
-    size_t before;    /* bytes of both paths before the name */
-    char private_name[PRIVATE_MAX];
-};
-
 /* ---- paths ---- */
 
-static const char *path_to(struct naming *n, const char *name)
+/* Only for systems without /proc: by the directory's descriptor it is surer. */
+static const char *path_to(struct unix_name *n, const char *name)
 {
-    memcpy(n->other_path, n->path, n->before);
-    snprintf(n->other_path + n->before, PRIVATE_MAX, "%s", name);
-    return n->other_path;
+    strcpy(n->path + n->before, name);
+    return n->path;
 }
 
 static bool is_name(const char *name)
@@ -60,175 +68,199 @@ static bool is_name(const char *name)
            strncmp(name, RESERVED_BEGIN, strlen(RESERVED_BEGIN)) != 0;
 }
 
-static int begin_naming(struct naming *n, struct unix_name *name, const char *path)
+static int find_directory(struct unix_name *n, const char *path)
 {
     const char *slash = strrchr(path, '/'), *last = slash == NULL ? path : slash + 1;
-    *n = (struct naming){.name = name, .path = path, .before = (size_t)(last - path)};
+    size_t length = strlen(last);
     if (!is_name(last)) {
         errno = EINVAL;
         return -1;
     }
-    n->other_path = sys_alloc(n->before + PRIVATE_MAX);
-    name->name = n->other_path == NULL ? NULL : sys_alloc(strlen(last) + 1);
-    if (name->name == NULL)
+    n->before = (size_t)(last - path);
+    n->name = sys_alloc(length + 1);
+    n->path = sys_alloc(n->before + length + UNIX_NAME_PRIVATE_MAX);
+    if (n->name == NULL || n->path == NULL)
         return -1;
-    memcpy(name->name, last, strlen(last) + 1);
+    memcpy(n->name, last, length + 1);
+    memcpy(n->path, path, n->before);
     /* "DIR/." also when DIR is a symlink, as it may be for connect(2). */
-    name->directory = sys_file_open_directory(sys_file_cwd, path_to(n, "."));
-    return name->directory < 0 ? -1 : 0;
+    n->directory = sys_file_open_directory(sys_file_cwd, path_to(n, "."));
+    return n->directory < 0 ? -1 : 0;
 }
 
-/* ---- what is there ---- */
+static int choose_private_name(char name[UNIX_NAME_PRIVATE_MAX])
+{
+    uint64_t number;
+    if (sys_random(&number, sizeof number) != 0)
+        return -1;
+    snprintf(name, UNIX_NAME_PRIVATE_MAX, PRIVATE_BEGIN "%016llx",
+             (unsigned long long)number);
+    return 0;
+}
 
-static bool is_file(int directory, const char *name, uint64_t device, uint64_t inode)
+/* ---- removing ---- */
+
+static bool is_same(const struct sys_file_status *a, const struct sys_file_status *b)
+{
+    return a->device == b->device && a->inode == b->inode;
+}
+
+static bool is_file(int directory, const char *name, const struct sys_file_status *file)
 {
     struct sys_file_status found;
-    return sys_file_status_at(directory, name, &found) == 0 && found.device == device &&
-           found.inode == inode;
+    return sys_file_status_at(directory, name, &found) == 0 && is_same(&found, file);
 }
 
-static int remove_file(struct naming *n, int file, const struct sys_file_status *status,
-                       const char *name, const char *path)
+/* 0: the name is not that file, or not any more. */
+static int take_away(int directory, const char *name, const struct sys_file_status *file)
 {
-    if (!sys_unix_is_dead(file, path)) {
-        errno = EADDRINUSE;
+    char away[UNIX_NAME_PRIVATE_MAX];
+    if (!is_file(directory, name, file))
+        return 0;
+    if (choose_private_name(away) != 0 || sys_file_rename_new(directory, name, away) != 0)
+        return sys_file_remove(directory, name) == 0 || errno == ENOENT ? 0 : -1;
+    if (is_file(directory, away, file))
+        return sys_file_remove(directory, away);
+    sys_file_rename_new(directory, away, name); /* it came in between, and is somebody else's */
+    return 0;
+}
+
+static void name_claim(char claim[UNIX_NAME_PRIVATE_MAX], const struct sys_file_status *file)
+{
+    snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx",
+             (unsigned long long)file->inode);
+}
+
+/* Is there a claim that it is not this server's to make? Then *is_claimed. */
+static int take_away_claimed(struct unix_name *n, const char *name,
+                             const struct sys_file_status *dead, bool *is_claimed)
+{
+    char claim[UNIX_NAME_PRIVATE_MAX];
+    name_claim(claim, dead);
+    if (sys_file_link(n->directory, n->private_name, claim) != 0) {
+        *is_claimed = errno == EEXIST;
         return -1;
     }
-    int directory = n->name->directory;
-    if (!is_file(directory, name, status->device, status->inode) ||
-        sys_file_remove(directory, name) == 0 || errno == ENOENT)
-        return 0;
-    if (errno == EPERM || errno == EACCES)
-        errno = EADDRINUSE; /* another user left it, and it is not ours to remove */
-    return -1;
+    int result = take_away(n->directory, name, dead);
+    int error = errno;
+    take_away(n->directory, claim, &n->file);
+    /* Another user left it, and it is not ours to remove. */
+    errno = error == EPERM || error == EACCES ? EADDRINUSE : error;
+    return result;
 }
 
-/* 0: nothing is there any more. EADDRINUSE; EEXIST: it is no socket. */
-static int remove_dead(struct naming *n, const char *name, const char *path)
+static int open_socket_file(int directory, const char *name, struct sys_file_status *status)
 {
-    struct sys_file_status status;
-    int file = sys_unix_open_file(n->name->directory, name);
+    int file = sys_unix_open_file(directory, name);
     if (file < 0)
-        return errno == ENOENT ? 0 : -1;
-    int result = sys_file_status(file, &status);
-    if (result == 0 && !status.is_socket) {
+        return -1;
+    int result = sys_file_status(file, status);
+    if (result == 0 && !status->is_socket) {
         errno = EEXIST;
         result = -1;
     }
     if (result == 0)
-        result = remove_file(n, file, &status, name, path);
+        return file;
+    sys_close(file);
+    return -1;
+}
+
+/*
+ * 1: the name, or a dead claim that was in the way, is gone: look again. 0: nothing was there. -1:
+ * EADDRINUSE; EEXIST, it is no socket.
+ */
+static int remove_dead(struct unix_name *n, const char *name, int depth)
+{
+    struct sys_file_status status;
+    int file = open_socket_file(n->directory, name, &status);
+    if (file < 0)
+        return errno == ENOENT ? 0 : -1;
+    bool is_claimed = false;
+    int result = sys_unix_is_dead(file, path_to(n, name));
+    if (result > 0)
+        result = take_away_claimed(n, name, &status, &is_claimed) == 0 ? 1 : -1;
+    else if (result == 0) {
+        errno = EADDRINUSE;
+        result = -1;
+    }
+    if (is_claimed && depth < NAME_TRIES) {
+        char claim[UNIX_NAME_PRIVATE_MAX];
+        name_claim(claim, &status);
+        result = remove_dead(n, claim, depth + 1) < 0 ? -1 : 1;
+    } else if (is_claimed) {
+        errno = EADDRINUSE;
+    }
     sys_close(file);
     return result;
+}
+
+static void remove_leftover(void *context, const char *name)
+{
+    struct unix_name *n = context;
+    struct sys_file_status found;
+    if (strncmp(name, RESERVED_BEGIN, strlen(RESERVED_BEGIN)) != 0 ||
+        sys_file_status_at(n->directory, name, &found) != 0 || !found.is_socket || !found.is_own)
+        return;
+    for (int tries = 0; tries < NAME_TRIES && remove_dead(n, name, 0) > 0; tries++)
+        continue;
 }
 
 /* ---- the private name ---- */
 
-static int choose_private_name(struct naming *n, int tries)
+static int bind_to_private_name(struct unix_name *n, unsigned access)
 {
-    uint32_t number;
-    if (tries == 0) {
-        snprintf(n->private_name, sizeof n->private_name, "%s", PRIVATE_NAME);
-        remove_dead(n, n->private_name, path_to(n, n->private_name)); /* or another name serves */
-        return 0;
-    }
-    if (sys_random(&number, sizeof number) != 0)
+    char name[UNIX_NAME_PRIVATE_MAX];
+    if (choose_private_name(name) != 0)
         return -1;
-    snprintf(n->private_name, sizeof n->private_name, PRIVATE_NAME "-%08x", (unsigned)number);
-    return 0;
+    int fd = sys_unix_bind(n->directory, name, path_to(n, name), access);
+    if (fd >= 0)
+        memcpy(n->private_name, name, sizeof name);
+    return fd;
 }
 
-static int bind_to_private_name(struct naming *n, unsigned access)
+static bool is_possibly_ours(const struct sys_file_status *found)
 {
-    for (int tries = 0; tries < PRIVATE_TRIES; tries++) {
-        if (choose_private_name(n, tries) != 0)
-            return -1;
-        int fd =
-            sys_unix_bind(n->name->directory, path_to(n, n->private_name), n->private_name, access);
-        if (fd >= 0 || errno != EADDRINUSE)
-            return fd;
-    }
-    return -1;
+    return found->is_socket && found->is_own;
 }
 
 /* The umask belongs to the whole process, all threads of it: it is left alone and corrected. */
-static int correct_access(struct naming *n, unsigned access)
+static int note_file(struct unix_name *n, unsigned access)
 {
     struct sys_file_status made = {.is_socket = false};
-    int file = sys_unix_open_file(n->name->directory, n->private_name);
+    int file = sys_unix_open_file(n->directory, n->private_name);
     if (file < 0)
         return -1;
     int result = sys_file_status(file, &made);
-    if (result == 0 && !made.is_socket) {
+    if (result == 0 && !is_possibly_ours(&made)) {
         errno = EACCES; /* somebody put something else there */
         result = -1;
+    } else if (result == 0) {
+        n->file = made;
     }
     if (result == 0 && made.access != access)
         result = sys_unix_set_access(file, access);
     sys_close(file);
-    n->name->device = made.device;
-    n->name->inode = made.inode;
     return result;
 }
 
-/* ---- the name ---- */
-
-static int publish(struct naming *n)
+static void remove_private_name(struct unix_name *n)
 {
-    for (int tries = 0; tries < LINK_TRIES; tries++) {
-        if (sys_file_link(n->name->directory, n->private_name, n->name->name) == 0)
-            return 0;
-        if (errno != EEXIST || remove_dead(n, n->name->name, n->path) != 0)
-            return -1;
-    }
-    errno = EADDRINUSE; /* foreign programs put one after the other there */
-    return -1;
+    struct sys_file_status found = n->file;
+    if (n->private_name[0] == '\0')
+        return;
+    if (found.inode != 0 || (sys_file_status_at(n->directory, n->private_name, &found) == 0 &&
+                             is_possibly_ours(&found)))
+        take_away(n->directory, n->private_name, &found);
+    n->private_name[0] = '\0';
 }
 
-/* It may have failed before it was known which file it is: then any socket of this user's. */
-static bool is_private_file(const struct unix_name *name, const char *private_name)
-{
-    struct sys_file_status found;
-    if (name->inode != 0)
-        return is_file(name->directory, private_name, name->device, name->inode);
-    return sys_file_status_at(name->directory, private_name, &found) == 0 && found.is_socket &&
-           found.is_own;
-}
-
-static void remove_private_name(const struct naming *n)
-{
-    if (is_private_file(n->name, n->private_name))
-        sys_file_remove(n->name->directory, n->private_name);
-}
-
-static int listen_and_publish(struct naming *n, unsigned access)
+static int listen_on_private_name(struct unix_name *n, unsigned access)
 {
     int fd = bind_to_private_name(n, access);
-    if (fd < 0)
-        return -1;
-    int result = correct_access(n, access);
-    if (result == 0)
-        result = sys_unix_listen(fd);
-    if (result == 0)
-        result = publish(n);
-    int saved = errno;
-    remove_private_name(n);
-    if (result == 0)
+    if (fd < 0 || (note_file(n, access) == 0 && sys_unix_listen(fd) == 0))
         return fd;
     sys_close(fd);
-    errno = saved;
     return -1;
-}
-
-static int listen_locked(struct naming *n, unsigned access)
-{
-    if (sys_file_lock(n->name->directory, sys_now() + UNIX_LOCK_NS) != 0) {
-        if (errno == ETIMEDOUT)
-            errno = EADDRINUSE;
-        return -1;
-    }
-    int fd = listen_and_publish(n, access);
-    sys_file_unlock(n->name->directory);
-    return fd;
 }
 
 static int listen_on_abstract_name(const char *path)
@@ -240,35 +272,64 @@ static int listen_on_abstract_name(const char *path)
     return -1;
 }
 
-int unix_name_listen(struct unix_name *name, const char *path, unsigned access)
+int unix_name_listen(struct unix_name *n, const char *path, unsigned access)
 {
-    struct naming n;
-    *name = unix_name_none;
+    *n = unix_name_none;
     if (sys_unix_is_abstract(path))
         return listen_on_abstract_name(path);
-    int fd = begin_naming(&n, name, path) == 0 ? listen_locked(&n, access) : -1;
-    sys_free(n.other_path);
-    if (fd < 0)
-        unix_name_close(name, false);
-    return fd;
+    return find_directory(n, path) == 0 ? listen_on_private_name(n, access) : -1;
 }
 
-static void remove_name(const struct unix_name *name)
+/* ---- the name ---- */
+
+static int link_to_name(struct unix_name *n)
 {
-    if (sys_file_lock(name->directory, 0) != 0)
-        return; /* a server starts: it finds this name dead */
-    if (is_file(name->directory, name->name, name->device, name->inode))
-        sys_file_remove(name->directory, name->name);
-    sys_file_unlock(name->directory);
+    for (int tries = 0; tries < NAME_TRIES; tries++) {
+        if (sys_file_link(n->directory, n->private_name, n->name) == 0)
+            return 0;
+        if (errno != EEXIST || remove_dead(n, n->name, 0) < 0)
+            return -1;
+    }
+    errno = EADDRINUSE; /* foreign programs put one after the other there */
+    return -1;
 }
 
-void unix_name_close(struct unix_name *name, bool remove)
+/* Somebody who may write to the directory can have moved the private name. */
+static int check_name(const struct unix_name *n)
+{
+    struct sys_file_status found;
+    if (sys_file_status_at(n->directory, n->name, &found) != 0)
+        return -1;
+    if (is_same(&found, &n->file))
+        return 0;
+    errno = EACCES;
+    return -1;
+}
+
+int unix_name_publish(struct unix_name *n)
+{
+    if (n->directory < 0)
+        return 0;
+    if (link_to_name(n) != 0)
+        return -1;
+    n->is_published = true;
+    if (check_name(n) != 0)
+        return -1;
+    sys_file_list(n->directory, remove_leftover, n); /* while there is a private name to link */
+    remove_private_name(n);
+    return 0;
+}
+
+void unix_name_close(struct unix_name *n, bool remove)
 {
     int saved = errno;
-    if (remove && name->directory >= 0)
-        remove_name(name);
-    sys_close(name->directory);
-    sys_free(name->name);
-    *name = unix_name_none;
+    if (remove && n->is_published)
+        take_away(n->directory, n->name, &n->file);
+    if (remove)
+        remove_private_name(n);
+    sys_close(n->directory);
+    sys_free(n->name);
+    sys_free(n->path);
+    *n = unix_name_none;
     errno = saved;
 }

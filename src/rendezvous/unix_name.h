@@ -7,23 +7,35 @@
 #define PIPC_UNIX_NAME_H
 
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
+
+#include "sys/sys_file.h"
+
+enum { UNIX_NAME_PRIVATE_MAX = 32 };
 
 struct unix_name {
     int directory; /* where it is; -1: it is abstract, or there is none */
     char *name;    /* in there */
-    uint64_t device, inode;
+    char *path;    /* of the directory, and then of whatever name in it */
+    size_t before; /* bytes of the path before the name */
+    char private_name[UNIX_NAME_PRIVATE_MAX]; /* of the same socket; empty: it has none */
+    struct sys_file_status file;              /* of the socket; inode 0: not known */
+    bool is_published;
 };
 
 extern const struct unix_name unix_name_none;
 
 /*
- * A listening socket at that path, with that access. EADDRINUSE: a server is there, or the
- * directory was locked for a second; EEXIST: something else is there, which stays. Waits for the
- * lock at most a second, and cannot be cancelled.
+ * A socket that listens, with that access, and that nobody finds yet. (On an abstract name it is
+ * found at once. EADDRINUSE: another server is there.)
  */
 int unix_name_listen(struct unix_name *name, const char *path, unsigned access);
-/* `remove`: if it is still this server's, and the directory is not locked. Keeps errno. */
+/*
+ * From now on clients find it at its path. EADDRINUSE: another server is there, or is starting;
+ * EEXIST: something else is there, which stays.
+ */
+int unix_name_publish(struct unix_name *name);
+/* `remove`: what is left of it, if it is still this server's. Keeps errno. */
 void unix_name_close(struct unix_name *name, bool remove);
 
 #endif

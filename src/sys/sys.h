@@ -13,7 +13,7 @@
  *   - timers that can be waited for in the same way (sys_timer.h);
  *   - non-blocking reads and writes that raise no SIGPIPE (sys_io.h; MSG_DONTWAIT, MSG_NOSIGNAL);
  *   - pipes and sockets that are close-on-exec from the start (sys_pipe.h, sys_socket.h);
- *   - sockets on a path, who is at their other end, and locks of directories (sys_unix.h);
+ *   - sockets on a path, and who is at their other end (sys_unix.h, sys_rights.h);
  *   - random bytes that an attacker cannot guess (sys_random.h).
  *
  * What is optional. Without it the function returns what its header says, and the layers above live

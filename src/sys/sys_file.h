@@ -32,6 +32,8 @@ int sys_file_open_fifo(int directory, const char *name, bool writing);
 int sys_file_make_directory(int directory, const char *name);
 int sys_file_make_fifo(int directory, const char *name);
 int sys_file_set_access(int directory, const char *name, unsigned access);
+/* Of any descriptor, also of one that cannot read. Any error may mean that the kernel cannot. */
+int sys_file_set_access_of(int file, unsigned access);
 
 /* A second name for what `from` is, a symlink too. EEXIST: `to` is there already. */
 int sys_file_link(int directory, const char *from, const char *to);
@@ -39,6 +41,11 @@ int sys_file_remove(int directory, const char *name);
 int sys_file_remove_directory(int directory, const char *name); /* an empty one */
 /* A directory takes the place of an empty one; of another: ENOTEMPTY. */
 int sys_file_rename(int directory, const char *from, const char *to);
+/*
+ * Never takes a place: EEXIST. Any other error but ENOENT may mean that the kernel or the file
+ * system cannot do it.
+ */
+int sys_file_rename_new(int directory, const char *from, const char *to);
 void sys_file_touch(int directory, const char *name); /* as if it was read and written just now */
 /* Calls `each` with every name in the directory. */
 int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context);

@@ -2,7 +2,8 @@
 /*
  * The seam's calls for sockets of this host (AF_UNIX), with the rules of sys.h: sockets on a path
  * or on a name of the abstract namespace, who is at their other end, and the lock of a directory.
- * Knows nothing of servers. All sockets here are stream sockets and do not block.
+ * Knows nothing of servers. All sockets here are stream sockets and do not block, and their peers
+ * cannot send descriptors to them (sys_rights.h).
  *
  * A path of any length works: what does not fit into a socket's address (107 bytes) is reached by
  * a descriptor of it, through /proc. ENAMETOOLONG: there is no /proc.
@@ -24,18 +25,21 @@ int sys_unix_connect(const char *path);
 /* A socket on an abstract name. EADDRINUSE; ENAMETOOLONG; EINVAL: the name is empty. */
 int sys_unix_bind_abstract(const char *name);
 /*
- * A socket on `name` in a directory, of which `path` is a path. Its access is `access` without
- * the umask. EADDRINUSE: something is there.
+ * A socket on `name` in a directory. Its access is `access` without the umask. EADDRINUSE:
+ * something is there. Where there is no /proc, by `path`, which may lead elsewhere by now.
  */
-int sys_unix_bind(int directory, const char *path, const char *name, unsigned access);
+int sys_unix_bind(int directory, const char *name, const char *path, unsigned access);
 int sys_unix_listen(int fd);
 
 /* A descriptor of the file itself, not even of the right to read it; no symlink is followed. */
 int sys_unix_open_file(int directory, const char *name);
-/* For a socket's file. EOPNOTSUPP: there is no /proc. */
+/* For a socket's file. EOPNOTSUPP: before Linux 6.6 there is no way without /proc. */
 int sys_unix_set_access(int file, unsigned access);
-/* No process has a socket on this file, and none ever will again. `path`: another way to it. */
-bool sys_unix_is_dead(int file, const char *path);
+/*
+ * 1: no process has a socket on this file, and none ever will again. 0: one has, or this process
+ * may not know, or it is no socket. -1: it cannot be found out. `path`: another way to it.
+ */
+int sys_unix_is_dead(int file, const char *path);
 
 /* As the kernel vouches for them. */
 struct sys_credentials {
@@ -50,9 +54,5 @@ int sys_unix_credentials(int fd, struct sys_credentials *credentials);
 
 /* A stream socket that listens; *is_unix: one of this host. Else EINVAL, also for no socket. */
 int sys_listener_check(int fd, bool *is_unix);
-
-/* Exclusive, for those who ask, whatever way they came to the directory. ETIMEDOUT. */
-int sys_file_lock(int directory, int64_t deadline);
-void sys_file_unlock(int directory); /* also for copies of the descriptor; keeps errno */
 
 #endif

@@ -8,20 +8,18 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "sys/sys_cancel.h"
-#include "sys/sys_deadline.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_file.h"
+#include "sys/sys_rights.h"
 #include "sys/sys_socket.h"
 
-enum {
-    UNIX_BACKLOG = 4096, /* as for TCP; the kernel takes net.core.somaxconn if that is less */
-    UNIX_LOCK_RETRY_MS = 5
-};
+/* As for TCP; the kernel takes net.core.somaxconn if that is less. */
+enum { UNIX_BACKLOG = 4096 };
 
 /* ---- addresses ---- */
 
@@ -36,25 +34,28 @@ static int too_long(void)
     return -1;
 }
 
-static int path_address(struct unix_address *address, const char *path)
+static int address_of_size(struct unix_address *address, const char *text, size_t size)
 {
-    size_t length = strlen(path);
     memset(address, 0, sizeof *address);
     address->kernel.sun_family = AF_UNIX;
-    if (length >= sizeof address->kernel.sun_path)
+    if (size > sizeof address->kernel.sun_path)
         return too_long();
-    memcpy(address->kernel.sun_path, path, length);
-    address->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    memcpy(address->kernel.sun_path, text, size);
+    address->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
     return 0;
 }
 
-/* Of its exact length: the zeros behind a shorter name would belong to the name. */
+static int path_address(struct unix_address *address, const char *path)
+{
+    return address_of_size(address, path, strlen(path) + 1);
+}
+
+/* Of its exact length: a zero behind the name would belong to the name. */
 static int abstract_address(struct unix_address *address, const char *name)
 {
-    if (path_address(address, name) != 0)
+    if (address_of_size(address, name, strlen(name)) != 0)
         return -1;
     address->kernel.sun_path[0] = '\0';
-    address->size--;
     if (name[1] != '\0')
         return 0;
     errno = EINVAL;
@@ -96,6 +97,8 @@ int sys_unix_open_file(int directory, const char *name)
 int sys_unix_set_access(int file, unsigned access)
 {
     struct unix_address address;
+    if (sys_file_set_access_of(file, access) == 0)
+        return 0;
     if (descriptor_address(&address, file, NULL) != 0)
         return -1;
     int result = fchmodat_nocancel(AT_FDCWD, address.kernel.sun_path, (mode_t)access, 0);
@@ -112,9 +115,21 @@ static bool is_socket_file(int file)
 
 /* ---- connecting ---- */
 
-static int connect_to(const struct unix_address *address, int type)
+/*
+ * Nobody may send descriptors to it: the peer could send one whose closing takes as long as the
+ * peer likes (SO_LINGER), and the kernel closes it in our next call.
+ */
+static int open_stream_socket(void)
 {
-    int fd = sys_socket_open(AF_UNIX, type);
+    int fd = sys_socket_open(AF_UNIX, SOCK_STREAM);
+    if (fd >= 0)
+        sys_rights_permit(fd, false);
+    return fd;
+}
+
+static int connect_to(const struct unix_address *address)
+{
+    int fd = open_stream_socket();
     if (fd < 0 ||
         connect_nocancel(fd, (const struct sockaddr *)&address->kernel, address->size) == 0)
         return fd;
@@ -131,7 +146,7 @@ static int connect_to_file(int file)
     }
     if (descriptor_address(&address, file, NULL) != 0)
         return -1;
-    int fd = connect_to(&address, SOCK_STREAM);
+    int fd = connect_to(&address);
     if (fd < 0 && errno == ENOENT)
         return too_long(); /* the file is there; /proc is not */
     return fd;
@@ -162,7 +177,7 @@ int sys_unix_connect(const char *path)
         return -1;
     if (!is_abstract && path_address(&address, path) != 0)
         return connect_by_descriptor(path);
-    int fd = connect_to(&address, SOCK_STREAM);
+    int fd = connect_to(&address);
     if (fd < 0 && errno == ECONNREFUSED && !is_abstract)
         errno = refusal_error(path);
     return fd;
@@ -170,19 +185,45 @@ int sys_unix_connect(const char *path)
 
 /*
  * A socket of another type is asked for: it does not connect to a stream socket, listening or not,
- * and the kernel reports that (EPROTOTYPE). Only where no socket is at all, it refuses.
+ * and the kernel reports that (EPROTOTYPE). Only where no socket is at all, it refuses. Who has no
+ * permission to connect does not learn it.
  */
-bool sys_unix_is_dead(int file, const char *path)
+static int is_nobody_at(const struct unix_address *address)
+{
+    int fd = sys_socket_open(AF_UNIX, SOCK_DGRAM);
+    if (fd < 0)
+        return -1;
+    int result = connect_nocancel(fd, (const struct sockaddr *)&address->kernel, address->size);
+    sys_close(fd);
+    if (result == 0 || errno == EPROTOTYPE || errno == EACCES || errno == EPERM)
+        return 0;
+    return errno == ECONNREFUSED ? 1 : -1;
+}
+
+/* A path may lead elsewhere by now. */
+static int is_nobody_at_path(const char *path, const struct stat *expected)
 {
     struct unix_address address;
-    if (!is_socket_file(file) || descriptor_address(&address, file, NULL) != 0)
-        return false;
-    int fd = connect_to(&address, SOCK_DGRAM);
-    if (fd < 0 && errno == ENOENT && path_address(&address, path) == 0)
-        fd = connect_to(&address, SOCK_DGRAM); /* no /proc */
-    bool is_dead = fd < 0 && errno == ECONNREFUSED;
-    sys_close(fd);
-    return is_dead;
+    struct stat found;
+    if (path_address(&address, path) != 0)
+        return -1;
+    int result = is_nobody_at(&address);
+    if (result <= 0)
+        return result;
+    return fstatat_nocancel(AT_FDCWD, path, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+           found.st_dev == expected->st_dev && found.st_ino == expected->st_ino;
+}
+
+int sys_unix_is_dead(int file, const char *path)
+{
+    struct unix_address address;
+    struct stat status;
+    if (fstat_nocancel(file, &status) != 0)
+        return -1;
+    if (!S_ISSOCK(status.st_mode))
+        return 0;
+    int result = descriptor_address(&address, file, NULL) == 0 ? is_nobody_at(&address) : -1;
+    return result < 0 && errno == ENOENT ? is_nobody_at_path(path, &status) : result;
 }
 
 /* ---- listening ---- */
@@ -197,30 +238,45 @@ int sys_unix_bind_abstract(const char *name)
     struct unix_address address;
     if (abstract_address(&address, name) != 0)
         return -1;
-    int fd = sys_socket_open(AF_UNIX, SOCK_STREAM);
+    int fd = open_stream_socket();
     if (fd < 0 || bind_to(fd, &address) == 0)
         return fd;
     sys_close(fd);
     return -1;
 }
 
-/* A file that is made gets the access of the socket's own inode, less the umask. */
-int sys_unix_bind(int directory, const char *path, const char *name, unsigned access)
+static bool has_proc(int fd)
 {
     struct unix_address address;
-    int fd = sys_socket_open(AF_UNIX, SOCK_STREAM);
+    struct stat found;
+    return descriptor_address(&address, fd, NULL) == 0 &&
+           fstatat_nocancel(AT_FDCWD, address.kernel.sun_path, &found, 0) == 0;
+}
+
+static int bind_in(int fd, int directory, const char *name, const char *path)
+{
+    struct unix_address address;
+    if (descriptor_address(&address, directory, name) != 0)
+        return -1;
+    if (bind_to(fd, &address) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return -1;
+    if (has_proc(directory)) {
+        errno = ENOENT; /* the directory was removed */
+        return -1;
+    }
+    return path_address(&address, path) == 0 ? bind_to(fd, &address) : -1;
+}
+
+/* A file that is made gets the access of the socket's own inode, less the umask. */
+int sys_unix_bind(int directory, const char *name, const char *path, unsigned access)
+{
+    int fd = open_stream_socket();
     if (fd < 0)
         return -1;
-    int result = fchmod_nocancel(fd, (mode_t)access);
-    bool is_short = path_address(&address, path) == 0;
-    if (result == 0 && !is_short)
-        result = descriptor_address(&address, directory, name);
-    if (result == 0)
-        result = bind_to(fd, &address);
-    if (result == 0)
+    if (fchmod_nocancel(fd, (mode_t)access) == 0 && bind_in(fd, directory, name, path) == 0)
         return fd;
-    if (!is_short && errno == ENOENT)
-        errno = ENAMETOOLONG; /* there is no /proc, or the directory was removed */
     sys_close(fd);
     return -1;
 }
@@ -281,27 +337,4 @@ int sys_unix_credentials(int fd, struct sys_credentials *credentials)
         return -1;
     *credentials = (struct sys_credentials){found.pid, found.uid, found.gid};
     return 0;
-}
-
-/* ---- the lock of a directory ---- */
-
-int sys_file_lock(int directory, int64_t deadline)
-{
-    while (flock(directory, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return -1;
-        if (sys_deadline_has_passed(deadline)) {
-            errno = ETIMEDOUT;
-            return -1;
-        }
-        poll_nocancel(NULL, 0, UNIX_LOCK_RETRY_MS);
-    }
-    return 0;
-}
-
-void sys_file_unlock(int directory)
-{
-    int saved = errno;
-    flock(directory, LOCK_UN);
-    errno = saved;
 }
