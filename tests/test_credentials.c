@@ -127,10 +127,15 @@ TEST(a_client_sees_who_took_the_socket_over_and_not_who_made_it)
     h.listener = paths_listen(h.path, 5); /* root's */
     harness_gate_init(&h.ready);
     harness_gate_init(&h.end);
+    pipc_t *early = pipc_open_unix(h.path, 0, NULL);
     pid_t pid = harness_fork(serve_taken_over, &h);
     harness_gate_wait(&h.ready);
+    pipc_credentials_t found = credentials_of(early);
+    assert_int_equal(found.uid, geteuid()); /* it connected before */
+    assert_int_equal(found.pid, getpid());
+    pipc_close(early);
     pipc_t *client = pipc_open_unix(h.path, 0, NULL);
-    pipc_credentials_t found = credentials_of(client);
+    found = credentials_of(client);
     assert_int_equal(found.uid, PATHS_USER_A);
     assert_int_equal(found.pid, pid);
     pipc_close(client);

@@ -129,6 +129,61 @@ TEST(adopted_descriptors_are_given_back_as_they_were)
     close(back[0]);
 }
 
+/* What a handle reports that has read all of these bytes; 0: it was detached. */
+static int detach_after(const char *bytes, size_t size, bool ends)
+{
+    int there[2], back[2], fds[2], result = 0;
+    char byte[8];
+    assert_int_equal(pipe(there), 0);
+    assert_int_equal(pipe(back), 0);
+    pipc_t *pipe = harness_adopt(there[0], back[1], NULL);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    assert_int_equal(write(there[1], bytes, size), (ssize_t)size);
+    if (ends)
+        close(there[1]);
+    for (int i = 0; i < 4; i++)
+        (void)!pipc_read(pipe, byte, sizeof byte);
+    if (pipc_detach(pipe, fds) == 0) {
+        close_both(fds);
+    } else {
+        result = errno;
+        pipc_close(pipe);
+    }
+    if (!ends)
+        close(there[1]);
+    close(back[0]);
+    return result;
+}
+
+#define DETACH_AFTER(bytes, ends) detach_after(bytes, sizeof bytes - 1, ends)
+
+TEST(a_handle_that_can_read_no_more_is_detached_or_reports_why)
+{
+    assert_int_equal(DETACH_AFTER("", false), 0);
+    assert_int_equal(DETACH_AFTER("\0\0\0\1x", true), 0);
+    assert_int_equal(DETACH_AFTER("\0\0\0\1x\0\0", false), EAGAIN); /* the rest may come */
+    assert_int_equal(DETACH_AFTER("\0\0\0\1x\0\0", true), ECONNRESET);
+    assert_int_equal(DETACH_AFTER("\0\0\0\5ab", true), ECONNRESET);
+    assert_int_equal(DETACH_AFTER("\377\377\0\0garbage", false), EPROTO);
+    assert_int_equal(DETACH_AFTER("\377\377\377\376\0\0\0\3BYE", false), 0);
+    assert_int_equal(DETACH_AFTER("\377\377\377\376\0\0\0\3BYE\0\0\0\1x", false), EPIPE);
+}
+
+/* What is held for a reader that has gone is dropped. */
+TEST(a_handle_whose_peer_has_gone_is_detached_although_it_held_messages)
+{
+    static char large[MORE_THAN_A_PIPE];
+    pipc_t *end[2];
+    int fds[2];
+    assert_int_equal(pipc_open_pair(end, NULL), 0);
+    assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
+    assert_int_equal(pipc_write(end[0], large, sizeof large), sizeof large);
+    pipc_close(end[1]);
+    assert_errno(pipc_write(end[0], "x", 1), EPIPE);
+    assert_int_equal(pipc_detach(end[0], fds), 0);
+    close_both(fds);
+}
+
 static int serve_detached(void *arg)
 {
     int fd = *(int *)arg;
@@ -177,4 +232,6 @@ HARNESS_MAIN(
     IT(a_message_that_is_gathered_keeps_a_handle_from_being_detached),
     IT(after_a_shutdown_the_writing_descriptor_of_a_pair_is_gone),
     IT(adopted_descriptors_are_given_back_as_they_were),
+    IT(a_handle_that_can_read_no_more_is_detached_or_reports_why),
+    IT(a_handle_whose_peer_has_gone_is_detached_although_it_held_messages),
     IT(an_accepted_connection_can_be_handed_to_a_worker), IT(wrong_arguments_return_EINVAL))

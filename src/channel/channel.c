@@ -56,14 +56,24 @@ void channel_close(struct channel *c)
     errno = saved;
 }
 
+/* EAGAIN is for what another call can change. */
+static int not_detached(const struct channel *c, int error)
+{
+    errno = error == EAGAIN && inbound_is_dead(&c->in) ? inbound_error(&c->in) : error;
+    return -1;
+}
+
 int channel_detach(struct channel *c, int fds[2])
 {
+    int reading = inbound_is_dead(&c->in) ? inbound_error(&c->in) : 0;
     if (!inbound_is_empty(&c->in) || outbound_is_holding(&c->out)) {
         errno = EAGAIN;
         return -1;
     }
+    if (reading != 0 && reading != EPIPE)
+        return not_detached(c, reading);
     if (c->transport->ops->detach(c->transport, fds) != 0)
-        return -1;
+        return not_detached(c, errno);
     c->transport = NULL;
     channel_close(c);
     return 0;
