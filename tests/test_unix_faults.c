@@ -20,10 +20,10 @@ static const struct paths *here;
 static bool is_explained(int error)
 {
     return fault_injected(error) || error == ETIMEDOUT ||
-           (error == EADDRINUSE && (fault_failures(CALL_linkat) + fault_failures(CALL_connect) +
-                                        fault_failures(CALL_unlinkat) +
-                                        fault_failures(CALL_fstatat) >
-                                    0)) ||
+           (error == EADDRINUSE &&
+            (fault_failures(CALL_linkat) + fault_failures(CALL_connect) +
+                 fault_failures(CALL_unlinkat) + fault_failures(CALL_fstatat) >
+             0)) ||
            (error == EOPNOTSUPP && fault_failures(CALL_fchmodat) > 0) ||
            (error == ENOTSOCK && fault_failures(CALL_fstat) > 0) ||
            (error == EACCES && fault_failures(CALL_fstat) > 0);

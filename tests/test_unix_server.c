@@ -4,7 +4,6 @@
  * left afterwards. Races for a name are in test_unix_race.c.
  */
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -216,29 +215,6 @@ TEST(a_dead_socket_is_replaced)
     paths_end(&paths);
 }
 
-TEST(what_a_killed_starter_left_is_removed_by_the_next_server_and_nothing_else_is)
-{
-    struct paths paths;
-    paths_begin(&paths);
-    make_file(paths_to(&paths, ".pipc-new-file"));
-    int live = paths_bind(paths_to(&paths, ".pipc-new-live"), SOCK_STREAM);
-    paths_leave_dead(paths_to(&paths, "another"));
-    for (int i = 0; i < 20; i++) {
-        char name[32];
-        snprintf(name, sizeof name, ".pipc-new-%d", i);
-        paths_leave_dead(paths_to(&paths, name));
-    }
-    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
-    assert_int_equal(paths_count(&paths), 4);
-    paths_assert_talk(pipc_open_unix(paths_to(&paths, "socket"), 0, NULL), server);
-    pipc_server_close(server);
-    assert_int_equal(unlink(paths_to(&paths, ".pipc-new-file")), 0);
-    assert_int_equal(unlink(paths_to(&paths, ".pipc-new-live")), 0);
-    assert_int_equal(unlink(paths_to(&paths, "another")), 0);
-    close(live);
-    paths_end(&paths);
-}
-
 TEST(a_path_that_cannot_be_is_refused)
 {
     struct paths paths;
@@ -278,62 +254,6 @@ TEST(a_directory_may_be_a_symlink_or_the_working_directory)
     assert_int_equal(fchdir(before), 0);
     close(before);
     pipc_server_close(server); /* in the directory where it is */
-    paths_end(&paths);
-}
-
-/* --- Locks and claims ------------------------------------------------------------------------- */
-
-TEST(a_lock_of_the_directory_neither_stops_a_server_nor_keeps_its_name)
-{
-    struct paths paths;
-    paths_begin(&paths);
-    int lock = open(paths.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_int_equal(flock(lock, LOCK_EX), 0);
-    paths_assert_works(&paths, paths_to(&paths, "socket"));
-    paths_leave_dead(paths_to(&paths, "socket"));
-    paths_assert_works(&paths, paths_to(&paths, "socket"));
-    close(lock);
-    paths_end(&paths);
-}
-
-static const char *claim_on(const struct paths *paths, ino_t inode)
-{
-    char name[64];
-    snprintf(name, sizeof name, ".pipc-old-%016llx", (unsigned long long)inode);
-    return paths_to(paths, name);
-}
-
-TEST(a_dead_socket_is_removed_by_one_starter_at_a_time)
-{
-    struct paths paths;
-    paths_begin(&paths);
-    const char *path = paths_to(&paths, "socket");
-    paths_leave_dead(path);
-    const char *claim = claim_on(&paths, paths_inode(path));
-    int other = paths_bind(claim, SOCK_STREAM);
-    expect_to_stay(&paths, "socket", EADDRINUSE);
-    assert_true(paths_inode(claim) != 0);
-    close(other); /* it was killed */
-    paths_assert_works(&paths, path);
-    paths_end(&paths);
-}
-
-/* Each was killed when it had a claim on what the one before had left. */
-TEST(any_number_of_killed_starters_may_have_left_claims)
-{
-    struct paths paths;
-    paths_begin(&paths);
-    char path[128];
-    snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
-    paths_leave_dead(path);
-    ino_t inode = paths_inode(path);
-    for (int i = 0; i < 10; i++) {
-        const char *claim = claim_on(&paths, inode);
-        paths_leave_dead(claim);
-        inode = paths_inode(claim);
-    }
-    assert_int_equal(paths_count(&paths), 11);
-    paths_assert_works(&paths, path);
     paths_end(&paths);
 }
 
@@ -502,16 +422,12 @@ TEST(a_flood_of_silent_clients_does_not_keep_out_one_with_the_key)
 HARNESS_MAIN("Unix sockets, server", IT(a_client_and_its_server_exchange_messages),
              IT(the_mode_of_the_socket_does_not_depend_on_the_umask),
              IT(a_mode_that_keeps_out_the_servers_own_user_is_refused),
- IT(the_mode_of_the_socket_is_right_where_there_is_no_proc),
- IT(a_shorter_struct_of_options_is_taken),
+             IT(the_mode_of_the_socket_is_right_where_there_is_no_proc),
+             IT(a_shorter_struct_of_options_is_taken),
              IT(what_is_no_socket_stays_and_returns_EEXIST),
              IT(a_socket_that_a_process_has_is_never_taken_from_it), IT(a_dead_socket_is_replaced),
-             IT(what_a_killed_starter_left_is_removed_by_the_next_server_and_nothing_else_is),
              IT(a_path_that_cannot_be_is_refused),
              IT(a_directory_may_be_a_symlink_or_the_working_directory),
-             IT(a_lock_of_the_directory_neither_stops_a_server_nor_keeps_its_name),
- IT(a_dead_socket_is_removed_by_one_starter_at_a_time),
- IT(any_number_of_killed_starters_may_have_left_claims),
              IT(close_removes_the_name_only_while_it_is_this_servers),
              IT(close_turns_away_clients_that_were_not_accepted),
              IT(a_forked_copy_that_is_closed_disturbs_nobody),

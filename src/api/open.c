@@ -294,8 +294,8 @@ pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_opti
  */
 static bool is_access(const char *path, mode_t mode)
 {
-    return mode == 0 || (path[0] != '@' && (mode & ~(mode_t)ACCESS_ALL) == 0 &&
-                         (mode & ACCESS_LEAST) != 0);
+    return mode == 0 ||
+           (path[0] != '@' && (mode & ~(mode_t)ACCESS_ALL) == 0 && (mode & ACCESS_LEAST) != 0);
 }
 
 pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options)

@@ -58,14 +58,19 @@ const struct unix_name unix_name_none = {.directory = -1};
 /* Only for systems without /proc: by the directory's descriptor it is surer. */
 static const char *path_to(struct unix_name *n, const char *name)
 {
-    strcpy(n->path + n->before, name);
+    snprintf(n->path + n->before, n->room, "%s", name);
     return n->path;
+}
+
+static bool is_reserved(const char *name)
+{
+    return strncmp(name, RESERVED_BEGIN, strlen(RESERVED_BEGIN)) == 0;
 }
 
 static bool is_name(const char *name)
 {
     return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           strncmp(name, RESERVED_BEGIN, strlen(RESERVED_BEGIN)) != 0;
+           !is_reserved(name);
 }
 
 static int find_directory(struct unix_name *n, const char *path)
@@ -78,7 +83,8 @@ static int find_directory(struct unix_name *n, const char *path)
     }
     n->before = (size_t)(last - path);
     n->name = sys_alloc(length + 1);
-    n->path = sys_alloc(n->before + length + UNIX_NAME_PRIVATE_MAX);
+    n->room = length + UNIX_NAME_PRIVATE_MAX;
+    n->path = sys_alloc(n->before + n->room);
     if (n->name == NULL || n->path == NULL)
         return -1;
     memcpy(n->name, last, length + 1);
@@ -93,8 +99,7 @@ static int choose_private_name(char name[UNIX_NAME_PRIVATE_MAX])
     uint64_t number;
     if (sys_random(&number, sizeof number) != 0)
         return -1;
-    snprintf(name, UNIX_NAME_PRIVATE_MAX, PRIVATE_BEGIN "%016llx",
-             (unsigned long long)number);
+    snprintf(name, UNIX_NAME_PRIVATE_MAX, PRIVATE_BEGIN "%016llx", (unsigned long long)number);
     return 0;
 }
 
@@ -127,8 +132,7 @@ static int take_away(int directory, const char *name, const struct sys_file_stat
 
 static void name_claim(char claim[UNIX_NAME_PRIVATE_MAX], const struct sys_file_status *file)
 {
-    snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx",
-             (unsigned long long)file->inode);
+    snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx", (unsigned long long)file->inode);
 }
 
 /* Is there a claim that it is not this server's to make? Then *is_claimed. */
@@ -198,7 +202,7 @@ static void remove_leftover(void *context, const char *name)
 {
     struct unix_name *n = context;
     struct sys_file_status found;
-    if (strncmp(name, RESERVED_BEGIN, strlen(RESERVED_BEGIN)) != 0 ||
+    if (!is_reserved(name) || strlen(name) >= UNIX_NAME_PRIVATE_MAX ||
         sys_file_status_at(n->directory, name, &found) != 0 || !found.is_socket || !found.is_own)
         return;
     for (int tries = 0; tries < NAME_TRIES && remove_dead(n, name, 0) > 0; tries++)

@@ -18,6 +18,7 @@ struct unix_name {
     char *name;    /* in there */
     char *path;    /* of the directory, and then of whatever name in it */
     size_t before; /* bytes of the path before the name */
+    size_t room;   /* for the name, with its zero */
     char private_name[UNIX_NAME_PRIVATE_MAX]; /* of the same socket; empty: it has none */
     struct sys_file_status file;              /* of the socket; inode 0: not known */
     bool is_published;
