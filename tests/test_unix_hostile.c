@@ -18,7 +18,7 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-/* --- Descriptors that nobody asked for --------------------------------------------------------- */
+/* --- Descriptors that nobody asked for -------------------------------------------------------- */
 
 /* Closing such a descriptor may take as long as its sender likes (SO_LINGER). */
 static void expect_no_descriptor_gets_in(int fd)
