@@ -227,7 +227,7 @@
  *   pipc_open_tcp, pipc_open_unix,           1             2 *)
  *     pipc_server_accept
  *   pipc_server_open                         2, and one for each address that it listens on
- *   pipc_server_open_unix                    4; on an abstract name 3
+ *   pipc_server_open_unix                    4 (6 during the start); on an abstract name 3
  *   pipc_server_open_fd                      2 more than the one that is given
  *
  *   *) One more while messages wait in memory and there is no room to write. If none is free then,
@@ -250,7 +250,7 @@
  *   ETIMEDOUT    The timeout passed, and nothing was done. Unchanged.
  *   EINTR        Only with PIPC_INTERRUPTIBLE: a caught signal ended the wait. Unchanged.
  *   EOPNOTSUPP   pipc_credentials, pipc_detach: this kind of pipe has none, or cannot be detached.
- *                Unchanged.
+ *                Unchanged. pipc_server_open_unix: the system cannot give the socket its mode (6).
  *   EMSGSIZE     Reading: the next message is larger than the buffer. It stays; pipc_peek reports
  *                its size. Writing: the message is over max_message. Nothing was sent. Unchanged.
  *   ESHUTDOWN    pipc_read took a goodbye; pipc_bye_text returns its text. Unchanged otherwise. On
@@ -275,8 +275,8 @@
  *                pipc_open_unix: what is at the path is no socket, or one of another type. Not
  *                opened.
  *   EADDRINUSE, EEXIST
- *                pipc_server_open, pipc_server_open_unix: another server is there, or something
- *                that is no socket. It stays. Not opened.
+ *                pipc_server_open, pipc_server_open_unix: another server is there or is starting,
+ *                or something that is no socket. It stays. Not opened.
  *   ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
  *                pipc_open_tcp with PIPC_CONNECT_ONLY: why no connection was possible. Not opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a timeout below -1; options
@@ -409,20 +409,41 @@
  *     has it bound, whether it listens or not: a file that is not bound now never will be. A
  *     symlink, a file, a FIFO or a directory at the path stays: EEXIST. A client finds the old
  *     socket, the new one, or none, but never one that does not listen.
- *   - For this, a starting server locks the directory with flock(2) for an instant. It waits for
- *     the lock at most a second, and then fails with EADDRINUSE. So another program that holds such
- *     a lock delays the start, or prevents it. A program that puts sockets there without this lock,
- *     at the very moment in which a dead one is removed, can lose its own. Meanwhile the directory
- *     has a socket with the name .pipc-new, or .pipc-new- and a number. Tools such as ss(8) and
- *     getpeername(2) report that name, since the kernel keeps the first one.
- *   - pipc_server_close removes the name, unless the file there is not this server's any more, or
- *     the directory is locked at that moment: then a dead socket stays, which the next server
- *     replaces. A forked copy of the server removes nothing. A copy that is open, in a child or
- *     where it was sent to, keeps a killed server's name in use (EADDRINUSE).
- *   - options.mode is the access of the socket, whatever the umask; the default is 0600. To
- *     connect, a client needs write permission on the socket, and search permission on its
+ *   - "No process" means: none of this kernel, by this mount. A server on another host that shares
+ *     the directory (NFS), or one in a layer of an overlay (overlayfs) that is also used directly,
+ *     is not seen: its socket counts as dead. Servers there need different paths. A socket that
+ *     this user may not connect to counts as live.
+ *   - There is no lock, so a program that cannot write to the directory cannot hold up a start.
+ *     While a server starts, the directory has a socket with the name .pipc-new- and 16 digits, and
+ *     while a dead one is removed also .pipc-old- and 16 digits, by which servers agree who removes
+ *     it. If a server is killed then, these are left, dead. They stop nobody, and the next server
+ *     of the same user that starts in the directory removes them. For that it reads the directory
+ *     once. Tools such as ss(8), and getpeername(2), report the first of these names below
+ *     /proc/thread-self/fd, since the kernel keeps the name that a socket was bound to.
+ *   - Another program may put something at the path at the very moment in which a dead socket is
+ *     removed. It keeps that, but clients may miss it for an instant. Where the file system cannot
+ *     rename without taking a place (NFS), it can lose it.
+ *   - The socket comes into the directory that the path led to when the call began, whatever the
+ *     path leads to meanwhile. Without /proc, the path is used a second time.
+ *   - pipc_server_close removes the name, unless the file there is not this server's any more. For
+ *     that the server keeps a descriptor of the directory, also after chroot(2). The name stays, as
+ *     a dead socket, if the process may not remove it any more (it has given up privileges, say);
+ *     then the next server replaces it. A forked copy of the server removes nothing. A copy that is
+ *     open, in a child or where it was sent to, keeps a killed server's name in use (EADDRINUSE).
+ *     The same is true of a child that another thread forked at the instant in which the server
+ *     removed a dead socket.
+ *   - options.mode is the access of the socket, whatever the umask; the default is 0600. It must
+ *     let the owner write (0200): a user who may not connect cannot find out whether the server is
+ *     dead. Before Linux 6.6, /proc is needed where the umask takes away some of it (EOPNOTSUPP).
+ *     To connect, a client needs write permission on the socket, and search permission on its
  *     directory and those above. Where the directory has a default access list (acl(5)), the
  *     socket gets it, and mode limits it.
+ *   - A peer cannot send descriptors (SCM_RIGHTS): its call fails with EPERM. That holds for the
+ *     clients of a server, and for the server of a client. Before Linux 6.16, the kernel drops
+ *     descriptors that come, in the call that reads or closes. That takes as long as closing them
+ *     takes, which for a TCP socket with SO_LINGER is as long as the peer likes. So there, a peer
+ *     can make pipc_server_accept, pipc_read and pipc_close wait, whatever the timeout: let only
+ *     users connect that are trusted.
  *   - Who can connect: the users that mode and the directories permit, and root. Who can be
  *     impersonated: whoever may write to the directory can put another socket at the path, before
  *     the server starts or after it ended; where the directory is not sticky (/tmp is), also in its
@@ -444,9 +465,18 @@
  * pipc_server_open_fd: a server on a socket that listens already: from a service manager (systemd,
  * s6, inetd in mode "wait"), from a parent, or with options that the program has set. It is a
  * stream socket of TCP or of this host. The server owns it from then on; the name of a Unix socket
- * stays its maker's, and nobody removes it. O_NONBLOCK is set, and restored by pipc_server_close in
- * the process that opened the server. On a Unix socket listen(2) is called again, so that clients
- * see the credentials of this process, not of the one that made the socket.
+ * stays its maker's, and nobody removes it.
+ *
+ *   - O_NONBLOCK is set, and stays set after pipc_server_close. It belongs to the open file, and so
+ *     to all processes that have a copy. Several may serve one socket, each with a server of its
+ *     own. None of them, nor the maker of the socket, may take O_NONBLOCK away while another one
+ *     serves: that one would wait in pipc_server_accept for ever.
+ *   - On a Unix socket listen(2) is called again. Clients that connect from then on see the
+ *     credentials of this process, not of the one that made the socket. A client that waited
+ *     already sees those of the process that had called listen(2) before. The call also sets the
+ *     backlog to 4,096 (at most net.core.somaxconn), whatever it was.
+ *   - Clients of a Unix socket cannot send descriptors from then on (see above), but may have done
+ *     so before.
  *
  * pipc_open_tcp: two programs on two hosts, or on one. Each calls it with the other's host and the
  * same port. The first one listens and the other connects; both may also come at once.
@@ -795,12 +825,15 @@
  *                          since Linux   otherwise
  *   RWF_NOSIGNAL           6.18          SIGPIPE is blocked while a pipe or FIFO is written, and
  *                                        what the write raised is taken back: some calls more
+ *   SO_PASSRIGHTS          6.16          the peer of a Unix socket can make calls wait (6)
  *   TCP_RTO_MAX_MS         6.15          a vanished host is noticed late (6)
+ *   fchmodat2              6.6           pipc_server_open_unix may need /proc (6)
  *   RWF_NOWAIT on pipes    6.4           pipes are polled before they are read, as FIFOs are; those
  *                                        of pipc_open_fds also before each 4 KiB that are written
  *   pidfd_open             5.3           a death is checked for several times a second instead
  *   MADV_WIPEONFORK        4.14          a fork without handlers (clone(2) itself) is not noticed
  *   memfd_create           3.17          shm_open, and memory that is reserved from the start
+ *   renameat2              3.15          what comes in the place of a dead socket can be lost (6)
  *   eventfd                2.6.27        pipes, two descriptors for one
  */
 #ifndef PIPC_H
@@ -1020,7 +1053,8 @@ PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
  * path         of the server's socket, or "@NAME" in the abstract namespace; not empty
  * timeout_ms   how long to wait for the server to be there: -1 without limit, 0 not at all,
  *              otherwise milliseconds
- * options      NULL for the defaults. With a key, the server must have the same
+ * options      NULL for the defaults. With a key, the server must have the same. The handshake
+ *              needs time: with timeout 0 it practically never succeeds
  *
  * Returns a handle, for pipc_close. On failure NULL: EAGAIN (timeout 0) or ETIMEDOUT (no server was
  * there, whatever the reason); at once ENOTSOCK (something else is there), EPROTOTYPE (a socket
@@ -1073,10 +1107,16 @@ PIPC_API void pipc_close(pipc_t *pipe);
  * call: the descriptor of pipc_fd is closed, and no thread may use the handle afterwards.
  *
  * The descriptors wait (no O_NONBLOCK), or are as the program gave them to pipc_open_fds. Those
- * that the library made are close-on-exec.
+ * that the library made are close-on-exec. O_NONBLOCK belongs to the open file, which processes
+ * share after fork. So only the process that goes on with the pipe makes this call; the others call
+ * pipc_close. In a child, descriptors of pipc_open_fds keep the O_NONBLOCK that they had meanwhile.
  *
  * Returns 0. On failure -1, and the handle is as before: EAGAIN (something is unread in memory, or
- * held (3)), EOPNOTSUPP (pipc_open), EINVAL (NULL). One thread (8).
+ * held (3)), EOPNOTSUPP (pipc_open), EINVAL (NULL). A part of a message in memory is EAGAIN too,
+ * until the peer has sent the rest and it was read, or the peer has gone. If reading has failed for
+ * good, with EPROTO or ECONNRESET, this call reports that error, since bytes of the stream are
+ * gone. After an end of stream or a goodbye it succeeds; EPIPE: bytes came behind the goodbye. One
+ * thread (8).
  */
 PIPC_API int pipc_detach(pipc_t *pipe, int fds[2]);
 
@@ -1327,8 +1367,9 @@ PIPC_API int pipc_peer(pipc_t *pipe, char *buffer, size_t size);
  * credentials   with struct_size set, as PIPC_CREDENTIALS_INIT does; filled in on success
  *
  * On a handle of pipc_server_accept: the process that connected, at that moment. On a handle of
- * pipc_open_unix: the process that last called listen(2) on the server's socket. Both are known at
- * once, before anything is read. A pid of 0 is a process that this pid namespace does not see; the
+ * pipc_open_unix: the process that had last called listen(2) on the server's socket when this side
+ * connected, even if another one accepts the connection. Both are known at once, before anything is
+ * read. A pid of 0 is a process that this pid namespace does not see; the
  * uid of a user who is not mapped into this user namespace is 65534 (kernel.overflowuid). Take
  * either for nobody. The process may have ended since, and its pid may be another's; and it may
  * have passed the socket on. So decide by the uid, and not by what /proc has of the pid.
@@ -1374,16 +1415,16 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
  *
  * path      where to listen, in a directory that is there, and that this process may read and write
  *           to. Its last part is neither "." nor "..", and does not begin with ".pipc-". Or "@NAME"
- * options   also for the handles to come; mode is the access of the socket, up to 0777, and must be
- *           0 for "@NAME". With a key (which is copied) each client must have it
+ * options   also for the handles to come; mode is the access of the socket: up to 0777 and with
+ *           0200, or 0, which is 0600; for "@NAME" only 0. With a key (which is copied) each client
+ *           must have it
  *
  * Returns a server, for pipc_server_close, as pipc_server_open does. On failure NULL, and nothing
- * is left: EADDRINUSE (another server is there; or a dead socket that another user left and that is
- * not this user's to remove; or the directory was locked for a second), EEXIST (what is there is no
- * socket), ENOENT, ENOTDIR, ELOOP, EACCES (the directory), EINVAL (path, mode, options),
- * ENAMETOOLONG, ENOSPC, EROFS, ENOMEM, EMFILE, ENFILE, and other errors of the file system.
- *
- * Waits a second at most for the lock of the directory, and is no cancellation point. Any thread.
+ * is left: EADDRINUSE (another server is there, or is starting; or a dead socket that another user
+ * left and that is not this user's to remove), EEXIST (what is there is no socket), ENOENT,
+ * ENOTDIR, ELOOP, EACCES (the directory; or somebody put something in the place of the new socket,
+ * which stays), EOPNOTSUPP (mode, 6), EINVAL (path, mode, options), ENAMETOOLONG, ENOSPC, EROFS,
+ * ENOMEM, EMFILE, ENFILE, and other errors of the file system. Any thread.
  */
 PIPC_API pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options);
 

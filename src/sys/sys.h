@@ -29,7 +29,9 @@
  *   since         what                        without it
  *   Linux 4.14    MADV_WIPEONFORK             a fork without fork handlers is not noticed
  *   Linux 5.3     pidfd_open                  sys_process_open: ENOSYS
+ *   Linux 6.6     fchmodat2                   the access of a socket is corrected through /proc
  *   Linux 6.4     RWF_NOWAIT on pipes         poll first; at most PIPE_BUF bytes a call
+ *   Linux 6.16    SO_PASSRIGHTS               peers can send descriptors that are slow to close
  *   Linux 6.15    TCP_RTO_MAX_MS              a vanished host is noticed later while bytes wait
  *   Linux 6.18    RWF_NOSIGNAL                SIGPIPE is blocked around each write
  *   glibc 2.41    read loses no bytes         a thread that can be cancelled waits in poll
