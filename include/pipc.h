@@ -449,7 +449,7 @@
  *     the server starts or after it ended; where the directory is not sticky (/tmp is), also in its
  *     place while it runs. A client can check: pipc_credentials names the server's user. So use a
  *     directory that only the server's user can write to, such as /run/NAME or $XDG_RUNTIME_DIR. In
- *     /tmp anybody can be there first.
+ *     /tmp anybody can be there first, or keep a dead socket from being replaced.
  *   - "@NAME" is a name of Linux' abstract namespace, 1 to 107 bytes, exactly these, as "\0NAME" in
  *     Python. It has no file and no permissions, and goes away with its last socket. Who can
  *     connect: every user and process of this network namespace, also out of a container that

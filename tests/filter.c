@@ -15,6 +15,9 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
 
 enum { NOSIGNAL = 0x100, NOWAIT = 8, WIPEONFORK = 18, NO_ARGUMENT = -1 };
 
@@ -34,6 +37,7 @@ static const struct row rows[] = {
     {"pwritev2", SYS_pwritev2, NO_ARGUMENT, 0, 0, ENOSYS},
     {"preadv2", SYS_preadv2, NO_ARGUMENT, 0, 0, ENOSYS},
     {"pidfd_open", SYS_pidfd_open, NO_ARGUMENT, 0, 0, ENOSYS},
+    {"fchmodat2", SYS_fchmodat2, NO_ARGUMENT, 0, 0, ENOSYS},
     {"memfd_create", SYS_memfd_create, NO_ARGUMENT, 0, 0, ENOSYS},
     {"eventfd", SYS_eventfd2, NO_ARGUMENT, 0, 0, ENOSYS},
     {"wipeonfork", SYS_madvise, 2, UINT32_MAX, WIPEONFORK, EINVAL},

@@ -66,6 +66,22 @@ TEST(any_number_of_killed_starters_may_have_left_claims)
     paths_end(&paths);
 }
 
+/* Another thread may have forked it while the server started. */
+TEST(a_child_that_keeps_the_socket_of_a_killed_starter_stops_nobody)
+{
+    struct paths paths;
+    paths_begin(&paths);
+    int copy = paths_listen(paths_to(&paths, ".pipc-new-0123456789abcdef"), 1);
+    paths_leave_dead(paths_to(&paths, "socket"));
+    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
+    paths_assert_talk(pipc_open_unix(paths_to(&paths, "socket"), 0, NULL), server);
+    pipc_server_close(server);
+    assert_int_equal(paths_count(&paths), 1);
+    close(copy);
+    paths_assert_works(&paths, paths_to(&paths, "socket"));
+    paths_end(&paths);
+}
+
 TEST(what_a_killed_starter_left_is_removed_by_the_next_server_and_nothing_else_is)
 {
     static const char long_name[] = ".pipc-new-0123456789abcdef-0123456789abcdef-0123456789";
@@ -98,4 +114,5 @@ HARNESS_MAIN("Unix sockets, claims",
              IT(a_lock_of_the_directory_neither_stops_a_server_nor_keeps_its_name),
              IT(a_dead_socket_is_removed_by_one_starter_at_a_time),
              IT(any_number_of_killed_starters_may_have_left_claims),
+             IT(a_child_that_keeps_the_socket_of_a_killed_starter_stops_nobody),
              IT(what_a_killed_starter_left_is_removed_by_the_next_server_and_nothing_else_is))

@@ -177,6 +177,34 @@ TEST(a_file_that_comes_in_the_place_of_a_dead_socket_stays)
     paths_end(&paths);
 }
 
+static int serve_and_stop_at_the_end(void *path)
+{
+    pipc_server_t *server = paths_serve(path, NULL);
+    fault_reset();
+    fault_stop_at(CALL_syscall, 1); /* it moves the name away */
+    fault_arm();
+    pipc_server_close(server);
+    fault_disarm();
+    return 0;
+}
+
+TEST(a_file_that_comes_in_the_place_of_a_server_that_closes_stays)
+{
+    struct paths paths;
+    char path[128];
+    paths_begin(&paths);
+    snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
+    pid_t pid = harness_fork(serve_and_stop_at_the_end, path);
+    assert_true(fifos_has_stopped(pid));
+    assert_int_equal(unlink(path), 0);
+    make_file(path);
+    ino_t inode = paths_inode(path);
+    assert_int_equal(end_start(pid), 0);
+    assert_int_equal(paths_inode(path), inode);
+    assert_int_equal(unlink(path), 0);
+    paths_end(&paths);
+}
+
 TEST(a_dead_socket_is_replaced_where_a_rename_would_take_any_place)
 {
     struct paths paths;
@@ -332,6 +360,7 @@ HARNESS_MAIN("Unix sockets, hostile others",
              IT(a_server_sends_no_descriptor_to_a_client_that_did_not_ask_for_it),
              IT(a_listener_that_was_taken_over_lets_no_descriptor_in),
              IT(a_file_that_comes_in_the_place_of_a_dead_socket_stays),
+             IT(a_file_that_comes_in_the_place_of_a_server_that_closes_stays),
              IT(a_dead_socket_is_replaced_where_a_rename_would_take_any_place),
              IT(what_comes_in_the_place_of_a_new_socket_is_neither_published_nor_removed),
              IT(a_server_does_not_take_another_socket_at_its_path_for_its_own),
