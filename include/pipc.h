@@ -894,6 +894,7 @@ typedef struct {
 #define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 6 */
 #define PIPC_CONNECT_ONLY  0x8u /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
 #define PIPC_GATHER        0x10u /* small messages wait and go together. See 3; not on pipc_open */
+#define PIPC_ASYNC         0x80u /* opening does not wait for the peer, see 6; elsewhere EINVAL */
 
 /* The events of pipc_want. */
 #define PIPC_WANT_READ  0x1u /* a message or a goodbye can be read; for ends and errors see 4 */

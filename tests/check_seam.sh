@@ -23,11 +23,10 @@ cleanup='__pthread_(un)?register_cancel|__pthread_unwind_next|_*(sig)?setjmp'
 cleanup=$cleanup'|_pthread_cleanup_(push|pop)'
 own="
 anonymous: pthread_setcancelstate
+async: $cleanup
 channel: $cleanup
-fifo: $cleanup
 open: $cleanup
-tcp: $cleanup
-unix: $cleanup
+rendezvous: $cleanup
 self: pthread_[a-z_]+|__register_atfork
 sys_cpu: sched_getcpu
 sys_cancel: gnu_get_libc_version|__libc_single_threaded

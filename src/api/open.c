@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "api/handle.h"
+#include "rendezvous/async.h"
 #include "rendezvous/fifo.h"
+#include "rendezvous/rendezvous.h"
 #include "rendezvous/server.h"
 #include "rendezvous/tcp.h"
 #include "rendezvous/unix.h"
@@ -119,32 +121,49 @@ pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
     return open_on(transport_fd, read_fd, write_fd, options);
 }
 
+/* ---- rendezvous ---- */
+
+/* Flags that only some constructors know: which of them are set; the rest is for the channel. */
+static unsigned take_flags(pipc_options_t *options, unsigned flags)
+{
+    unsigned set = options->flags & flags;
+    options->flags &= ~flags;
+    return set;
+}
+
 static void discard(void *pipe)
 {
     pipc_close(pipe);
 }
 
 /* The thread may be cancelled while it waits. */
-static int rendezvous(pipc_t *pipe, const struct fifo_request *request)
+static struct transport *await_peer(void *pipe, struct rendezvous *rendezvous)
 {
     struct transport *transport;
     pthread_cleanup_push(discard, pipe);
-    transport = fifo_open(request);
-    pthread_cleanup_pop(transport == NULL);
-    if (transport == NULL)
-        return -1;
-    channel_attach(pipe->channel, transport);
-    return 0;
+    transport = rendezvous_open(rendezvous);
+    pthread_cleanup_pop(0);
+    return transport;
+}
+
+/* With a timeout of 0 it is open at once or never, and there is nothing to wait for later. */
+static pipc_t *open_by(pipc_t *pipe, struct rendezvous *rendezvous, bool is_async)
+{
+    return put_on(pipe, is_async ? async_open(rendezvous) : await_peer(pipe, rendezvous));
 }
 
 pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
 {
-    if (timeout_ms < -1)
+    pipc_options_t rest = copy_of(options);
+    unsigned flags = take_flags(&rest, PIPC_ASYNC);
+    if (timeout_ms < -1 || !are_valid(&rest))
         return invalid_handle();
-    struct fifo_request request = {name, options == NULL ? NULL : options->directory, timeout_ms,
-                                   is_interruptible(options)};
-    pipc_t *pipe = open_channel(options); /* before: nobody is met in vain, for lack of memory */
-    return pipe != NULL && rendezvous(pipe, &request) == 0 ? pipe : NULL;
+    pipc_t *pipe = open_channel(&rest); /* before: nobody is met in vain, for lack of memory */
+    if (pipe == NULL)
+        return NULL;
+    struct fifo_request request = {name, rest.directory,
+                                   limit_of(timeout_ms, is_interruptible(&rest))};
+    return open_by(pipe, fifo_rendezvous(&request), flags != 0 && timeout_ms != 0);
 }
 
 /* NULL: none, which is no empty one. */
@@ -156,51 +175,40 @@ static struct auth_key key_of(const pipc_options_t *options)
     return (struct auth_key){options->key, options->key_size, (options->flags & PIPC_KEY_MD5) != 0};
 }
 
-/* Takes over a connected socket, also when it fails. */
-static pipc_t *open_socket(int fd, const pipc_options_t *options)
-{
-    pipc_t *pipe = fd < 0 ? NULL : open_channel(options);
-    if (pipe != NULL)
-        pipe = put_on(pipe, transport_fd_socket(fd));
-    if (pipe == NULL)
-        sys_close(fd);
-    return pipe;
-}
-
-/* Only pipc_open_tcp knows that flag. */
-static pipc_options_t without_connect_only(const pipc_options_t *options, bool *connect_only)
-{
-    pipc_options_t rest = copy_of(options);
-    *connect_only = (rest.flags & PIPC_CONNECT_ONLY) != 0;
-    rest.flags &= ~PIPC_CONNECT_ONLY;
-    return rest;
-}
-
 pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                       const pipc_options_t *options)
 {
-    bool connect_only;
-    pipc_options_t rest = without_connect_only(options, &connect_only);
+    pipc_options_t rest = copy_of(options);
+    unsigned flags = take_flags(&rest, PIPC_CONNECT_ONLY | PIPC_ASYNC);
+    bool is_async = (flags & PIPC_ASYNC) != 0 && timeout_ms != 0;
     if (host == NULL || strcmp(host, "*") == 0 || port == 0 || timeout_ms < -1 || !are_valid(&rest))
         return invalid_handle();
+    pipc_t *pipe = open_channel(&rest);
+    if (pipe == NULL)
+        return NULL;
     struct tcp_request request = {.host = host,
                                   .port = port,
-                                  .timeout_ms = timeout_ms,
-                                  .interruptible = is_interruptible(&rest),
-                                  .connect_only = connect_only,
+                                  .limit = limit_of(timeout_ms, is_interruptible(&rest)),
+                                  .connect_only = (flags & PIPC_CONNECT_ONLY) != 0,
+                                  .resolves_once = is_async,
                                   .key = key_of(&rest)};
-    return open_socket(tcp_open(&request), &rest);
+    return open_by(pipe, tcp_rendezvous(&request), is_async);
 }
 
 pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options)
 {
-    if (path == NULL || path[0] == '\0' || timeout_ms < -1 || !are_valid(options))
+    pipc_options_t rest = copy_of(options);
+    bool is_async = take_flags(&rest, PIPC_ASYNC) != 0 && timeout_ms != 0;
+    if (path == NULL || path[0] == '\0' || timeout_ms < -1 || !are_valid(&rest))
         return invalid_handle();
+    pipc_t *pipe = open_channel(&rest);
+    if (pipe == NULL)
+        return NULL;
     struct unix_request request = {.path = path,
-                                   .timeout_ms = timeout_ms,
-                                   .interruptible = is_interruptible(options),
-                                   .key = key_of(options)};
-    return open_socket(unix_open(&request), options);
+                                   .limit = limit_of(timeout_ms, is_interruptible(&rest)),
+                                   .keeps_directory = is_async,
+                                   .key = key_of(&rest)};
+    return open_by(pipe, unix_rendezvous(&request), is_async);
 }
 
 static void close_pipe(const int fd[2])
@@ -322,6 +330,17 @@ pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *optio
     if (server == NULL)
         return NULL;
     return start_server(server, server_open_fd(listening_fd, is_interruptible(options), &key));
+}
+
+/* Takes over a connected socket, also when it fails. */
+static pipc_t *open_socket(int fd, const pipc_options_t *options)
+{
+    pipc_t *pipe = fd < 0 ? NULL : open_channel(options);
+    if (pipe != NULL)
+        pipe = put_on(pipe, transport_fd_socket(fd));
+    if (pipe == NULL)
+        sys_close(fd);
+    return pipe;
 }
 
 pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms)

@@ -26,7 +26,7 @@ int channel_shutdown(struct channel *c)
     channel_begin_writing(c);
     outbound_close(&c->out);
     channel_end_writing(c);
-    return 0;
+    return channel_check_open(c);
 }
 
 static int send_bye(struct channel *c, const char *text, size_t size,

@@ -186,6 +186,16 @@ static inline bool channel_wants(const struct channel *channel, unsigned event)
     return (atomic_load_explicit(&channel->wanted, memory_order_relaxed) & event) != 0;
 }
 
+/* -1, errno: it was opened before its peer was there, which did not come. */
+static inline int channel_check_open(const struct channel *channel)
+{
+    int error = transport_open_error(channel->transport);
+    if (error == 0)
+        return 0;
+    errno = error;
+    return -1;
+}
+
 /* One writer a counter: no need for an atomic addition. */
 static inline void channel_count(_Atomic uint64_t *counter, uint64_t more)
 {

@@ -235,7 +235,7 @@ ssize_t channel_pending(struct channel *c)
         channel_find_nothing(c, was_reported);
     errno = saved;
     channel_update_readiness(c, TRANSPORT_IN);
-    return (ssize_t)inbound_count_unread(&c->in);
+    return channel_check_open(c) == 0 ? (ssize_t)inbound_count_unread(&c->in) : -1;
 }
 
 const char *channel_bye_text(const struct channel *c)

@@ -57,7 +57,7 @@ int channel_drain(struct channel *c, const struct channel_wait *wait)
             break;
     if (result == IO_DONE)
         return 0;
-    atomic_store(&c->flush_failed, true);
+    atomic_store(&c->flush_failed, transport_open_error(c->transport) == 0);
     return -1;
 }
 

@@ -60,6 +60,8 @@ static enum io_result end_here(struct inbound *in, bool torn)
 
 static enum io_result transport_failed(struct inbound *in, int error)
 {
+    if (transport_open_error(in->transport) == error)
+        return end_reading(in, error);
     switch (error) {
     case ENOMEM:
     case ENOBUFS:

@@ -140,9 +140,15 @@ static void end_writing(struct outbound *out, int error)
     atomic_store(&out->has_failed, true);
 }
 
+/* There was no connection that could be reset. */
+static bool was_never_open(const struct outbound *out, int error)
+{
+    return error == transport_open_error(out->transport);
+}
+
 static enum io_result fail(struct outbound *out, int error)
 {
-    if (is_reset(error)) {
+    if (is_reset(error) && !was_never_open(out, error)) {
         atomic_store(&out->was_reset, true);
         error = EPIPE;
     }
@@ -156,7 +162,7 @@ enum io_result outbound_write_failed(struct outbound *out, int error)
 {
     if (error == EAGAIN)
         return IO_AGAIN;
-    if (!lacks_memory(error))
+    if (!lacks_memory(error) || was_never_open(out, error))
         return fail(out, error);
     errno = error;
     return IO_FAILED;
@@ -250,10 +256,25 @@ static enum io_result push_all_but(struct outbound *out, size_t keep)
     return IO_DONE;
 }
 
+/* Nothing is held; but as long as there is no peer, nothing has been pushed out to one. */
+static enum io_result push_open(struct outbound *out)
+{
+    if (out->error == 0 && transport_is_opening(out->transport) &&
+        out->transport->ops->writev(out->transport, NULL, 0) < 0 && errno == EAGAIN)
+        return IO_AGAIN;
+    errno = transport_open_error(out->transport);
+    return errno == 0 ? IO_DONE : IO_FAILED;
+}
+
 enum io_result outbound_push(struct outbound *out)
 {
     duplex_lock(&out->lock);
+    int saved = errno;
     enum io_result result = push_all_but(out, 0);
+    if (result == IO_DONE && atomic_load(&out->transport->opening) != 0)
+        result = push_open(out);
+    if (result == IO_DONE)
+        errno = saved;
     duplex_unlock(&out->lock);
     return result;
 }

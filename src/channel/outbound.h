@@ -93,8 +93,9 @@ enum io_result outbound_try_send(struct outbound *out, struct outgoing *outgoing
 /* The rest of a message that has begun to go counts as accepted, and is held. -1: errno, dead. */
 int outbound_hold(struct outbound *out, const struct outgoing *rest);
 /*
- * Move held bytes on. IO_DONE: nothing is held, or writing is dead. The second leaves `keep` of
- * them, keeps errno, and leaves it to another thread that is sending.
+ * Move held bytes on. IO_DONE: nothing is held, or writing is dead. The first also needs a peer:
+ * IO_AGAIN while the transport is opening, IO_FAILED when that has failed. The second leaves `keep`
+ * of them, keeps errno, and leaves it to another thread that is sending.
  */
 enum io_result outbound_push(struct outbound *out);
 enum io_result outbound_push_all_but(struct outbound *out, size_t keep);

@@ -47,7 +47,15 @@
  * A process that is stopped rather than dead delays nobody. Its claim is given up at the next
  * check, and it finds the door closed when it goes on. A waiter that is stopped can be claimed.
  *
- * A thread may be cancelled in a wait, and nowhere else: wait_at_door takes its offer back.
+ * The machine (rendezvous.h) has these states; a step goes through as many as it can.
+ *
+ *   state    does                                             then
+ *   LOOKS    claims; where nobody waits, publishes an offer   WAITS; LOOKS again when another side
+ *                                                             was faster, and often: PAUSES
+ *   PAUSES   nothing, until ROUND_PAUSE is over               LOOKS
+ *   WAITS    polls the door, checks the offer                 LEAVES, when the offer is taken back;
+ *                                                             LOOKS, when its claimer has died
+ *   LEAVES   somebody has removed the door: awaits its byte   LOOKS, or the end, COMMIT_GRACE later
  *
  * The waiter polls for a byte on a FIFO of its own, since neither the opening of a FIFO nor the
  * first writer is an event, and the two FIFOs that stay carry the program's bytes alone.
@@ -55,15 +63,13 @@
 #include "rendezvous/fifo.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdint.h>
 
 #include "rendezvous/fifo_dir.h"
 #include "rendezvous/fifo_offer.h"
-#include "rendezvous/limit.h"
+#include "rendezvous/rendezvous.h"
 #include "sys/sys.h"
 #include "sys/sys_file.h"
-#include "transport/transport.h"
 
 /* What an unprivileged process may ask for (/proc/sys/fs/pipe-max-size, by default). */
 #define FIFO_CAPACITY (1024 * 1024)
@@ -79,39 +85,34 @@
 _Static_assert(CHECK_SOON < CHECK_EVERY && CHECK_EVERY < SYS_SECOND, "noticed within a second");
 _Static_assert(COMMIT_GRACE < CHECK_EVERY, "a claim is waited for more briefly than a check");
 
-/* What became of a step: the peer is there; look again; nobody is there to be claimed; errno. */
+/*
+ * What became of an act: the peer is there; look again; nothing now, which is to say that nobody
+ * is there to be claimed, or that an event or a time has to come; errno.
+ */
 enum outcome { DONE, AGAIN, NOBODY, FAILED };
 
-struct fifo_rendezvous {
-    const struct fifo_request *request;
+enum fifo_state { LOOKS, PAUSES, WAITS, LEAVES };
+
+struct fifo_machine {
+    struct rendezvous base;
+    const char *name, *directory;
+    bool is_open; /* dir */
     struct fifo_dir dir;
-    struct limit limit;
-    int64_t check_every;
+    enum fifo_state state;
+    unsigned round; /* lost to others so far */
+    int64_t check_every, check_at;
+    int64_t until; /* of PAUSES and LEAVES */
+    int error;     /* of LEAVES: with which the rendezvous ends; 0: it goes on */
+    bool claimed;  /* WAITS: the door has lost its name */
     struct fifo_offer offer;
-    int fd[2];                   /* of the two that stay: read and written */
-    struct transport *transport; /* made before, so that no peer comes in vain for lack of memory */
+    int fd[2]; /* of the two that stay: read and written */
 };
 
-/* ---- waits ---- */
+_Static_assert(offsetof(struct fifo_machine, base) == 0, "fifo_of casts");
 
-/* The thread is cancelled: nothing is left, as after an error. A claimer finds the door closed. */
-static void abandon(void *context)
+static struct fifo_machine *fifo_of(struct rendezvous *rendezvous)
 {
-    struct fifo_rendezvous *r = context;
-    fifo_offer_discard(&r->offer, r->dir.fd);
-    fifo_dir_close(&r->dir);
-    r->transport->ops->close(r->transport);
-}
-
-/* As limit_poll, and the only place here in which a thread can be cancelled. */
-static enum limit_result wait_at_door(struct fifo_rendezvous *r, const struct limit *limit,
-                                      struct pollfd *door, int64_t until)
-{
-    enum limit_result result;
-    pthread_cleanup_push(abandon, r);
-    result = limit_poll(limit, door, door != NULL, until);
-    pthread_cleanup_pop(0);
-    return result;
+    return (struct fifo_machine *)rendezvous;
 }
 
 /* ---- claiming ---- */
@@ -132,12 +133,12 @@ static void close_claim(const struct claim *claim)
  * An offer of the dead, or one that is claimed, or a part of one, or an empty directory. Nothing is
  * added to an offer after it got its name; so what is not empty now is none of ours.
  */
-static enum outcome clear_offer(const struct fifo_rendezvous *r, int directory)
+static enum outcome clear_offer(const struct fifo_machine *r, int directory)
 {
     if (fifo_dir_remove_fifo(directory, FIFO_DOOR) != 0 ||
-        fifo_offer_remove_names(r->dir.fd, directory, r->request->name) != 0)
+        fifo_offer_remove_names(r->dir.fd, directory, r->name) != 0)
         return FAILED;
-    enum fifo_name name = fifo_dir_find(directory, r->dir.fd, r->request->name);
+    enum fifo_name name = fifo_dir_find(directory, r->dir.fd, r->name);
     if (name == FIFO_KEPT)
         errno = EACCES;
     return name == FIFO_LOST ? NOBODY : FAILED;
@@ -149,7 +150,7 @@ static enum outcome open_failed(enum outcome absent)
 }
 
 /* A door without the rest: somebody else claims, and the door is gone too; or it was deleted. */
-static enum outcome clear_part(const struct fifo_rendezvous *r, const struct claim *claim)
+static enum outcome clear_part(const struct fifo_machine *r, const struct claim *claim)
 {
     if (open_failed(NOBODY) != NOBODY)
         return FAILED;
@@ -158,7 +159,7 @@ static enum outcome clear_part(const struct fifo_rendezvous *r, const struct cla
     return clear_offer(r, claim->directory);
 }
 
-static enum outcome open_offer(const struct fifo_rendezvous *r, struct claim *claim)
+static enum outcome open_offer(const struct fifo_machine *r, struct claim *claim)
 {
     claim->door = fifo_dir_open_fifo(claim->directory, FIFO_DOOR, true);
     if (claim->door < 0)
@@ -182,22 +183,22 @@ static enum outcome commit(const struct claim *claim)
 /*
  * An offer of its own, that came too late, goes before the commit too: then nothing is left at all.
  */
-static enum outcome claim_offer(struct fifo_rendezvous *r, struct claim *claim)
+static enum outcome claim_offer(struct fifo_machine *r, struct claim *claim)
 {
     enum outcome outcome = open_offer(r, claim);
     if (outcome != DONE)
         return outcome;
     if (sys_file_remove(claim->directory, FIFO_DOOR) != 0)
         return open_failed(AGAIN);
-    if (fifo_offer_remove_names(r->dir.fd, claim->directory, r->request->name) != 0)
+    if (fifo_offer_remove_names(r->dir.fd, claim->directory, r->name) != 0)
         return FAILED;
     fifo_offer_discard(&r->offer, r->dir.fd);
     return commit(claim);
 }
 
-static enum outcome claim_waiter(struct fifo_rendezvous *r)
+static enum outcome claim_waiter(struct fifo_machine *r)
 {
-    struct claim claim = {fifo_dir_open_directory(r->dir.fd, r->request->name), -1, -1, -1};
+    struct claim claim = {fifo_dir_open_directory(r->dir.fd, r->name), -1, -1, -1};
     if (claim.directory < 0)
         return open_failed(NOBODY);
     enum outcome outcome = claim_offer(r, &claim);
@@ -218,12 +219,12 @@ static enum outcome offer_failed(void)
     return errno == ENOENT ? AGAIN : FAILED;
 }
 
-static enum outcome publish(struct fifo_rendezvous *r)
+static enum outcome publish(struct fifo_machine *r)
 {
     if (r->offer.directory < 0 && fifo_offer_make(&r->offer, r->dir.fd) != 0)
         return offer_failed();
-    if (sys_file_rename(r->dir.fd, r->offer.name, r->request->name) == 0) {
-        r->offer.name = r->request->name;
+    if (sys_file_rename(r->dir.fd, r->offer.name, r->name) == 0) {
+        r->offer.name = r->name;
         return DONE;
     }
     if (errno == ENOTEMPTY || errno == ENOTDIR)
@@ -232,9 +233,9 @@ static enum outcome publish(struct fifo_rendezvous *r)
     return offer_failed();
 }
 
-/* ---- waiting ---- */
+/* ---- leaving ---- */
 
-static enum outcome claimed_by_peer(struct fifo_rendezvous *r)
+static enum outcome claimed_by_peer(struct fifo_machine *r)
 {
     r->fd[0] = r->offer.in;
     r->fd[1] = r->offer.out;
@@ -243,119 +244,104 @@ static enum outcome claimed_by_peer(struct fifo_rendezvous *r)
     return DONE;
 }
 
-/* Somebody may have removed the door to claim. EAGAIN: somebody has it open, and may commit yet. */
-static bool is_committed(struct fifo_rendezvous *r)
+static enum outcome offer_taken_back(struct fifo_machine *r)
 {
-    const struct limit grace = {.deadline = sys_now() + COMMIT_GRACE};
-    struct pollfd door = {.fd = r->offer.door, .events = POLLIN};
-    char byte;
-    ssize_t got;
-    while ((got = sys_read(door.fd, SYS_FIFO, &byte, 1)) < 0 && errno == EAGAIN &&
-           wait_at_door(r, &grace, &door, -1) != LIMIT_EXPIRED)
-        continue;
-    return got == 1;
-}
-
-/* AGAIN: nobody has the offer; DONE: somebody had claimed it and was about to commit. */
-static enum outcome take_back(struct fifo_rendezvous *r)
-{
-    if (sys_file_remove(r->offer.directory, FIFO_DOOR) != 0 && errno == ENOENT) {
-        if (is_committed(r))
-            return claimed_by_peer(r);
-        sys_close(r->offer.door); /* at once: from here on the claimer's commit fails */
-        r->offer.door = -1;
-    }
     fifo_offer_discard(&r->offer, r->dir.fd);
-    return AGAIN;
+    errno = r->error;
+    return r->error == 0 ? AGAIN : FAILED;
 }
 
-/* The wait is over with `error`, unless a claimer came at the last moment. */
-static enum outcome withdraw(struct fifo_rendezvous *r, int error)
+/* EAGAIN: somebody has the door open, and may commit yet. */
+static enum outcome await_commit(struct fifo_machine *r)
 {
-    if (take_back(r) == DONE)
-        return DONE;
-    errno = error;
-    return FAILED;
+    char byte;
+    ssize_t got = sys_read(r->offer.door, SYS_FIFO, &byte, 1);
+    if (got == 1)
+        return claimed_by_peer(r);
+    if (got < 0 && errno == EAGAIN && sys_now() < r->until)
+        return NOBODY;
+    sys_close(r->offer.door); /* at once: from here on the claimer's commit fails */
+    r->offer.door = -1;
+    return offer_taken_back(r);
 }
+
+/* The end of it with `error`, or 0: it is made anew. Unless somebody has claimed it just now. */
+static enum outcome take_back(struct fifo_machine *r, int error)
+{
+    r->error = error;
+    if (sys_file_remove(r->offer.directory, FIFO_DOOR) == 0 || errno != ENOENT)
+        return offer_taken_back(r);
+    r->state = LEAVES;
+    r->until = sys_now() + COMMIT_GRACE;
+    return await_commit(r);
+}
+
+/* ---- waiting ---- */
 
 /* The last writer has gone: a loser of the claim, a passer-by, or the claimer. */
-static enum outcome last_writer_gone(struct fifo_rendezvous *r, bool *claimed)
+static enum outcome last_writer_gone(struct fifo_machine *r)
 {
-    if (*claimed) {
+    if (r->claimed) {
         fifo_offer_discard(&r->offer, r->dir.fd);
         return AGAIN;
     }
-    *claimed = fifo_offer_reopen_door(&r->offer) != 0;
-    return *claimed && errno != ENOENT ? withdraw(r, errno) : NOBODY;
+    r->claimed = fifo_offer_reopen_door(&r->offer) != 0;
+    return r->claimed && errno != ENOENT ? take_back(r, errno) : NOBODY;
+}
+
+static void plan_check(struct fifo_machine *r)
+{
+    int64_t now = sys_now();
+    r->check_at = now + r->check_every - now % (r->check_every / 4);
 }
 
 /*
  * What was deleted is offered anew. Two that are cleaned away again and again must not take turns
  * in not being there: after a loss both look often, and not at the same intervals.
  */
-static enum outcome check_offer(struct fifo_rendezvous *r)
+static enum outcome check_offer(struct fifo_machine *r)
 {
     if (!fifo_dir_stands(&r->dir) || !fifo_offer_is_whole(&r->offer, r->dir.fd)) {
         r->check_every = CHECK_SOON;
-        return take_back(r);
+        return take_back(r, 0);
     }
     r->check_every = r->check_every < CHECK_EVERY / 2 ? 2 * r->check_every : CHECK_EVERY;
     fifo_offer_keep_young(&r->offer);
+    plan_check(r);
     return NOBODY;
 }
 
-static int64_t next_check(const struct fifo_rendezvous *r)
+static enum outcome look_at_door(struct fifo_machine *r)
 {
-    int64_t now = sys_now();
-    return now + r->check_every - now % (r->check_every / 4);
-}
-
-static enum outcome await_claim(struct fifo_rendezvous *r)
-{
-    bool claimed = false;
-    int64_t check_at = next_check(r);
+    struct pollfd door = {.fd = r->offer.door, .events = POLLIN};
     enum outcome outcome = NOBODY;
-    while (outcome == NOBODY) {
-        struct pollfd door = {.fd = r->offer.door, .events = POLLIN};
-        if (wait_at_door(r, &r->limit, &door, check_at) != LIMIT_GOES_ON)
-            outcome = withdraw(r, errno);
-        else if (door.revents != 0)
-            outcome = door.revents & POLLIN ? claimed_by_peer(r) : last_writer_gone(r, &claimed);
-        if (outcome == NOBODY && sys_now() >= check_at) {
-            outcome = check_offer(r);
-            check_at = next_check(r);
-        }
-    }
-    return outcome;
+    if (sys_poll(&door, 1, 0) < 0 && errno != EINTR)
+        return take_back(r, errno);
+    if (door.revents != 0)
+        outcome = door.revents & POLLIN ? claimed_by_peer(r) : last_writer_gone(r);
+    return outcome == NOBODY && r->state == WAITS && sys_now() >= r->check_at ? check_offer(r)
+                                                                              : outcome;
 }
 
-static enum outcome offer(struct fifo_rendezvous *r)
+static enum outcome offer(struct fifo_machine *r)
 {
-    if (limit_is_at_once(&r->limit)) {
-        errno = limit_error(&r->limit);
+    if (limit_is_at_once(&r->base.limit)) {
+        errno = limit_error(&r->base.limit);
         return FAILED;
     }
     enum outcome outcome = publish(r);
-    return outcome == DONE ? await_claim(r) : outcome;
+    if (outcome != DONE)
+        return outcome;
+    r->state = WAITS;
+    r->claimed = false;
+    plan_check(r);
+    return NOBODY;
 }
 
 /* ---- the rendezvous ---- */
 
-/*
- * Each round that is lost is another's success, so this is rare; whatever it comes from, it does
- * not spin.
- */
-static enum outcome hesitate(struct fifo_rendezvous *r, unsigned round)
-{
-    struct limit limit = {r->limit.deadline, false};
-    if (round < QUICK_ROUNDS)
-        return AGAIN;
-    bool expired = wait_at_door(r, &limit, NULL, sys_now() + ROUND_PAUSE) == LIMIT_EXPIRED;
-    return expired ? FAILED : AGAIN;
-}
-
 /* To the directory that the path leads to now; a private offer stayed in the old one. */
-static enum outcome follow_path(struct fifo_rendezvous *r)
+static enum outcome follow_path(struct fifo_machine *r)
 {
     if (fifo_dir_stands(&r->dir))
         return AGAIN;
@@ -363,51 +349,121 @@ static enum outcome follow_path(struct fifo_rendezvous *r)
     return fifo_dir_reopen(&r->dir) == 0 ? AGAIN : FAILED;
 }
 
-static enum outcome claim_or_offer(struct fifo_rendezvous *r)
+static enum outcome open_dir(struct fifo_machine *r)
 {
-    enum outcome outcome = AGAIN;
-    for (unsigned round = 0; outcome == AGAIN; round++) {
-        if (round > 0 && follow_path(r) != AGAIN)
-            return FAILED;
-        outcome = claim_waiter(r);
-        if (outcome == NOBODY)
-            outcome = offer(r);
-        if (outcome == AGAIN)
-            outcome = hesitate(r, round);
-    }
-    fifo_offer_discard(&r->offer, r->dir.fd);
-    return outcome;
-}
-
-static enum outcome open_dir_and_pair(struct fifo_rendezvous *r)
-{
-    if (fifo_dir_open(&r->dir, r->request->directory) != 0)
+    r->is_open = true;
+    if (fifo_dir_open(&r->dir, r->directory) != 0)
         return FAILED;
     fifo_dir_sweep(r->dir.fd);
-    return claim_or_offer(r);
+    return AGAIN;
 }
 
-/* Each FIFO has one writer, which asks for its size. */
-static struct transport *transport_of(struct fifo_rendezvous *r)
+static enum outcome claim_or_offer(struct fifo_machine *r)
 {
-    sys_pipe_set_size(r->fd[1], FIFO_CAPACITY);
-    return transport_fd_adopt(r->transport, r->fd[0], r->fd[1]) == 0 ? r->transport : NULL;
+    if ((!r->is_open && open_dir(r) != AGAIN) || (r->round > 0 && follow_path(r) != AGAIN))
+        return FAILED;
+    enum outcome outcome = claim_waiter(r);
+    return outcome == NOBODY ? offer(r) : outcome;
 }
 
-struct transport *fifo_open(const struct fifo_request *request)
+/*
+ * Each round that is lost is another's success, so this is rare; whatever it comes from, it does
+ * not spin.
+ */
+static void begin_round(struct fifo_machine *r)
 {
-    struct fifo_rendezvous r = {
-        .request = request, .check_every = CHECK_EVERY, .offer = fifo_offer_none};
-    if (fifo_dir_check_name(request->name) != 0)
+    r->state = r->round++ < QUICK_ROUNDS ? LOOKS : PAUSES;
+    r->until = sys_now() + ROUND_PAUSE;
+}
+
+static enum outcome act(struct fifo_machine *r)
+{
+    switch (r->state) {
+    case PAUSES:
+        if (sys_now() < r->until)
+            return NOBODY;
+        r->state = LOOKS;
+        return claim_or_offer(r);
+    case WAITS:
+        return look_at_door(r);
+    case LEAVES:
+        return await_commit(r);
+    default:
+        return claim_or_offer(r);
+    }
+}
+
+static enum rendezvous_result result_of(struct fifo_machine *r, enum outcome outcome, int fds[2])
+{
+    if (outcome == FAILED)
+        return RENDEZVOUS_FAILED;
+    if (outcome != DONE)
+        return RENDEZVOUS_AGAIN;
+    sys_pipe_set_size(r->fd[1], FIFO_CAPACITY); /* each FIFO has one writer, which asks for it */
+    fds[0] = r->fd[0];
+    fds[1] = r->fd[1];
+    return RENDEZVOUS_DONE;
+}
+
+static enum rendezvous_result fifo_step(struct rendezvous *rendezvous, int fds[2])
+{
+    struct fifo_machine *r = fifo_of(rendezvous);
+    enum outcome outcome;
+    while ((outcome = act(r)) == AGAIN)
+        begin_round(r);
+    return result_of(r, outcome, fds);
+}
+
+static void fifo_interests(struct rendezvous *rendezvous, struct rendezvous_interests *what)
+{
+    struct fifo_machine *r = fifo_of(rendezvous);
+    what->until = r->state == WAITS ? r->check_at : r->until;
+    if (r->state == WAITS || r->state == LEAVES)
+        what->fds[what->count++] = (struct pollfd){.fd = r->offer.door, .events = POLLIN};
+}
+
+/* Unless a claimer comes at the last moment, for which nothing but its own grace counts. */
+static enum rendezvous_result fifo_give_up(struct rendezvous *rendezvous, int error, int fds[2])
+{
+    struct fifo_machine *r = fifo_of(rendezvous);
+    r->base.limit = (struct limit){.deadline = -1};
+    if (r->state == WAITS)
+        return result_of(r, take_back(r, error), fds);
+    r->error = error;
+    errno = error;
+    return r->state == LEAVES ? RENDEZVOUS_AGAIN : RENDEZVOUS_FAILED;
+}
+
+/* A claimer finds the door closed. */
+static void fifo_close(struct rendezvous *rendezvous, bool is_opener)
+{
+    struct fifo_machine *r = fifo_of(rendezvous);
+    int saved = errno;
+    if (is_opener)
+        fifo_offer_discard(&r->offer, r->dir.fd);
+    else
+        fifo_offer_close(&r->offer);
+    if (r->is_open)
+        fifo_dir_close(&r->dir);
+    rendezvous_free(r, NULL);
+    errno = saved;
+}
+
+static const struct rendezvous_ops fifo_ops = {fifo_step, fifo_interests, fifo_give_up, fifo_close};
+
+struct rendezvous *fifo_rendezvous(const struct fifo_request *request)
+{
+    const char *name = request->name, *directory = request->directory;
+    const struct rendezvous_loan loan = {{&name, &directory}, NULL};
+    if (fifo_dir_check_name(name) != 0)
         return NULL;
-    r.limit = limit_of(request->timeout_ms, request->interruptible);
-    r.transport = transport_fd_reserve();
-    if (r.transport == NULL)
+    struct fifo_machine *r = rendezvous_new(sizeof *r, &loan);
+    if (r == NULL)
         return NULL;
-    enum outcome outcome = open_dir_and_pair(&r);
-    fifo_dir_close(&r.dir);
-    struct transport *transport = outcome == DONE ? transport_of(&r) : NULL;
-    if (transport == NULL)
-        r.transport->ops->close(r.transport);
-    return transport;
+    r->base = (struct rendezvous){.ops = &fifo_ops, .limit = request->limit};
+    r->name = name;
+    r->directory = directory;
+    r->check_every = CHECK_EVERY;
+    r->offer = fifo_offer_none;
+    return &r->base;
 }

@@ -6,23 +6,21 @@
 #ifndef PIPC_FIFO_H
 #define PIPC_FIFO_H
 
-#include <stdbool.h>
+#include "rendezvous/limit.h"
 
-struct transport;
+struct rendezvous;
 
 struct fifo_request {
     const char *name;
     const char *directory; /* NULL: the user's own */
-    int timeout_ms;        /* -1: for ever */
-    bool interruptible;    /* a caught signal ends the wait with EINTR */
+    struct limit limit;
 };
 
 /*
- * Wait for a peer that requests the same name. NULL: EINVAL, ENAMETOOLONG (the name); EACCES (the
- * directory, or what stands at the name, is not to be trusted); EAGAIN, ETIMEDOUT, EINTR (nobody
- * came); or what the file system reports. Then nothing of ours is left; nor is it when the thread
- * is cancelled in the wait.
+ * Waits for a peer that requests the same name. Borrows nothing. NULL: EINVAL (the name), ENOMEM.
+ * Its errors: ENAMETOOLONG (the name); EACCES (the directory, or what stands at the name, is not to
+ * be trusted); EAGAIN, ETIMEDOUT, EINTR (nobody came); or what the file system reports.
  */
-struct transport *fifo_open(const struct fifo_request *request);
+struct rendezvous *fifo_rendezvous(const struct fifo_request *request);
 
 #endif

@@ -228,6 +228,12 @@ bool handshake_wants_out(const struct handshake *h)
     return h->connecting || auth_output(&h->auth, &bytes) > 0;
 }
 
+int64_t handshake_entry(const struct handshake *h, struct pollfd *entry)
+{
+    *entry = (struct pollfd){.fd = h->fd, .events = handshake_wants_out(h) ? POLLOUT : POLLIN};
+    return h->deadline;
+}
+
 int handshake_watch(struct handshake *h, int set)
 {
     if (sys_epoll_add(set, h->fd, sys_epoll_in) != 0)

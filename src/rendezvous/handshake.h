@@ -12,6 +12,7 @@
 
 #include "codec/auth.h"
 #include "sys/sys_net.h"
+#include "sys/sys_poll.h"
 
 struct handshake {
     struct handshake *previous, *next; /* this and the next: for pending */
@@ -46,6 +47,8 @@ bool handshake_has_shown_key(const struct handshake *handshake);
 
 /* What it waits for, until its deadline. */
 bool handshake_wants_out(const struct handshake *handshake);
+/* The same for poll(2); returns the deadline. */
+int64_t handshake_entry(const struct handshake *handshake, struct pollfd *entry);
 
 /* Put a new one into a set of descriptors, which from its first step on waits for what it needs. */
 int handshake_watch(struct handshake *handshake, int set);

@@ -15,12 +15,11 @@
 #include "rendezvous/tcp.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #include "rendezvous/handshake.h"
-#include "rendezvous/limit.h"
 #include "rendezvous/listeners.h"
 #include "rendezvous/pending.h"
+#include "rendezvous/rendezvous.h"
 #include "rendezvous/tcp_where.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
@@ -29,6 +28,8 @@
 enum { TCP_PENDING_MAX = 16 }; /* showing their keys; the named host alone can be one */
 
 _Static_assert((int)TCP_PENDING_MAX <= (int)PENDING_MAX, "the list has room for them");
+_Static_assert((int)SYS_ADDRESSES_MAX + (int)TCP_PENDING_MAX + 1 <= (int)RENDEZVOUS_FDS_MAX,
+               "all of it can be polled");
 
 #define FIRST_PAUSE        (1 * SYS_MILLISECOND)
 #define LONGEST_PAUSE_HERE (50 * SYS_MILLISECOND)
@@ -40,9 +41,14 @@ _Static_assert((int)TCP_PENDING_MAX <= (int)PENDING_MAX, "the list has room for 
 _Static_assert(FIRST_PAUSE < LONGEST_PAUSE_HERE && LONGEST_PAUSE_HERE < LONGEST_PAUSE,
                "pauses grow");
 
-struct tcp_rendezvous {
-    const struct tcp_request *request;
-    struct limit limit;
+struct tcp_machine {
+    struct rendezvous base;
+    const char *host;
+    uint16_t port;
+    bool connect_only, resolves_once;
+    struct auth_key key;
+    bool is_resolved;
+    int64_t resolve_at;
     struct tcp_where where;
     int errors[SYS_ADDRESSES_MAX]; /* of the last attempt at each address; 0: not yet */
     int next_place;                /* here: the places before it are ours, or missing */
@@ -54,68 +60,56 @@ struct tcp_rendezvous {
     int64_t connect_at, pause;
 };
 
-/* ---- waiting ---- */
+_Static_assert(offsetof(struct tcp_machine, base) == 0, "tcp_of casts");
 
-/* Of several addresses, the last one's reason counts. */
-static int expiry_error(const struct tcp_rendezvous *r)
+static struct tcp_machine *tcp_of(struct rendezvous *rendezvous)
 {
-    int reason = r->request->connect_only ? r->errors[r->last_begun] : 0;
-    if (limit_is_at_once(&r->limit) && (reason != ECONNREFUSED || r->own != NULL))
-        reason = 0;
-    return reason != 0 ? reason : limit_error(&r->limit);
-}
-
-static void close_all(void *rendezvous);
-
-/* 0: go on. -1: EINTR; or, when the time is up, why nobody could be connected to. */
-static int wait_until(struct tcp_rendezvous *r, struct pollfd *fds, nfds_t count, int64_t until)
-{
-    enum limit_result result;
-    pthread_cleanup_push(close_all, r); /* the thread may be cancelled here */
-    result = limit_poll(&r->limit, fds, count, until);
-    pthread_cleanup_pop(0);
-    if (result == LIMIT_EXPIRED)
-        errno = expiry_error(r);
-    return result == LIMIT_GOES_ON ? 0 : -1;
+    return (struct tcp_machine *)rendezvous;
 }
 
 /* ---- who is where ---- */
 
-static bool listens_here(const struct tcp_rendezvous *r)
+static bool listens_here(const struct tcp_machine *r)
 {
-    return r->where.is_here && !r->request->connect_only;
+    return r->where.is_here && !r->connect_only;
 }
 
-static bool listens_everywhere(const struct tcp_rendezvous *r)
+static bool listens_everywhere(const struct tcp_machine *r)
 {
-    return !r->where.is_here && !r->request->connect_only;
+    return !r->where.is_here && !r->connect_only;
 }
 
-static int resolve_peer(struct tcp_rendezvous *r)
+/* AGAIN: the resolver does not know now. */
+static enum rendezvous_result resolve_peer(struct tcp_machine *r)
 {
-    struct sys_address *addresses = r->where.addresses;
-    int count;
-    while ((count = sys_resolve(r->request->host, addresses, SYS_NAMED_MAX)) < 0)
-        if (errno != EAGAIN || wait_until(r, NULL, 0, sys_now() + RESOLVER_PAUSE) != 0)
-            return -1;
-    return tcp_where_find(&r->where, count, r->request->port);
+    if (sys_now() < r->resolve_at)
+        return RENDEZVOUS_AGAIN;
+    int count = sys_resolve(r->host, r->where.addresses, SYS_NAMED_MAX);
+    if (count < 0 && (errno != EAGAIN || r->resolves_once))
+        return RENDEZVOUS_FAILED;
+    r->resolve_at = sys_now() + RESOLVER_PAUSE;
+    if (count < 0)
+        return RENDEZVOUS_AGAIN;
+    return tcp_where_find(&r->where, count, r->port) == 0 ? RENDEZVOUS_DONE : RENDEZVOUS_FAILED;
 }
 
-static int find_out(struct tcp_rendezvous *r)
+static enum rendezvous_result find_out(struct tcp_machine *r)
 {
-    if (resolve_peer(r) != 0)
-        return -1;
+    enum rendezvous_result result = r->is_resolved ? RENDEZVOUS_DONE : resolve_peer(r);
+    if (r->is_resolved || result != RENDEZVOUS_DONE)
+        return result;
+    r->is_resolved = true;
     if (listens_everywhere(r))
         tcp_where_rank(&r->where);
     r->connect_at = r->listen_at = sys_now();
     if (r->where.is_higher)
         r->listen_at += COURTESY;
-    return 0;
+    return RENDEZVOUS_DONE;
 }
 
 /* ---- listening ---- */
 
-static bool has_all_places(const struct tcp_rendezvous *r)
+static bool has_all_places(const struct tcp_machine *r)
 {
     return listens_here(r) && r->next_place == r->where.place_count;
 }
@@ -132,7 +126,7 @@ static bool is_port_refused(int error)
 }
 
 /* Up to the first place that somebody else has. Who has the first of all is the one who listens. */
-static int listen_here(struct tcp_rendezvous *r)
+static int listen_here(struct tcp_machine *r)
 {
     for (; r->next_place < r->where.place_count; r->next_place++)
         if (listeners_add(&r->listeners, &r->where.places[r->next_place]) != 0 &&
@@ -143,9 +137,9 @@ static int listen_here(struct tcp_rendezvous *r)
     return 0;
 }
 
-static int listen_everywhere(struct tcp_rendezvous *r)
+static int listen_everywhere(struct tcp_machine *r)
 {
-    const struct sys_address every = {.family = SYS_ANY, .port = r->request->port};
+    const struct sys_address every = {.family = SYS_ANY, .port = r->port};
     if (r->listeners.count > 0 || sys_now() < r->listen_at ||
         listeners_add(&r->listeners, &every) == 0)
         return 0;
@@ -181,7 +175,7 @@ static bool may_come_up(int error)
     }
 }
 
-static bool is_ours(const struct tcp_rendezvous *r, const struct sys_address *address)
+static bool is_ours(const struct tcp_machine *r, const struct sys_address *address)
 {
     for (int i = 0; i < r->next_place; i++)
         if (sys_same_host(&r->where.places[i], address))
@@ -189,7 +183,7 @@ static bool is_ours(const struct tcp_rendezvous *r, const struct sys_address *ad
     return false;
 }
 
-static void go_to_next_address(struct tcp_rendezvous *r, int from)
+static void go_to_next_address(struct tcp_machine *r, int from)
 {
     r->next_address = from;
     while (r->next_address < r->where.address_count &&
@@ -197,7 +191,7 @@ static void go_to_next_address(struct tcp_rendezvous *r, int from)
         r->next_address++;
 }
 
-static void end_round(struct tcp_rendezvous *r)
+static void end_round(struct tcp_machine *r)
 {
     int64_t longest = r->where.is_here ? LONGEST_PAUSE_HERE : LONGEST_PAUSE;
     r->next_address = 0;
@@ -209,7 +203,7 @@ static void end_round(struct tcp_rendezvous *r)
 }
 
 /* Who is at an address that was not named, and does not know the key, is somebody else. */
-static int connect_failed(struct tcp_rendezvous *r)
+static int connect_failed(struct tcp_machine *r)
 {
     bool is_named = r->next_address < r->where.named_count;
     if (!may_come_up(errno) && (errno != EACCES || is_named))
@@ -224,7 +218,7 @@ static int connect_failed(struct tcp_rendezvous *r)
     return 0;
 }
 
-static int begin_to_connect(struct tcp_rendezvous *r)
+static int begin_to_connect(struct tcp_machine *r)
 {
     go_to_next_address(r, r->next_address);
     if (r->next_address >= r->where.address_count) {
@@ -233,17 +227,17 @@ static int begin_to_connect(struct tcp_rendezvous *r)
     }
     if (r->next_address < r->where.named_count && r->next_address > r->last_begun)
         r->last_begun = r->next_address;
-    r->own = handshake_connect(&r->where.addresses[r->next_address], &r->request->key);
+    r->own = handshake_connect(&r->where.addresses[r->next_address], &r->key);
     return r->own != NULL ? 0 : connect_failed(r);
 }
 
-static bool is_due_to_connect(const struct tcp_rendezvous *r)
+static bool is_due_to_connect(const struct tcp_machine *r)
 {
     return r->own == NULL && !has_all_places(r) && sys_now() >= r->connect_at;
 }
 
 /* Listen or connect, as is due. */
-static int listen_or_connect(struct tcp_rendezvous *r)
+static int listen_or_connect(struct tcp_machine *r)
 {
     if (listens_everywhere(r) && listen_everywhere(r) != 0)
         return -1;
@@ -258,9 +252,9 @@ static int listen_or_connect(struct tcp_rendezvous *r)
 
 /* ---- pending handshakes ---- */
 
-static int admit(struct tcp_rendezvous *r, int fd, const struct sys_address *from)
+static int admit(struct tcp_machine *r, int fd, const struct sys_address *from)
 {
-    struct handshake *h = handshake_accept(fd, &r->request->key);
+    struct handshake *h = handshake_accept(fd, &r->key);
     if (h == NULL) {
         sys_close(fd);
         return -1;
@@ -270,7 +264,7 @@ static int admit(struct tcp_rendezvous *r, int fd, const struct sys_address *fro
 }
 
 /* Out of memory or descriptors ends the rendezvous; all else is the fault of one connection. */
-static int accept_each(struct tcp_rendezvous *r, int listener)
+static int accept_each(struct tcp_machine *r, int listener)
 {
     struct sys_address from;
     for (int i = 0; i < LISTENERS_ACCEPTS_MAX; i++) {
@@ -290,7 +284,7 @@ static int accept_each(struct tcp_rendezvous *r, int listener)
     return 0;
 }
 
-static int accept_all(struct tcp_rendezvous *r)
+static int accept_all(struct tcp_machine *r)
 {
     for (int i = 0; i < r->listeners.count; i++)
         if (accept_each(r, r->listeners.fd[i]) != 0)
@@ -305,14 +299,14 @@ static int accept_all(struct tcp_rendezvous *r)
  * come from the higher gets no further than to show the key: what is missing then, the higher
  * cannot do without.
  */
-static bool must_wait(const struct tcp_rendezvous *r, const struct handshake *h)
+static bool must_wait(const struct tcp_machine *r, const struct handshake *h)
 {
     return !r->where.is_here && !r->where.is_higher && r->own != NULL && !r->own->connecting &&
            handshake_has_shown_key(h);
 }
 
 /* 1: *done is it; 0: not yet. One that fails is turned away, and the wait goes on. */
-static int step_any_pending(struct tcp_rendezvous *r, struct handshake **done)
+static int step_any_pending(struct tcp_machine *r, struct handshake **done)
 {
     for (struct handshake *h = r->pending.oldest, *next; h != NULL; h = next) {
         next = h->next;
@@ -328,7 +322,7 @@ static int step_any_pending(struct tcp_rendezvous *r, struct handshake **done)
     return 0;
 }
 
-static int step_own(struct tcp_rendezvous *r, struct handshake **done)
+static int step_own(struct tcp_machine *r, struct handshake **done)
 {
     int there = r->own == NULL ? 0 : handshake_step(r->own);
     if (there < 0)
@@ -341,7 +335,7 @@ static int step_own(struct tcp_rendezvous *r, struct handshake **done)
 }
 
 /* If there are two, the one that comes from the lower address. */
-static int step(struct tcp_rendezvous *r, struct handshake **done)
+static int step_each(struct tcp_machine *r, struct handshake **done)
 {
     int there = accept_all(r);
     if (there == 0 && r->where.is_higher)
@@ -353,62 +347,90 @@ static int step(struct tcp_rendezvous *r, struct handshake **done)
     return there;
 }
 
-static int64_t poll_entry(const struct handshake *h, struct pollfd *entry)
+static void add_interest(struct rendezvous_interests *what, const struct handshake *h)
 {
-    *entry = (struct pollfd){.fd = h->fd, .events = handshake_wants_out(h) ? POLLOUT : POLLIN};
-    return h->deadline;
+    int64_t deadline = handshake_entry(h, &what->fds[what->count++]);
+    what->until = sys_deadline_earlier(what->until, deadline);
 }
 
-static int wait_for_event(struct tcp_rendezvous *r)
+static void tcp_interests(struct rendezvous *rendezvous, struct rendezvous_interests *what)
 {
-    struct pollfd fds[SYS_ADDRESSES_MAX + TCP_PENDING_MAX + 1];
-    nfds_t count = 0;
-    int64_t until = -1;
+    struct tcp_machine *r = tcp_of(rendezvous);
+    what->until = r->is_resolved ? -1 : r->resolve_at;
+    if (!r->is_resolved)
+        return;
     for (int i = 0; i < r->listeners.count; i++)
-        fds[count++] = (struct pollfd){.fd = r->listeners.fd[i], .events = POLLIN};
+        what->fds[what->count++] = (struct pollfd){.fd = r->listeners.fd[i], .events = POLLIN};
     for (struct handshake *h = r->pending.oldest; h != NULL; h = h->next)
         if (!must_wait(r, h))
-            until = sys_deadline_earlier(until, poll_entry(h, &fds[count++]));
+            add_interest(what, h);
     if (r->own != NULL)
-        until = sys_deadline_earlier(until, poll_entry(r->own, &fds[count++]));
+        add_interest(what, r->own);
     else if (!has_all_places(r))
-        until = sys_deadline_earlier(until, r->connect_at);
+        what->until = sys_deadline_earlier(what->until, r->connect_at);
     if (listens_everywhere(r) && r->listeners.count == 0)
-        until = sys_deadline_earlier(until, r->listen_at);
-    return wait_until(r, fds, count, until);
+        what->until = sys_deadline_earlier(what->until, r->listen_at);
 }
 
-static struct handshake *await_peer(struct tcp_rendezvous *r)
+static enum rendezvous_result tcp_step(struct rendezvous *rendezvous, int fds[2])
 {
+    struct tcp_machine *r = tcp_of(rendezvous);
     struct handshake *done = NULL;
     int there = 0;
-    while (there == 0) {
+    enum rendezvous_result found = find_out(r);
+    if (found != RENDEZVOUS_DONE)
+        return found;
+    do {
         if (listen_or_connect(r) != 0)
-            return NULL;
-        there = step(r, &done);
-        if (there == 0 && !is_due_to_connect(r) && wait_for_event(r) != 0)
-            return NULL;
-    }
-    return done;
-}
-
-static void close_all(void *rendezvous)
-{
-    struct tcp_rendezvous *r = rendezvous;
-    listeners_close(&r->listeners);
-    pending_turn_away_all(&r->pending, handshake_close);
-    handshake_close(r->own);
-}
-
-int tcp_open(const struct tcp_request *request)
-{
-    struct tcp_rendezvous r = {.request = request,
-                               .limit = limit_of(request->timeout_ms, request->interruptible),
-                               .pause = FIRST_PAUSE};
-    struct handshake *done = find_out(&r) == 0 ? await_peer(&r) : NULL;
-    close_all(&r);
-    if (done == NULL)
-        return -1;
+            return RENDEZVOUS_FAILED;
+        there = step_each(r, &done);
+    } while (there == 0 && is_due_to_connect(r));
+    if (there <= 0)
+        return there == 0 ? RENDEZVOUS_AGAIN : RENDEZVOUS_FAILED;
     sys_tcp_options(done->fd);
-    return handshake_release(done);
+    fds[0] = fds[1] = handshake_release(done);
+    return RENDEZVOUS_DONE;
+}
+
+/* When the time is up, why nobody could be connected to: of several addresses, the last one's. */
+static enum rendezvous_result tcp_give_up(struct rendezvous *rendezvous, int error, int fds[2])
+{
+    struct tcp_machine *r = tcp_of(rendezvous);
+    (void)fds;
+    int reason = r->connect_only && error != EINTR ? r->errors[r->last_begun] : 0;
+    if (limit_is_at_once(&r->base.limit) && (reason != ECONNREFUSED || r->own != NULL))
+        reason = 0;
+    errno = reason != 0 ? reason : error;
+    return RENDEZVOUS_FAILED;
+}
+
+static void tcp_close(struct rendezvous *rendezvous, bool is_opener)
+{
+    struct tcp_machine *r = tcp_of(rendezvous);
+    pending_end *end = is_opener ? handshake_close : handshake_abandon;
+    listeners_close(&r->listeners);
+    pending_turn_away_all(&r->pending, end);
+    if (r->own != NULL)
+        end(r->own);
+    rendezvous_free(r, &r->key);
+}
+
+static const struct rendezvous_ops tcp_ops = {tcp_step, tcp_interests, tcp_give_up, tcp_close};
+
+struct rendezvous *tcp_rendezvous(const struct tcp_request *request)
+{
+    const char *host = request->host;
+    struct auth_key key = request->key;
+    const struct rendezvous_loan loan = {{&host}, &key};
+    struct tcp_machine *r = rendezvous_new(sizeof *r, &loan);
+    if (r == NULL)
+        return NULL;
+    r->base = (struct rendezvous){&tcp_ops, request->limit, .is_socket = true};
+    r->host = host;
+    r->port = request->port;
+    r->connect_only = request->connect_only;
+    r->resolves_once = request->resolves_once;
+    r->key = key;
+    r->pause = FIRST_PAUSE;
+    return &r->base;
 }

@@ -11,21 +11,25 @@
 #include <stdint.h>
 
 #include "codec/auth.h"
+#include "rendezvous/limit.h"
+
+struct rendezvous;
 
 struct tcp_request {
     const char *host;
     uint16_t port;
-    int timeout_ms; /* -1: without limit; 0: not at all */
-    bool interruptible;
-    bool connect_only; /* never listen */
+    struct limit limit;
+    bool connect_only;  /* never listen */
+    bool resolves_once; /* the host's name, in the first step: the resolver blocks */
     struct auth_key key;
 };
 
 /*
- * The connected descriptor. EINTR only when `interruptible`. ENOENT: there is no such host; EINVAL:
- * the name is that of no single host; EACCES: the key was wrong; EAGAIN, ETIMEDOUT: nobody came.
- * When `connect_only`, once the time is up: why the last attempt failed.
+ * Borrows nothing. NULL: ENOMEM. Its errors: ENOENT: there is no such host; EINVAL: the name is
+ * that of no single host; EACCES: the key was wrong; EAGAIN, ETIMEDOUT: nobody came. When
+ * `connect_only`, once the time is up: why the last attempt failed. When `resolves_once`, EAGAIN:
+ * the resolver has no answer now.
  */
-int tcp_open(const struct tcp_request *request);
+struct rendezvous *tcp_rendezvous(const struct tcp_request *request);
 
 #endif

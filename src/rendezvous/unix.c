@@ -6,34 +6,37 @@
 #include "rendezvous/unix.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #include "rendezvous/handshake.h"
-#include "rendezvous/limit.h"
+#include "rendezvous/rendezvous.h"
 #include "sys/sys.h"
+#include "sys/sys_file.h"
 #include "sys/sys_net.h"
 #include "sys/sys_unix.h"
 
 #define UNIX_PAUSE (50 * SYS_MILLISECOND)
 
-struct unix_rendezvous {
-    const struct unix_request *request;
-    struct limit limit;
+struct unix_machine {
+    struct rendezvous base;
+    const char *path;
+    struct auth_key key;
+    bool keeps_directory;
+    int directory;               /* where a relative path begins, once it is kept */
     struct handshake *handshake; /* NULL: not connected */
     int64_t connect_at;          /* the next try */
 };
 
-static void close_handshake(void *rendezvous)
+_Static_assert(offsetof(struct unix_machine, base) == 0, "machine_of casts");
+
+static struct unix_machine *machine_of(struct rendezvous *rendezvous)
 {
-    struct unix_rendezvous *r = rendezvous;
-    handshake_close(r->handshake);
-    r->handshake = NULL;
+    return (struct unix_machine *)rendezvous;
 }
 
-static int try_again_later(struct unix_rendezvous *r)
+static enum rendezvous_result try_again_later(struct unix_machine *u)
 {
-    r->connect_at = sys_now() + UNIX_PAUSE;
-    return 0;
+    u->connect_at = sys_now() + UNIX_PAUSE;
+    return RENDEZVOUS_AGAIN;
 }
 
 /* No server is there, or none that has room for one more. */
@@ -42,20 +45,45 @@ static bool is_absent(int error)
     return error == ENOENT || error == ECONNREFUSED || error == EAGAIN;
 }
 
-/* 1: connected, *fd has no key to show; 0: go on later; -1: errno. */
-static int begin_connection(struct unix_rendezvous *r, int *fd)
+static bool is_relative(const char *path)
 {
-    if (sys_now() < r->connect_at)
+    return path[0] != '/' && !sys_unix_is_abstract(path);
+}
+
+/* One may be in a directory that one may not read: then the path begins where each try finds it. */
+static int keep_directory(struct unix_machine *u)
+{
+    if (!u->keeps_directory || !is_relative(u->path))
         return 0;
-    *fd = sys_unix_connect(r->request->path);
-    if (*fd < 0)
-        return is_absent(errno) ? try_again_later(r) : -1;
-    if (r->request->key.bytes == NULL)
-        return 1;
-    r->handshake = handshake_begin(*fd, &r->request->key);
-    if (r->handshake == NULL)
-        sys_socket_shutdown(*fd);
-    return r->handshake == NULL ? -1 : 0;
+    u->keeps_directory = false;
+    int fd = sys_file_open_directory(sys_file_cwd, ".");
+    if (fd < 0)
+        return errno == EACCES ? 0 : -1;
+    u->directory = fd;
+    return 0;
+}
+
+static enum rendezvous_result connected(int fd, int fds[2])
+{
+    fds[0] = fds[1] = fd;
+    return RENDEZVOUS_DONE;
+}
+
+static enum rendezvous_result begin_connection(struct unix_machine *u, int fds[2])
+{
+    if (sys_now() < u->connect_at)
+        return RENDEZVOUS_AGAIN;
+    if (keep_directory(u) != 0)
+        return RENDEZVOUS_FAILED;
+    int fd = sys_unix_connect(u->directory, u->path);
+    if (fd < 0)
+        return is_absent(errno) ? try_again_later(u) : RENDEZVOUS_FAILED;
+    if (u->key.bytes == NULL)
+        return connected(fd, fds);
+    u->handshake = handshake_begin(fd, &u->key);
+    if (u->handshake == NULL)
+        sys_socket_shutdown(fd);
+    return u->handshake == NULL ? RENDEZVOUS_FAILED : RENDEZVOUS_AGAIN;
 }
 
 /* The server closed before the handshake was done, or was silent: as if none were there. */
@@ -64,55 +92,70 @@ static bool is_turned_away(int error)
     return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
 }
 
-static int step_handshake(struct unix_rendezvous *r, int *fd)
+static enum rendezvous_result step_handshake(struct unix_machine *u, int fds[2])
 {
-    int there = handshake_step(r->handshake);
-    if (there > 0) {
-        *fd = handshake_release(r->handshake);
-        r->handshake = NULL;
-    }
-    if (there >= 0)
-        return there;
-    int error = errno;
-    close_handshake(r);
+    struct handshake *h = u->handshake;
+    int there = handshake_step(h);
+    if (there == 0)
+        return RENDEZVOUS_AGAIN;
+    u->handshake = NULL;
+    if (there > 0)
+        return connected(handshake_release(h), fds);
+    handshake_close(h);
+    return is_turned_away(errno) ? try_again_later(u) : RENDEZVOUS_FAILED;
+}
+
+static enum rendezvous_result unix_step(struct rendezvous *rendezvous, int fds[2])
+{
+    struct unix_machine *u = machine_of(rendezvous);
+    enum rendezvous_result result =
+        u->handshake == NULL ? begin_connection(u, fds) : RENDEZVOUS_AGAIN;
+    return u->handshake == NULL ? result : step_handshake(u, fds);
+}
+
+static void unix_interests(struct rendezvous *rendezvous, struct rendezvous_interests *what)
+{
+    struct unix_machine *u = machine_of(rendezvous);
+    what->until = u->connect_at;
+    if (u->handshake == NULL)
+        return;
+    what->until = handshake_entry(u->handshake, &what->fds[0]);
+    what->count = 1;
+}
+
+static enum rendezvous_result unix_give_up(struct rendezvous *rendezvous, int error, int fds[2])
+{
+    (void)rendezvous;
+    (void)fds;
     errno = error;
-    return is_turned_away(error) ? try_again_later(r) : -1;
+    return RENDEZVOUS_FAILED;
 }
 
-/* 1: *fd is it; 0: not yet; -1: errno. */
-static int step(struct unix_rendezvous *r, int *fd)
+static void unix_close(struct rendezvous *rendezvous, bool is_opener)
 {
-    int there = r->handshake == NULL ? begin_connection(r, fd) : 0;
-    return r->handshake == NULL ? there : step_handshake(r, fd);
+    struct unix_machine *u = machine_of(rendezvous);
+    if (u->handshake != NULL && is_opener)
+        handshake_close(u->handshake);
+    else if (u->handshake != NULL)
+        handshake_abandon(u->handshake);
+    sys_close(u->directory); /* sys_file_cwd is negative */
+    rendezvous_free(u, &u->key);
 }
 
-static int wait_until(struct unix_rendezvous *r, struct pollfd *entry, int64_t until)
-{
-    enum limit_result result;
-    pthread_cleanup_push(close_handshake, r); /* the thread may be cancelled here */
-    result = limit_poll(&r->limit, entry, entry != NULL, until);
-    pthread_cleanup_pop(0);
-    return result == LIMIT_GOES_ON ? 0 : -1;
-}
+static const struct rendezvous_ops unix_ops = {unix_step, unix_interests, unix_give_up, unix_close};
 
-static int wait_for_event(struct unix_rendezvous *r)
+struct rendezvous *unix_rendezvous(const struct unix_request *request)
 {
-    if (r->handshake == NULL)
-        return wait_until(r, NULL, r->connect_at);
-    short events = handshake_wants_out(r->handshake) ? POLLOUT : POLLIN;
-    struct pollfd entry = {.fd = r->handshake->fd, .events = events};
-    return wait_until(r, &entry, r->handshake->deadline);
-}
-
-int unix_open(const struct unix_request *request)
-{
-    struct unix_rendezvous r = {.request = request,
-                                .limit = limit_of(request->timeout_ms, request->interruptible)};
-    int fd = -1, there;
-    while ((there = step(&r, &fd)) == 0 && wait_for_event(&r) == 0)
-        continue;
-    int error = errno;
-    close_handshake(&r);
-    errno = error;
-    return there > 0 ? fd : -1;
+    const char *path = request->path;
+    struct auth_key key = request->key;
+    const struct rendezvous_loan loan = {{&path}, &key};
+    struct unix_machine *u = rendezvous_new(sizeof *u, &loan);
+    if (u == NULL)
+        return NULL;
+    *u = (struct unix_machine){.base = {&unix_ops, request->limit, .is_socket = true},
+                               .path = path,
+                               .key = key,
+                               .keeps_directory = request->keeps_directory,
+                               .directory = sys_file_cwd};
+    return &u->base;
 }

@@ -9,19 +9,22 @@
 #include <stdbool.h>
 
 #include "codec/auth.h"
+#include "rendezvous/limit.h"
+
+struct rendezvous;
 
 struct unix_request {
     const char *path; /* or "@NAME" */
-    int timeout_ms;   /* -1: without limit; 0: not at all */
-    bool interruptible;
+    struct limit limit;
+    bool keeps_directory; /* the program may change its directory meanwhile */
     struct auth_key key;
 };
 
 /*
- * The connected descriptor. EAGAIN, ETIMEDOUT: no server was there, for whatever reason. At once:
- * EACCES (permissions, or the key), ENOTSOCK, EPROTOTYPE, ENOTDIR, ELOOP, ENAMETOOLONG. EINTR only
- * when `interruptible`.
+ * Borrows nothing. NULL: ENOMEM. Its errors: EAGAIN, ETIMEDOUT: no server was there, for whatever
+ * reason. At once: EACCES (permissions, or the key), ENOTSOCK, EPROTOTYPE, ENOTDIR, ELOOP,
+ * ENAMETOOLONG.
  */
-int unix_open(const struct unix_request *request);
+struct rendezvous *unix_rendezvous(const struct unix_request *request);
 
 #endif

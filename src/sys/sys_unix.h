@@ -17,10 +17,11 @@
 /* "@NAME" is a name of the abstract namespace; all else is a path. */
 bool sys_unix_is_abstract(const char *path);
 /*
- * A connected socket. Nobody listens there: ENOENT, ECONNREFUSED. EAGAIN: too many wait already.
- * ENOTSOCK: something else is there. EPROTOTYPE: a socket of another type.
+ * A connected socket. A relative path begins in `directory`, which needs /proc as a long path does
+ * unless it is sys_file_cwd. Nobody listens there: ENOENT, ECONNREFUSED. EAGAIN: too many wait
+ * already. ENOTSOCK: something else is there. EPROTOTYPE: a socket of another type.
  */
-int sys_unix_connect(const char *path);
+int sys_unix_connect(int directory, const char *path);
 
 /* A socket on an abstract name. EADDRINUSE; ENAMETOOLONG; EINVAL: the name is empty. */
 int sys_unix_bind_abstract(const char *name);

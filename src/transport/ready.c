@@ -165,19 +165,44 @@ static bool update_by_room(struct ready *ready, const struct ready_state *state)
 
 /* ---- both ---- */
 
-int ready_descriptor(struct ready *ready)
+void ready_set_descriptors(struct ready *ready, int in, int out, bool is_socket)
 {
-    if (ready->set >= 0)
-        return ready->set;
+    ready->by_room = is_socket && in == out;
+    ready->in = (struct ready_entry){.fd = in};
+    ready->out = (struct ready_entry){.fd = out};
+}
+
+static int open_set(struct ready *ready)
+{
     ready->set = sys_epoll_open();
     if (ready->set < 0)
         return -1;
-    if ((ready->by_room || open_doorbell(ready) == 0) &&
-        watch(ready, READY_FOR_ALL, READY_NOT) == 0) {
-        if (!ready->by_room)
-            sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
+    if (ready->by_room)
+        return 0;
+    if (open_doorbell(ready) != 0)
+        return -1;
+    sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
+    return 0;
+}
+
+int ready_begin(struct ready *ready)
+{
+    return ready->set < 0 ? 0 : watch(ready, READY_FOR_ALL, READY_NOT);
+}
+
+int ready_open(struct ready *ready, bool is_socket)
+{
+    ready->by_room = is_socket;
+    if (ready->set >= 0 || open_set(ready) == 0)
         return ready->set;
-    }
+    ready_close(ready);
+    return -1;
+}
+
+int ready_descriptor(struct ready *ready)
+{
+    if (ready->set >= 0 || (open_set(ready) == 0 && ready_begin(ready) == 0))
+        return ready->set;
     ready_close(ready);
     return -1;
 }

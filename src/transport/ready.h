@@ -48,6 +48,13 @@ struct ready_state {
 void ready_init(struct ready *ready, int in, int out, bool is_socket);
 /* The descriptor, made at the first call. EPERM: in or out cannot be polled. */
 int ready_descriptor(struct ready *ready);
+/*
+ * The same before the stream is there, with nothing of it: then come its descriptors, and
+ * ready_begin, which watches them. -1: the kernel lacks what is needed.
+ */
+int ready_open(struct ready *ready, bool is_socket);
+void ready_set_descriptors(struct ready *ready, int in, int out, bool is_socket);
+int ready_begin(struct ready *ready);
 /* False: the kernel lacked something, and the next update may do better. */
 bool ready_update(struct ready *ready, const struct ready_state *state);
 void ready_forget_out(struct ready *ready); /* out is about to be closed */

@@ -11,6 +11,8 @@
 #ifndef PIPC_TRANSPORT_H
 #define PIPC_TRANSPORT_H
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,9 +49,14 @@ struct transport_view {
     bool drained;         /* set or cleared by a peek that read: it got all that had arrived */
 };
 
-/* The constants are set before the first call, and do not change. */
+/*
+ * The constants are set before the first call, and do not change. The first two change when a
+ * transport that was opened before its peer was there has got one: `ops` once, to those of what it
+ * is then; what another thread finds there, it can use.
+ */
 struct transport {
-    const struct transport_ops *ops;
+    const struct transport_ops *_Atomic ops;
+    atomic_int opening; /* 0: open. EINPROGRESS: no peer yet. Else why there never will be one */
     size_t peek_max;    /* `peek` can show so many bytes at once */
     size_t atomic_max;  /* `writev` of at most so many bytes: entirely or not at all; 0: none */
     size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
@@ -85,7 +92,8 @@ struct transport_ops {
 
     /*
      * Write as much as goes; returns how many bytes. -1: EAGAIN, there is no room; EPIPE, nobody
-     * will read it; ENOMEM or ENOBUFS, which pass; or why the stream is broken.
+     * will read it; ENOMEM or ENOBUFS, which pass; or why the stream is broken. No part at all:
+     * only while it is opening.
      */
     ssize_t (*writev)(struct transport *transport, const struct iovec *parts, int count);
     /*
@@ -142,17 +150,31 @@ struct transport_ops {
     int (*detach)(struct transport *transport, int fds[2]);
 };
 
+/* It has no peer yet. */
+static inline bool transport_is_opening(const struct transport *transport)
+{
+    return atomic_load(&transport->opening) == EINPROGRESS;
+}
+
+/* Why it never got one; 0: it has one, or may get one yet. */
+static inline int transport_open_error(const struct transport *transport)
+{
+    int opening = atomic_load(&transport->opening);
+    return opening == EINPROGRESS ? 0 : opening;
+}
+
 /* Two descriptors of the program's; owned when this succeeds. They may be the same one. */
 struct transport *transport_fd(int read_fd, int write_fd);
 /* The same for descriptors that libpipc has made, whose O_NONBLOCK nobody else looks at. */
 struct transport *transport_fd_own(int read_fd, int write_fd);
 struct transport *transport_fd_socket(int fd); /* a connected one, without asking what it is */
 /*
- * The same in two steps, for descriptors that take long to get: the memory is there before. The
- * second step takes the descriptors over, also when it fails. Until it has succeeded, `close` is
- * all that may be called.
+ * The same in two steps, for descriptors that take long to get: the memory is there before, with
+ * `more` bytes for the caller. The second step takes the descriptors over; when it fails, it closes
+ * them. One that serves both is a connected socket. Until then `close` is all that may be called.
  */
-struct transport *transport_fd_reserve(void);
+struct transport *transport_fd_reserve(size_t more);
+void *transport_fd_more(struct transport *transport);
 int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd);
 
 struct ends;

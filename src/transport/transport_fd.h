@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The transport of descriptors, between its two files: transport_fd.c uses them, and
- * transport_fd_open.c takes them over.
+ * transport_fd_open.c takes them over. Also for one that becomes such a transport later.
  */
 #ifndef PIPC_TRANSPORT_FD_H
 #define PIPC_TRANSPORT_FD_H

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How the transport of descriptors takes descriptors over: which can be used, and how. */
+#include <stdalign.h>
+
 #include "transport/transport_fd.h"
 
 /* On what needs it; *was_blocking says whether it is to be given back. */
@@ -25,7 +27,7 @@ static void start(struct fd_transport *t, int read_fd, int write_fd)
     t->in = read_fd;
     t->out = t->writes_to = write_fd;
     t->least = sys_read_least(t->in_kind);
-    ready_init(&t->ready, read_fd, write_fd, t->in_kind == SYS_SOCKET);
+    ready_set_descriptors(&t->ready, read_fd, write_fd, t->in_kind == SYS_SOCKET);
 }
 
 static int find_kinds(struct fd_transport *t, int read_fd, int write_fd)
@@ -39,25 +41,33 @@ static void start_own(struct fd_transport *t, int read_fd, int write_fd)
 {
     start(t, read_fd, write_fd);
     t->own = true;
-    t->blocks = t->base.can_block = sys_nonblock(read_fd, false) >= 0;
+    t->blocks = sys_nonblock(read_fd, false) >= 0;
 }
 
-struct transport *transport_fd_reserve(void)
+#define MORE_AT ((sizeof(struct fd_transport) + alignof(max_align_t) - 1) & -alignof(max_align_t))
+
+struct transport *transport_fd_reserve(size_t more)
 {
-    struct fd_transport *t = sys_alloc(sizeof *t);
+    struct fd_transport *t = sys_alloc(more == 0 ? sizeof *t : MORE_AT + more);
     if (t == NULL)
         return NULL;
-    *t = (struct fd_transport){.base = {.ops = &fd_ops, .peek_max = FD_WINDOW, .reads_ahead = true},
-                               .in = -1,
-                               .out = -1,
-                               .opener = self_process()};
+    *t = (struct fd_transport){
+        .base = {.ops = &fd_ops, .peek_max = FD_WINDOW, .can_block = true, .reads_ahead = true},
+        .in = -1,
+        .out = -1,
+        .opener = self_process()};
     ready_init(&t->ready, -1, -1, false);
     return &t->base;
 }
 
+void *transport_fd_more(struct transport *transport)
+{
+    return (char *)transport + MORE_AT;
+}
+
 struct transport *transport_fd(int read_fd, int write_fd)
 {
-    struct transport *transport = transport_fd_reserve();
+    struct transport *transport = transport_fd_reserve(0);
     if (transport == NULL)
         return NULL;
     struct fd_transport *t = fd_of(transport);
@@ -72,9 +82,8 @@ struct transport *transport_fd(int read_fd, int write_fd)
 }
 
 /* Writing keeps the O_NONBLOCK that these were opened with; a socket needs none. */
-int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
+static int take_over(struct fd_transport *t, int read_fd, int write_fd)
 {
-    struct fd_transport *t = fd_of(transport);
     int found = find_kinds(t, read_fd, write_fd);
     t->in_kind = sys_kind_if_own(t->in_kind);
     t->out_kind = sys_kind_if_own(t->out_kind);
@@ -82,10 +91,39 @@ int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
     return found;
 }
 
+static void take_over_socket(struct fd_transport *t, int fd)
+{
+    t->in_kind = t->out_kind = SYS_SOCKET;
+    start_own(t, fd, fd);
+}
+
+static void close_taken(struct fd_transport *t)
+{
+    sys_close(t->in);
+    if (t->out != t->in)
+        sys_close(t->out);
+    t->in = t->out = -1;
+    ready_set_descriptors(&t->ready, -1, -1, false);
+}
+
+int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
+{
+    struct fd_transport *t = fd_of(transport);
+    int taken = 0;
+    if (read_fd == write_fd)
+        take_over_socket(t, read_fd);
+    else
+        taken = take_over(t, read_fd, write_fd);
+    if (taken == 0 && ready_begin(&t->ready) == 0)
+        return 0;
+    close_taken(t);
+    return -1;
+}
+
 struct transport *transport_fd_own(int read_fd, int write_fd)
 {
-    struct transport *transport = transport_fd_reserve();
-    if (transport == NULL || transport_fd_adopt(transport, read_fd, write_fd) == 0)
+    struct transport *transport = transport_fd_reserve(0);
+    if (transport == NULL || take_over(fd_of(transport), read_fd, write_fd) == 0)
         return transport;
     sys_free(transport);
     return NULL;
@@ -93,10 +131,8 @@ struct transport *transport_fd_own(int read_fd, int write_fd)
 
 struct transport *transport_fd_socket(int fd)
 {
-    struct transport *transport = transport_fd_reserve();
-    if (transport != NULL) {
-        fd_of(transport)->in_kind = fd_of(transport)->out_kind = SYS_SOCKET;
-        start_own(fd_of(transport), fd, fd);
-    }
+    struct transport *transport = transport_fd_reserve(0);
+    if (transport != NULL)
+        take_over_socket(fd_of(transport), fd);
     return transport;
 }

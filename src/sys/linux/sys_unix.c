@@ -152,9 +152,9 @@ static int connect_to_file(int file)
     return fd;
 }
 
-static int connect_by_descriptor(const char *path)
+static int connect_by_descriptor(int directory, const char *path)
 {
-    int file = open_path(AT_FDCWD, path, 0);
+    int file = open_path(directory, path, 0);
     int fd = file < 0 ? -1 : connect_to_file(file);
     sys_close(file);
     return fd;
@@ -169,14 +169,14 @@ static int refusal_error(const char *path)
     return error;
 }
 
-int sys_unix_connect(const char *path)
+int sys_unix_connect(int directory, const char *path)
 {
     struct unix_address address;
     bool is_abstract = sys_unix_is_abstract(path);
     if (is_abstract && abstract_address(&address, path) != 0)
         return -1;
-    if (!is_abstract && path_address(&address, path) != 0)
-        return connect_by_descriptor(path);
+    if (!is_abstract && (directory != AT_FDCWD || path_address(&address, path) != 0))
+        return connect_by_descriptor(directory, path);
     int fd = connect_to(&address);
     if (fd < 0 && errno == ECONNREFUSED && !is_abstract)
         errno = refusal_error(path);
