@@ -460,10 +460,11 @@ static void init_async(struct async *a, struct rendezvous *r)
     pthread_mutex_init(&a->lock, NULL);
 }
 
+/* Its time cannot be up yet, however long the resolver took. */
 static int make_first_step(struct transport *transport, struct async *a)
 {
     int fds[2];
-    enum rendezvous_result result = rendezvous_step(a->rendezvous, fds);
+    enum rendezvous_result result = a->rendezvous->ops->step(a->rendezvous, fds);
     if (result == RENDEZVOUS_DONE)
         open_with(transport, a, fds);
     if (a->state == OPEN)
