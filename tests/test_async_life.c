@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PIPC_ASYNC beside fork, threads, cancellation, signals, keys and a lack of descriptors.
+ */
+#include "async.h"
+
+#include <signal.h>
+#include <sys/time.h>
+
+#include "fault.h"
+
+/* ---- fork ---- */
+
+struct forked {
+    pipc_t *pipe;
+    bool makes_calls;
+};
+
+static int close_in_child(void *arg)
+{
+    struct forked *forked = arg;
+    char byte;
+    if (forked->makes_calls) {
+        assert_errno(pipc_read(forked->pipe, &byte, 1), EPERM);
+        assert_errno(pipc_write(forked->pipe, "x", 1), EPERM);
+        assert_errno(pipc_fd(forked->pipe), EPERM);
+    }
+    pipc_close(forked->pipe);
+    return 0;
+}
+
+TEST_OF_KIND(a_child_that_closes_its_copy_does_not_disturb_the_rendezvous)
+{
+    struct async_place place;
+    async_begin(&place, kind);
+    for (int i = 0; i < 4; i++) {
+        pipc_t *pipe = async_open_at(&place, -1, NULL);
+        struct forked forked = {pipe, (i & 2) != 0};
+        if (i & 1)
+            assert_true(pipc_fd(pipe) > 2);
+        assert_int_equal(harness_wait(harness_fork(close_in_child, &forked)), 0);
+        pipc_t *peer = async_meet(&place, pipe, NULL);
+        assert_int_equal(harness_wait(harness_fork(close_in_child, &(struct forked){pipe, false})),
+                         0);
+        net_say(pipe, "ping");
+        assert_int_equal(pipc_set_timeout(peer, -1, -1), 0);
+        net_expect(peer, "ping");
+        pipc_close(pipe);
+        pipc_close(peer);
+        pipc_server_close(place.server);
+        place.server = NULL;
+    }
+    async_end(&place);
+}
+
+static int wait_for_end(void *arg)
+{
+    harness_gate_wait(arg);
+    return 0;
+}
+
+/* The child has copies of all that the rendezvous had. */
+TEST_OF_KIND(the_descriptor_works_while_a_child_has_copies_of_everything)
+{
+    struct async_place place;
+    struct harness_gate gate;
+    char byte;
+    async_begin(&place, kind);
+    harness_gate_init(&gate);
+    pipc_t *pipe = async_open_at(&place, -1, NULL);
+    int fd = pipc_fd(pipe);
+    pid_t child = harness_fork(wait_for_end, &gate);
+    pipc_t *peer = async_meet(&place, pipe, NULL);
+    while (harness_readable(fd, 0))
+        assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+    net_say(peer, "x");
+    assert_true(harness_readable(fd, -1));
+    assert_int_equal(pipc_read(pipe, &byte, 1), 1);
+    assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+    assert_false(harness_readable(fd, 0));
+    harness_gate_open(&gate);
+    assert_int_equal(harness_wait(child), 0);
+    harness_gate_close(&gate);
+    pipc_close(pipe);
+    pipc_close(peer);
+    async_end(&place);
+}
+
+/* ---- threads ---- */
+
+static void *read_ping(void *pipe)
+{
+    net_expect(pipe, "ping");
+    return NULL;
+}
+
+static void *write_pong(void *pipe)
+{
+    net_say(pipe, "pong");
+    return NULL;
+}
+
+TEST_OF_KIND(with_duplex_a_reader_and_a_writer_wait_for_the_peer_at_once)
+{
+    struct async_place place;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_DUPLEX;
+    async_begin(&place, kind);
+    for (int i = 0; i < 10; i++) {
+        pthread_t reader, writer;
+        pipc_t *pipe = async_open_at(&place, -1, &options), *peer = NULL;
+        assert_int_equal(pipc_set_timeout(pipe, -1, -1), 0);
+        if (i % 2 != 0)
+            assert_true(pipc_fd(pipe) > 2);
+        assert_int_equal(pthread_create(&reader, NULL, read_ping, pipe), 0);
+        assert_int_equal(pthread_create(&writer, NULL, write_pong, pipe), 0);
+        while ((peer = async_answer(&place, NULL)) == NULL)
+            async_await(&place, NULL, NULL);
+        assert_int_equal(pipc_set_timeout(peer, -1, -1), 0);
+        net_expect(peer, "pong");
+        net_say(peer, "ping");
+        assert_int_equal(pthread_join(reader, NULL), 0);
+        assert_int_equal(pthread_join(writer, NULL), 0);
+        pipc_close(pipe);
+        pipc_close(peer);
+        pipc_server_close(place.server);
+        place.server = NULL;
+    }
+    async_end(&place);
+}
+
+/* ---- cancellation ---- */
+
+static void disarm(void *unused)
+{
+    (void)unused;
+    fault_disarm();
+}
+
+static void *read_armed(void *pipe)
+{
+    char byte;
+    int unused;
+    pthread_cleanup_push(disarm, NULL);
+    fault_arm();
+    pipc_read(pipe, &byte, 1);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused);
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+TEST_OF_KIND(a_thread_that_is_cancelled_in_a_wait_leaves_the_handle_usable)
+{
+    struct async_place place;
+    int ended = 0;
+    harness_skip_if_cancelling_confuses();
+    async_begin(&place, kind);
+    pipc_t *pipe = async_open_at(&place, -1, NULL);
+    assert_int_equal(pipc_set_timeout(pipe, 200, 0), 0);
+    for (unsigned long nth = 1; nth == 1 || (fault_cancelled() && nth < 40); nth++) {
+        pthread_t thread;
+        void *result;
+        fault_reset();
+        fault_virtual_time();
+        fault_cancel_at(nth, false);
+        assert_int_equal(pthread_create(&thread, NULL, read_armed, pipe), 0);
+        assert_int_equal(pthread_join(thread, &result), 0);
+        ended += result == PTHREAD_CANCELED;
+    }
+    assert_true(ended > 2);
+    fault_reset();
+    pipc_t *peer = async_meet(&place, pipe, NULL);
+    net_expect_talk(pipe, peer);
+    pipc_close(pipe);
+    pipc_close(peer);
+    async_end(&place);
+}
+
+/* ---- signals ---- */
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+TEST_OF_KIND(a_signal_ends_a_wait_when_interruptible_and_not_the_rendezvous)
+{
+    struct async_place place;
+    char byte;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    struct sigaction action = {.sa_handler = note_signal};
+    struct itimerval often = {{0, 5000}, {0, 5000}}, never = {{0, 0}, {0, 0}};
+    async_begin(&place, kind);
+    options.flags = PIPC_INTERRUPTIBLE;
+    pipc_t *pipe = async_open_at(&place, -1, &options);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    assert_int_equal(pipc_set_timeout(pipe, -1, -1), 0);
+    assert_errno(pipc_read(pipe, &byte, 1), EINTR);
+    assert_errno(pipc_flush(pipe), EINTR);
+    setitimer(ITIMER_REAL, &never, NULL);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    pipc_t *peer = async_meet(&place, pipe, NULL);
+    net_say(pipe, "ping");
+    pipc_close(pipe);
+    pipc_close(peer);
+    async_end(&place);
+}
+
+/* ---- gathering ---- */
+
+TEST_OF_KIND(what_is_gathered_before_the_peer_has_come_is_sent_afterwards)
+{
+    struct async_place place;
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_GATHER;
+    async_begin(&place, kind);
+    pipc_t *pipe = async_open_at(&place, -1, &options);
+    assert_true(pipc_fd(pipe) > 2);
+    net_say(pipe, "ping");
+    assert_int_equal(pipc_stats(pipe, &stats), 0);
+    assert_int_equal(stats.bytes_held, 8);
+    assert_errno(pipc_flush(pipe), EAGAIN);
+    pipc_t *peer = async_meet(&place, pipe, NULL);
+    assert_int_equal(pipc_set_timeout(peer, -1, -1), 0);
+    net_expect(peer, "ping");
+    pipc_close(pipe);
+    pipc_close(peer);
+    pipc_server_close(place.server);
+    place.server = NULL;
+    pipe = async_open_at(&place, 1, &options);
+    net_say(pipe, "ping");
+    assert_int_equal(async_outcome(pipe), async_absent_error(&place));
+    assert_errno(pipc_write(pipe, "x", 1), async_absent_error(&place));
+    pipc_close(pipe);
+    async_end(&place);
+}
+
+/* ---- descriptors ---- */
+
+TEST_OF_KIND(a_lack_of_descriptors_for_pipc_fd_passes)
+{
+    struct async_place place;
+    if (harness_emulated())
+        harness_skip("valgrind has a limit of its own");
+    async_begin(&place, kind);
+    pipc_t *pipe = async_open_at(&place, -1, NULL);
+    int spare = dup(0);
+    close(spare);
+    for (rlim_t more = 0; more < 2; more++) {
+        rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare + more);
+        int fd = pipc_fd(pipe), error = errno;
+        harness_limit(RLIMIT_NOFILE, before);
+        assert_int_equal(fd, -1);
+        assert_int_equal(error, EMFILE);
+    }
+    pipc_t *peer = async_meet(&place, pipe, NULL);
+    net_say(pipe, "ping");
+    pipc_close(pipe);
+    pipc_close(peer);
+    async_end(&place);
+}
+
+/* What the table of section 4 names: the socket and the set; of FIFOs the doorbell too. */
+TEST_OF_KIND(an_open_handle_costs_as_many_descriptors_as_one_that_waited)
+{
+    struct async_place place;
+    async_begin(&place, kind);
+    pipc_t *pipe = async_open_at(&place, -1, NULL);
+    int fd = pipc_fd(pipe);
+    pipc_t *peer = async_meet(&place, pipe, NULL);
+    assert_int_equal(pipc_fd(pipe), fd);
+    net_say(pipe, "ping");
+    pipc_close(peer);
+    pipc_server_close(place.server);
+    place.server = NULL;
+    int before = harness_open_descriptors();
+    pipc_close(pipe);
+    int most = strcmp(kind->name, "FIFOs") == 0 ? 4 : 2;
+    assert_in_range(before - harness_open_descriptors(), 2, most);
+    async_end(&place);
+}
+
+/* ---- keys ---- */
+
+struct keyed {
+    struct async_place *place;
+    const char *key;
+};
+
+/* In a child: with a key, a process does not connect to itself. */
+static int answer_with_key(void *arg)
+{
+    struct keyed *keyed = arg;
+    pipc_options_t options = net_with_key(keyed->key);
+    pipc_t *peer;
+    while ((peer = async_answer(keyed->place, &options)) == NULL)
+        async_await(keyed->place, NULL, NULL);
+    assert_int_equal(pipc_set_timeout(peer, -1, -1), 0);
+    net_expect(peer, "ping");
+    net_say(peer, "pong");
+    pipc_close(peer);
+    return 0;
+}
+
+static bool has_no_keys(const struct kind *kind)
+{
+    return strcmp(kind->name, "FIFOs") == 0;
+}
+
+TEST_OF_KIND(a_key_is_shown_before_it_is_open)
+{
+    struct async_place place;
+    if (has_no_keys(kind))
+        return;
+    char key[] = "secret";
+    pipc_options_t options = net_with_key(key);
+    async_begin(&place, kind);
+    struct keyed keyed = {&place, "secret"};
+    pid_t child = harness_fork(answer_with_key, &keyed);
+    pipc_t *pipe = async_open_at(&place, -1, &options);
+    memset(key, 'x', sizeof key); /* it has a copy */
+    assert_int_equal(async_outcome(pipe), 0);
+    assert_int_equal(pipc_set_timeout(pipe, -1, -1), 0);
+    net_expect_process(pipe, child);
+    pipc_close(pipe);
+    unlink(place.path);
+    async_end(&place);
+}
+
+TEST_OF_KIND(a_wrong_key_is_reported_by_every_call)
+{
+    struct async_place place;
+    char byte;
+    if (has_no_keys(kind))
+        return;
+    pipc_options_t options = net_with_key("Secret");
+    async_begin(&place, kind);
+    struct keyed keyed = {&place, "secret"};
+    pid_t child = harness_fork(answer_with_key, &keyed);
+    if (!async_is_client(&place))
+        net_await_listener(place.port.number); /* who waits turns strangers away, and waits on */
+    pipc_t *pipe = async_try(&place, -1, &options);
+    if (pipe != NULL) { /* else its first step was enough */
+        assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+        assert_int_equal(async_outcome(pipe), EACCES);
+        assert_errno(pipc_read(pipe, &byte, 1), EACCES);
+        assert_errno(pipc_write(pipe, "x", 1), EACCES);
+        pipc_close(pipe);
+    }
+    kill(child, SIGKILL);
+    harness_wait(child);
+    if (place.path[0] != '\0')
+        unlink(place.path);
+    async_end(&place);
+}
+
+HARNESS_MAIN("async, life",
+             OVER_CASES(a_child_that_closes_its_copy_does_not_disturb_the_rendezvous, async_ways),
+             OVER_CASES(the_descriptor_works_while_a_child_has_copies_of_everything, async_ways),
+             OVER_CASES(with_duplex_a_reader_and_a_writer_wait_for_the_peer_at_once, async_ways),
+             OVER_CASES(a_thread_that_is_cancelled_in_a_wait_leaves_the_handle_usable, async_ways),
+             OVER_CASES(a_signal_ends_a_wait_when_interruptible_and_not_the_rendezvous, async_ways),
+             OVER_CASES(what_is_gathered_before_the_peer_has_come_is_sent_afterwards, async_ways),
+             OVER_CASES(a_lack_of_descriptors_for_pipc_fd_passes, async_ways),
+             OVER_CASES(an_open_handle_costs_as_many_descriptors_as_one_that_waited, async_ways),
+             OVER_CASES(a_key_is_shown_before_it_is_open, async_ways),
+             OVER_CASES(a_wrong_key_is_reported_by_every_call, async_ways))
