@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* PIPC_ASYNC: what is true of one kind alone, of paths, hosts and FIFOs. */
+#include "async.h"
+
+#include <netdb.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "fault.h"
+
+/* ---- paths ---- */
+
+static pipc_t *open_unix(const char *path, int timeout_ms)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_unix(path, timeout_ms, &options);
+    if (pipe != NULL)
+        assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    return pipe;
+}
+
+static void finish_with(pipc_t *pipe, pipc_server_t *server)
+{
+    assert_int_equal(async_outcome(pipe), 0);
+    pipc_t *there = pipc_server_accept(server, 10000);
+    assert_non_null(there);
+    net_say(pipe, "ping");
+    net_expect(there, "ping");
+    pipc_close(there);
+    pipc_close(pipe);
+}
+
+TEST(a_relative_path_begins_where_the_program_was_when_it_opened)
+{
+    struct paths paths;
+    paths_begin(&paths);
+    int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdir(paths_to(&paths, "below"), 0700), 0);
+    assert_int_equal(chdir(paths.directory), 0);
+    pipc_t *pipe = open_unix("socket", -1);
+    pipc_t *below = open_unix("below/../socket", -1);
+    assert_int_equal(chdir(paths_to(&paths, "below")), 0);
+    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
+    finish_with(pipe, server);
+    finish_with(below, server);
+    pipc_server_close(server);
+    assert_int_equal(fchdir(home), 0);
+    close(home);
+    rmdir(paths_to(&paths, "below"));
+    paths_end(&paths);
+}
+
+TEST(what_no_wait_would_change_the_constructor_returns_at_once)
+{
+    struct paths paths;
+    paths_begin(&paths);
+    close(open(paths_to(&paths, "file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+    assert_null_errno(open_unix(paths_to(&paths, "file"), -1), ENOTSOCK);
+    assert_null_errno(open_unix(paths_to(&paths, "file/below"), -1), ENOTDIR);
+    assert_null_errno(open_unix("@", -1), EINVAL);
+    unlink(paths_to(&paths, "file"));
+    paths_end(&paths);
+}
+
+TEST(what_comes_to_the_path_later_is_reported_by_every_call)
+{
+    struct paths paths;
+    char byte;
+    paths_begin(&paths);
+    pipc_t *pipe = open_unix(paths_to(&paths, "file"), -1);
+    assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+    close(open(paths_to(&paths, "file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+    assert_int_equal(async_outcome(pipe), ENOTSOCK);
+    assert_errno(pipc_read(pipe, &byte, 1), ENOTSOCK);
+    pipc_close(pipe);
+    unlink(paths_to(&paths, "file"));
+    paths_end(&paths);
+}
+
+TEST(a_server_that_is_there_is_found_by_the_constructor)
+{
+    struct paths paths;
+    pipc_credentials_t credentials = PIPC_CREDENTIALS_INIT;
+    paths_begin(&paths);
+    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
+    pipc_t *pipe = open_unix(paths_to(&paths, "socket"), -1);
+    assert_int_equal(pipc_credentials(pipe, &credentials), 0);
+    assert_int_equal(credentials.pid, getpid());
+    finish_with(pipe, server);
+    pipe = open_unix(paths_to(&paths, "socket"), 0);
+    finish_with(pipe, server);
+    pipc_server_close(server);
+    paths_end(&paths);
+}
+
+/* ---- hosts ---- */
+
+static pipc_t *open_tcp(const char *host, uint16_t port, unsigned flags)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_ASYNC | flags;
+    pipc_t *pipe = pipc_open_tcp(host, port, -1, &options);
+    if (pipe != NULL)
+        assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    return pipe;
+}
+
+/* It blocks: a call in an event loop must never ask it. */
+TEST(the_resolver_is_asked_once_and_by_the_constructor)
+{
+    struct net_port port = net_reserve();
+    fault_reset();
+    fault_fail(CALL_getaddrinfo, 1, 0, EAI_AGAIN);
+    fault_arm();
+    pipc_t *pipe = open_tcp("localhost", port.number, PIPC_CONNECT_ONLY);
+    int error = errno;
+    fault_disarm();
+    assert_null(pipe);
+    assert_int_equal(error, EAGAIN);
+    fault_reset();
+    fault_arm();
+    pipe = open_tcp("localhost", port.number, PIPC_CONNECT_ONLY);
+    for (int i = 0; i < 20 && pipe != NULL; i++) {
+        assert_errno(pipc_flush(pipe), EAGAIN);
+        harness_readable(pipc_fd(pipe), 100);
+    }
+    unsigned long asked = fault_calls(CALL_getaddrinfo);
+    fault_disarm();
+    assert_non_null(pipe);
+    assert_int_equal(asked, 1);
+    pipc_close(pipe);
+    close(port.fd);
+}
+
+TEST(a_host_that_is_none_fails_at_once)
+{
+    assert_null_errno(open_tcp("0.0.0.0", 7, 0), EINVAL);
+    assert_null_errno(open_tcp("*", 7, 0), EINVAL);
+    assert_null_errno(open_tcp("127.0.0.1", 0, 0), EINVAL);
+}
+
+/* Of the addresses of this host, the server has one that is not the first. */
+TEST(each_address_of_a_host_is_tried)
+{
+    struct net_port port = net_reserve();
+    int listener = net_listen(port.number); /* on 127.0.0.1 alone */
+    pipc_t *pipe = open_tcp("::1", port.number, PIPC_CONNECT_ONLY);
+    assert_non_null(pipe);
+    assert_int_equal(async_outcome(pipe), 0);
+    int there = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(there >= 0);
+    net_expect_tuned(net_find_socket(port.fd + 1, false));
+    close(there);
+    pipc_close(pipe);
+    close(listener);
+    close(port.fd);
+}
+
+/* ---- FIFOs ---- */
+
+static pipc_t *open_fifo(const struct fifos *fifos, int timeout_ms)
+{
+    pipc_options_t options = fifos->options;
+    options.flags = PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_fifo("x", timeout_ms, &options);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    return pipe;
+}
+
+TEST(a_caller_that_waits_gets_one_that_does_not)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    pipc_t *pipe = open_fifo(&fifos, -1);
+    pipc_t *there = pipc_open_fifo("x", 0, &fifos.options); /* finds the offer of the constructor */
+    assert_non_null(there);
+    assert_int_equal(async_outcome(pipe), 0);
+    net_say(pipe, "ping");
+    net_expect(there, "ping");
+    pipc_close(there);
+    pipc_close(pipe);
+    pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
+    fifos_await_offer(&fifos, "x");
+    pipe = open_fifo(&fifos, -1);
+    assert_int_equal(pipc_flush(pipe), 0); /* by the constructor */
+    assert_int_equal(pipc_set_timeout(pipe, -1, -1), 0);
+    assert_int_equal(fifos_introduce(pipe), 0);
+    assert_int_equal(harness_wait(waiter), 0);
+    fifos_end(&fifos);
+}
+
+TEST(many_asynchronous_callers_of_one_name_are_paired_off)
+{
+    enum { CALLERS = 10 };
+    struct fifos fifos;
+    pipc_t *pipes[CALLERS];
+    fifos_begin(&fifos);
+    for (int i = 0; i < CALLERS; i++)
+        pipes[i] = open_fifo(&fifos, -1);
+    for (int i = 0; i < CALLERS; i++)
+        assert_int_equal(async_outcome(pipes[i]), 0);
+    for (int i = 0; i < CALLERS; i++) {
+        assert_int_equal(pipc_set_timeout(pipes[i], -1, -1), 0);
+        net_say(pipes[i], "ping");
+    }
+    for (int i = 0; i < CALLERS; i++)
+        net_expect(pipes[i], "ping");
+    for (int i = 0; i < CALLERS; i++)
+        pipc_close(pipes[i]);
+    fifos_end(&fifos);
+}
+
+/* Within a second, which its descriptor reports. */
+TEST(files_that_were_deleted_are_made_again)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    for (unsigned what = 1; what < FIFOS_SUBSETS; what <<= 1) {
+        if (what == FIFOS_HOME)
+            continue;
+        pipc_t *pipe = open_fifo(&fifos, -1);
+        assert_int_equal(fifos_count(&fifos), 4);
+        fifos_clean(&fifos, what == FIFOS_DIRECTORY ? FIFOS_ALL & ~(unsigned)FIFOS_HOME : what);
+        pid_t caller = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
+        assert_int_equal(async_outcome(pipe), 0);
+        assert_int_equal(pipc_set_timeout(pipe, -1, -1), 0);
+        assert_int_equal(fifos_introduce(pipe), 0);
+        assert_int_equal(harness_wait(caller), 0);
+        fifos_assert_empty(&fifos);
+    }
+    fifos_end(&fifos);
+}
+
+static int open_and_be_killed(void *arg)
+{
+    open_fifo(arg, -1);
+    raise(SIGKILL);
+    return 1;
+}
+
+TEST(a_caller_that_was_killed_is_no_obstacle)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    assert_int_equal(harness_wait(harness_fork(open_and_be_killed, &fifos)), -SIGKILL);
+    assert_int_equal(fifos_count(&fifos), 4);
+    fifos_assert_two_connect(&fifos, "x");
+    fifos_end(&fifos);
+}
+
+/* The claimer is stopped before its commit: neither a call nor the descriptor waits for it. */
+static int claim_and_stop(void *arg)
+{
+    fifos_await_offer(arg, "x");
+    return fifos_stop_before_commit(arg);
+}
+
+TEST(a_deadline_that_passes_while_a_claimer_is_stopped_is_reported)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    pid_t claimer = harness_fork(claim_and_stop, &fifos); /* first: it shares no descriptors */
+    pipc_t *pipe = open_fifo(&fifos, 2000);
+    assert_true(fifos_has_stopped(claimer));
+    assert_int_equal(async_outcome(pipe), ETIMEDOUT);
+    pipc_close(pipe);
+    kill(claimer, SIGCONT);
+    assert_int_equal(harness_wait(claimer), ETIMEDOUT);
+    fifos_end(&fifos);
+}
+
+HARNESS_MAIN("async, places", IT(a_relative_path_begins_where_the_program_was_when_it_opened),
+             IT(what_no_wait_would_change_the_constructor_returns_at_once),
+             IT(what_comes_to_the_path_later_is_reported_by_every_call),
+             IT(a_server_that_is_there_is_found_by_the_constructor),
+             IT(the_resolver_is_asked_once_and_by_the_constructor),
+             IT(a_host_that_is_none_fails_at_once), IT(each_address_of_a_host_is_tried),
+             IT(a_caller_that_waits_gets_one_that_does_not),
+             IT(many_asynchronous_callers_of_one_name_are_paired_off),
+             IT(files_that_were_deleted_are_made_again),
+             IT(a_caller_that_was_killed_is_no_obstacle),
+             IT(a_deadline_that_passes_while_a_claimer_is_stopped_is_reported))
