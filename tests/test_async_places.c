@@ -82,14 +82,22 @@ TEST(a_server_that_is_there_is_found_by_the_constructor)
 {
     struct paths paths;
     pipc_credentials_t credentials = PIPC_CREDENTIALS_INIT;
+    char byte;
     paths_begin(&paths);
     pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
     pipc_t *pipe = open_unix(paths_to(&paths, "socket"), -1);
     assert_int_equal(pipc_credentials(pipe, &credentials), 0);
     assert_int_equal(credentials.pid, getpid());
     finish_with(pipe, server);
-    pipe = open_unix(paths_to(&paths, "socket"), 0);
-    finish_with(pipe, server);
+    for (int timeout_ms = -1; timeout_ms <= 0; timeout_ms++) {
+        pipe = open_unix(paths_to(&paths, "socket"), timeout_ms);
+        if (timeout_ms == -1)
+            assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+        assert_int_equal(harness_readable(pipc_fd(pipe), 0), timeout_ms == -1); /* the news */
+        assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+        assert_false(harness_readable(pipc_fd(pipe), 0));
+        finish_with(pipe, server);
+    }
     pipc_server_close(server);
     paths_end(&paths);
 }

@@ -50,16 +50,16 @@ struct transport_view {
 };
 
 /*
- * The constants are set before the first call, and do not change. The first two change when a
- * transport that was opened before its peer was there has got one: `ops` once, to those of what it
- * is then; what another thread finds there, it can use.
+ * The constants are set before the first call, and do not change. But `ops` and `opening` change
+ * when a transport that was opened before its peer was there has got one: `ops` to those of what it
+ * is then. What any thread finds there, it can use.
  */
 struct transport {
     const struct transport_ops *_Atomic ops;
-    atomic_int opening; /* 0: open. EINPROGRESS: no peer yet. Else why there never will be one */
     size_t peek_max;    /* `peek` can show so many bytes at once */
     size_t atomic_max;  /* `writev` of at most so many bytes: entirely or not at all; 0: none */
     size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
+    atomic_int opening; /* 0: open. EINPROGRESS: no peer yet. Else why there never will be one */
     bool can_block;     /* PEEK_BLOCK can wait; else it is as PEEK_MEMORY */
     bool reads_ahead;   /* PEEK_READ makes a system call, and PEEK_MEMORY none */
 };

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "rendezvous/async_step.h"
+
+#include <errno.h>
+
+#include "sys/self.h"
+
+bool async_is_opener(const struct async *a)
+{
+    return self_is_process(a->opener);
+}
+
+/* ---- the set ---- */
+
+static int set_of(struct transport *transport)
+{
+    return fd_of(transport)->ready.set;
+}
+
+static void unwatch(struct transport *transport, struct async *a)
+{
+    struct rendezvous_interests *watched = &a->rendezvous->watched;
+    for (nfds_t i = 0; i < watched->count; i++)
+        sys_epoll_remove(set_of(transport), watched->fds[i].fd);
+    watched->count = 0;
+}
+
+void async_ask_interests(struct async *a, struct rendezvous_interests *what)
+{
+    what->count = 0;
+    a->rendezvous->ops->interests(a->rendezvous, what);
+    what->until = sys_deadline_earlier(what->until, a->rendezvous->limit.deadline);
+}
+
+static void watch_machine(struct transport *transport, struct async *a)
+{
+    struct rendezvous_interests *watched = &a->rendezvous->watched;
+    if (a->timer < 0)
+        return;
+    async_ask_interests(a, watched);
+    int64_t until = watched->until;
+    for (nfds_t i = 0; i < watched->count; i++) {
+        const struct pollfd *entry = &watched->fds[i];
+        uint32_t events = entry->events & POLLOUT ? sys_epoll_out : sys_epoll_in;
+        if (sys_epoll_add(set_of(transport), entry->fd, events) != 0)
+            until = sys_deadline_earlier(until, sys_now() + ASYNC_PAUSE);
+    }
+    sys_timer_set(a->timer, until);
+}
+
+static void close_timer(struct transport *transport, struct async *a)
+{
+    if (a->timer >= 0 && async_is_opener(a))
+        sys_epoll_remove(set_of(transport), a->timer); /* a child may have a copy */
+    sys_close(a->timer);
+    a->timer = -1;
+}
+
+static int open_timer(struct transport *transport, struct async *a)
+{
+    int timer = sys_timer_open();
+    if (timer >= 0 && ready_open(&fd_of(transport)->ready, a->is_socket) >= 0) {
+        if (sys_epoll_add(set_of(transport), timer, sys_epoll_in) == 0) {
+            a->timer = timer;
+            return 0;
+        }
+        ready_close(&fd_of(transport)->ready);
+    }
+    sys_close(timer);
+    return -1;
+}
+
+int async_open_set(struct transport *transport, struct async *a)
+{
+    if (!async_is_opener(a)) {
+        errno = EPERM;
+        return -1;
+    }
+    if (a->timer < 0) {
+        if (open_timer(transport, a) != 0)
+            return -1;
+        if (a->state == OPENING)
+            watch_machine(transport, a);
+    }
+    return set_of(transport);
+}
+
+/* ---- steps, under the lock ---- */
+
+static void end_rendezvous(struct async *a)
+{
+    rendezvous_close(a->rendezvous, async_is_opener(a));
+    a->rendezvous = NULL;
+}
+
+static void fail_to_open(struct transport *transport, struct async *a, int error)
+{
+    end_rendezvous(a);
+    a->state = FAILED;
+    a->error = error == EAGAIN ? ETIMEDOUT : error; /* EAGAIN is what an attempt failed with */
+    if (a->timer >= 0 && async_is_opener(a))
+        sys_timer_set(a->timer, -1);
+    atomic_store(&transport->opening, a->error);
+}
+
+static void become_transport_fd(struct transport *transport)
+{
+    atomic_store(&transport->ops, &fd_ops);
+}
+
+static void open_with(struct transport *transport, struct async *a, int fds[2])
+{
+    if (transport_fd_adopt(transport, fds[0], fds[1]) != 0) {
+        fail_to_open(transport, a, errno);
+        return;
+    }
+    close_timer(transport, a);
+    end_rendezvous(a);
+    if (a->is_shut_down)
+        fd_ops.shutdown(transport);
+    a->state = OPEN;
+    atomic_store(&transport->opening, 0);
+}
+
+static void make_step(struct transport *transport, struct async *a)
+{
+    int fds[2];
+    unwatch(transport, a);
+    enum rendezvous_result result = rendezvous_step(a->rendezvous, fds);
+    if (result == RENDEZVOUS_DONE)
+        open_with(transport, a, fds);
+    else if (result == RENDEZVOUS_FAILED)
+        fail_to_open(transport, a, errno);
+    else
+        watch_machine(transport, a);
+}
+
+void async_lock(struct async *a)
+{
+    pthread_mutex_lock(&a->lock);
+}
+
+void async_unlock(struct async *a)
+{
+    pthread_mutex_unlock(&a->lock);
+}
+
+enum async_state async_advance_locked(struct transport *transport, struct async *a)
+{
+    if (a->state == OPENING && !async_is_opener(a))
+        fail_to_open(transport, a, EPERM);
+    else if (a->state == OPENING && !a->is_waited_for)
+        make_step(transport, a);
+    if (a->state == OPEN && (a->is_reported || a->is_known))
+        become_transport_fd(transport);
+    return a->state;
+}
+
+enum async_state async_advance(struct transport *transport)
+{
+    struct async *a = async_of(transport);
+    int saved = errno;
+    async_lock(a);
+    enum async_state state = async_advance_locked(transport, a);
+    errno = state == OPEN ? saved : state == OPENING ? EAGAIN : a->error;
+    async_unlock(a);
+    return state;
+}
+
+enum async_state async_state_of(struct transport *transport)
+{
+    struct async *a = async_of(transport);
+    async_lock(a);
+    enum async_state state = a->state;
+    if (state != OPEN)
+        errno = state == OPENING ? EAGAIN : a->error;
+    async_unlock(a);
+    return state;
+}
+
+void async_note_known(struct transport *transport)
+{
+    struct async *a = async_of(transport);
+    async_lock(a);
+    a->is_known = true;
+    async_unlock(a);
+}
+
+/* Its time cannot be up yet, however long the resolver took. */
+int async_make_first_step(struct transport *transport, struct async *a)
+{
+    int fds[2];
+    enum rendezvous_result result = a->rendezvous->ops->step(a->rendezvous, fds);
+    if (result == RENDEZVOUS_DONE)
+        open_with(transport, a, fds);
+    return result == RENDEZVOUS_FAILED || a->state == FAILED ? -1 : 0;
+}
+
+/* ---- lifetime ---- */
+
+void async_init(struct async *a, struct rendezvous *r)
+{
+    *a = (struct async){.state = OPENING,
+                        .rendezvous = r,
+                        .opener = self_process(),
+                        .timer = -1,
+                        .is_socket = r->is_socket};
+    pthread_mutex_init(&a->lock, NULL);
+}
+
+void async_fini(struct transport *transport, struct async *a)
+{
+    if (a->rendezvous != NULL)
+        end_rendezvous(a);
+    close_timer(transport, a);
+}
