@@ -105,7 +105,7 @@
  * pipc_disconnect, pipc_fd and pipc_want send as many of the held bytes as there is room for. A
  * read that waits does so all the time. pipc_set_timeout, pipc_stats, pipc_peer, pipc_bye_text,
  * pipc_credentials and pipc_detach do not. pipc_stats reports how many bytes are held; pipc_flush
- * waits until they have gone.
+ * waits until they have gone. With PIPC_ASYNC it waits for the peer too (6).
  *
  * There is one exception. After a pipc_flush or pipc_disconnect that failed with EAGAIN or
  * ETIMEDOUT, these calls keep the last held byte back, so that the descriptor can say that the
@@ -147,6 +147,7 @@
  * a call is worth making, which means when
  *   - a message, a goodbye, an end of stream or an error can be read, also one that is already in
  *     memory;
+ *   - with PIPC_ASYNC, the rendezvous can go on, or the peer is there, or never will be (6);
  *   - held output (3) can move on; the calls of section 3 move it, pipc_fd too. What is gathered
  *     (PIPC_GATHER) can do so until a call has found no room for it;
  *   - a write that failed with EAGAIN or ETIMEDOUT is worth repeating, because there is room. A
@@ -236,7 +237,8 @@
  *
  * A server needs one more for each client that it has not handed over. During its rendezvous,
  * pipc_open_tcp needs one for each address that it listens on and one for each connection that it
- * tries. Where the kernel has no eventfd (12), pipc_open needs two more, and pipc_fd on the other
+ * tries. With PIPC_ASYNC, pipc_fd needs one more during the rendezvous, and so does a relative
+ * path. Where the kernel has no eventfd (12), pipc_open needs two more, and pipc_fd on the other
  * kinds one more, except on a socket.
  *
  *
@@ -283,6 +285,9 @@
  *                that make no sense. Unchanged.
  *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO, EADDRNOTAVAIL, ENAMETOOLONG, ENOSPC, EROFS, EFBIG,
  *   ERANGE and others: as in POSIX; see 13. Unchanged, or not opened.
+ *
+ * With PIPC_ASYNC, calls can also fail with an errno of the constructor (6), and in a child after
+ * fork with EPERM (9).
  *
  * On a pipc_open handle, a call by a thread that holds no end takes one. It can then also fail with
  * EBUSY, EPIPE (no end will become free), ENOMEM, EMFILE, ENFILE or EPERM (6), and has taken none.
@@ -532,6 +537,45 @@
  *   - Without a key, every connection is handed out. What to do with silent ones is the program's
  *     decision.
  *
+ * PIPC_ASYNC, for pipc_open_fifo, pipc_open_tcp and pipc_open_unix: the constructor does not wait.
+ * It makes a first attempt and returns a handle whose peer may not be there yet; timeout_ms is how
+ * long that may take, from the call on. So one loop can wait for many peers
+ * (examples/async_client.c). With timeout_ms 0 the flag changes nothing.
+ *
+ *   - Nothing runs by itself: calls on the handle make the further attempts, and a call that waits
+ *     makes them all the time. These are the calls that read or write, pipc_pending, pipc_flush and
+ *     pipc_disconnect. pipc_fd is readable when such a call is worth making, whatever pipc_want
+ *     says: a loop that makes one at each wakeup gets its peer as soon as one that waits in the
+ *     constructor. It is woken also when the peer is not there after all: while there is no server
+ *     on a path, for example, 20 times a second.
+ *   - Until the peer is there, the calls behave as if it were silent and there were no room. They
+ *     wait as their timeouts say, or fail with EAGAIN or ETIMEDOUT, and leave the handle as it was.
+ *     pipc_flush does so too, although nothing is held: so it reports whether the peer is there (it
+ *     succeeds), is not there yet, or never will be. pipc_pending and pipc_read_pending return 0.
+ *     pipc_credentials and pipc_detach fail with EAGAIN, whatever the timeouts. With PIPC_GATHER,
+ *     small messages are gathered. A pipc_shutdown takes effect when the peer is there. pipc_fd,
+ *     pipc_want, pipc_set_timeout, pipc_stats, pipc_peer and pipc_bye_text work as usual.
+ *   - When the peer has come, pipc_fd is readable once more, unless a call has written or read
+ *     since or a pipc_flush has succeeded: also if the constructor or a call that found nothing to
+ *     read has noticed the peer. From then on the handle is as any other. The number of the
+ *     descriptor stays the same all the time.
+ *   - When the peer will never be there, all these calls fail with the errno that the constructor
+ *     would have given, each time again; so do pipc_pending, pipc_read_pending, pipc_shutdown,
+ *     pipc_credentials and pipc_detach. The descriptor reports it as any error of reading (4). When
+ *     the time is up, the next call notices it, unless the peer has come by then. ETIMEDOUT means
+ *     that; from a call that waits by a timeout of its own, it may mean this timeout as well.
+ *   - What the first attempt finds, such as EACCES or ENOTSOCK, the constructor reports itself. A
+ *     program that waits for the descriptor is woken for the rest: ECONNREFUSED, ETIMEDOUT.
+ *   - The path, the names and the key are copied. A relative path begins in the working directory
+ *     at the time of the constructor; a Unix socket needs /proc for that (ENAMETOOLONG).
+ *   - The host's name is looked up once, by the constructor, which takes as long as getaddrinfo(3)
+ *     does. If the resolver has no answer now, the constructor fails with EAGAIN.
+ *   - pipc_close gives up, and leaves nothing. A peer that comes at that moment sees an end of
+ *     stream.
+ *   - The peer sees a caller that makes no calls as one that is stopped: one that waits in
+ *     pipc_open_fifo or pipc_open_tcp can be found, and connections wait; but handshakes with a key
+ *     do not go on, and are given up after 10 s.
+ *
  * The handles of pipc_open_tcp and of pipc_server_accept send small messages at once (TCP_NODELAY),
  * and notice in about a minute that a host has vanished. An idle connection is probed after 30 s of
  * silence, every 10 s, 3 times. Where something was sent or waits to be sent, the kernel repeats it
@@ -661,6 +705,9 @@
  * share. In the child of a program with several threads, the library may be used right after fork,
  * without an exec. A child of vfork must not.
  *
+ * With PIPC_ASYNC (6), as long as the peer is not there the handle stays with the process that
+ * opened it. In a child, calls fail with EPERM, and pipc_close disturbs nothing.
+ *
  * What was gathered before fork (3) is sent by the process that wrote it, also when it closes. The
  * child has a copy, which it never sends and which its first call that writes or reads drops. If a
  * part of that had gone at the time of fork, the child's writes fail with EPIPE. If a part of it
@@ -668,9 +715,9 @@
  * the handle to its child calls pipc_flush before fork.
  *
  * At fork, the library closes in the child what only the parent can use, but for the descriptors of
- * a pipc_open_fifo that waits (6). On pipc_open it closes everything but the shared memory and the
- * descriptors by which the ends wake each other. So the number that pipc_fd returned for it in the
- * parent means nothing in the child.
+ * a rendezvous: of a pipc_open_fifo that waits (6), and with PIPC_ASYNC until pipc_close. On
+ * pipc_open it closes everything but the shared memory and the descriptors by which the ends wake
+ * each other. So the number that pipc_fd returned for it in the parent means nothing in the child.
  *
  * No descriptor that the library makes survives exec, and none is 0, 1 or 2, even if the program
  * has closed those. Descriptors given to pipc_open_fds keep the close-on-exec flag that they have.
@@ -710,6 +757,9 @@
  *    tears them: before it, call pipc_flush until it succeeds.
  *  - With PIPC_GATHER, a write that succeeded may have sent nothing, and nothing sends it later but
  *    a call. Before a program waits for anything but this pipe, it calls pipc_flush (3).
+ *  - With PIPC_ASYNC, the default timeouts of -1 make the first read or write wait for the peer. A
+ *    loop that polls sets both to 0. EAGAIN does not mean that the peer is there; pipc_flush shows
+ *    it.
  *  - Poll the descriptor for input only, also to learn when a write is worth repeating. With
  *    edge-triggered epoll, go on calling until EAGAIN.
  *  - Remove the descriptor from your epoll set before pipc_close (4).
@@ -1015,8 +1065,9 @@ PIPC_API pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *
  * ENOENT (the parent of the directory is missing), ENOSPC, EROFS, ENOMEM, EMFILE, ENFILE, and other
  * errors of the file system.
  *
- * Waits as timeout_ms says. A thread that is cancelled there leaves nothing, as after a failure.
- * Any thread. After fork, only one process goes on with the handle (9).
+ * With PIPC_ASYNC it does not wait (6). Else it waits as timeout_ms says. A thread that is
+ * cancelled there leaves nothing, as after a failure. Any thread. After fork, only one process goes
+ * on with the handle (9).
  */
 PIPC_API pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options);
 
@@ -1042,8 +1093,8 @@ PIPC_API pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_opt
  * there), ECONNRESET (turned away, during the handshake), ETIMEDOUT (no answer), or any other errno
  * of connect(2).
  *
- * Waits up to timeout_ms; a thread that is cancelled there leaves nothing. Any thread. After fork,
- * only one process goes on with the handle (9).
+ * With PIPC_ASYNC it does not wait (6). Else it waits up to timeout_ms; a thread that is cancelled
+ * there leaves nothing. Any thread. After fork, only one process goes on with the handle (9).
  */
 PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                                const pipc_options_t *options);
@@ -1063,8 +1114,8 @@ PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
  * process), ENOTDIR, ELOOP, ENAMETOOLONG, EINVAL, ENOMEM, EMFILE, ENFILE; EINTR
  * (PIPC_INTERRUPTIBLE).
  *
- * Waits up to timeout_ms; a thread that is cancelled there leaves nothing. Any thread. After fork,
- * only one process goes on with the handle (9).
+ * With PIPC_ASYNC it does not wait (6). Else it waits up to timeout_ms; a thread that is cancelled
+ * there leaves nothing. Any thread. After fork, only one process goes on with the handle (9).
  */
 PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options);
 

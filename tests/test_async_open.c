@@ -189,6 +189,7 @@ TEST_OF_KIND(the_descriptor_is_readable_once_after_the_peer_has_come)
 TEST_OF_KIND(every_call_reports_why_the_peer_did_not_come)
 {
     struct async_place place;
+    pipc_msg_t message;
     char byte;
     async_begin(&place, kind);
     harness_new_baseline();
@@ -202,6 +203,7 @@ TEST_OF_KIND(every_call_reports_why_the_peer_did_not_come)
         for (int i = 0; i < 2; i++)
             expect_each_call_fails(pipe, error);
         assert_errno(pipc_pending(pipe), error);
+        assert_errno(pipc_read_pending(pipe, &message, 1), error);
         assert_int_equal(pipc_fd(pipe), fd);
         expect_nothing_written(pipe);
         assert_false(harness_readable(fd, 0));
