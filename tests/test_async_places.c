@@ -63,6 +63,24 @@ TEST(what_no_wait_would_change_the_constructor_returns_at_once)
     paths_end(&paths);
 }
 
+TEST(without_a_server_its_descriptor_wakes_a_loop_20_times_a_second)
+{
+    enum { WAKEUPS = 10 };
+    struct paths paths;
+    char byte;
+    paths_begin(&paths);
+    pipc_t *pipe = open_unix(paths_to(&paths, "missing"), -1);
+    int64_t begin = harness_now_ms();
+    for (int i = 0; i < WAKEUPS; i++) {
+        assert_true(harness_readable(pipc_fd(pipe), -1));
+        assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+        assert_false(harness_readable(pipc_fd(pipe), 0));
+    }
+    assert_in_range(harness_now_ms() - begin, (WAKEUPS - 1) * 50, 10000 * harness_scale());
+    pipc_close(pipe);
+    paths_end(&paths);
+}
+
 TEST(what_comes_to_the_path_later_is_reported_by_every_call)
 {
     struct paths paths;
@@ -243,8 +261,10 @@ TEST(files_that_were_deleted_are_made_again)
 
 static int open_and_be_killed(void *arg)
 {
-    open_fifo(arg, -1);
+    static pipc_t *pipe;
+    pipe = open_fifo(arg, -1);
     raise(SIGKILL);
+    pipc_close(pipe);
     return 1;
 }
 
@@ -281,6 +301,7 @@ TEST(a_deadline_that_passes_while_a_claimer_is_stopped_is_reported)
 
 HARNESS_MAIN("async, places", IT(a_relative_path_begins_where_the_program_was_when_it_opened),
              IT(what_no_wait_would_change_the_constructor_returns_at_once),
+             IT(without_a_server_its_descriptor_wakes_a_loop_20_times_a_second),
              IT(what_comes_to_the_path_later_is_reported_by_every_call),
              IT(a_server_that_is_there_is_found_by_the_constructor),
              IT(the_resolver_is_asked_once_and_by_the_constructor),
