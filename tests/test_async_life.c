@@ -207,6 +207,32 @@ TEST_OF_KIND(a_signal_ends_a_wait_when_interruptible_and_not_the_rendezvous)
     async_end(&place);
 }
 
+/* ---- detaching ---- */
+
+TEST_OF_KIND(once_open_it_can_be_detached_and_its_descriptors_wait)
+{
+    struct async_place place;
+    async_begin(&place, kind);
+    for (int with_fd = 0; with_fd < 2; with_fd++) {
+        int fds[2];
+        pipc_t *pipe = async_open_at(&place, -1, NULL);
+        if (with_fd)
+            assert_true(pipc_fd(pipe) > 2);
+        pipc_t *peer = async_meet(&place, pipe, NULL);
+        net_say(peer, "ping");
+        assert_int_equal(pipc_detach(pipe, fds), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(fcntl(fds[i], F_GETFL) & O_NONBLOCK, 0);
+        pipe = harness_adopt(fds[0], fds[1], NULL);
+        net_expect(pipe, "ping");
+        pipc_close(pipe);
+        pipc_close(peer);
+        pipc_server_close(place.server);
+        place.server = NULL;
+    }
+    async_end(&place);
+}
+
 /* ---- gathering ---- */
 
 TEST_OF_KIND(what_is_gathered_before_the_peer_has_come_is_sent_afterwards)
@@ -362,6 +388,7 @@ HARNESS_MAIN("async, life",
              OVER_CASES(with_duplex_a_reader_and_a_writer_wait_for_the_peer_at_once, async_ways),
              OVER_CASES(a_thread_that_is_cancelled_in_a_wait_leaves_the_handle_usable, async_ways),
              OVER_CASES(a_signal_ends_a_wait_when_interruptible_and_not_the_rendezvous, async_ways),
+             OVER_CASES(once_open_it_can_be_detached_and_its_descriptors_wait, async_ways),
              OVER_CASES(what_is_gathered_before_the_peer_has_come_is_sent_afterwards, async_ways),
              OVER_CASES(a_lack_of_descriptors_for_pipc_fd_passes, async_ways),
              OVER_CASES(an_open_handle_costs_as_many_descriptors_as_one_that_waited, async_ways),

@@ -95,7 +95,7 @@ static unsigned long cancel_at_each_call(struct fifos *fifos, bool starve)
     do {
         struct opening opening = {.fifos = fifos, .timeout_ms = 20, .armed = true};
         fault_reset();
-        fault_virtual_time(); /* on a busy machine the time would be up before it waits */
+        fault_frozen_time(); /* on a busy machine the time would be up before it waits */
         fault_cancel_at(++call, starve);
         if (run(&opening)) {
             last = call;
@@ -167,7 +167,7 @@ static void cancel_in_the_grace(struct fifos *fifos, unsigned long call)
     /* First: it shares no descriptors. */
     struct claim claim = {harness_fork(stop_before_the_commit, fifos), 0};
     fault_reset();
-    fault_virtual_time();
+    fault_frozen_time();
     fault_before_wait(await_claim, &claim);
     fault_cancel_at(call, false);
     begin(&opening, &thread);

@@ -105,6 +105,16 @@ static void name_hosts(void)
                " far.test\n::1 self.test\n127.0.0.1 self.test\n");
 }
 
+/* Their first calls wait for each other. */
+TEST(two_hosts_connect_whose_constructors_do_not_wait)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_ASYNC;
+    hosts_make();
+    connect_in_crowds((struct pair){.near = HOSTS_NEAR, .far = HOSTS_FAR, .options = &options});
+    hosts_forget();
+}
+
 TEST(hosts_with_several_addresses_connect_by_name)
 {
     hosts_make();
@@ -363,6 +373,7 @@ TEST(a_connection_to_oneself_is_not_a_rendezvous)
 
 HARNESS_MAIN("tcp, hosts", IT(two_hosts_that_start_at_once_connect),
              IT(two_hosts_connect_over_IPv6), IT(two_hosts_connect_with_a_key),
+             IT(two_hosts_connect_whose_constructors_do_not_wait),
              IT(hosts_with_several_addresses_connect_by_name),
              IT(all_or_none_of_several_local_addresses_are_listened_on),
              IT(either_host_may_start_first), IT(only_the_named_host_is_accepted),

@@ -39,14 +39,14 @@ static ssize_t async_peek(struct transport *transport, size_t want, enum transpo
 {
     enum async_state state =
         mode == PEEK_READ ? async_advance(transport) : async_state_of(transport);
-    if (state == OPEN) {
+    if (state == ASYNC_OPEN) {
         ssize_t there = fd_ops.peek(transport, want, mode, view);
         if (there != 0 || view->end)
             async_note_known(transport);
         return there;
     }
     *view = (struct transport_view){.bytes = (const uint8_t *)"", .drained = true};
-    return state == OPENING || mode != PEEK_READ ? 0 : -1;
+    return state == ASYNC_OPENING || mode != PEEK_READ ? 0 : -1;
 }
 
 static void async_skip(struct transport *transport, size_t size)
@@ -56,7 +56,7 @@ static void async_skip(struct transport *transport, size_t size)
 
 static ssize_t async_read(struct transport *transport, void *buffer, size_t size)
 {
-    return async_advance(transport) == OPEN ? fd_ops.read(transport, buffer, size) : -1;
+    return async_advance(transport) == ASYNC_OPEN ? fd_ops.read(transport, buffer, size) : -1;
 }
 
 static bool async_goodbye(struct transport *transport)
@@ -68,7 +68,7 @@ static bool async_goodbye(struct transport *transport)
 
 static ssize_t async_writev(struct transport *transport, const struct iovec *parts, int count)
 {
-    if (async_advance(transport) != OPEN)
+    if (async_advance(transport) != ASYNC_OPEN)
         return -1;
     async_note_known(transport);
     return count == 0 ? 0 : fd_ops.writev(transport, parts, count);
@@ -88,7 +88,7 @@ static int async_shutdown(struct transport *transport)
 {
     struct async *a = async_of(transport);
     async_lock(a);
-    bool is_open = a->state == OPEN;
+    bool is_open = a->state == ASYNC_OPEN;
     a->is_shut_down = true;
     async_unlock(a);
     return is_open ? fd_ops.shutdown(transport) : 0;
@@ -132,15 +132,15 @@ static int async_wait(struct transport *transport, unsigned events, int64_t dead
     struct rendezvous_interests what = {.until = -1};
     async_lock(a);
     enum async_state state = async_advance_locked(transport, a);
-    bool is_first = state == OPENING && !a->is_waited_for;
+    bool is_first = state == ASYNC_OPENING && !a->is_waited_for;
     if (is_first) {
         a->is_waited_for = true;
         async_ask_interests(a, &what);
     }
     async_unlock(a);
-    if (state == OPEN)
+    if (state == ASYNC_OPEN)
         return fd_ops.wait(transport, events, deadline);
-    if (state == FAILED)
+    if (state == ASYNC_FAILED)
         return 0;
     if (is_first)
         return wait_for_machine(a, &what, deadline);
@@ -150,15 +150,15 @@ static int async_wait(struct transport *transport, unsigned events, int64_t dead
 
 static bool async_unread(struct transport *transport)
 {
-    return async_state_of(transport) == OPEN && fd_ops.unread(transport);
+    return async_state_of(transport) == ASYNC_OPEN && fd_ops.unread(transport);
 }
 
 static unsigned async_over(struct transport *transport)
 {
     enum async_state state = async_state_of(transport);
-    if (state == OPEN)
+    if (state == ASYNC_OPEN)
         return fd_ops.over(transport);
-    return state == FAILED ? TRANSPORT_IN | TRANSPORT_OUT : 0;
+    return state == ASYNC_FAILED ? TRANSPORT_IN | TRANSPORT_OUT : 0;
 }
 
 /* ---- the descriptor ---- */
@@ -167,7 +167,7 @@ static int async_descriptor(struct transport *transport)
 {
     struct async *a = async_of(transport);
     async_lock(a);
-    bool is_open = a->state == OPEN;
+    bool is_open = a->state == ASYNC_OPEN;
     int fd = is_open ? -1 : async_open_set(transport, a);
     async_unlock(a);
     return is_open ? fd_ops.descriptor(transport) : fd;
@@ -193,12 +193,12 @@ static bool async_update_readiness(struct transport *transport, bool readable, u
     async_lock(a);
     enum async_state state = a->state;
     bool is_news = !a->is_known;
-    if (state == FAILED)
+    if (state == ASYNC_FAILED)
         update_failed(a, readable, events);
-    if (state == OPEN)
+    if (state == ASYNC_OPEN)
         a->is_reported = true;
     async_unlock(a);
-    if (state == OPEN)
+    if (state == ASYNC_OPEN)
         fd_ops.update_readiness(transport, readable || is_news, events);
     return false;
 }
@@ -208,15 +208,15 @@ static bool async_update_readiness(struct transport *transport, bool readable, u
 static void async_peer(struct transport *transport, char *text, size_t size)
 {
     enum async_state state = async_state_of(transport);
-    if (state == OPEN)
+    if (state == ASYNC_OPEN)
         fd_ops.peer(transport, text, size);
     else
-        snprintf(text, size, state == OPENING ? "nobody yet" : "nobody");
+        snprintf(text, size, state == ASYNC_OPENING ? "nobody yet" : "nobody");
 }
 
 static int async_credentials(struct transport *transport, struct sys_credentials *credentials)
 {
-    if (async_state_of(transport) != OPEN)
+    if (async_state_of(transport) != ASYNC_OPEN)
         return -1;
     return fd_ops.credentials(transport, credentials);
 }
@@ -230,7 +230,7 @@ static void async_close(struct transport *transport)
 
 static int async_detach(struct transport *transport, int fds[2])
 {
-    return async_state_of(transport) == OPEN ? fd_ops.detach(transport, fds) : -1;
+    return async_state_of(transport) == ASYNC_OPEN ? fd_ops.detach(transport, fds) : -1;
 }
 
 static const struct transport_ops async_ops = {

@@ -79,7 +79,7 @@ int async_open_set(struct transport *transport, struct async *a)
     if (a->timer < 0) {
         if (open_timer(transport, a) != 0)
             return -1;
-        if (a->state == OPENING)
+        if (a->state == ASYNC_OPENING)
             watch_machine(transport, a);
     }
     return set_of(transport);
@@ -96,7 +96,7 @@ static void end_rendezvous(struct async *a)
 static void fail_to_open(struct transport *transport, struct async *a, int error)
 {
     end_rendezvous(a);
-    a->state = FAILED;
+    a->state = ASYNC_FAILED;
     a->error = error == EAGAIN ? ETIMEDOUT : error; /* EAGAIN is what an attempt failed with */
     if (a->timer >= 0 && async_is_opener(a))
         sys_timer_set(a->timer, -1);
@@ -118,7 +118,7 @@ static void open_with(struct transport *transport, struct async *a, int fds[2])
     end_rendezvous(a);
     if (a->is_shut_down)
         fd_ops.shutdown(transport);
-    a->state = OPEN;
+    a->state = ASYNC_OPEN;
     atomic_store(&transport->opening, 0);
 }
 
@@ -147,11 +147,11 @@ void async_unlock(struct async *a)
 
 enum async_state async_advance_locked(struct transport *transport, struct async *a)
 {
-    if (a->state == OPENING && !async_is_opener(a))
+    if (a->state == ASYNC_OPENING && !async_is_opener(a))
         fail_to_open(transport, a, EPERM);
-    else if (a->state == OPENING && !a->is_waited_for)
+    else if (a->state == ASYNC_OPENING && !a->is_waited_for)
         make_step(transport, a);
-    if (a->state == OPEN && (a->is_reported || a->is_known))
+    if (a->state == ASYNC_OPEN && (a->is_reported || a->is_known))
         become_transport_fd(transport);
     return a->state;
 }
@@ -162,7 +162,7 @@ enum async_state async_advance(struct transport *transport)
     int saved = errno;
     async_lock(a);
     enum async_state state = async_advance_locked(transport, a);
-    errno = state == OPEN ? saved : state == OPENING ? EAGAIN : a->error;
+    errno = state == ASYNC_OPEN ? saved : state == ASYNC_OPENING ? EAGAIN : a->error;
     async_unlock(a);
     return state;
 }
@@ -172,8 +172,8 @@ enum async_state async_state_of(struct transport *transport)
     struct async *a = async_of(transport);
     async_lock(a);
     enum async_state state = a->state;
-    if (state != OPEN)
-        errno = state == OPENING ? EAGAIN : a->error;
+    if (state != ASYNC_OPEN)
+        errno = state == ASYNC_OPENING ? EAGAIN : a->error;
     async_unlock(a);
     return state;
 }
@@ -193,14 +193,14 @@ int async_make_first_step(struct transport *transport, struct async *a)
     enum rendezvous_result result = a->rendezvous->ops->step(a->rendezvous, fds);
     if (result == RENDEZVOUS_DONE)
         open_with(transport, a, fds);
-    return result == RENDEZVOUS_FAILED || a->state == FAILED ? -1 : 0;
+    return result == RENDEZVOUS_FAILED || a->state == ASYNC_FAILED ? -1 : 0;
 }
 
 /* ---- lifetime ---- */
 
 void async_init(struct async *a, struct rendezvous *r)
 {
-    *a = (struct async){.state = OPENING,
+    *a = (struct async){.state = ASYNC_OPENING,
                         .rendezvous = r,
                         .opener = self_process(),
                         .timer = -1,

@@ -15,7 +15,7 @@
 /* How soon a thread looks again while another one waits; and when the kernel lacks memory. */
 #define ASYNC_PAUSE (10 * SYS_MILLISECOND)
 
-enum async_state { OPENING, OPEN, FAILED };
+enum async_state { ASYNC_OPENING, ASYNC_OPEN, ASYNC_FAILED };
 
 struct async {
     pthread_mutex_t lock;
@@ -26,9 +26,9 @@ struct async {
     bool is_socket;
     bool is_waited_for; /* by a thread, in `wait` */
     bool is_shut_down;  /* to be done once it is open */
-    bool is_reported;   /* OPEN: by the descriptor */
-    bool is_known;      /* OPEN: by a call that could not have done so without a peer */
-    bool is_readable;   /* FAILED: the timer is set */
+    bool is_reported;   /* once open: by the descriptor */
+    bool is_known;      /* likewise, by a call that needs a peer */
+    bool is_readable;   /* once failed: the timer is set */
     int error;
 };
 
@@ -44,7 +44,7 @@ void async_unlock(struct async *async);
 bool async_is_opener(const struct async *async);
 
 /*
- * Make a step, if it is opening. Sets errno unless it is OPEN, from where on the state does not
+ * Make a step, if it is opening. Sets errno unless it is open, from where on the state does not
  * change any more: EAGAIN, or why it failed.
  */
 enum async_state async_advance(struct transport *transport);

@@ -26,9 +26,9 @@ struct unix_machine {
     int64_t connect_at;          /* the next try */
 };
 
-_Static_assert(offsetof(struct unix_machine, base) == 0, "machine_of casts");
+_Static_assert(offsetof(struct unix_machine, base) == 0, "unix_of casts");
 
-static struct unix_machine *machine_of(struct rendezvous *rendezvous)
+static struct unix_machine *unix_of(struct rendezvous *rendezvous)
 {
     return (struct unix_machine *)rendezvous;
 }
@@ -107,7 +107,7 @@ static enum rendezvous_result step_handshake(struct unix_machine *u, int fds[2])
 
 static enum rendezvous_result unix_step(struct rendezvous *rendezvous, int fds[2])
 {
-    struct unix_machine *u = machine_of(rendezvous);
+    struct unix_machine *u = unix_of(rendezvous);
     enum rendezvous_result result =
         u->handshake == NULL ? begin_connection(u, fds) : RENDEZVOUS_AGAIN;
     return u->handshake == NULL ? result : step_handshake(u, fds);
@@ -115,7 +115,7 @@ static enum rendezvous_result unix_step(struct rendezvous *rendezvous, int fds[2
 
 static void unix_interests(struct rendezvous *rendezvous, struct rendezvous_interests *what)
 {
-    struct unix_machine *u = machine_of(rendezvous);
+    struct unix_machine *u = unix_of(rendezvous);
     what->until = u->connect_at;
     if (u->handshake == NULL)
         return;
@@ -133,7 +133,7 @@ static enum rendezvous_result unix_give_up(struct rendezvous *rendezvous, int er
 
 static void unix_close(struct rendezvous *rendezvous, bool is_opener)
 {
-    struct unix_machine *u = machine_of(rendezvous);
+    struct unix_machine *u = unix_of(rendezvous);
     if (u->handshake != NULL && is_opener)
         handshake_close(u->handshake);
     else if (u->handshake != NULL)
