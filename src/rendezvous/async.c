@@ -173,10 +173,13 @@ static int async_descriptor(struct transport *transport)
     return is_open ? fd_ops.descriptor(transport) : fd;
 }
 
-/* Nothing comes any more, and so all that one could wait for has come. */
+/*
+ * Nothing comes any more, and so all that a reader could wait for has come. Not what a writer waits
+ * for: a write that was refused would keep it readable after reading has reported the failure.
+ */
 static void update_failed(struct async *a, bool readable, unsigned events)
 {
-    unsigned any = TRANSPORT_IN | TRANSPORT_OUT | TRANSPORT_IN_END | TRANSPORT_OUT_END;
+    unsigned any = TRANSPORT_IN | TRANSPORT_IN_END | TRANSPORT_OUT_END;
     readable = readable || (events & any) != 0;
     if (a->timer < 0 || !async_is_opener(a))
         return;
