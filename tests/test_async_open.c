@@ -68,6 +68,8 @@ TEST_OF_KIND(without_a_peer_calls_return_EAGAIN_and_change_nothing)
     assert_true(pipc_fd(pipe) > 2);
     expect_each_call_fails(pipe, EAGAIN);
     pipc_t *peer = async_meet(&place, pipe, NULL);
+    assert_int_equal(pipc_peer(pipe, text, sizeof text), 0);
+    assert_string_not_equal(text, "nobody yet");
     expect_talk(pipe, peer);
     pipc_close(pipe);
     pipc_close(peer);

@@ -120,6 +120,67 @@ TEST(a_server_that_is_there_is_found_by_the_constructor)
     paths_end(&paths);
 }
 
+/* The socket has to be in the set behind the descriptor, or nobody would be woken. */
+TEST(a_connection_that_the_kernel_cannot_watch_is_given_up)
+{
+    struct paths paths;
+    char byte;
+    paths_begin(&paths);
+    pipc_t *pipe = open_unix(paths_to(&paths, "socket"), -1);
+    assert_true(pipc_fd(pipe) > 2);
+    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
+    assert_true(harness_readable(pipc_fd(pipe), -1));
+    fault_reset();
+    fault_fail(CALL_epoll_ctl, 1, 0, ENOMEM);
+    fault_arm();
+    ssize_t result = pipc_flush(pipe);
+    int error = errno;
+    fault_disarm();
+    assert_int_equal(result, -1);
+    assert_int_equal(error, ENOMEM);
+    assert_errno(pipc_write(pipe, "x", 1), ENOMEM);
+    assert_errno(pipc_read(pipe, &byte, 1), ENOMEM);
+    pipc_t *there = pipc_server_accept(server, 10000);
+    assert_errno(pipc_read(there, &byte, 1), EPIPE);
+    pipc_close(there);
+    pipc_close(pipe);
+    pipc_server_close(server);
+    paths_end(&paths);
+}
+
+static int close_copy(void *pipe)
+{
+    pipc_close(pipe);
+    return 0;
+}
+
+/* The server is silent: the child's copy goes first, and hangs up for nobody. */
+TEST(a_handle_is_closed_in_the_middle_of_its_handshake)
+{
+    struct paths paths;
+    char byte;
+    pipc_options_t options = net_with_key("secret");
+    paths_begin(&paths);
+    const char *path = paths_to(&paths, "silent");
+    int listener = paths_listen(path, 5);
+    options.flags = PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_unix(path, -1, &options);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    assert_true(pipc_fd(pipe) > 2);
+    int there = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(there >= 0);
+    assert_int_equal(harness_wait(harness_fork(close_copy, pipe)), 0);
+    assert_int_equal(recv(there, &byte, 1, 0), -1);
+    assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+    pipc_close(pipe);
+    assert_int_equal(recv(there, &byte, 1, 0), 0);
+    close(there);
+    close(listener);
+    unlink(path);
+    paths_end(&paths);
+}
+
 /* ---- hosts ---- */
 
 static pipc_t *open_tcp(const char *host, uint16_t port, unsigned flags)
@@ -278,6 +339,37 @@ TEST(a_caller_that_was_killed_is_no_obstacle)
     fifos_end(&fifos);
 }
 
+/* It looks again soon, and its deadline holds. */
+TEST(what_the_kernel_cannot_watch_or_others_are_faster_at_is_tried_again)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    pipc_t *pipe = open_fifo(&fifos, -1);
+    assert_true(pipc_fd(pipe) > 2);
+    fault_reset();
+    fault_fail(CALL_epoll_ctl, 2, 0, ENOMEM); /* the door goes back into the set */
+    fault_arm();
+    ssize_t result = pipc_flush(pipe);
+    fault_disarm();
+    assert_int_equal(result, -1);
+    assert_int_equal(fault_failures(CALL_epoll_ctl), 1);
+    assert_true(harness_readable(pipc_fd(pipe), -1));
+    assert_errno(pipc_flush(pipe), EAGAIN);
+    pipc_t *there = pipc_open_fifo("x", 0, &fifos.options);
+    assert_int_equal(async_outcome(pipe), 0);
+    pipc_close(there);
+    pipc_close(pipe);
+    fault_reset();
+    fault_fail(CALL_renameat, 1, FAULT_FOREVER, ENOTEMPTY);
+    fault_arm();
+    pipe = open_fifo(&fifos, 20);
+    int error = async_outcome(pipe);
+    fault_disarm();
+    assert_int_equal(error, ETIMEDOUT);
+    pipc_close(pipe);
+    fifos_end(&fifos);
+}
+
 /* The claimer is stopped before its commit: neither a call nor the descriptor waits for it. */
 static int claim_and_stop(void *arg)
 {
@@ -304,10 +396,13 @@ HARNESS_MAIN("async, places", IT(a_relative_path_begins_where_the_program_was_wh
              IT(without_a_server_its_descriptor_wakes_a_loop_20_times_a_second),
              IT(what_comes_to_the_path_later_is_reported_by_every_call),
              IT(a_server_that_is_there_is_found_by_the_constructor),
+             IT(a_connection_that_the_kernel_cannot_watch_is_given_up),
+             IT(a_handle_is_closed_in_the_middle_of_its_handshake),
              IT(the_resolver_is_asked_once_and_by_the_constructor),
              IT(a_host_that_is_none_fails_at_once), IT(each_address_of_a_host_is_tried),
              IT(a_caller_that_waits_gets_one_that_does_not),
              IT(many_asynchronous_callers_of_one_name_are_paired_off),
              IT(files_that_were_deleted_are_made_again),
              IT(a_caller_that_was_killed_is_no_obstacle),
+             IT(what_the_kernel_cannot_watch_or_others_are_faster_at_is_tried_again),
              IT(a_deadline_that_passes_while_a_claimer_is_stopped_is_reported))
