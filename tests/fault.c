@@ -27,6 +27,7 @@ static const struct {
     [CALL_realloc] = {"realloc", {ENOMEM}},
     [CALL_read] = {"read", {EIO, EAGAIN, ECONNRESET, ETIMEDOUT, EINTR}},
     [CALL_recv] = {"recv", {ECONNRESET, EAGAIN, ETIMEDOUT, ENOMEM, EINTR}},
+    [CALL_recvmsg] = {"recvmsg", {ECONNRESET, EAGAIN, ENOMEM, EINTR}},
     [CALL_preadv2] = {"preadv2", {EIO, EAGAIN, EOPNOTSUPP, ENOSYS, ENOMEM, EINTR}},
     [CALL_readv] = {"readv", {EIO, EAGAIN, ECONNRESET, ETIMEDOUT, EINTR}},
     [CALL_write] = {"write", {EINTR}},
@@ -327,6 +328,7 @@ static bool may_be_a_point(enum fault_call call)
 {
     switch (call) {
     case CALL_recv:
+    case CALL_recvmsg:
     case CALL_preadv2:
     case CALL_readv:
     case CALL_write:

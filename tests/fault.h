@@ -17,10 +17,10 @@
  * clang-format would indent each line of the list more than the one before. */
 /* clang-format off */
 #define FAULT_CALLS(X)                                                                         \
-    X(malloc) X(calloc) X(realloc) X(read) X(recv) X(preadv2) X(readv) X(write) X(writev)      \
-    X(pwritev2) X(send) X(sendmsg) X(poll) X(epoll_create1) X(epoll_ctl) X(epoll_wait)         \
-    X(eventfd) X(pipe2) X(close) X(fcntl) X(fstat) X(getsockopt) X(getpeername) X(getnameinfo) \
-    X(ioctl) X(shutdown) X(memfd_create) X(ftruncate) X(shm_open) X(shm_unlink)                \
+    X(malloc) X(calloc) X(realloc) X(read) X(recv) X(recvmsg) X(preadv2) X(readv) X(write)     \
+    X(writev) X(pwritev2) X(send) X(sendmsg) X(poll) X(epoll_create1) X(epoll_ctl)             \
+    X(epoll_wait) X(eventfd) X(pipe2) X(close) X(fcntl) X(fstat) X(getsockopt) X(getpeername)  \
+    X(getnameinfo) X(ioctl) X(shutdown) X(memfd_create) X(ftruncate) X(shm_open) X(shm_unlink) \
     X(posix_fallocate) X(mmap) X(munmap) X(madvise) X(syscall) X(timerfd_create)               \
     X(timerfd_settime) X(sigpending) X(sigtimedwait) X(pthread_sigmask) X(openat) X(mkdirat)   \
     X(mkfifoat) X(unlinkat) X(fstatat) X(renameat) X(fchmodat) X(fdopendir) X(readdir)         \
@@ -95,6 +95,11 @@ void fault_shorten(bool on);
 void fault_interrupt(unsigned one_of);
 /* The first read or write after each poll that reported an event gets EAGAIN. */
 void fault_eagain_after_poll(bool on);
+
+/* Calls `step` after each armed recvmsg that only looked (MSG_PEEK), disarmed. */
+void fault_after_peek(void (*step)(void *context), void *context);
+/* A security module lets no descriptor in: armed recvmsg cuts them off. */
+void fault_withhold_fds(bool on);
 
 /* Armed clocks go on from here, a microsecond at each look, so that however slow the machine is,
  * nothing is late. An armed wait moves the clock instead of waiting; an endless wait that no event

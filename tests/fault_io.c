@@ -25,9 +25,11 @@ int __real_fstat(int fd, struct stat *status) REAL(fstat) __attribute__((weak));
 int __real_fcntl(int fd, int command, ...) REAL(fcntl) __attribute__((weak));
 
 static struct {
-    bool shorten, eagain, virtual_time;
+    bool shorten, eagain, withhold, virtual_time;
     struct timespec begin; /* of virtual time */
     int tick_us;           /* in virtual time: what a look at the clock takes */
+    void (*after_peek)(void *context);
+    void *peek_context;
 } shape;
 
 static atomic_ulong other_clocks;
@@ -37,7 +39,8 @@ static _Thread_local bool eagain_is_due;
 
 void fault_reset_calls(void)
 {
-    shape.shorten = shape.eagain = shape.virtual_time = false;
+    shape.shorten = shape.eagain = shape.withhold = shape.virtual_time = false;
+    shape.after_peek = NULL;
     clock_offset_us = 0;
     other_clocks = 0;
     eagain_is_due = false;
@@ -51,6 +54,11 @@ void fault_shorten(bool on)
 void fault_eagain_after_poll(bool on)
 {
     shape.eagain = on;
+}
+
+void fault_withhold_fds(bool on)
+{
+    shape.withhold = on;
 }
 
 void fault_advance_ms(int64_t ms)
@@ -140,6 +148,52 @@ WRAP(ssize_t, recv, int fd, void *buffer, size_t size, int flags)
     if (DENIED(recv) || gives_eagain(fd))
         return -1;
     return __real_recv(fd, buffer, shortened(fd, size, false), flags);
+}
+
+void fault_after_peek(void (*step)(void *context), void *context)
+{
+    shape.after_peek = step;
+    shape.peek_context = context;
+}
+
+static void step_after_peek(int flags)
+{
+    if (!fault_armed() || (flags & MSG_PEEK) == 0 || shape.after_peek == NULL)
+        return;
+    int saved = errno;
+    fault_disarm();
+    shape.after_peek(shape.peek_context);
+    fault_arm();
+    errno = saved;
+}
+
+static void withhold_fds(struct msghdr *message)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    if (header == NULL || header->cmsg_type != SCM_RIGHTS)
+        return;
+    for (size_t at = CMSG_LEN(0); at < header->cmsg_len; at += sizeof(int)) {
+        int fd;
+        memcpy(&fd, (char *)header + at, sizeof fd);
+        close(fd);
+    }
+    message->msg_controllen = 0;
+    message->msg_flags |= MSG_CTRUNC;
+}
+
+/* Of one part, as the library makes it. */
+WRAP(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
+{
+    if (DENIED(recvmsg) || gives_eagain(fd))
+        return -1;
+    size_t whole = message->msg_iov->iov_len;
+    message->msg_iov->iov_len = shortened(fd, whole, false);
+    ssize_t got = __real_recvmsg(fd, message, flags);
+    message->msg_iov->iov_len = whole;
+    if (fault_armed() && shape.withhold && got > 0)
+        withhold_fds(message);
+    step_after_peek(flags);
+    return got;
 }
 
 WRAP(ssize_t, write, int fd, const void *buffer, size_t size)

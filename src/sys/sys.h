@@ -13,7 +13,8 @@
  *   - timers that can be waited for in the same way (sys_timer.h);
  *   - non-blocking reads and writes that raise no SIGPIPE (sys_io.h; MSG_DONTWAIT, MSG_NOSIGNAL);
  *   - pipes and sockets that are close-on-exec from the start (sys_pipe.h, sys_socket.h);
- *   - sockets on a path, and who is at their other end (sys_unix.h, sys_rights.h);
+ *   - sockets on a path, and who is at their other end (sys_unix.h);
+ *   - descriptors that travel over these, without a loss where no number is free (sys_rights.h);
  *   - random bytes that an attacker cannot guess (sys_random.h).
  *
  * What is optional. Without it the function returns what its header says, and the layers above live
@@ -29,10 +30,10 @@
  *   since         what                        without it
  *   Linux 4.14    MADV_WIPEONFORK             a fork without fork handlers is not noticed
  *   Linux 5.3     pidfd_open                  sys_process_open: ENOSYS
- *   Linux 6.6     fchmodat2                   the access of a socket is corrected through /proc
  *   Linux 6.4     RWF_NOWAIT on pipes         poll first; at most PIPE_BUF bytes a call
- *   Linux 6.16    SO_PASSRIGHTS               peers can send descriptors that are slow to close
+ *   Linux 6.6     fchmodat2                   the access of a socket is corrected through /proc
  *   Linux 6.15    TCP_RTO_MAX_MS              a vanished host is noticed later while bytes wait
+ *   Linux 6.16    SO_PASSRIGHTS               peers can send descriptors that are slow to close
  *   Linux 6.18    RWF_NOSIGNAL                SIGPIPE is blocked around each write
  *   glibc 2.41    read loses no bytes         a thread that can be cancelled waits in poll
  *   glibc 2.32    __libc_single_threaded      two more atomic operations a call

@@ -80,6 +80,7 @@ NOCANCEL(ssize_t, recv, (int fd, void *buffer, size_t size, int flags), (fd, buf
 NOCANCEL(ssize_t, write, (int fd, const void *buffer, size_t size), (fd, buffer, size))
 NOCANCEL(ssize_t, send, (int fd, const void *buffer, size_t size, int flags),
          (fd, buffer, size, flags))
+NOCANCEL(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 NOCANCEL(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 NOCANCEL(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, parts, count))
 
