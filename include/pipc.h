@@ -77,6 +77,27 @@
  * In each case, all messages that arrived whole before it are delivered first. On pipc_open, a next
  * peer may follow a goodbye (6).
  *
+ * On Unix sockets, opened, accepted or adopted, a message can bring descriptors: up to 16 open
+ * files, sockets or pipes of the sender. pipc_write_fds sends it. The peer reads it like any other,
+ * and then takes copies of the descriptors with pipc_take_fds. It has to ask for them with
+ * PIPC_ACCEPT_FDS when it opens the handle, or the server. Everything else is as for a message
+ * without: order, timeouts, held bytes, goodbye, fork.
+ *
+ *   - pipc_read, pipc_read_msg and pipc_read_pending take descriptors together with their message.
+ *     pipc_read_pending ends its batch behind a message that brings some, so that they are those of
+ *     the last message of the batch. pipc_peek shows none. pipc_skip closes those of the message.
+ *   - What is not taken is closed by the next call that takes or skips a message, or a goodbye, by
+ *     pipc_close and by pipc_detach. A call that takes no message leaves it: pipc_peek,
+ *     pipc_pending, pipc_flush, those that write, and a read that fails.
+ *   - Descriptors that come are close-on-exec, and none is 0, 1 or 2.
+ *   - The sender's descriptors stay open and its own; it may close them at once. When the message
+ *     does not arrive, because the peer dies or closes, the kernel closes the copies.
+ *   - The kernel itself sends the copies with the first byte of the message. From then on the
+ *     message can only be held (3), and is never taken back.
+ *   - A program that accepts descriptors gives the peer a part of its own: each of up to 64 that
+ *     wait (7) counts against its limit, and closing the last copy of a file can take time. A
+ *     socket with SO_LINGER, for one, may stop the thread that closes it for seconds.
+ *
  *
  * 3 TIMEOUTS
  *
@@ -104,8 +125,8 @@
  * Every later call that reads or writes, and pipc_pending, pipc_flush, pipc_shutdown,
  * pipc_disconnect, pipc_fd and pipc_want send as many of the held bytes as there is room for. A
  * read that waits does so all the time. pipc_set_timeout, pipc_stats, pipc_peer, pipc_bye_text,
- * pipc_credentials and pipc_detach do not. pipc_stats reports how many bytes are held; pipc_flush
- * waits until they have gone. With PIPC_ASYNC it waits for the peer too (6).
+ * pipc_take_fds, pipc_credentials and pipc_detach do not. pipc_stats reports how many bytes are
+ * held; pipc_flush waits until they have gone. With PIPC_ASYNC it waits for the peer too (6).
  *
  * There is one exception. After a pipc_flush or pipc_disconnect that failed with EAGAIN or
  * ETIMEDOUT, these calls keep the last held byte back, so that the descriptor can say that the
@@ -252,7 +273,9 @@
  *   ETIMEDOUT    The timeout passed, and nothing was done. Unchanged.
  *   EINTR        Only with PIPC_INTERRUPTIBLE: a caught signal ended the wait. Unchanged.
  *   EOPNOTSUPP   pipc_credentials, pipc_detach: this kind of pipe has none, or cannot be detached.
- *                Unchanged. pipc_server_open_unix: the system cannot give the socket its mode (6).
+ *                pipc_write_fds: no descriptors travel over this kind, or the peer did not ask for
+ *                any. Nothing was sent. Unchanged. pipc_server_open_unix: the system cannot give
+ *                the socket its mode (6).
  *   EMSGSIZE     Reading: the next message is larger than the buffer. It stays; pipc_peek reports
  *                its size. Writing: the message is over max_message. Nothing was sent. Unchanged.
  *   ESHUTDOWN    pipc_read took a goodbye; pipc_bye_text returns its text. Unchanged otherwise. On
@@ -262,9 +285,18 @@
  *                write may still succeed. Writing: nobody will read it, or writing was ended here.
  *                Reading goes on. That direction is dead.
  *   ECONNRESET   Reading: the stream ended inside a message, which is dropped; or the network reset
- *                the connection; or the host of the peer has vanished. Both directions are dead.
- *   EPROTO       The bytes are no frame, or announce more than max_message. Both directions are
- *                dead: the library does not search for the next message.
+ *                the connection; or the host of the peer has vanished; or the system (a security
+ *                module, say) keeps descriptors from this process. Both directions are dead.
+ *   EPROTO       The bytes are no frame, or announce more than max_message; or a message brings
+ *                more than 16 descriptors. Both directions are dead: the library does not search
+ *                for the next message.
+ *   EMFILE       Reading, with PIPC_ACCEPT_FDS: descriptors come, and no number is free for them.
+ *                Nothing is taken and nothing is lost; the descriptor of pipc_fd stays readable.
+ *                Close something, and repeat the call. Opening: no number is free. Not opened.
+ *   EBADF, ETOOMANYREFS
+ *                pipc_write_fds: a descriptor is not open; or this user has more of them on their
+ *                way, unread, than its limit on open files (RLIMIT_NOFILE), and is not privileged.
+ *                Nothing was sent. Unchanged. EBADF when opening: not open. Not opened.
  *   EBUSY        pipc_open: others hold both ends. Unchanged.
  *   EACCES       pipc_open_fifo: the directory, or what is at the name, belongs to another user or
  *                is not what it should be. pipc_open_unix, pipc_server_open_unix: a directory or
@@ -283,8 +315,8 @@
  *                pipc_open_tcp with PIPC_CONNECT_ONLY: why no connection was possible. Not opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a timeout below -1; options
  *                that make no sense. Unchanged.
- *   ENOMEM, EMFILE, ENFILE, EBADF, EPERM, EIO, EADDRNOTAVAIL, ENAMETOOLONG, ENOSPC, EROFS, EFBIG,
- *   ERANGE and others: as in POSIX; see 13. Unchanged, or not opened.
+ *   ENOMEM, ENFILE, EPERM, EIO, EADDRNOTAVAIL, ENAMETOOLONG, ENOSPC, EROFS, EFBIG, ERANGE
+ *   and others: as in POSIX; see 13. Unchanged, or not opened.
  *
  * With PIPC_ASYNC, calls can also fail with an errno of the constructor (6), and in a child after
  * fork with EPERM (9).
@@ -301,9 +333,9 @@
  *
  * pipc_open: one handle that both sides use: two threads, or a parent and a child. The first user
  * takes one end, the second user takes the other, and a third gets EBUSY. Every call on the handle
- * is a use, except pipc_close, pipc_stats, pipc_peer, pipc_bye_text, pipc_credentials and
- * pipc_detach. Each end has at most one holder: one thread of one process. After fork, the child is
- * a new user.
+ * is a use, except pipc_close, pipc_stats, pipc_peer, pipc_bye_text, pipc_take_fds,
+ * pipc_credentials and pipc_detach. Each end has at most one holder: one thread of one process.
+ * After fork, the child is a new user.
  *
  *   - Only pipc_disconnect frees an end, that is, leaves it to a next holder. After pipc_shutdown
  *     it fails: a shutdown is final. The next user takes the free end. A thread that has left may
@@ -356,6 +388,10 @@
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any
  * thread may use either handle, one thread at a time. An end of stream without a goodbye is seen
  * when each copy of the peer's handle, in all processes, is gone or shut down.
+ *
+ * No descriptors travel over a pipc_open_pair, which is made of two kernel pipes: pipc_write_fds
+ * fails with EOPNOTSUPP. For ends that pass descriptors, use pipc_open_fds on each end of a
+ * socketpair(2) of type SOCK_STREAM.
  *
  * pipc_open_fds: any two descriptors that work with read(2) and write(2): a socket, a socketpair,
  * FIFOs, a terminal, stdin and stdout, pipes to a tunnel. The peer may be any program that speaks
@@ -464,6 +500,13 @@
  *     (ENAMETOOLONG). A relative path begins in the working directory at the time of the call.
  *   - A client that finds no server (no file, no directory, a dead socket, a server with a full
  *     backlog) tries again 20 times a second until the timeout.
+ *   - A handle without PIPC_ACCEPT_FDS receives no descriptors. Where the kernel can refuse them
+ *     (SO_PASSRIGHTS, Linux 6.16), the peer's call fails, and pipc_write_fds reports EOPNOTSUPP. A
+ *     server without that flag refuses them from the start, also from clients that it has not
+ *     accepted yet. An older kernel drops them while the bytes are read. Then a local peer can slow
+ *     down this process: closing what it sent may take as long as the file likes. (A socket with
+ *     SO_LINGER took three seconds.) pipc_open_fds and pipc_server_open_fd switch the socket to
+ *     what the flag asks for; pipc_detach and pipc_server_close switch it back.
  *   - With a key, at most 256 handshakes are pending, as with pipc_server_open below. Here, the
  *     largest group is that of a user: a flood of silent clients of one user pushes out itself.
  *
@@ -645,6 +688,10 @@
  * stops taking in. Then the transport fills, and then the peer's writes wait, or fail with EAGAIN
  * or ETIMEDOUT. Nothing is ever dropped to make room.
  *
+ * At most 64 descriptors wait in a handle: those of messages in memory, those of the message taken
+ * last, and those that come next. When there is no room for the next ones, the handle stops taking
+ * in, as at max_pending. A message brings at most 16.
+ *
  * Without waiting, one call takes in at most 16 MiB, counted as for max_pending. So it ends even
  * when the peer writes as fast as it reads. The rest is for the next call, and the descriptor stays
  * readable (4), with a new edge after each such call. So a loop with edge-triggered epoll is woken
@@ -674,9 +721,11 @@
  *
  *   call                                       pipc_open   other kinds   with PIPC_DUPLEX
  *   pipc_read, _read_msg, _read_pending,       each side   none          one thread that reads
- *     _peek, _skip, _pending, _bye_text
- *   pipc_write, _writev, _write_batch,         each side   none          one thread that writes
- *     _flush, _shutdown, _disconnect
+ *     _peek, _skip, _take_fds, _pending,
+ *     _bye_text
+ *   pipc_write, _writev, _write_fds,           each side   none          one thread that writes
+ *     _write_batch, _flush, _shutdown,
+ *     _disconnect
  *   pipc_fd, _want                             each side   none          any
  *   pipc_set_timeout                           each side   none          any; for calls that begin
  *                                                                        later
@@ -795,6 +844,12 @@
  *   0xfffffffe         the next frame is a goodbye: "BYE" and its text. Anything else after it is
  *                      EPROTO, an end of stream there ECONNRESET
  *   any other          EPROTO
+ *
+ * On a Unix socket, descriptors travel as SCM_RIGHTS (unix(7)). libpipc sends the first byte of the
+ * frame by a sendmsg of its own, with up to 16 descriptors, and then the rest without any. When it
+ * reads, descriptors belong to the frame of the last byte that came with them. So a program that
+ * sends each frame by a sendmsg of its own is understood as well. The sum for a frame is at most
+ * 16.
  *
  * Python's multiprocessing.connection and Erlang's {packet, 4} send the same frames. What is in the
  * shared memory of pipc_open is private to the library.
@@ -944,6 +999,7 @@ typedef struct {
 #define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 6 */
 #define PIPC_CONNECT_ONLY  0x8u /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
 #define PIPC_GATHER        0x10u /* small messages wait and go together. See 3; not on pipc_open */
+#define PIPC_ACCEPT_FDS    0x20u /* messages may bring descriptors, see 2; elsewhere no effect */
 #define PIPC_ASYNC         0x80u /* opening does not wait for the peer, see 6; elsewhere EINVAL */
 
 /* The events of pipc_want. */
@@ -1131,8 +1187,8 @@ PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_opt
  * pipc_open that holds for the calling thread alone: each thread closes for itself, in any order or
  * at once.
  *   - A thread uses the handle from its first call on it (any but pipc_close, pipc_stats,
- *     pipc_peer, pipc_bye_text, pipc_credentials and pipc_detach) until it closes it or ends. A
- *     goodbye that it sent, or an EBUSY that it got, changes nothing.
+ *     pipc_peer, pipc_bye_text, pipc_take_fds, pipc_credentials and pipc_detach) until it closes it
+ *     or ends. A goodbye that it sent, or an EBUSY that it got, changes nothing.
  *   - When a thread has closed the handle and none uses it any more, it is freed: by the last
  *     close, or by the end of the last user. If no thread closes it, it is not freed.
  *   - So each thread makes its first call before any thread closes. One that comes later may find
@@ -1206,6 +1262,30 @@ PIPC_API ssize_t pipc_write(pipc_t *pipe, const void *data, size_t size);
 PIPC_API ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count);
 
 /*
+ * pipc_write_fds - send one message that brings descriptors (2), on a Unix socket.
+ *
+ * data, size   as for pipc_write
+ * fds, count   open descriptors of this process, 0 to 16. Their order is kept, and one may be there
+ *              twice. They stay open and the caller's. With 0 the call is pipc_write
+ *
+ * With descriptors the message is not gathered: what was gathered before (3) goes first, and then
+ * this message follows at once.
+ *
+ * Returns size: the message is sent, or accepted. On failure -1, and nothing of it was sent:
+ * EOPNOTSUPP (another kind of pipe; or the peer did not set PIPC_ACCEPT_FDS, where the kernel can
+ * report that, see 6), EBADF (one is not open), ETOOMANYREFS (too many of this user are on their
+ * way), EINVAL (also a count over 16 or below 0, or a descriptor that the kernel does not let
+ * travel, as one of io_uring), EMSGSIZE, EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO,
+ * ENOMEM; on adopted descriptors any errno of sendmsg(2). After EOPNOTSUPP, EBADF, ETOOMANYREFS and
+ * EINVAL the pipe is as before.
+ *
+ * Waits up to the write timeout. Cancelled there, it has sent the message whole or not at all. One
+ * writing thread (8).
+ */
+PIPC_API ssize_t pipc_write_fds(pipc_t *pipe, const void *data, size_t size, const int *fds,
+                                int count);
+
+/*
  * pipc_write_batch - send many messages, one for each element, as if by as many calls of
  * pipc_write. Small ones share system calls, where there are any.
  *
@@ -1233,7 +1313,8 @@ PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, si
  * Returns the size of the message; 0 is an empty message. On failure -1, and the buffer's contents
  * are undefined: EMSGSIZE (it does not fit, and stays), ESHUTDOWN (it was a goodbye, which is taken
  * now), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on pipc_open EBUSY,
- * EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2).
+ * EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2); with PIPC_ACCEPT_FDS
+ * EMFILE (5).
  *
  * Waits up to the read timeout. Cancelled there, it leaves the message to the next call. One
  * reading thread (8).
@@ -1247,7 +1328,7 @@ PIPC_API ssize_t pipc_read(pipc_t *pipe, void *buffer, size_t size);
  *
  * Returns 0. On failure -1: EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM
  * (the message stays); on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors
- * any errno of read(2).
+ * any errno of read(2); with PIPC_ACCEPT_FDS EMFILE (5).
  *
  * Waits up to the read timeout. Cancelled there, it leaves the message to the next call. One
  * reading thread (8).
@@ -1263,8 +1344,8 @@ PIPC_API int pipc_read_msg(pipc_t *pipe, pipc_msg_t *message);
  * Returns how many were taken, 0 to max; 0 when nothing is there now. If it is less than max, there
  * may still be more (7). On failure -1, and none was taken: EPIPE, ECONNRESET, EPROTO, EINVAL,
  * ENOMEM (the messages stay); on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted
- * descriptors any errno of read(2). If an end of stream or an error made the count short, the next
- * call reports it. One reading thread (8).
+ * descriptors any errno of read(2); with PIPC_ACCEPT_FDS EMFILE (5). If an end of stream or an
+ * error made the count short, the next call reports it. One reading thread (8).
  */
 PIPC_API ssize_t pipc_read_pending(pipc_t *pipe, pipc_msg_t *messages, size_t max);
 
@@ -1276,8 +1357,8 @@ PIPC_API ssize_t pipc_read_pending(pipc_t *pipe, pipc_msg_t *messages, size_t ma
  *        _close). A write leaves it, also one that waits. Not for pipc_msg_free
  *
  * Returns 0. On failure -1: EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
- * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2).
- * Waits up to the read timeout. One reading thread (8).
+ * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2);
+ * with PIPC_ACCEPT_FDS EMFILE (5). Waits up to the read timeout. One reading thread (8).
  */
 PIPC_API int pipc_peek(pipc_t *pipe, pipc_msg_t *view);
 
@@ -1285,12 +1366,28 @@ PIPC_API int pipc_peek(pipc_t *pipe, pipc_msg_t *view);
  * pipc_skip - drop the next message, or goodbye, unread. This is the way past an EMSGSIZE.
  *
  * Returns 0. On failure -1: EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
- * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2).
+ * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2);
+ * with PIPC_ACCEPT_FDS EMFILE (5).
  *
  * Waits up to the read timeout. Cancelled there, it leaves the message to the next call. One
  * reading thread (8).
  */
 PIPC_API int pipc_skip(pipc_t *pipe);
+
+/*
+ * pipc_take_fds - take the descriptors that came with the message that was taken last (2).
+ *
+ * fds, max   an array, and how many it takes; fds may be NULL when max is 0
+ *
+ * Call it after the pipc_read, pipc_read_msg or pipc_read_pending that took the message, and before
+ * the next one. What is taken is the caller's to close. If there are more than max, the next call
+ * returns those that are left.
+ *
+ * Takes no end of a pipc_open handle. Never waits. Returns how many were taken; 0: that message
+ * brought none, or all were taken, or this handle does not take any (no PIPC_ACCEPT_FDS, or another
+ * kind of pipe). On failure -1: EINVAL (max below 0, or NULL). One reading thread (8).
+ */
+PIPC_API int pipc_take_fds(pipc_t *pipe, int *fds, int max);
 
 /*
  * pipc_bye_text - the text of the last goodbye that was read on this handle.

@@ -54,7 +54,7 @@ static char data[SIZE];
 static struct outgoing message(struct iovec *part)
 {
     *part = (struct iovec){data, SIZE};
-    return (struct outgoing){part, 1, SIZE, SIZE};
+    return (struct outgoing){.parts = part, .count = 1, .size = SIZE, .left = SIZE};
 }
 
 /* Sends a part of a message, and holds the rest. */

@@ -18,7 +18,8 @@
 #include "sys/sys.h"
 #include "transport/transport.h"
 
-#define KNOWN_FLAGS (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5 | PIPC_GATHER)
+#define KNOWN_FLAGS \
+    (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5 | PIPC_GATHER | PIPC_ACCEPT_FDS)
 
 /* ---- arguments ---- */
 
@@ -58,6 +59,11 @@ static bool is_interruptible(const pipc_options_t *options)
     return options != NULL && (options->flags & PIPC_INTERRUPTIBLE) != 0;
 }
 
+static bool accepts_fds(const pipc_options_t *options)
+{
+    return options != NULL && (options->flags & PIPC_ACCEPT_FDS) != 0;
+}
+
 /* ---- handles ---- */
 
 static pipc_t *allocate(const pipc_options_t *options)
@@ -76,6 +82,7 @@ pipc_t *pipc_open(const pipc_options_t *options)
     if (pipe == NULL)
         return NULL;
     pipc_options_t all = copy_of(options);
+    all.flags &= ~PIPC_ACCEPT_FDS; /* none can come */
     pipe->anonymous = anonymous_open(&all, pipe);
     if (pipe->anonymous != NULL)
         return pipe;
@@ -207,6 +214,7 @@ pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *o
     struct unix_request request = {.path = path,
                                    .limit = limit_of(timeout_ms, is_interruptible(&rest)),
                                    .keeps_directory = is_async,
+                                   .accepts_fds = accepts_fds(&rest),
                                    .key = key_of(&rest)};
     return open_by(pipe, unix_rendezvous(&request), is_async);
 }
@@ -318,7 +326,8 @@ pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *opt
     if (server == NULL)
         return NULL;
     unsigned access = all.mode == 0 ? ACCESS_DEFAULT : (unsigned)all.mode;
-    return start_server(server, server_open_unix(path, access, is_interruptible(options), &key));
+    return start_server(server, server_open_unix(path, access, is_interruptible(options),
+                                                 accepts_fds(options), &key));
 }
 
 pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *options)
@@ -329,7 +338,8 @@ pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *optio
     pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
-    return start_server(server, server_open_fd(listening_fd, is_interruptible(options), &key));
+    return start_server(server, server_open_fd(listening_fd, is_interruptible(options),
+                                               accepts_fds(options), &key));
 }
 
 /* Takes over a connected socket, also when it fails. */

@@ -120,6 +120,21 @@ ssize_t pipc_write(pipc_t *pipe, const void *data, size_t size)
     return channel == NULL ? -1 : channel_write(channel, &part, 1);
 }
 
+ssize_t pipc_write_fds(pipc_t *pipe, const void *data, size_t size, const int *fds, int count)
+{
+    struct iovec part = {(void *)(uintptr_t)data, size};
+    if (count < 0 || count > ARRIVED_OF_MESSAGE_MAX || (fds == NULL && count > 0) ||
+        (data == NULL && size > 0))
+        return invalid();
+    if (count > 0 && is_usable(pipe) && pipe->anonymous != NULL)
+        return not_supported();
+    struct channel *channel = channel_of(pipe);
+    if (channel == NULL)
+        return -1;
+    return count == 0 ? channel_write(channel, &part, 1)
+                      : channel_write_fds(channel, &part, fds, count);
+}
+
 ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, size_t count)
 {
     if (count > PTRDIFF_MAX || !are_parts(messages, count))
@@ -166,6 +181,13 @@ int pipc_skip(pipc_t *pipe)
 {
     struct channel *channel = channel_of(pipe);
     return channel == NULL ? -1 : channel_skip(channel);
+}
+
+int pipc_take_fds(pipc_t *pipe, int *fds, int max)
+{
+    if (!is_usable(pipe) || max < 0 || (fds == NULL && max > 0))
+        return invalid();
+    return pipe->anonymous != NULL ? 0 : channel_take_fds(pipe->channel, fds, max);
 }
 
 const char *pipc_bye_text(const pipc_t *pipe)

@@ -20,7 +20,10 @@ struct channel *channel_open(const pipc_options_t *options)
     duplex_lock_init(&c->readiness_lock, c->duplex);
     outbound_init(&c->out, o, &c->readiness_lock);
     inbound_init(&c->in, o, &c->out.was_reset);
-    return c;
+    if ((o->flags & PIPC_ACCEPT_FDS) == 0 || inbound_reserve_fds(&c->in) == 0)
+        return c;
+    channel_close(c);
+    return NULL;
 }
 
 static void update_may_block(struct channel *c)

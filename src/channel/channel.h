@@ -45,9 +45,13 @@ ssize_t channel_read_pending(struct channel *channel, pipc_msg_t *messages, size
 int channel_peek(struct channel *channel, pipc_msg_t *view);
 int channel_skip(struct channel *channel);
 ssize_t channel_pending(struct channel *channel);
+int channel_take_fds(struct channel *channel, int *fds, int max);
 const char *channel_bye_text(const struct channel *channel);
 
 ssize_t channel_write(struct channel *channel, const struct iovec *parts, int count);
+/* With 1 to ARRIVED_OF_MESSAGE_MAX descriptors. EOPNOTSUPP: they do not travel here. */
+ssize_t channel_write_fds(struct channel *channel, const struct iovec *part, const int *fds,
+                          int count);
 ssize_t channel_write_batch(struct channel *channel, const struct iovec *messages, size_t count);
 ssize_t channel_flush(struct channel *channel);
 int channel_shutdown(struct channel *channel);

@@ -134,6 +134,8 @@ struct channel_frame {
     struct iovec *memory; /* of the parts; NULL: the caller's */
     size_t size;          /* of the message */
     bool bye;
+    const int *fds; /* that go with its first byte */
+    int fd_count;
 };
 static inline void channel_begin_writing(struct channel *channel)
 {

@@ -195,9 +195,11 @@ static enum io_result try_skip(struct channel *c, void *unused)
     (void)unused;
     pipc_msg_t message;
     enum io_result result = try_read_message(c, &message);
-    if (result == IO_DONE)
-        message_free(message_of_data(message.data));
-    return result;
+    if (result != IO_DONE)
+        return result;
+    message_free(message_of_data(message.data));
+    inbound_close_fds(&c->in);
+    return IO_DONE;
 }
 
 int channel_skip(struct channel *c)
@@ -236,6 +238,11 @@ ssize_t channel_pending(struct channel *c)
     errno = saved;
     channel_update_readiness(c, TRANSPORT_IN);
     return channel_check_open(c) == 0 ? (ssize_t)inbound_count_unread(&c->in) : -1;
+}
+
+int channel_take_fds(struct channel *c, int *fds, int max)
+{
+    return inbound_take_fds(&c->in, fds, max);
 }
 
 const char *channel_bye_text(const struct channel *c)

@@ -88,15 +88,21 @@ int channel_send_frame(struct channel *c, struct channel_frame *frame, struct io
     struct outgoing *o = &frame->outgoing;
     parts[0] = (struct iovec){header, frame_header(header, frame->size, frame->bye)};
     size_t size = parts[0].iov_len + frame->size;
-    *o = (struct outgoing){.parts = parts, .count = count, .size = size, .left = size};
+    *o = (struct outgoing){.parts = parts,
+                           .count = count,
+                           .size = size,
+                           .left = size,
+                           .fds = frame->fds,
+                           .fd_count = frame->fd_count};
     return channel_send(c, o, size, &until) == 0 ? 0 : stop_frame(c, o, errno);
 }
 
 enum io_result channel_send_rest(struct channel *c, struct iovec *rest, size_t whole,
                                  size_t message_size)
 {
-    struct channel_frame frame = {.outgoing = {rest, 1, whole, rest->iov_len},
-                                  .size = message_size};
+    struct channel_frame frame = {
+        .outgoing = {.parts = rest, .count = 1, .size = whole, .left = rest->iov_len},
+        .size = message_size};
     struct channel_wait wait = channel_wait_start(c->write_ms);
     c->awaits_input = false;
     wait.cancelled = frame_cancelled;

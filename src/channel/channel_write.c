@@ -41,6 +41,26 @@ static ssize_t sum_of(const struct iovec *parts, int count)
     return (ssize_t)size;
 }
 
+/* Of one part, with descriptors. Nothing is gathered. */
+ssize_t channel_write_fds(struct channel *c, const struct iovec *part, const int *fds, int count)
+{
+    if (!c->transport->ops->carries_fds(c->transport)) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    struct channel_wait wait = channel_wait_start(c->write_ms);
+    struct channel_frame frame = {.size = part->iov_len, .fds = fds, .fd_count = count};
+    struct iovec parts[2] = {{NULL, 0}, *part};
+    channel_begin_writing(c);
+    ssize_t size = -1;
+    if (channel_check(c, frame.size) == 0 && channel_send_frame(c, &frame, parts, 2, &wait) == 0) {
+        channel_count_written(c, 1, frame.size);
+        size = (ssize_t)frame.size;
+    }
+    channel_end_writing(c);
+    return size;
+}
+
 static int write_parts(struct channel *c, const struct iovec *parts, int count, size_t size,
                        const struct channel_wait *wait)
 {
@@ -222,7 +242,7 @@ static size_t stop_group(struct channel *c, struct group *group, size_t left,
         return n - 1;
     }
     struct iovec part = {group->bytes + gone, end - gone};
-    struct outgoing rest = {&part, 1, part.iov_len, part.iov_len};
+    struct outgoing rest = {.parts = &part, .count = 1, .size = part.iov_len, .left = part.iov_len};
     return channel_stop(c, &rest, error) == 0 ? n : n - 1;
 }
 
@@ -251,7 +271,8 @@ static size_t write_group(struct channel *c, struct group *group, const struct i
                           size_t count, const struct channel_wait *wait)
 {
     struct iovec part = {group->bytes, group->size};
-    struct group_out out = {{&part, 1, group->size, group->size}, group, messages};
+    struct group_out out = {
+        {.parts = &part, .count = 1, .size = group->size, .left = group->size}, group, messages};
     struct channel_wait until = {wait->ms, wait->deadline, group_cancelled, &out};
     if (channel_check(c, 0) != 0)
         return 0;

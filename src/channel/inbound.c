@@ -25,6 +25,11 @@ void inbound_init(struct inbound *in, const pipc_options_t *options, const atomi
 void inbound_attach(struct inbound *in, struct transport *transport)
 {
     in->transport = transport;
+    in->takes_fds = transport->ops->accept_fds(transport, in->arrived);
+    if (in->takes_fds)
+        return;
+    arrived_free(in->arrived);
+    in->arrived = NULL;
 }
 
 void inbound_fini(struct inbound *in)
@@ -32,6 +37,7 @@ void inbound_fini(struct inbound *in)
     queue_clear(&in->queue);
     message_free(in->partial);
     message_free(in->bye);
+    arrived_free(in->arrived);
 }
 
 void inbound_lower_limit(struct inbound *in, const pipc_options_t *options, size_t kept)
@@ -44,6 +50,7 @@ void inbound_lower_limit(struct inbound *in, const pipc_options_t *options, size
 
 static enum io_result end_reading(struct inbound *in, int error)
 {
+    inbound_drop_fds(in);
     in->error = error;
     errno = error;
     return IO_FAILED;
@@ -65,6 +72,7 @@ static enum io_result transport_failed(struct inbound *in, int error)
     switch (error) {
     case ENOMEM:
     case ENOBUFS:
+    case EMFILE: /* no number is free for a descriptor */
         errno = error;
         return IO_FAILED; /* passes */
     case ETIMEDOUT:       /* the kernel's, not a deadline of ours */
@@ -219,21 +227,30 @@ static enum io_result take_long(struct inbound *in, struct message **taken)
     return IO_DONE;
 }
 
+static void end_with_goodbye(struct inbound *in, struct message *bye)
+{
+    bye->kind = PIPC_BYE;
+    bye->data[bye->size] = '\0';
+    if (!in->transport->ops->goodbye(in->transport))
+        return;
+    in->error = EPIPE; /* the end itself may be long in coming: others may hold copies */
+    inbound_drop_fds(in);
+}
+
 static enum io_result take_message(struct inbound *in, const struct frame *frame,
                                    struct message **taken)
 {
     enum io_result result = in->begun ? take_long(in, taken) : take_short(in, frame, taken);
-    if (result != IO_DONE || !frame->bye)
+    if (result != IO_DONE)
         return result;
-    struct message *bye = *taken;
-    if (memcmp(bye->data, FRAME_BYE, FRAME_BYE_SIZE) != 0) {
-        message_free(bye);
+    struct message *message = *taken;
+    bool is_good = !frame->bye || memcmp(message->data, FRAME_BYE, FRAME_BYE_SIZE) == 0;
+    if (!is_good || !inbound_claim_fds(in, &message->fds)) {
+        message_free(message);
         return end_reading(in, EPROTO);
     }
-    bye->kind = PIPC_BYE;
-    bye->data[bye->size] = '\0';
-    if (in->transport->ops->goodbye(in->transport))
-        in->error = EPIPE; /* the end itself may be long in coming: others may hold copies */
+    if (frame->bye)
+        end_with_goodbye(in, message);
     return IO_DONE;
 }
 
@@ -306,6 +323,7 @@ static enum io_result read_queued(struct inbound *in, struct inbound_target *tar
 {
     const struct message *first = in->queue.first;
     if (first->kind == PIPC_BYE) {
+        inbound_give_fds(in, first->fds);
         message_free(in->bye);
         in->bye = dequeue(in);
         errno = ESHUTDOWN;
@@ -318,6 +336,7 @@ static enum io_result read_queued(struct inbound *in, struct inbound_target *tar
     if (first->size > 0)
         memcpy(target->buffer, first->data, first->size);
     target->got = first->size;
+    inbound_give_fds(in, first->fds);
     message_free(dequeue(in));
     return IO_DONE;
 }
@@ -326,6 +345,16 @@ static enum io_result read_by_way_of_queue(struct inbound *in, struct inbound_ta
 {
     enum io_result result = inbound_load(in);
     return result == IO_DONE ? read_queued(in, target) : result;
+}
+
+/* A message has gone to the caller's buffer. */
+static enum io_result end_direct(struct inbound *in)
+{
+    uint8_t count;
+    if (!inbound_claim_fds(in, &count))
+        return end_reading(in, EPROTO);
+    inbound_give_fds(in, count);
+    return IO_DONE;
 }
 
 static enum io_result read_short(struct inbound *in, const struct frame *frame,
@@ -338,7 +367,7 @@ static enum io_result read_short(struct inbound *in, const struct frame *frame,
         memcpy(target->buffer, in->view.bytes + frame->header, frame->size);
     target->got = frame->size;
     in->transport->ops->skip(in->transport, frame->header + frame->size);
-    return IO_DONE;
+    return end_direct(in);
 }
 
 /*
@@ -356,7 +385,7 @@ static enum io_result read_long(struct inbound *in, struct inbound_target *targe
             return result;
     }
     in->begun = false;
-    return IO_DONE;
+    return end_direct(in);
 }
 
 enum io_result inbound_read(struct inbound *in, struct inbound_target *target)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From a transport's bytes to messages, and the messages that wait to be read. inbound.c takes one
- * message at a time, inbound_many.c as many as there are. Neither waits, and neither knows of
- * writing. One thread at a time uses it, but for what says otherwise.
+ * message at a time, inbound_many.c as many as there are; inbound_fds.c has the descriptors that
+ * come with messages. None waits, and none knows of writing. One thread at a time uses it, but for
+ * what says otherwise.
  *
  * Results: IO_DONE, what was asked for is there. IO_AGAIN, it has not arrived. IO_FAILED, errno: it
  * will never arrive when inbound_error() returns that errno; else the call may be repeated.
@@ -19,9 +20,10 @@
 #include "channel/queue.h"
 #include "codec/frame.h"
 #include "pipc.h"
+#include "transport/arrived.h"
 #include "transport/transport.h"
 
-/* The fields are private to inbound.c, inbound_many.c and the inline functions of this file. */
+/* The fields are private to inbound*.c and the inline functions of this file. */
 struct inbound {
     struct transport *transport;
     const atomic_bool *was_reset; /* writing has found that the peer reset the connection */
@@ -31,7 +33,10 @@ struct inbound {
     struct queue queue;
     struct frame frame;      /* the message that is being taken in, when `begun` */
     struct message *partial; /* its bytes so far */
-    bool begun;              /* its header is taken, its bytes come one by one */
+    /* Bits, which the way of a short message tests together. */
+    unsigned begun : 1;      /* its header is taken, its bytes come one by one */
+    unsigned takes_fds : 1;  /* descriptors may come with messages */
+    struct arrived *arrived; /* NULL: they do not */
     struct message *bye;     /* the last goodbye that was read */
     size_t allowance;        /* bytes that the call may still take in, a message's cost with them */
     bool stopped;            /* the allowance ran out */
@@ -47,6 +52,8 @@ struct inbound_target {
 };
 
 void inbound_init(struct inbound *in, const pipc_options_t *options, const atomic_bool *was_reset);
+/* PIPC_ACCEPT_FDS; before the next. -1: ENOMEM. */
+int inbound_reserve_fds(struct inbound *in);
 void inbound_attach(struct inbound *in, struct transport *transport);
 void inbound_fini(struct inbound *in);
 /* `kept` bytes that others keep count against max_pending too. From any thread. */
@@ -94,6 +101,44 @@ struct inbound_count {
 size_t inbound_hand_over(struct inbound *in, pipc_msg_t *messages, size_t max,
                          struct inbound_count *read);
 
+/* ---- descriptors (inbound_fds.c); nothing comes where !takes_fds ---- */
+
+/* Up to `max` of those that came with the message taken last; returns how many. */
+int inbound_take_fds(struct inbound *in, int *fds, int max);
+/* They are closed. */
+void inbound_close_fds(struct inbound *in);
+
+/*
+ * Between inbound*.c. A message is whole: *count is how many came with it. False: more than a
+ * message may have. The first is for the second.
+ */
+bool inbound_claim_arrived(struct inbound *in, uint8_t *count);
+static inline bool inbound_claim_fds(struct inbound *in, uint8_t *count)
+{
+    *count = 0;
+    return !in->takes_fds || inbound_claim_arrived(in, count);
+}
+
+/* The program has taken a message with so many. */
+static inline void inbound_give_fds(struct inbound *in, int count)
+{
+    if (in->takes_fds)
+        arrived_make_current(in->arrived, count);
+}
+
+/* No further message will be whole. */
+static inline void inbound_drop_fds(struct inbound *in)
+{
+    if (in->takes_fds)
+        arrived_drop_unclaimed(in->arrived);
+}
+
+/* Nothing was taken in, since the next message has descriptors, and too many are here already. */
+static inline bool inbound_is_full_of_fds(const struct inbound *in)
+{
+    return in->takes_fds && in->arrived->is_full;
+}
+
 void inbound_give_unread(struct inbound *in, struct unread *unread);
 void inbound_adopt_unread(struct inbound *in, struct unread *unread);
 
@@ -135,10 +180,13 @@ static inline bool inbound_is_stopped(const struct inbound *in)
     return in->stopped;
 }
 
-/* Nothing is queued, begun or dead: the next message starts with the next byte. */
+/*
+ * Nothing is queued, begun or dead: the next message starts with the next byte. Where messages may
+ * have descriptors it is never so: they take the long way.
+ */
 static inline bool inbound_is_idle(const struct inbound *in)
 {
-    return in->queue.count == 0 && in->error == 0 && !in->begun;
+    return in->queue.count == 0 && in->error == 0 && !in->begun && !in->takes_fds;
 }
 
 /* No message, or part of one, has left the transport. */

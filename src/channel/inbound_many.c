@@ -77,6 +77,12 @@ static ssize_t peek_at_memory(struct inbound *in)
     return in->transport->ops->peek(in->transport, 0, PEEK_MEMORY, &in->view);
 }
 
+/* Descriptors came with one of the messages in memory: then each is taken by itself. */
+static bool has_unclaimed_fds(const struct inbound *in)
+{
+    return in->takes_fds && arrived_unclaimed(in->arrived) > 0;
+}
+
 /* What is in memory of messages that have not begun. */
 static size_t count_bytes(struct inbound *in)
 {
@@ -91,7 +97,7 @@ static bool take_many(struct inbound *in, size_t enough)
     struct block block;
     struct queue queue = in->queue;
     group.there = count_bytes(in);
-    if (group.there == 0)
+    if (group.there == 0 || has_unclaimed_fds(in))
         return false;
     group.bytes = in->view.bytes;
     group.cost = 0;
@@ -110,7 +116,12 @@ static enum io_result take_one(struct inbound *in, bool *is_full)
     struct frame frame;
     enum io_result result = inbound_next(in, &frame);
     *is_full = result == IO_DONE && !queue_has_room(&in->queue, frame.size, in->max_pending);
-    return result != IO_DONE || *is_full ? result : inbound_queue_next(in, &frame);
+    if (result == IO_DONE && !*is_full)
+        result = inbound_queue_next(in, &frame);
+    if (result != IO_AGAIN || !inbound_is_full_of_fds(in))
+        return result;
+    *is_full = true;
+    return IO_DONE;
 }
 
 bool inbound_is_in_memory(struct inbound *in)
@@ -194,8 +205,9 @@ size_t inbound_hand_over(struct inbound *in, pipc_msg_t *messages, size_t max,
 {
     struct message *next = in->queue.first;
     size_t got = 0, bytes = 0;
+    int fds = 0;
     *read = (struct inbound_count){0};
-    for (; got < max && next != NULL; next = next->next) {
+    for (; got < max && next != NULL && fds == 0; next = next->next) {
         if (next->kind != PIPC_BYE) {
             read->messages++;
             read->bytes += next->size;
@@ -203,8 +215,11 @@ size_t inbound_hand_over(struct inbound *in, pipc_msg_t *messages, size_t max,
             break;
         }
         bytes += next->size;
+        fds = next->fds;
         messages[got++] = (pipc_msg_t){.data = next->data, .size = next->size, .kind = next->kind};
     }
+    if (got > 0)
+        inbound_give_fds(in, fds);
     queue_drop(&in->queue, next, got, bytes);
     inbound_note_queue(in);
     return got;

@@ -428,8 +428,25 @@ static enum io_result push_before(struct outbound *out, struct outgoing *o)
 {
     if (is_gathered(out))
         end_gathering(out);
-    bool is_joined = is_gathered(out) && out->error == 0 && o->count <= JOINED_PARTS;
+    bool is_joined =
+        is_gathered(out) && out->error == 0 && o->count <= JOINED_PARTS && o->fd_count == 0;
     return is_joined ? push_with(out, o) : push_all_but(out, 0);
+}
+
+/*
+ * The first byte, which carries the descriptors. What is wrong with them, or that the peer takes
+ * none, ends no stream: nothing was written.
+ */
+static enum io_result send_fds(struct outbound *out, struct outgoing *o)
+{
+    const struct transport_ops *ops = out->transport->ops;
+    if (ops->write_fds(out->transport, o->parts->iov_base, o->fds, o->fd_count) < 0)
+        return errno == EPIPE || is_reset(errno) || errno == EAGAIN
+                   ? outbound_write_failed(out, errno)
+                   : IO_FAILED;
+    o->fd_count = 0;
+    advance(o, 1);
+    return IO_DONE;
 }
 
 static enum io_result try_send(struct outbound *out, struct outgoing *o)
@@ -439,6 +456,8 @@ static enum io_result try_send(struct outbound *out, struct outgoing *o)
         errno = out->error;
         return IO_FAILED;
     }
+    if (result == IO_DONE && o->fd_count > 0)
+        result = send_fds(out, o);
     while (result == IO_DONE && o->left > 0) {
         ssize_t sent = out->transport->ops->writev(out->transport, o->parts, o->count);
         if (sent < 0)

@@ -72,6 +72,8 @@ struct outgoing {
     struct iovec *parts;
     int count;
     size_t size, left; /* bytes in all, and not yet gone */
+    const int *fds;    /* go with the first byte, and all before it goes alone */
+    int fd_count;      /* 0: none, or they have gone */
 };
 
 void outbound_init(struct outbound *out, const pipc_options_t *options,

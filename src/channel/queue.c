@@ -25,6 +25,7 @@ static void init_message(struct message *message, size_t size, size_t at)
     message->next = NULL;
     message->size = size;
     message->kind = PIPC_DATA;
+    message->fds = 0;
     message->at = (uint16_t)at;
 }
 

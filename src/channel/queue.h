@@ -24,6 +24,7 @@ struct message {
     atomic_uint sharers;         /* in the first of a block: its messages that are not freed */
     uint16_t at;                 /* bytes behind the first of its block */
     uint8_t kind;                /* a pipc_kind_t */
+    uint8_t fds;                 /* how many descriptors came with it */
     _Alignas(16) uint8_t data[]; /* 16: as malloc, since programs cast it */
 };
 

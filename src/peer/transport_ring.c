@@ -396,6 +396,30 @@ static int end_credentials(struct transport *transport, struct sys_credentials *
     return -1;
 }
 
+static bool end_accept_fds(struct transport *transport, struct arrived *arrived)
+{
+    (void)transport;
+    (void)arrived;
+    return false;
+}
+
+static bool end_carries_fds(struct transport *transport)
+{
+    (void)transport;
+    return false;
+}
+
+static ssize_t end_write_fds(struct transport *transport, const void *byte, const int *fds,
+                             int count)
+{
+    (void)transport;
+    (void)byte;
+    (void)fds;
+    (void)count;
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
 static int end_detach(struct transport *transport, int fds[2])
 {
     (void)transport;
@@ -419,6 +443,9 @@ static const struct transport_ops end_ops = {
     .over = end_over,
     .unread = end_unread,
     .peer = end_peer,
+    .accept_fds = end_accept_fds,
+    .carries_fds = end_carries_fds,
+    .write_fds = end_write_fds,
     .credentials = end_credentials,
     .close = end_close,
     .detach = end_detach,

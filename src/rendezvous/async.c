@@ -59,6 +59,17 @@ static ssize_t async_read(struct transport *transport, void *buffer, size_t size
     return async_advance(transport) == ASYNC_OPEN ? fd_ops.read(transport, buffer, size) : -1;
 }
 
+/* While it is opening, what will be there is known: a socket of this host, or something else. */
+static bool async_accept_fds(struct transport *transport, struct arrived *arrived)
+{
+    struct async *a = async_of(transport);
+    async_lock(a);
+    bool is_open = a->state == ASYNC_OPEN;
+    a->arrived = a->carries_fds ? arrived : NULL;
+    async_unlock(a);
+    return is_open ? fd_ops.accept_fds(transport, arrived) : a->arrived != NULL;
+}
+
 static bool async_goodbye(struct transport *transport)
 {
     return fd_ops.goodbye(transport);
@@ -82,6 +93,20 @@ static uint8_t *async_reserve(struct transport *transport, size_t size)
 static void async_commit(struct transport *transport, size_t size)
 {
     fd_ops.commit(transport, size);
+}
+
+static bool async_carries_fds(struct transport *transport)
+{
+    return async_of(transport)->carries_fds;
+}
+
+static ssize_t async_write_fds(struct transport *transport, const void *byte, const int *fds,
+                               int count)
+{
+    if (async_advance(transport) != ASYNC_OPEN)
+        return -1;
+    async_note_known(transport);
+    return fd_ops.write_fds(transport, byte, fds, count);
 }
 
 static int async_shutdown(struct transport *transport)
@@ -241,9 +266,12 @@ static const struct transport_ops async_ops = {
     .skip = async_skip,
     .goodbye = async_goodbye,
     .read = async_read,
+    .accept_fds = async_accept_fds,
     .writev = async_writev,
     .reserve = async_reserve,
     .commit = async_commit,
+    .carries_fds = async_carries_fds,
+    .write_fds = async_write_fds,
     .shutdown = async_shutdown,
     .wait = async_wait,
     .descriptor = async_descriptor,

@@ -116,6 +116,7 @@ static void open_with(struct transport *transport, struct async *a, int fds[2])
     }
     close_timer(transport, a);
     end_rendezvous(a);
+    fd_ops.accept_fds(transport, a->arrived);
     if (a->is_shut_down)
         fd_ops.shutdown(transport);
     a->state = ASYNC_OPEN;
@@ -204,7 +205,8 @@ void async_init(struct async *a, struct rendezvous *r)
                         .rendezvous = r,
                         .opener = self_process(),
                         .timer = -1,
-                        .is_socket = r->is_socket};
+                        .is_socket = r->is_socket,
+                        .carries_fds = r->carries_fds};
     pthread_mutex_init(&a->lock, NULL);
 }
 

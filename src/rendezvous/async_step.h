@@ -23,13 +23,14 @@ struct async {
     struct rendezvous *rendezvous; /* NULL once it is over */
     uint32_t opener;               /* the process whose rendezvous it is */
     int timer;                     /* in the set; -1: nobody has asked for the descriptor yet */
-    bool is_socket;
+    bool is_socket, carries_fds;
     bool is_waited_for; /* by a thread, in `wait` */
     bool is_shut_down;  /* to be done once it is open */
     bool is_reported;   /* once open: by the descriptor */
     bool is_known;      /* likewise, by a call that needs a peer */
     bool is_readable;   /* once failed: the timer is set */
     int error;
+    struct arrived *arrived; /* for transport_fd, once it is open */
 };
 
 static inline struct async *async_of(struct transport *transport)

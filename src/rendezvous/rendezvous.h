@@ -53,6 +53,7 @@ struct rendezvous {
     const struct rendezvous_ops *ops;
     struct limit limit;
     bool is_socket;                      /* DONE brings one socket; else two descriptors */
+    bool carries_fds;                    /* and it is one of this host */
     struct rendezvous_interests watched; /* by a set of descriptors, see async.c */
 };
 

@@ -29,7 +29,8 @@ struct server {
     struct listeners listeners;
     bool is_listening; /* the set waits for the listeners */
     bool is_unix;
-    bool is_adopted; /* the listener */
+    bool is_adopted;  /* the listener */
+    bool accepts_fds; /* its clients may send descriptors; of an adopted one */
     struct unix_name name;
     bool interruptible;
     uint32_t opener; /* the process that may hang up on pending handshakes */
@@ -201,6 +202,15 @@ static int await_client(struct server *s, const struct limit *limit)
     return limit_poll(limit, &entry, 1, next_time(s)) == LIMIT_GOES_ON ? 0 : -1;
 }
 
+/* Of a client of an adopted listener: those of our own are inherited. */
+static void set_options(const struct server *s, int fd)
+{
+    if (s->is_unix)
+        sys_rights_permit(fd, s->accepts_fds); /* it may have come before we did */
+    else
+        sys_tcp_options(fd);
+}
+
 int server_accept(struct server *s, int timeout_ms)
 {
     struct limit limit = limit_of(timeout_ms, s->interruptible);
@@ -209,8 +219,8 @@ int server_accept(struct server *s, int timeout_ms)
         fd = serve_ready(s);
         update_timer(s);
     } while (fd < 0 && await_client(s, &limit) == 0);
-    if (fd >= 0 && s->is_adopted && !s->is_unix)
-        sys_tcp_options(fd); /* those of our own listener are inherited */
+    if (fd >= 0 && s->is_adopted)
+        set_options(s, fd);
     return fd;
 }
 
@@ -349,11 +359,11 @@ struct server *server_open(const char *host, uint16_t port, bool interruptible,
 }
 
 /* All that can fail comes before the name: clients find a server that stays, or none. */
-static int listen_on_path(struct server *s, const char *path, unsigned access)
+static int listen_on_path(struct server *s, const char *path, unsigned access, bool accepts_fds)
 {
     if (open_server_set(s) != 0)
         return -1;
-    int fd = unix_name_listen(&s->name, path, access);
+    int fd = unix_name_listen(&s->name, path, access, accepts_fds);
     if (fd < 0)
         return -1;
     listeners_adopt(&s->listeners, fd);
@@ -361,13 +371,13 @@ static int listen_on_path(struct server *s, const char *path, unsigned access)
 }
 
 struct server *server_open_unix(const char *path, unsigned access, bool interruptible,
-                                const struct auth_key *key)
+                                bool accepts_fds, const struct auth_key *key)
 {
     struct server *s = new_server(interruptible, key);
     if (s == NULL)
         return NULL;
     s->is_unix = true;
-    if (listen_on_path(s, path, access) == 0)
+    if (listen_on_path(s, path, access, accepts_fds) == 0)
         return s;
     server_close(s);
     return NULL;
@@ -388,14 +398,15 @@ static int adopt_listener(struct server *s, int fd)
     if (open_server_set(s) == 0 && watch_listeners(s) == 0 &&
         (!s->is_unix || sys_unix_listen(fd) == 0) && sys_nonblock(fd, true) >= 0) {
         if (s->is_unix)
-            sys_rights_permit(fd, false);
+            sys_rights_permit(fd, s->accepts_fds);
         return 0;
     }
     s->listeners.count = 0;
     return -1;
 }
 
-struct server *server_open_fd(int fd, bool interruptible, const struct auth_key *key)
+struct server *server_open_fd(int fd, bool interruptible, bool accepts_fds,
+                              const struct auth_key *key)
 {
     bool is_unix;
     if (sys_listener_check(fd, &is_unix) != 0)
@@ -404,6 +415,7 @@ struct server *server_open_fd(int fd, bool interruptible, const struct auth_key 
     if (s == NULL)
         return NULL;
     s->is_unix = is_unix;
+    s->accepts_fds = accepts_fds;
     if (adopt_listener(s, fd) == 0)
         return s;
     server_close(s);

@@ -18,11 +18,15 @@ struct server;
 /* The key is copied. ENOENT: no such host; EADDRINUSE and what else bind(2) says. */
 struct server *server_open(const char *host, uint16_t port, bool interruptible,
                            const struct auth_key *key);
-/* On a path of this host, or an abstract name. What unix_name_listen reports. */
+/*
+ * On a path of this host, or an abstract name. What unix_name_listen reports. `accepts_fds`: its
+ * clients may send descriptors.
+ */
 struct server *server_open_unix(const char *path, unsigned access, bool interruptible,
-                                const struct auth_key *key);
+                                bool accepts_fds, const struct auth_key *key);
 /* On a socket that listens already, which is the server's when it succeeds. EINVAL: it does not. */
-struct server *server_open_fd(int fd, bool interruptible, const struct auth_key *key);
+struct server *server_open_fd(int fd, bool interruptible, bool accepts_fds,
+                              const struct auth_key *key);
 /*
  * A connected descriptor, the caller's. EAGAIN, ETIMEDOUT, EINTR. Running out of descriptors is no
  * error: it is tried again.

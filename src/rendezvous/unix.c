@@ -20,7 +20,7 @@ struct unix_machine {
     struct rendezvous base;
     const char *path;
     struct auth_key key;
-    bool keeps_directory;
+    bool keeps_directory, accepts_fds;
     int directory;               /* where a relative path begins, once it is kept */
     struct handshake *handshake; /* NULL: not connected */
     int64_t connect_at;          /* the next try */
@@ -75,7 +75,7 @@ static enum rendezvous_result begin_connection(struct unix_machine *u, int fds[2
         return RENDEZVOUS_AGAIN;
     if (keep_directory(u) != 0)
         return RENDEZVOUS_FAILED;
-    int fd = sys_unix_connect(u->directory, u->path);
+    int fd = sys_unix_connect(u->directory, u->path, u->accepts_fds);
     if (fd < 0)
         return is_absent(errno) ? try_again_later(u) : RENDEZVOUS_FAILED;
     if (u->key.bytes == NULL)
@@ -152,10 +152,11 @@ struct rendezvous *unix_rendezvous(const struct unix_request *request)
     struct unix_machine *u = rendezvous_new(sizeof *u, &loan);
     if (u == NULL)
         return NULL;
-    *u = (struct unix_machine){.base = {&unix_ops, request->limit, .is_socket = true},
+    *u = (struct unix_machine){.base = {&unix_ops, request->limit, .is_socket = true, .carries_fds = true},
                                .path = path,
                                .key = key,
                                .keeps_directory = request->keeps_directory,
+                               .accepts_fds = request->accepts_fds,
                                .directory = sys_file_cwd};
     return &u->base;
 }

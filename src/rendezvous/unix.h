@@ -17,6 +17,7 @@ struct unix_request {
     const char *path; /* or "@NAME" */
     struct limit limit;
     bool keeps_directory; /* the program may change its directory meanwhile */
+    bool accepts_fds;     /* else the server can send none */
     struct auth_key key;
 };
 

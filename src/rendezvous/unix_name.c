@@ -211,12 +211,12 @@ static void remove_leftover(void *context, const char *name)
 
 /* ---- the private name ---- */
 
-static int bind_to_private_name(struct unix_name *n, unsigned access)
+static int bind_to_private_name(struct unix_name *n, unsigned access, bool accepts_fds)
 {
     char name[UNIX_NAME_PRIVATE_MAX];
     if (choose_private_name(name) != 0)
         return -1;
-    int fd = sys_unix_bind(n->directory, name, path_to(n, name), access);
+    int fd = sys_unix_bind(n->directory, name, path_to(n, name), access, accepts_fds);
     if (fd >= 0)
         memcpy(n->private_name, name, sizeof name);
     return fd;
@@ -258,30 +258,30 @@ static void remove_private_name(struct unix_name *n)
     n->private_name[0] = '\0';
 }
 
-static int listen_on_private_name(struct unix_name *n, unsigned access)
+static int listen_on_private_name(struct unix_name *n, unsigned access, bool accepts_fds)
 {
-    int fd = bind_to_private_name(n, access);
+    int fd = bind_to_private_name(n, access, accepts_fds);
     if (fd < 0 || (note_file(n, access) == 0 && sys_unix_listen(fd) == 0))
         return fd;
     sys_close(fd);
     return -1;
 }
 
-static int listen_on_abstract_name(const char *path)
+static int listen_on_abstract_name(const char *path, bool accepts_fds)
 {
-    int fd = sys_unix_bind_abstract(path);
+    int fd = sys_unix_bind_abstract(path, accepts_fds);
     if (fd < 0 || sys_unix_listen(fd) == 0)
         return fd;
     sys_close(fd);
     return -1;
 }
 
-int unix_name_listen(struct unix_name *n, const char *path, unsigned access)
+int unix_name_listen(struct unix_name *n, const char *path, unsigned access, bool accepts_fds)
 {
     *n = unix_name_none;
     if (sys_unix_is_abstract(path))
-        return listen_on_abstract_name(path);
-    return find_directory(n, path) == 0 ? listen_on_private_name(n, access) : -1;
+        return listen_on_abstract_name(path, accepts_fds);
+    return find_directory(n, path) == 0 ? listen_on_private_name(n, access, accepts_fds) : -1;
 }
 
 /* ---- the name ---- */

@@ -28,9 +28,10 @@ extern const struct unix_name unix_name_none;
 
 /*
  * A socket that listens, with that access, and that nobody finds yet. (On an abstract name it is
- * found at once. EADDRINUSE: another server is there.)
+ * found at once. EADDRINUSE: another server is there.) Without `accepts_fds` clients can send no
+ * descriptors.
  */
-int unix_name_listen(struct unix_name *name, const char *path, unsigned access);
+int unix_name_listen(struct unix_name *name, const char *path, unsigned access, bool accepts_fds);
 /*
  * From now on clients find it at its path. EADDRINUSE: another server is there, or is starting;
  * EEXIST: something else is there, which stays.

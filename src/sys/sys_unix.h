@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The seam's calls for sockets of this host (AF_UNIX), with the rules of sys.h: sockets on a path
- * or on a name of the abstract namespace, who is at their other end, and the lock of a directory.
- * Knows nothing of servers. All sockets here are stream sockets and do not block, and their peers
- * cannot send descriptors to them (sys_rights.h).
+ * or on a name of the abstract namespace, and who is at their other end. Knows nothing of servers.
+ * All sockets here are stream sockets and do not block. Without `accepts_fds`, their peers cannot
+ * send descriptors to them (sys_rights.h); what is accepted has it from its listener.
  *
  * A path of any length works: what does not fit into a socket's address (107 bytes) is reached by
  * a descriptor of it, through /proc. ENAMETOOLONG: there is no /proc.
@@ -21,15 +21,16 @@ bool sys_unix_is_abstract(const char *path);
  * unless it is sys_file_cwd. Nobody listens there: ENOENT, ECONNREFUSED. EAGAIN: too many wait
  * already. ENOTSOCK: something else is there. EPROTOTYPE: a socket of another type.
  */
-int sys_unix_connect(int directory, const char *path);
+int sys_unix_connect(int directory, const char *path, bool accepts_fds);
 
 /* A socket on an abstract name. EADDRINUSE; ENAMETOOLONG; EINVAL: the name is empty. */
-int sys_unix_bind_abstract(const char *name);
+int sys_unix_bind_abstract(const char *name, bool accepts_fds);
 /*
  * A socket on `name` in a directory. Its access is `access` without the umask. EADDRINUSE:
  * something is there. Where there is no /proc, by `path`, which may lead elsewhere by now.
  */
-int sys_unix_bind(int directory, const char *name, const char *path, unsigned access);
+int sys_unix_bind(int directory, const char *name, const char *path, unsigned access,
+                  bool accepts_fds);
 int sys_unix_listen(int fd);
 
 /* A descriptor of the file itself, not even of the right to read it; no symlink is followed. */

@@ -19,6 +19,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct arrived;
 struct sys_credentials;
 
 /* What `wait` waits for. */
@@ -72,7 +73,8 @@ struct transport_ops {
      * arrived. Returns how many there are, which may be more than `want`. Fewer: the rest has not
      * arrived, or never will when view->end is set; after PEEK_BLOCK there may also have been a
      * signal, or an error that the next PEEK_READ returns. `want` 0, with PEEK_MEMORY: whatever is
-     * there. -1: ENOMEM or ENOBUFS, which pass, or why the stream is broken, each time again.
+     * there. -1: ENOMEM, ENOBUFS or EMFILE (see accept_fds), which pass, or why the stream is
+     * broken, each time again.
      */
     ssize_t (*peek)(struct transport *transport, size_t want, enum transport_peek mode,
                     struct transport_view *view);
@@ -87,6 +89,13 @@ struct transport_ops {
      * A goodbye has been consumed. True: no successor of the peer can write after it. Cannot fail.
      */
     bool (*goodbye)(struct transport *transport);
+    /*
+     * Once, before anything is read: descriptors that come with the bytes go to `arrived`, which
+     * outlives the transport's use. True: PEEK_BLOCK must not be asked for, and `peek` and `read`
+     * fail with EMFILE while no number is free for a descriptor that comes next. False: none will
+     * come here. NULL: none are to come; they are refused where the system can.
+     */
+    bool (*accept_fds)(struct transport *transport, struct arrived *arrived);
 
     /* ---- the writing side ---- */
 
@@ -103,6 +112,14 @@ struct transport_ops {
     uint8_t *(*reserve)(struct transport *transport, size_t size);
     /* Write the bytes that are in that room now. Cannot fail. */
     void (*commit)(struct transport *transport, size_t size);
+    /* Can descriptors travel with what is written? */
+    bool (*carries_fds)(struct transport *transport);
+    /*
+     * Write one byte, and with it copies of `count` descriptors, at most ARRIVED_OF_MESSAGE_MAX: 1.
+     * -1, and nothing was written: as writev; or EOPNOTSUPP, none can travel or the peer takes
+     * none, or what is wrong with the descriptors, after which the stream is as before.
+     */
+    ssize_t (*write_fds)(struct transport *transport, const void *byte, const int *fds, int count);
     /*
      * No more bytes from here: the peer finds the end after the last one. No thread waits for room.
      * -1: errno; the stream may be broken already. Under the lock of readiness.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sys/sys_net.h"
+#include "sys/sys_rights.h"
 #include "sys/sys_unix.h"
 #include "transport/transport_fd.h"
 
@@ -86,7 +87,7 @@ static void give_up_empty(struct fd_transport *t, size_t kept)
 
 static bool passes(int error)
 {
-    return error == EAGAIN || error == ENOMEM || error == ENOBUFS;
+    return error == EAGAIN || error == ENOMEM || error == ENOBUFS || error == EMFILE;
 }
 
 /* Nothing has arrived, or the stream is broken, and the next read would find an end instead. */
@@ -109,6 +110,16 @@ static int still_failed(struct fd_transport *t)
     return -1;
 }
 
+static ssize_t read_more(struct fd_transport *t, void *to, size_t size)
+{
+    return t->arrived == NULL ? sys_read(t->in, t->in_kind, to, size) : fd_receive(t, to, size);
+}
+
+static bool is_cut(const struct fd_transport *t)
+{
+    return t->arrived != NULL && t->arrived->is_cut;
+}
+
 static int fill(struct fd_transport *t, size_t want, struct transport_view *view)
 {
     while (t->end - t->begin < want && !t->at_end) {
@@ -117,11 +128,11 @@ static int fill(struct fd_transport *t, size_t want, struct transport_view *view
         if (make_room(t, want) != 0)
             return -1;
         size_t room = t->capacity - t->end;
-        ssize_t got = sys_read(t->in, t->in_kind, t->buffer + t->end, room);
+        ssize_t got = read_more(t, t->buffer + t->end, room);
         if (got < 0)
             return no_data(t, errno, view);
         t->at_end = got == 0;
-        t->full = (size_t)got == room;
+        t->full = (size_t)got == room || is_cut(t);
         view->drained = t->own && !t->full;
         note_read(t, (size_t)got);
     }
@@ -209,7 +220,7 @@ static ssize_t fd_read(struct transport *transport, void *buffer, size_t size)
         return read_by_way_of_buffer(t, buffer, size);
     if (t->failed != 0)
         return still_failed(t);
-    ssize_t got = sys_read(t->in, t->in_kind, buffer, size);
+    ssize_t got = read_more(t, buffer, size);
     t->at_end = got == 0;
     t->full = false;
     return got;
@@ -368,6 +379,8 @@ static int fd_detach(struct transport *transport, int fds[2])
     }
     if (t->own && t->out != t->in && t->out >= 0)
         sys_nonblock(t->out, false); /* as its other one is */
+    if (t->repermits)
+        sys_rights_permit(t->in, t->arrived == NULL);
     fds[0] = t->in;
     fds[1] = t->out;
     free_transport(t);
@@ -379,9 +392,12 @@ const struct transport_ops fd_ops = {
     .skip = fd_skip,
     .goodbye = fd_goodbye,
     .read = fd_read,
+    .accept_fds = fd_accept_fds,
     .writev = fd_writev,
     .reserve = fd_reserve,
     .commit = fd_commit,
+    .carries_fds = fd_carries_fds,
+    .write_fds = fd_write_fds,
     .shutdown = fd_shutdown,
     .wait = fd_wait,
     .descriptor = fd_descriptor,

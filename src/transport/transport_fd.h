@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The transport of descriptors, between its two files: transport_fd.c uses them, and
- * transport_fd_open.c takes them over. Also for one that becomes such a transport later.
+ * The transport of descriptors, between its files: transport_fd.c uses them, transport_fd_open.c
+ * takes them over, and transport_fd_fds.c has the descriptors that travel with the bytes. Also for
+ * one that becomes such a transport later.
  */
 #ifndef PIPC_TRANSPORT_FD_H
 #define PIPC_TRANSPORT_FD_H
@@ -12,12 +13,16 @@
 
 #include "sys/self.h"
 #include "sys/sys.h"
+#include "transport/arrived.h"
 #include "transport/pace.h"
 #include "transport/ready.h"
 #include "transport/transport.h"
 
 /* Larger messages go straight to their place: a second copy costs more than a second read. */
 #define FD_WINDOW 16384
+
+/* Do descriptors travel with what is written? */
+enum fd_carries { FD_CARRIES_UNKNOWN, FD_CARRIES_FDS, FD_CARRIES_NONE };
 
 struct fd_transport {
     struct transport base;
@@ -36,7 +41,10 @@ struct fd_transport {
     struct pace pace;
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
-    int failed; /* why the stream is broken; or what passes, for the next look */
+    int failed;              /* why the stream is broken; or what passes, for the next look */
+    enum fd_carries carries; /* the writer's */
+    struct arrived *arrived; /* where descriptors that come go to; NULL: none are taken */
+    bool repermits; /* may the peer send descriptors? Detached, it is the other way round */
     struct ready ready;
 };
 
@@ -48,6 +56,12 @@ static inline struct fd_transport *fd_of(struct transport *transport)
 {
     return (struct fd_transport *)transport;
 }
+
+bool fd_carries_fds(struct transport *transport);
+ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *fds, int count);
+bool fd_accept_fds(struct transport *transport, struct arrived *arrived);
+/* As sys_read, where `arrived` is set. EMFILE passes. */
+ssize_t fd_receive(struct fd_transport *transport, void *to, size_t size);
 
 static inline void fd_give_back(struct fd_transport *t, int fd, bool was_blocking)
 {

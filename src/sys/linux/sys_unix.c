@@ -116,20 +116,20 @@ static bool is_socket_file(int file)
 /* ---- connecting ---- */
 
 /*
- * Nobody may send descriptors to it: the peer could send one whose closing takes as long as the
- * peer likes (SO_LINGER), and the kernel closes it in our next call.
+ * Who takes no descriptors lets nobody send any, from the start: the peer could send one whose
+ * closing takes as long as the peer likes (SO_LINGER), and the kernel closes it in our next call.
  */
-static int open_stream_socket(void)
+static int open_stream_socket(bool accepts_fds)
 {
     int fd = sys_socket_open(AF_UNIX, SOCK_STREAM);
-    if (fd >= 0)
+    if (fd >= 0 && !accepts_fds)
         sys_rights_permit(fd, false);
     return fd;
 }
 
-static int connect_to(const struct unix_address *address)
+static int connect_to(const struct unix_address *address, bool accepts_fds)
 {
-    int fd = open_stream_socket();
+    int fd = open_stream_socket(accepts_fds);
     if (fd < 0 ||
         connect_nocancel(fd, (const struct sockaddr *)&address->kernel, address->size) == 0)
         return fd;
@@ -137,7 +137,7 @@ static int connect_to(const struct unix_address *address)
     return -1;
 }
 
-static int connect_to_file(int file)
+static int connect_to_file(int file, bool accepts_fds)
 {
     struct unix_address address;
     if (!is_socket_file(file)) {
@@ -146,16 +146,16 @@ static int connect_to_file(int file)
     }
     if (descriptor_address(&address, file, NULL) != 0)
         return -1;
-    int fd = connect_to(&address);
+    int fd = connect_to(&address, accepts_fds);
     if (fd < 0 && errno == ENOENT)
         return too_long(); /* the file is there; /proc is not */
     return fd;
 }
 
-static int connect_by_descriptor(int directory, const char *path)
+static int connect_by_descriptor(int directory, const char *path, bool accepts_fds)
 {
     int file = open_path(directory, path, 0);
-    int fd = file < 0 ? -1 : connect_to_file(file);
+    int fd = file < 0 ? -1 : connect_to_file(file, accepts_fds);
     sys_close(file);
     return fd;
 }
@@ -169,15 +169,15 @@ static int refusal_error(const char *path)
     return error;
 }
 
-int sys_unix_connect(int directory, const char *path)
+int sys_unix_connect(int directory, const char *path, bool accepts_fds)
 {
     struct unix_address address;
     bool is_abstract = sys_unix_is_abstract(path);
     if (is_abstract && abstract_address(&address, path) != 0)
         return -1;
     if (!is_abstract && (directory != AT_FDCWD || path_address(&address, path) != 0))
-        return connect_by_descriptor(directory, path);
-    int fd = connect_to(&address);
+        return connect_by_descriptor(directory, path, accepts_fds);
+    int fd = connect_to(&address, accepts_fds);
     if (fd < 0 && errno == ECONNREFUSED && !is_abstract)
         errno = refusal_error(path);
     return fd;
@@ -233,12 +233,12 @@ static int bind_to(int fd, const struct unix_address *address)
     return bind(fd, (const struct sockaddr *)&address->kernel, address->size);
 }
 
-int sys_unix_bind_abstract(const char *name)
+int sys_unix_bind_abstract(const char *name, bool accepts_fds)
 {
     struct unix_address address;
     if (abstract_address(&address, name) != 0)
         return -1;
-    int fd = open_stream_socket();
+    int fd = open_stream_socket(accepts_fds);
     if (fd < 0 || bind_to(fd, &address) == 0)
         return fd;
     sys_close(fd);
@@ -270,9 +270,10 @@ static int bind_in(int fd, int directory, const char *name, const char *path)
 }
 
 /* A file that is made gets the access of the socket's own inode, less the umask. */
-int sys_unix_bind(int directory, const char *name, const char *path, unsigned access)
+int sys_unix_bind(int directory, const char *name, const char *path, unsigned access,
+                  bool accepts_fds)
 {
-    int fd = open_stream_socket();
+    int fd = open_stream_socket(accepts_fds);
     if (fd < 0)
         return -1;
     if (fchmod_nocancel(fd, (mode_t)access) == 0 && bind_in(fd, directory, name, path) == 0)

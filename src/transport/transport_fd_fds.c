@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors that travel with the bytes, on a socket of this host.
+ *
+ * A plain read loses the descriptors for which it has no room, or for which no number is free. So a
+ * reader that takes descriptors looks first, and keeps copies of those that come next. Then it
+ * takes bytes, until the system says that descriptors came with the last one.
+ *
+ *   what the look finds                     what happens
+ *   no descriptors                          as many bytes are taken as it has seen
+ *   descriptors                             bytes are taken up to those that bring them
+ *   no number is free for them              nothing is taken: EMFILE, until one is free
+ *   no room for them in `arrived`           nothing is taken: EAGAIN, until it has room
+ *   too many, or the system keeps them      bytes are taken up to the last one before: so the
+ *                                           message is never whole. Then EPROTO, ECONNRESET
+ */
+#include "sys/sys_rights.h"
+#include "transport/transport_fd.h"
+
+/* ---- output ---- */
+
+bool fd_carries_fds(struct transport *transport)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->carries == FD_CARRIES_UNKNOWN) {
+        int carried = t->out_kind == SYS_SOCKET ? sys_rights_are_carried(t->out) : 0;
+        if (carried < 0)
+            return false; /* not known now */
+        t->carries = carried > 0 ? FD_CARRIES_FDS : FD_CARRIES_NONE;
+    }
+    return t->carries == FD_CARRIES_FDS;
+}
+
+ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *fds, int count)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (!fd_carries_fds(transport)) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    pace_note_write(&t->pace);
+    ssize_t sent = sys_rights_send(t->out, byte, fds, count);
+    atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
+    return sent;
+}
+
+/* ---- input ---- */
+
+/* What libpipc made permits them from the start, or refuses them: before a peer was there. */
+bool fd_accept_fds(struct transport *transport, struct arrived *arrived)
+{
+    struct fd_transport *t = fd_of(transport);
+    bool accepts = arrived != NULL;
+    if (t->in_kind != SYS_SOCKET)
+        return false;
+    bool were_permitted = t->own || sys_rights_are_permitted(t->in);
+    t->repermits = accepts != were_permitted;
+    if (t->repermits && !t->own)
+        sys_rights_permit(t->in, accepts);
+    if (!accepts || sys_rights_are_carried(t->in) == 0)
+        return false;
+    t->arrived = arrived;
+    return true;
+}
+
+/* Those that come next, unless they are known. -1: errno; 0: the end. */
+static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
+{
+    struct arrived *a = t->arrived;
+    struct sys_rights rights;
+    if (a->ahead > 0 || a->error != 0)
+        return (ssize_t)size;
+    ssize_t there = sys_rights_peek(t->in, to, size, &rights);
+    if (there <= 0)
+        return there;
+    if (rights.error == EMFILE) {
+        errno = EMFILE;
+        return -1;
+    }
+    a->error = rights.error;
+    if (!arrived_add(a, &rights)) {
+        for (int i = 0; i < rights.count; i++)
+            sys_close(rights.fds[i]);
+        a->is_full = true;
+        errno = EAGAIN;
+        return -1;
+    }
+    return rights.count > 0 || rights.error != 0 ? (ssize_t)size : there;
+}
+
+/* The last byte is not given: so the message that it belongs to is never whole. */
+static ssize_t give_all_but_last(struct fd_transport *t, ssize_t got)
+{
+    t->failed = t->arrived->error;
+    t->arrived->received--;
+    if (got > 1)
+        return got - 1;
+    errno = t->failed;
+    return -1;
+}
+
+ssize_t fd_receive(struct fd_transport *t, void *to, size_t size)
+{
+    struct arrived *a = t->arrived;
+    bool brought;
+    a->is_cut = a->is_full = false;
+    if (arrived_unclaimed(a) > ARRIVED_OF_MESSAGE_MAX) {
+        t->failed = errno = EPROTO;
+        return -1;
+    }
+    ssize_t got = look_ahead(t, to, size);
+    if (got > 0)
+        got = sys_rights_take(t->in, to, (size_t)got, &brought);
+    if (got <= 0)
+        return got;
+    a->received += (uint64_t)got;
+    a->is_cut = brought;
+    if (brought && a->ahead == 0 && a->error == 0)
+        a->error = ECONNRESET; /* no look has found them, and they are lost */
+    if (brought && a->error != 0)
+        return give_all_but_last(t, got);
+    if (brought)
+        arrived_come(a);
+    return got;
+}
