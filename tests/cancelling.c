@@ -56,6 +56,13 @@ ssize_t cancelling_write(struct stream *s, pipc_t *pipe, size_t size)
     return pipc_write(pipe, s->from, size);
 }
 
+ssize_t cancelling_write_fds(struct stream *s, pipc_t *pipe, size_t size, const int *fds, int count)
+{
+    assert_true(size <= ROOM);
+    prepare(s, s->from, size);
+    return pipc_write_fds(pipe, s->from, size, fds, count);
+}
+
 ssize_t cancelling_writev(struct stream *s, pipc_t *pipe, size_t size, int count)
 {
     struct iovec parts[200];

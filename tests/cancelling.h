@@ -79,6 +79,8 @@ void cancelling_report(const struct kind *kind, const char *what, struct cancell
 /* ---- Messages. `s` is the direction; what is given to a call is noted before. ---- */
 
 ssize_t cancelling_write(struct stream *s, pipc_t *pipe, size_t size);
+ssize_t cancelling_write_fds(struct stream *s, pipc_t *pipe, size_t size, const int *fds,
+                             int count);
 ssize_t cancelling_writev(struct stream *s, pipc_t *pipe, size_t size, int parts);
 ssize_t cancelling_batch(struct stream *s, pipc_t *pipe, size_t size, size_t count);
 
