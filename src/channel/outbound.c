@@ -328,15 +328,6 @@ void outbound_close(struct outbound *out)
 
 /* ---- gathering ---- */
 
-/* Of a message; when it is more than `max`, anything above that. */
-static size_t size_up_to(const struct iovec *parts, int count, size_t max)
-{
-    size_t size = 0;
-    for (int i = 0; i < count && size <= max; i++)
-        size += parts[i].iov_len <= max ? parts[i].iov_len : max + 1;
-    return size;
-}
-
 static void append_parts(struct outbound *out, const struct iovec *parts, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -363,7 +354,7 @@ static void begin_to_gather(struct outbound *out)
 
 ssize_t outbound_gather(struct outbound *out, const struct iovec *parts, int count)
 {
-    size_t size = size_up_to(parts, count, GATHERED_MAX);
+    size_t size = outgoing_size_up_to(parts, count, GATHERED_MAX);
     duplex_lock(&out->lock);
     bool fits = may_gather(out, size);
     if (fits) {
@@ -392,20 +383,6 @@ uint64_t outbound_bytes_held(const struct outbound *out)
 
 /* ---- one message, or a group of them, on its way ---- */
 
-static void advance(struct outgoing *o, size_t sent)
-{
-    o->left -= sent;
-    while (o->count > 0 && sent >= o->parts->iov_len) {
-        sent -= o->parts->iov_len;
-        o->parts++;
-        o->count--;
-    }
-    if (sent > 0) {
-        o->parts->iov_base = (uint8_t *)o->parts->iov_base + sent;
-        o->parts->iov_len -= sent;
-    }
-}
-
 /* Gathered bytes and what comes behind them share a write, as a packet does on TCP. */
 static enum io_result push_with(struct outbound *out, struct outgoing *o)
 {
@@ -419,7 +396,7 @@ static enum io_result push_with(struct outbound *out, struct outgoing *o)
         note_held(out);
         return push_all_but(out, 0);
     }
-    advance(o, (size_t)sent - held_size(out));
+    outgoing_advance(o, (size_t)sent - held_size(out));
     drop_held(out);
     return IO_DONE;
 }
@@ -433,6 +410,11 @@ static enum io_result push_before(struct outbound *out, struct outgoing *o)
     return is_joined ? push_with(out, o) : push_all_but(out, 0);
 }
 
+static bool ends_stream(const struct outbound *out, int error)
+{
+    return error == EPIPE || is_reset(error) || was_never_open(out, error);
+}
+
 /*
  * The first byte, which carries the descriptors. What is wrong with them, or that the peer takes
  * none, ends no stream: nothing was written.
@@ -441,11 +423,10 @@ static enum io_result send_fds(struct outbound *out, struct outgoing *o)
 {
     const struct transport_ops *ops = out->transport->ops;
     if (ops->write_fds(out->transport, o->parts->iov_base, o->fds, o->fd_count) < 0)
-        return errno == EPIPE || is_reset(errno) || errno == EAGAIN
-                   ? outbound_write_failed(out, errno)
-                   : IO_FAILED;
+        return ends_stream(out, errno) || errno == EAGAIN ? outbound_write_failed(out, errno)
+                                                          : IO_FAILED;
     o->fd_count = 0;
-    advance(o, 1);
+    outgoing_advance(o, 1);
     return IO_DONE;
 }
 
@@ -463,7 +444,7 @@ static enum io_result try_send(struct outbound *out, struct outgoing *o)
         if (sent < 0)
             result = outbound_write_failed(out, errno);
         else
-            advance(o, (size_t)sent);
+            outgoing_advance(o, (size_t)sent);
     }
     return result;
 }

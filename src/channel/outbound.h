@@ -25,6 +25,7 @@
 #include <sys/uio.h>
 
 #include "channel/duplex_lock.h"
+#include "channel/outgoing.h"
 #include "codec/frame.h"
 #include "pipc.h"
 #include "sys/self.h"
@@ -65,15 +66,6 @@ struct outbound {
     atomic_bool has_failed;      /* `error` is set, and the program did not ask for it */
     atomic_bool is_ended;        /* it is set, since the program did */
     atomic_bool was_reset;       /* the connection: reading ends with that */
-};
-
-/* A message on its way, or several. */
-struct outgoing {
-    struct iovec *parts;
-    int count;
-    size_t size, left; /* bytes in all, and not yet gone */
-    const int *fds;    /* go with the first byte, and all before it goes alone */
-    int fd_count;      /* 0: none, or they have gone */
 };
 
 void outbound_init(struct outbound *out, const pipc_options_t *options,

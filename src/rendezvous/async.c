@@ -59,15 +59,14 @@ static ssize_t async_read(struct transport *transport, void *buffer, size_t size
     return async_advance(transport) == ASYNC_OPEN ? fd_ops.read(transport, buffer, size) : -1;
 }
 
-/* While it is opening, what will be there is known: a socket of this host, or something else. */
+/* While it is opening, it is known what will be there: a socket of this host, or something else. */
 static bool async_accept_fds(struct transport *transport, struct arrived *arrived)
 {
     struct async *a = async_of(transport);
-    async_lock(a);
-    bool is_open = a->state == ASYNC_OPEN;
-    a->arrived = a->carries_fds ? arrived : NULL;
-    async_unlock(a);
-    return is_open ? fd_ops.accept_fds(transport, arrived) : a->arrived != NULL;
+    if (async_state_of(transport) == ASYNC_OPEN)
+        return fd_ops.accept_fds(transport, arrived);
+    a->arrived = a->carries_fds ? arrived : NULL; /* no step was made since */
+    return a->arrived != NULL;
 }
 
 static bool async_goodbye(struct transport *transport)

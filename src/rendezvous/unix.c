@@ -152,11 +152,12 @@ struct rendezvous *unix_rendezvous(const struct unix_request *request)
     struct unix_machine *u = rendezvous_new(sizeof *u, &loan);
     if (u == NULL)
         return NULL;
-    *u = (struct unix_machine){.base = {&unix_ops, request->limit, .is_socket = true, .carries_fds = true},
-                               .path = path,
-                               .key = key,
-                               .keeps_directory = request->keeps_directory,
-                               .accepts_fds = request->accepts_fds,
-                               .directory = sys_file_cwd};
+    *u = (struct unix_machine){
+        .base = {&unix_ops, request->limit, .is_socket = true, .carries_fds = true},
+        .path = path,
+        .key = key,
+        .keeps_directory = request->keeps_directory,
+        .accepts_fds = request->accepts_fds,
+        .directory = sys_file_cwd};
     return &u->base;
 }
