@@ -142,7 +142,7 @@
  * With PIPC_GATHER, small messages go together. A write of a message of at most 4,096 bytes only
  * copies it into memory, where it is held. This is called gathering. What is gathered is sent
  *   - by the write with which 16 KiB have come (frames, see 11, count too), or by the write of a
- *     larger message, which follows at once;
+ *     larger message, or of one with descriptors, which follows at once;
  *   - by every function that sends held bytes, see above: all that read, pipc_pending, pipc_flush,
  *     pipc_shutdown, pipc_disconnect, pipc_fd, pipc_want; and by pipc_close;
  *   - by a write that begins a millisecond or more after the one before it. Its message is sent as
@@ -479,12 +479,6 @@
  *     To connect, a client needs write permission on the socket, and search permission on its
  *     directory and those above. Where the directory has a default access list (acl(5)), the
  *     socket gets it, and mode limits it.
- *   - A peer cannot send descriptors (SCM_RIGHTS): its call fails with EPERM. That holds for the
- *     clients of a server, and for the server of a client. Before Linux 6.16, the kernel drops
- *     descriptors that come, in the call that reads or closes. That takes as long as closing them
- *     takes, which for a TCP socket with SO_LINGER is as long as the peer likes. So there, a peer
- *     can make pipc_server_accept, pipc_read and pipc_close wait, whatever the timeout: let only
- *     users connect that are trusted.
  *   - Who can connect: the users that mode and the directories permit, and root. Who can be
  *     impersonated: whoever may write to the directory can put another socket at the path, before
  *     the server starts or after it ended; where the directory is not sticky (/tmp is), also in its
@@ -500,13 +494,17 @@
  *     (ENAMETOOLONG). A relative path begins in the working directory at the time of the call.
  *   - A client that finds no server (no file, no directory, a dead socket, a server with a full
  *     backlog) tries again 20 times a second until the timeout.
- *   - A handle without PIPC_ACCEPT_FDS receives no descriptors. Where the kernel can refuse them
- *     (SO_PASSRIGHTS, Linux 6.16), the peer's call fails, and pipc_write_fds reports EOPNOTSUPP. A
- *     server without that flag refuses them from the start, also from clients that it has not
- *     accepted yet. An older kernel drops them while the bytes are read. Then a local peer can slow
- *     down this process: closing what it sent may take as long as the file likes. (A socket with
- *     SO_LINGER took three seconds.) pipc_open_fds and pipc_server_open_fd switch the socket to
- *     what the flag asks for; pipc_detach and pipc_server_close switch it back.
+ *   - Without PIPC_ACCEPT_FDS, a peer cannot send descriptors: pipc_write_fds fails with
+ *     EOPNOTSUPP, and sendmsg(2) with EPERM. That holds for the clients of a server from the start,
+ *     also before they are accepted, and for the server of a client. It needs Linux 6.16
+ *     (SO_PASSRIGHTS). Before, the kernel drops descriptors that come, in the call that reads or
+ *     closes. That takes as long as closing them takes, which for a TCP socket with SO_LINGER is as
+ *     long as the peer likes. So there, a peer can make pipc_server_accept, pipc_read and
+ *     pipc_close wait, whatever the timeout: let only users connect that are trusted.
+ *   - pipc_open_fds and pipc_server_open_fd set SO_PASSRIGHTS of a Unix socket as that flag asks.
+ *     Descriptors that were sent before are dropped as by an older kernel. pipc_detach gives a
+ *     socket of pipc_open_fds back as it was. Those of servers and clients stay as they are, so
+ *     that whoever goes on with them is safe from the start, and may adopt them with the flag.
  *   - With a key, at most 256 handshakes are pending, as with pipc_server_open below. Here, the
  *     largest group is that of a user: a flood of silent clients of one user pushes out itself.
  *
@@ -523,8 +521,7 @@
  *     credentials of this process, not of the one that made the socket. A client that waited
  *     already sees those of the process that had called listen(2) before. The call also sets the
  *     backlog to 4,096 (at most net.core.somaxconn), whatever it was.
- *   - Clients of a Unix socket cannot send descriptors from then on (see above), but may have done
- *     so before.
+ *   - On a Unix socket SO_PASSRIGHTS is set as well (see above), and stays set.
  *
  * pipc_open_tcp: two programs on two hosts, or on one. Each calls it with the other's host and the
  * same port. The first one listens and the other connects; both may also come at once.
@@ -597,7 +594,8 @@
  *     succeeds), is not there yet, or never will be. pipc_pending and pipc_read_pending return 0.
  *     pipc_credentials and pipc_detach fail with EAGAIN, whatever the timeouts. With PIPC_GATHER,
  *     small messages are gathered. A pipc_shutdown takes effect when the peer is there. pipc_fd,
- *     pipc_want, pipc_set_timeout, pipc_stats, pipc_peer and pipc_bye_text work as usual.
+ *     pipc_want, pipc_set_timeout, pipc_stats, pipc_peer, pipc_take_fds and pipc_bye_text work as
+ *     usual. pipc_write_fds is a write; on a FIFO or TCP it fails with EOPNOTSUPP as ever.
  *   - When the peer has come, pipc_fd is readable once more, unless a call has written or read
  *     since or a pipc_flush has succeeded: also if the constructor or a call that found nothing to
  *     read has noticed the peer. From then on the handle is as any other. The number of the
@@ -1095,7 +1093,8 @@ PIPC_API int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options);
  * On success the handle owns the descriptors: the program no longer uses them, and pipc_close
  * closes them (one that serves both directions, once). On failure they are the program's as before.
  *
- * Close-on-exec is not changed, nor is O_NONBLOCK of sockets, regular files and pipes. On FIFOs,
+ * On a Unix socket SO_PASSRIGHTS is set as PIPC_ACCEPT_FDS asks (6). Close-on-exec is not changed,
+ * nor is O_NONBLOCK of sockets, regular files and pipes. On FIFOs,
  * terminals and devices (and on pipes before Linux 6.4) O_NONBLOCK is set, and restored by
  * pipc_close in the process that opened the handle. Other processes that share the open files may
  * set and clear it at any time: that makes no call wait longer than its timeout.
@@ -1215,12 +1214,13 @@ PIPC_API void pipc_close(pipc_t *pipe);
  * call: the descriptor of pipc_fd is closed, and no thread may use the handle afterwards.
  *
  * The descriptors wait (no O_NONBLOCK), or are as the program gave them to pipc_open_fds. Those
- * that the library made are close-on-exec. O_NONBLOCK belongs to the open file, which processes
+ * that the library made are close-on-exec, and Unix sockets among them bring descriptors only if
+ * PIPC_ACCEPT_FDS was set (6). O_NONBLOCK belongs to the open file, which processes
  * share after fork. So only the process that goes on with the pipe makes this call; the others call
  * pipc_close. In a child, descriptors of pipc_open_fds keep the O_NONBLOCK that they had meanwhile.
  *
  * Returns 0. On failure -1, and the handle is as before: EAGAIN (something is unread in memory, or
- * held (3)), EOPNOTSUPP (pipc_open), EINVAL (NULL). A part of a message in memory is EAGAIN too,
+ * held (3), or the peer is not there yet (PIPC_ASYNC)), EOPNOTSUPP (pipc_open), EINVAL (NULL). A part of a message in memory is EAGAIN too,
  * until the peer has sent the rest and it was read, or the peer has gone. If reading has failed for
  * good, with EPROTO or ECONNRESET, this call reports that error, since bytes of the stream are
  * gone. After an end of stream or a goodbye it succeeds; EPIPE: bytes came behind the goodbye. One
@@ -1518,14 +1518,14 @@ PIPC_API int pipc_peer(pipc_t *pipe, char *buffer, size_t size);
  * On a handle of pipc_server_accept: the process that connected, at that moment. On a handle of
  * pipc_open_unix: the process that had last called listen(2) on the server's socket when this side
  * connected, even if another one accepts the connection. Both are known at once, before anything is
- * read. A pid of 0 is a process that this pid namespace does not see; the
- * uid of a user who is not mapped into this user namespace is 65534 (kernel.overflowuid). Take
- * either for nobody. The process may have ended since, and its pid may be another's; and it may
+ * read. A pid of 0 is a process that this pid namespace does not see; the uid of a user who is not
+ * mapped into this user namespace is 65534 (kernel.overflowuid). Take either for nobody. The process may have ended since, and its pid may be another's; and it may
  * have passed the socket on. So decide by the uid, and not by what /proc has of the pid.
  *
  * Takes no end of a pipc_open handle. Returns 0. On failure -1: EOPNOTSUPP (any other kind of pipe;
- * pipc_open_fds too, since the maker of a socketpair stands at both ends of it), EINVAL (NULL, or a
- * struct_size that is too small), ENOMEM. Any thread.
+ * pipc_open_fds too, since the maker of a socketpair stands at both ends of it), EAGAIN (the peer is
+ * not there yet (PIPC_ASYNC)), EINVAL (NULL, or a struct_size that is too small), ENOMEM. Any
+ * thread.
  */
 PIPC_API int pipc_credentials(pipc_t *pipe, pipc_credentials_t *credentials);
 

@@ -172,6 +172,17 @@ ssize_t fds_try_send_raw(int socket, const void *bytes, size_t size, const int *
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+bool fds_can_refuse(void)
+{
+    int fd[2], value;
+    socklen_t size = sizeof value;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    bool can = getsockopt(fd[0], SOL_SOCKET, 83, &value, &size) == 0;
+    close(fd[0]);
+    close(fd[1]);
+    return can;
+}
+
 void fds_send_raw(int socket, const void *bytes, size_t size, const int *fds, int count)
 {
     ssize_t sent = fds_try_send_raw(socket, bytes, size, fds, count);

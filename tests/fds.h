@@ -39,6 +39,8 @@ int fds_take_all(pipc_t *pipe);
 void fds_send_raw(int socket, const void *bytes, size_t size, const int *fds, int count);
 /* The same, and how many bytes went; -1: errno. */
 ssize_t fds_try_send_raw(int socket, const void *bytes, size_t size, const int *fds, int count);
+/* Sockets can be told to let none in: since Linux 6.16 (SO_PASSRIGHTS). */
+bool fds_can_refuse(void);
 /* How many descriptors come with the next byte; they are closed. */
 int fds_receive_raw(int socket, void *byte);
 

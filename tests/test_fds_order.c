@@ -84,6 +84,32 @@ TEST_OF_KIND(gathered_messages_go_before_descriptors)
     fds_end(&fds);
 }
 
+/* Whether they have to wait for room themselves, or the gathered ones before them. */
+TEST_OF_KIND(descriptors_wait_behind_gathered_messages_that_find_no_room)
+{
+    static char data[1000];
+    pipc_t *end[2];
+    struct fds fds;
+    int count = 0;
+    fds_make(&fds);
+    fds_open(kind, end, PIPC_GATHER);
+    assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
+    while (pipc_write(end[0], data, sizeof data) >= 0)
+        count++;
+    assert_int_equal(errno, EAGAIN);
+    assert_errno(pipc_write_fds(end[0], "now", 3, fds.fd, 2), EAGAIN);
+    for (int i = 0; i < count; i++) {
+        pipc_flush(end[0]); /* moves what it can of the rest */
+        assert_int_equal(pipc_read(end[1], data, sizeof data), sizeof data);
+        assert_int_equal(fds_take_all(end[1]), 0);
+    }
+    fds_say(end[0], "now", &fds, 2);
+    fds_expect(end[1], "now");
+    fds_expect_taken(end[1], &fds, 2);
+    kind_close(kind, end);
+    fds_end(&fds);
+}
+
 struct duplex {
     pipc_t *pipe;
     const struct fds *fds;
@@ -175,6 +201,7 @@ HARNESS_MAIN("order of descriptors", OVER_CASES(a_goodbye_comes_behind_the_descr
              OVER_CASES(a_goodbye_closes_what_was_not_taken, fds_kinds),
              OVER_CASES(an_end_of_stream_leaves_what_came_before, fds_kinds),
              OVER_CASES(gathered_messages_go_before_descriptors, fds_kinds),
+             OVER_CASES(descriptors_wait_behind_gathered_messages_that_find_no_room, fds_kinds),
              OVER_CASES(with_duplex_one_thread_sends_descriptors_while_another_takes_some,
                         fds_kinds),
              IT(descriptors_that_come_are_never_0_1_or_2), IT(a_pipe_can_be_sent_over_itself))

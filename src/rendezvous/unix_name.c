@@ -135,7 +135,7 @@ static void name_claim(char claim[UNIX_NAME_PRIVATE_MAX], const struct sys_file_
     snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx", (unsigned long long)file->inode);
 }
 
-/* Is there a claim that it is not this server's to make? Then *is_claimed. */
+/* *is_claimed: another starter has the claim, or had it when it was killed. */
 static int take_away_claimed(struct unix_name *n, const char *name,
                              const struct sys_file_status *dead, bool *is_claimed)
 {
@@ -180,19 +180,15 @@ static int remove_dead(struct unix_name *n, const char *name, int depth)
     if (file < 0)
         return errno == ENOENT ? 0 : -1;
     bool is_claimed = false;
-    int result = sys_unix_is_dead(file, path_to(n, name));
-    if (result > 0)
-        result = take_away_claimed(n, name, &status, &is_claimed) == 0 ? 1 : -1;
-    else if (result == 0) {
+    int result = -1, is_dead = sys_unix_is_dead(file, path_to(n, name));
+    if (is_dead > 0 && take_away_claimed(n, name, &status, &is_claimed) == 0)
+        result = 1;
+    if (is_dead == 0 || (is_claimed && depth == NAME_TRIES)) {
         errno = EADDRINUSE;
-        result = -1;
-    }
-    if (is_claimed && depth < NAME_TRIES) {
+    } else if (is_claimed) {
         char claim[UNIX_NAME_PRIVATE_MAX];
         name_claim(claim, &status);
         result = remove_dead(n, claim, depth + 1) < 0 ? -1 : 1;
-    } else if (is_claimed) {
-        errno = EADDRINUSE;
     }
     sys_close(file);
     return result;

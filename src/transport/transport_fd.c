@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "sys/sys_net.h"
-#include "sys/sys_rights.h"
 #include "sys/sys_unix.h"
 #include "transport/transport_fd.h"
 
@@ -379,8 +378,7 @@ static int fd_detach(struct transport *transport, int fds[2])
     }
     if (t->own && t->out != t->in && t->out >= 0)
         sys_nonblock(t->out, false); /* as its other one is */
-    if (t->repermits)
-        sys_rights_permit(t->in, t->arrived == NULL);
+    fd_permit_as_before(t);
     fds[0] = t->in;
     fds[1] = t->out;
     free_transport(t);

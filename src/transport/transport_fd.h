@@ -44,7 +44,7 @@ struct fd_transport {
     int failed;              /* why the stream is broken; or what passes, for the next look */
     enum fd_carries carries; /* the writer's */
     struct arrived *arrived; /* where descriptors that come go to; NULL: none are taken */
-    bool repermits; /* may the peer send descriptors? Detached, it is the other way round */
+    bool in_permit_changed, out_permit_changed; /* whether the peer may send descriptors */
     struct ready ready;
 };
 
@@ -60,6 +60,8 @@ static inline struct fd_transport *fd_of(struct transport *transport)
 bool fd_carries_fds(struct transport *transport);
 ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *fds, int count);
 bool fd_accept_fds(struct transport *transport, struct arrived *arrived);
+/* Whether descriptors may come to those of the program's is as it was. */
+void fd_permit_as_before(struct fd_transport *transport);
 /* As sys_read, where `arrived` is set. EMFILE passes. */
 ssize_t fd_receive(struct fd_transport *transport, void *to, size_t size);
 

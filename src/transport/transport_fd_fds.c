@@ -46,21 +46,40 @@ ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *f
 
 /* ---- input ---- */
 
-/* What libpipc made permits them from the start, or refuses them: before a peer was there. */
+/* True: it was the other way round. */
+static bool permit(int fd, enum sys_kind kind, bool accepts)
+{
+    if (kind != SYS_SOCKET || sys_rights_are_permitted(fd) == accepts)
+        return false;
+    sys_rights_permit(fd, accepts);
+    return true;
+}
+
+/*
+ * What libpipc made permits them from the start, or refuses them: before a peer was there. A socket
+ * that is only written to needs none, and would keep them until it is closed. It may be the same
+ * socket under another number, so the one that is read comes last here, and first below.
+ */
 bool fd_accept_fds(struct transport *transport, struct arrived *arrived)
 {
     struct fd_transport *t = fd_of(transport);
     bool accepts = arrived != NULL;
-    if (t->in_kind != SYS_SOCKET)
-        return false;
-    bool were_permitted = t->own || sys_rights_are_permitted(t->in);
-    t->repermits = accepts != were_permitted;
-    if (t->repermits && !t->own)
-        sys_rights_permit(t->in, accepts);
-    if (!accepts || sys_rights_are_carried(t->in) == 0)
+    if (!t->own && t->out != t->in)
+        t->out_permit_changed = permit(t->out, t->out_kind, false);
+    if (!t->own)
+        t->in_permit_changed = permit(t->in, t->in_kind, accepts);
+    if (!accepts || t->in_kind != SYS_SOCKET || sys_rights_are_carried(t->in) == 0)
         return false;
     t->arrived = arrived;
     return true;
+}
+
+void fd_permit_as_before(struct fd_transport *t)
+{
+    if (t->in_permit_changed)
+        sys_rights_permit(t->in, t->arrived == NULL);
+    if (t->out_permit_changed && t->out >= 0)
+        sys_rights_permit(t->out, true);
 }
 
 /* Those that come next, unless they are known. -1: errno; 0: the end. */
