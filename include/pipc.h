@@ -1220,11 +1220,11 @@ PIPC_API void pipc_close(pipc_t *pipe);
  * pipc_close. In a child, descriptors of pipc_open_fds keep the O_NONBLOCK that they had meanwhile.
  *
  * Returns 0. On failure -1, and the handle is as before: EAGAIN (something is unread in memory, or
- * held (3), or the peer is not there yet (PIPC_ASYNC)), EOPNOTSUPP (pipc_open), EINVAL (NULL). A part of a message in memory is EAGAIN too,
- * until the peer has sent the rest and it was read, or the peer has gone. If reading has failed for
- * good, with EPROTO or ECONNRESET, this call reports that error, since bytes of the stream are
- * gone. After an end of stream or a goodbye it succeeds; EPIPE: bytes came behind the goodbye. One
- * thread (8).
+ * held (3); with PIPC_ASYNC, the peer is not there yet), EOPNOTSUPP (pipc_open), EINVAL (NULL). A
+ * part of a message in memory is EAGAIN too, until the peer has sent the rest and it was read, or
+ * the peer has gone. If reading has failed for good, with EPROTO or ECONNRESET, this call reports
+ * that error, since bytes of the stream are gone. After an end of stream or a goodbye it succeeds;
+ * EPIPE: bytes came behind the goodbye. One thread (8).
  */
 PIPC_API int pipc_detach(pipc_t *pipe, int fds[2]);
 
@@ -1519,13 +1519,14 @@ PIPC_API int pipc_peer(pipc_t *pipe, char *buffer, size_t size);
  * pipc_open_unix: the process that had last called listen(2) on the server's socket when this side
  * connected, even if another one accepts the connection. Both are known at once, before anything is
  * read. A pid of 0 is a process that this pid namespace does not see; the uid of a user who is not
- * mapped into this user namespace is 65534 (kernel.overflowuid). Take either for nobody. The process may have ended since, and its pid may be another's; and it may
- * have passed the socket on. So decide by the uid, and not by what /proc has of the pid.
+ * mapped into this user namespace is 65534 (kernel.overflowuid). Take either for nobody. The
+ * process may have ended since, and its pid may be another's; and it may have passed the socket on.
+ * So decide by the uid, and not by what /proc has of the pid.
  *
  * Takes no end of a pipc_open handle. Returns 0. On failure -1: EOPNOTSUPP (any other kind of pipe;
- * pipc_open_fds too, since the maker of a socketpair stands at both ends of it), EAGAIN (the peer is
- * not there yet (PIPC_ASYNC)), EINVAL (NULL, or a struct_size that is too small), ENOMEM. Any
- * thread.
+ * pipc_open_fds too, since the maker of a socketpair stands at both ends of it), EAGAIN (with
+ * PIPC_ASYNC, the peer is not there yet), EINVAL (NULL, or a struct_size that is too small),
+ * ENOMEM. Any thread.
  */
 PIPC_API int pipc_credentials(pipc_t *pipe, pipc_credentials_t *credentials);
 

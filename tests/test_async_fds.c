@@ -293,7 +293,7 @@ TEST(a_detached_client_takes_along_what_has_come_with_descriptors)
     fds_end(&fds);
 }
 
-TEST(a_detached_client_that_did_not_ask_refuses_descriptors_until_it_is_adopted_by_one_that_does)
+TEST(a_detached_client_that_did_not_ask_refuses_descriptors_until_an_adopter_does)
 {
     struct async_place place;
     struct fds fds;
@@ -314,14 +314,13 @@ TEST(a_detached_client_that_did_not_ask_refuses_descriptors_until_it_is_adopted_
     fds_end(&fds);
 }
 
-HARNESS_MAIN(
-    "asynchronous descriptors",
-    OVER_CASES(without_a_peer_descriptors_are_neither_sent_nor_taken, async_ways),
-    IT(when_the_server_never_comes_a_write_with_descriptors_reports_why),
-    IT(a_write_with_descriptors_waits_for_the_server),
-    IT(what_was_gathered_before_the_server_came_goes_before_descriptors),
-    IT(a_client_takes_descriptors_if_it_has_asked_for_them),
-    IT(behind_a_handshake_with_a_key_descriptors_travel_both_ways),
-    OVER_CASES(the_other_ways_bring_none_also_if_they_were_asked_for, async_ways),
-    IT(a_detached_client_takes_along_what_has_come_with_descriptors),
-    IT(a_detached_client_that_did_not_ask_refuses_descriptors_until_it_is_adopted_by_one_that_does))
+HARNESS_MAIN("asynchronous descriptors",
+             OVER_CASES(without_a_peer_descriptors_are_neither_sent_nor_taken, async_ways),
+             IT(when_the_server_never_comes_a_write_with_descriptors_reports_why),
+             IT(a_write_with_descriptors_waits_for_the_server),
+             IT(what_was_gathered_before_the_server_came_goes_before_descriptors),
+             IT(a_client_takes_descriptors_if_it_has_asked_for_them),
+             IT(behind_a_handshake_with_a_key_descriptors_travel_both_ways),
+             OVER_CASES(the_other_ways_bring_none_also_if_they_were_asked_for, async_ways),
+             IT(a_detached_client_takes_along_what_has_come_with_descriptors),
+             IT(a_detached_client_that_did_not_ask_refuses_descriptors_until_an_adopter_does))
