@@ -10,7 +10,7 @@
 /* No number is free, but for `left`. Returns the limit as it was. */
 static rlim_t leave_numbers(int left)
 {
-    int probe[64];
+    int probe[64] = {0};
     assert_true(left < 64);
     for (int i = 0; i <= left; i++)
         probe[i] = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
