@@ -501,6 +501,7 @@
  *     closes. That takes as long as closing them takes, which for a TCP socket with SO_LINGER is as
  *     long as the peer likes. So there, a peer can make pipc_server_accept, pipc_read and
  *     pipc_close wait, whatever the timeout: let only users connect that are trusted.
+ *     With that flag and a key, a peer can send descriptors once it has shown the key.
  *   - pipc_open_fds and pipc_server_open_fd set SO_PASSRIGHTS of a Unix socket as that flag asks.
  *     Descriptors that were sent before are dropped as by an older kernel. pipc_detach gives a
  *     socket of pipc_open_fds back as it was. Those of servers and clients stay as they are, so

@@ -101,6 +101,43 @@ TEST(a_listener_that_was_taken_over_lets_no_descriptor_in)
     paths_end(&paths);
 }
 
+TEST(who_has_not_shown_the_key_sends_no_descriptor_also_where_some_are_taken)
+{
+    struct paths paths;
+    need_pass_rights();
+    paths_begin(&paths);
+    const char *path = paths_to(&paths, "socket");
+    pipc_options_t options = net_with_key("secret");
+    options.flags = PIPC_ACCEPT_FDS;
+    for (int adopted = 0; adopted < 2; adopted++) {
+        int listener = adopted ? paths_listen(path, 5) : -1;
+        int before = adopted ? paths_connect(path) : -1;
+        pipc_server_t *server =
+            adopted ? pipc_server_open_fd(listener, &options) : paths_serve(path, &options);
+        int client = paths_connect(path);
+        expect_no_descriptor_gets_in(client); /* it waits in the backlog */
+        assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+        expect_no_descriptor_gets_in(client);
+        if (adopted) {
+            expect_no_descriptor_gets_in(before);
+            close(before);
+        }
+        close(client);
+        pipc_server_close(server);
+    }
+    unlink(path);
+    int listener = paths_listen(path, 5);
+    options.flags |= PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_unix(path, -1, &options);
+    int peer = accept(listener, NULL, NULL);
+    expect_no_descriptor_gets_in(peer);
+    pipc_close(pipe);
+    close(peer);
+    close(listener);
+    unlink(path);
+    paths_end(&paths);
+}
+
 /* --- Others at work in the directory ---------------------------------------------------------- */
 
 struct start {
@@ -359,6 +396,7 @@ HARNESS_MAIN("Unix sockets, hostile others",
              IT(a_client_sends_no_descriptor_to_a_server_that_did_not_ask_for_it),
              IT(a_server_sends_no_descriptor_to_a_client_that_did_not_ask_for_it),
              IT(a_listener_that_was_taken_over_lets_no_descriptor_in),
+             IT(who_has_not_shown_the_key_sends_no_descriptor_also_where_some_are_taken),
              IT(a_file_that_comes_in_the_place_of_a_dead_socket_stays),
              IT(a_file_that_comes_in_the_place_of_a_server_that_closes_stays),
              IT(a_dead_socket_is_replaced_where_a_rename_would_take_any_place),

@@ -32,6 +32,7 @@
 #include "sys/self.h"
 #include "sys/sys.h"
 #include "sys/sys_random.h"
+#include "sys/sys_rights.h"
 #include "sys/sys_socket.h"
 
 /*
@@ -181,13 +182,31 @@ static int receive_input(struct handshake *h)
     return 1;
 }
 
+static bool awaits_key(const struct handshake *h)
+{
+    return h->auth.state == AUTH_AWAITS_RESPONSE;
+}
+
+/*
+ * Descriptors that come with a handshake would be closed in our next call, which may take as long
+ * as the peer likes. So it may send some only when it has shown the key, but before it learns that.
+ */
+static int receive_response(struct handshake *h)
+{
+    bool was_awaited = awaits_key(h);
+    int there = receive_input(h);
+    if (h->accepts_fds && was_awaited && !awaits_key(h) && h->auth.state != AUTH_REFUSED)
+        sys_rights_permit(h->fd, true);
+    return there;
+}
+
 static int authenticate(struct handshake *h)
 {
     int there = 1;
     while (there > 0 && !auth_is_over(&h->auth)) {
         there = send_output(h);
         if (there > 0)
-            there = receive_input(h);
+            there = receive_response(h);
     }
     if (h->auth.state != AUTH_REFUSED)
         return there;

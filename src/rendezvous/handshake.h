@@ -22,6 +22,7 @@ struct handshake {
     bool out_watched; /* the set waits for room to write */
     int64_t deadline;
     bool connecting;
+    bool accepts_fds;    /* the peer may send descriptors once it has shown the key */
     struct auth_key key; /* bytes NULL: none, and then there is no handshake */
     struct auth auth;
 };

@@ -30,7 +30,7 @@ struct server {
     bool is_listening; /* the set waits for the listeners */
     bool is_unix;
     bool is_adopted;  /* the listener */
-    bool accepts_fds; /* its clients may send descriptors; of an adopted one */
+    bool accepts_fds; /* its clients may send descriptors, with a key when they have shown it */
     struct unix_name name;
     bool interruptible;
     uint32_t opener; /* the process that may hang up on pending handshakes */
@@ -76,6 +76,7 @@ static struct handshake *begin_handshake(struct server *s, int fd)
         sys_socket_shutdown(fd);
         return NULL;
     }
+    h->accepts_fds = s->accepts_fds;
     if (handshake_watch(h, s->set) == 0 ||
         (make_room_for_client(s) && handshake_watch(h, s->set) == 0))
         return h;
@@ -134,6 +135,12 @@ static bool recovers(struct server *s, enum listeners_result failure, int *turne
     return false;
 }
 
+/* As soon as they connect. */
+static bool permits_fds(const struct server *s)
+{
+    return s->accepts_fds && s->key.bytes == NULL;
+}
+
 /* A connection that needs no handshake, or has finished it already; -1: none now. */
 static int accept_client(struct server *s, int listener)
 {
@@ -144,7 +151,7 @@ static int accept_client(struct server *s, int listener)
         enum listeners_result result = listeners_accept(listener, &fd, &from);
         if (result == LISTENERS_ACCEPTED) {
             if (s->is_adopted && s->is_unix)
-                sys_rights_permit(fd, false); /* it may have connected before we came */
+                sys_rights_permit(fd, permits_fds(s)); /* it may have connected before we came */
             int done = s->key.bytes == NULL ? fd : admit_client(s, fd, &from);
             if (done >= 0)
                 return done;
@@ -202,15 +209,6 @@ static int await_client(struct server *s, const struct limit *limit)
     return limit_poll(limit, &entry, 1, next_time(s)) == LIMIT_GOES_ON ? 0 : -1;
 }
 
-/* Of a client of an adopted listener: those of our own are inherited. */
-static void set_options(const struct server *s, int fd)
-{
-    if (s->is_unix)
-        sys_rights_permit(fd, s->accepts_fds); /* it may have come before we did */
-    else
-        sys_tcp_options(fd);
-}
-
 int server_accept(struct server *s, int timeout_ms)
 {
     struct limit limit = limit_of(timeout_ms, s->interruptible);
@@ -219,8 +217,8 @@ int server_accept(struct server *s, int timeout_ms)
         fd = serve_ready(s);
         update_timer(s);
     } while (fd < 0 && await_client(s, &limit) == 0);
-    if (fd >= 0 && s->is_adopted)
-        set_options(s, fd);
+    if (fd >= 0 && s->is_adopted && !s->is_unix)
+        sys_tcp_options(fd); /* those of our own listener are inherited */
     return fd;
 }
 
@@ -359,11 +357,11 @@ struct server *server_open(const char *host, uint16_t port, bool interruptible,
 }
 
 /* All that can fail comes before the name: clients find a server that stays, or none. */
-static int listen_on_path(struct server *s, const char *path, unsigned access, bool accepts_fds)
+static int listen_on_path(struct server *s, const char *path, unsigned access)
 {
     if (open_server_set(s) != 0)
         return -1;
-    int fd = unix_name_listen(&s->name, path, access, accepts_fds);
+    int fd = unix_name_listen(&s->name, path, access, permits_fds(s));
     if (fd < 0)
         return -1;
     listeners_adopt(&s->listeners, fd);
@@ -377,7 +375,8 @@ struct server *server_open_unix(const char *path, unsigned access, bool interrup
     if (s == NULL)
         return NULL;
     s->is_unix = true;
-    if (listen_on_path(s, path, access, accepts_fds) == 0)
+    s->accepts_fds = accepts_fds;
+    if (listen_on_path(s, path, access) == 0)
         return s;
     server_close(s);
     return NULL;
@@ -398,7 +397,7 @@ static int adopt_listener(struct server *s, int fd)
     if (open_server_set(s) == 0 && watch_listeners(s) == 0 &&
         (!s->is_unix || sys_unix_listen(fd) == 0) && sys_nonblock(fd, true) >= 0) {
         if (s->is_unix)
-            sys_rights_permit(fd, s->accepts_fds);
+            sys_rights_permit(fd, permits_fds(s));
         return 0;
     }
     s->listeners.count = 0;

@@ -75,15 +75,18 @@ static enum rendezvous_result begin_connection(struct unix_machine *u, int fds[2
         return RENDEZVOUS_AGAIN;
     if (keep_directory(u) != 0)
         return RENDEZVOUS_FAILED;
-    int fd = sys_unix_connect(u->directory, u->path, u->accepts_fds);
+    int fd = sys_unix_connect(u->directory, u->path, u->accepts_fds && u->key.bytes == NULL);
     if (fd < 0)
         return is_absent(errno) ? try_again_later(u) : RENDEZVOUS_FAILED;
     if (u->key.bytes == NULL)
         return connected(fd, fds);
     u->handshake = handshake_begin(fd, &u->key);
-    if (u->handshake == NULL)
+    if (u->handshake == NULL) {
         sys_socket_shutdown(fd);
-    return u->handshake == NULL ? RENDEZVOUS_FAILED : RENDEZVOUS_AGAIN;
+        return RENDEZVOUS_FAILED;
+    }
+    u->handshake->accepts_fds = u->accepts_fds;
+    return RENDEZVOUS_AGAIN;
 }
 
 /* The server closed before the handshake was done, or was silent: as if none were there. */
