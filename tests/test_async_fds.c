@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors that travel with messages, on handles that are there before their peer. */
 #include "async.h"
+#include "fault.h"
 #include "fds.h"
 
 static bool carries_fds(const struct async_place *place)
@@ -135,6 +136,15 @@ TEST(a_write_with_descriptors_waits_for_the_server)
     fds_end(&fds);
 }
 
+/* The clock stands still: a write that comes late would not only gather. */
+static void gather(pipc_t *pipe, const char *text)
+{
+    fault_arm();
+    ssize_t size = pipc_write(pipe, text, strlen(text));
+    fault_disarm();
+    assert_int_equal(size, strlen(text));
+}
+
 TEST(what_was_gathered_before_the_server_came_goes_before_descriptors)
 {
     struct async_place place;
@@ -143,8 +153,10 @@ TEST(what_was_gathered_before_the_server_came_goes_before_descriptors)
     fds_make(&fds);
     async_begin(&place, async_ways);
     pipc_t *pipe = async_open_at(&place, -1, &options);
-    net_say(pipe, "gathered");
-    net_say(pipe, "as well");
+    fault_reset();
+    fault_frozen_time();
+    gather(pipe, "gathered");
+    gather(pipe, "as well");
     assert_errno(pipc_write_fds(pipe, "now", 3, fds.fd, 1), EAGAIN);
     pipc_t *peer = async_meet(&place, pipe, &options);
     allow_time(pipe, peer);

@@ -221,7 +221,7 @@ TEST_OF_KIND(a_failure_is_reported_eight_times_by_the_descriptor)
     struct async_place place;
     char byte;
     async_begin(&place, kind);
-    pipc_t *pipe = async_open_at(&place, 100, NULL);
+    pipc_t *pipe = async_open_at(&place, 100 * harness_scale(), NULL);
     int error = async_absent_error(&place), reports = 0;
     assert_errno(pipc_write(pipe, "x", 1), EAGAIN); /* is not what keeps it readable */
     while (harness_readable(pipc_fd(pipe), reports == 0 ? -1 : 0)) {

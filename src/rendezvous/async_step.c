@@ -116,7 +116,8 @@ static void open_with(struct transport *transport, struct async *a, int fds[2])
     }
     close_timer(transport, a);
     end_rendezvous(a);
-    fd_ops.accept_fds(transport, a->arrived);
+    if (a->arrived != NULL)
+        fd_ops.accept_fds(transport, a->arrived);
     if (a->is_shut_down)
         fd_ops.shutdown(transport);
     a->state = ASYNC_OPEN;

@@ -30,7 +30,7 @@ struct async {
     bool is_known;      /* likewise, by a call that needs a peer */
     bool is_readable;   /* once failed: the timer is set */
     int error;
-    struct arrived *arrived; /* for transport_fd, once it is open */
+    struct arrived *arrived; /* for transport_fd, once it is open; NULL: none are to come */
 };
 
 static inline struct async *async_of(struct transport *transport)
