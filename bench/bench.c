@@ -143,9 +143,10 @@ static void time_opening(unsigned round, const struct opener *opener)
 
 static void serve_many(unsigned round, const struct service *service)
 {
-    struct row row = {round, service->library, "tcp", "plain", "many", "two cores", plan.many};
+    struct row row = {round,  service->library, service->transport, "plain",
+                      "many", "two cores",      plan.many};
     struct many many;
-    if (!is_chosen(service->library, "tcp", "plain"))
+    if (!is_chosen(service->library, service->transport, "plain"))
         return;
     if (!many_run(service, plan.many, plan.seconds, &many)) {
         report_failure(&row);
@@ -163,8 +164,10 @@ static void do_connections(unsigned round)
             time_opening(round, opener);
     if (!is_listed(plan.work, "many") || plan.many == 0)
         return;
-    serve_many(round, round % 2 == 0 ? &service_pipc : &service_raw);
-    serve_many(round, round % 2 == 0 ? &service_raw : &service_pipc);
+    for (size_t i = 0; services_pipc[i].library != NULL; i++) {
+        serve_many(round, round % 2 == 0 ? &services_pipc[i] : &services_raw[i]);
+        serve_many(round, round % 2 == 0 ? &services_raw[i] : &services_pipc[i]);
+    }
 }
 
 /* ---- all of them ---- */

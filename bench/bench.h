@@ -89,23 +89,31 @@ struct idle {
 };
 bool idle_run(const struct contender *contender, unsigned links, struct idle *result);
 
-/* ---- many.c and open.c: TCP connections, many at once or one after the other ---- */
+/* ---- many.c and open.c: connections to a server, many at once or one after the other ---- */
+
+/* Where a server is: a path, or a port on loopback, which it finds. */
+struct place {
+    char path[64];
+    unsigned port;
+};
+void place_make(struct place *place); /* link.c */
 
 /* Calls of one library. Each ends the process when it fails. */
 struct service {
-    const char *library;
-    void *(*listen)(unsigned *port); /* on loopback */
-    int (*listen_fd)(void *server);  /* to poll */
-    void *(*accept)(void *server);   /* NULL: nobody waits */
-    void (*stop)(void *server);      /* also in the process that goes on without it */
-    int (*fd)(void *connection);     /* to poll; from now on it has an event loop */
-    int (*echo)(void *connection);   /* send back what has come: how many; -1: the peer has left */
-    void *(*connect)(unsigned port); /* to loopback */
+    const char *library, *transport;
+    void *(*listen)(struct place *place);
+    int (*listen_fd)(void *server); /* to poll */
+    void *(*accept)(void *server);  /* NULL: nobody waits */
+    void (*stop)(void *server);     /* also in the process that goes on without it */
+    int (*fd)(void *connection);    /* to poll; from now on it has an event loop */
+    int (*echo)(void *connection);  /* send back what has come: how many; -1: the peer has left */
+    void *(*connect)(const struct place *place);
     void (*send)(void *, const void *data, size_t size); /* this and the next may wait */
     void (*receive)(void *, void *data, size_t size);    /* a message of this size */
     void (*close)(void *connection);
 };
-extern const struct service service_pipc, service_raw; /* with_NAME.c each */
+/* service_pipc.c, service_raw.c: the same transports in the same order, with an empty last one. */
+extern const struct service services_pipc[], services_raw[];
 
 struct many {
     double ns;          /* for each echo */
@@ -118,8 +126,8 @@ bool many_run(const struct service *service, unsigned connections, double second
 /* Opening, using and closing, of one kind of connection. */
 struct opener {
     const char *library, *transport, *setup;
-    void (*use)(void);             /* all of it, in one process; NULL: TCP, two processes */
-    const struct service *service; /* for TCP */
+    void (*use)(void);             /* all of it, in one process; NULL: with a server in another */
+    const struct service *service; /* that server */
 };
 extern const struct opener openers[]; /* with an empty last line */
 bool open_run(const struct opener *opener, double *ns);

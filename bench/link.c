@@ -44,6 +44,13 @@ static unsigned free_port(void)
     return ntohs(address.sin_port);
 }
 
+void place_make(struct place *place)
+{
+    static unsigned number;
+    *place = (struct place){0};
+    snprintf(place->path, sizeof place->path, "%s/server-%ld-%u", folder, (long)getpid(), number++);
+}
+
 void link_start(struct link *link, const struct contender *contender, size_t size)
 {
     static unsigned number;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server of many connections over TCP: an event loop (epoll, level-triggered) that sends back
+ * A server of many connections: an event loop (epoll, level-triggered) that sends back
  * each message, in a process and on a core of its own. A client process has all connections; in
  * each turn it sends a message on every one of them, and then reads the echoes. Both processes use
  * the same library.
@@ -31,7 +31,7 @@ struct crowd {
     double seconds;
     struct turns *turns;
     void *server;
-    unsigned port;
+    struct place place;
 };
 
 /* ---- the server ---- */
@@ -166,7 +166,7 @@ static void be_client(const struct crowd *crowd)
     if (connections == NULL)
         fail("memory");
     for (unsigned i = 0; i < crowd->connections; i++)
-        connections[i] = crowd->service->connect(crowd->port);
+        connections[i] = crowd->service->connect(&crowd->place);
     send_and_receive(crowd, connections);
     pthread_barrier_wait(&crowd->turns->barrier);
     time_turns(crowd, connections); /* warms up */
@@ -195,7 +195,8 @@ static _Noreturn void second_process(const struct crowd *crowd)
 static _Noreturn void first_process(struct crowd *crowd)
 {
     allow_descriptors();
-    crowd->server = crowd->service->listen(&crowd->port);
+    place_make(&crowd->place);
+    crowd->server = crowd->service->listen(&crowd->place);
     pid_t second = fork_or_fail();
     if (second == 0)
         second_process(crowd);

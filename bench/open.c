@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What it takes to open a connection, use it and close it, again and again; on one core, so that it
- * is the sum of both sides' work. On TCP a server in a process of its own accepts, receives a
+ * is the sum of both sides' work. A server in a process of its own accepts, receives a
  * message, answers and closes.
  */
 #include <poll.h>
@@ -18,8 +18,10 @@
 const struct opener openers[] = {
     {"libpipc", "anonymous", "pipc_open, one pipc_write, pipc_close", open_anonymous, NULL},
     {"libpipc", "pair", "pipc_open_pair, pipc_close twice", open_pair, NULL},
-    {"libpipc", "tcp", "connect, accept, a message each way, close", NULL, &service_pipc},
-    {"raw", "tcp", "connect, accept, a message each way, close", NULL, &service_raw},
+    {"libpipc", "tcp", "connect, accept, a message each way, close", NULL, &services_pipc[0]},
+    {"raw", "tcp", "connect, accept, a message each way, close", NULL, &services_raw[0]},
+    {"libpipc", "unix", "connect, accept, a message each way, close", NULL, &services_pipc[1]},
+    {"raw", "unix", "connect, accept, a message each way, close", NULL, &services_raw[1]},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -46,38 +48,39 @@ static void serve(const struct service *service, void *server)
     }
 }
 
-static void use_service(const struct service *service, unsigned port)
+static void use_service(const struct service *service, const struct place *place)
 {
     unsigned char message[SIZE] = "0123456789abcde";
-    void *connection = service->connect(port);
+    void *connection = service->connect(place);
     service->send(connection, message, SIZE);
     service->receive(connection, message, SIZE);
     service->close(connection);
 }
 
-static void use(const struct opener *opener, unsigned port)
+static void use(const struct opener *opener, const struct place *place)
 {
     if (opener->use != NULL)
         opener->use();
     else
-        use_service(opener->service, port);
+        use_service(opener->service, place);
 }
 
-static double measure(const struct opener *opener, unsigned port)
+static double measure(const struct opener *opener, const struct place *place)
 {
     for (unsigned i = 0; i < WARM_UP; i++)
-        use(opener, port);
+        use(opener, place);
     double start = now(CLOCK_MONOTONIC);
     for (unsigned i = 0; i < CONNECTIONS; i++)
-        use(opener, port);
+        use(opener, place);
     return (now(CLOCK_MONOTONIC) - start) / CONNECTIONS;
 }
 
 static _Noreturn void first_process(const struct opener *opener, double *ns)
 {
     const struct service *service = opener->service;
-    unsigned port = 0;
-    void *server = service != NULL ? service->listen(&port) : NULL;
+    struct place place;
+    place_make(&place);
+    void *server = service != NULL ? service->listen(&place) : NULL;
     alarm(PATIENCE);
     pin(0, ONE_CORE);
     pid_t second = service != NULL ? fork_or_fail() : -1;
@@ -86,7 +89,7 @@ static _Noreturn void first_process(const struct opener *opener, double *ns)
         serve(service, server);
         _exit(0);
     }
-    *ns = measure(opener, port);
+    *ns = measure(opener, &place);
     _exit(second < 0 || child_succeeded(second) ? 0 : 1);
 }
 

@@ -7,7 +7,7 @@ import statistics
 Key = collections.namedtuple('Key', 'library transport style work setting bytes')
 SETTINGS = 'one core', 'two cores', 'busy cores'
 WORKS = {'roundtrip': 'Round trip', 'oneway': 'One way'}
-TRANSPORTS = 'anonymous', 'pair', 'fifo', 'pipe', 'socketpair', 'tcp'  # of libpipc
+TRANSPORTS = 'anonymous', 'pair', 'fifo', 'unix', 'pipe', 'socketpair', 'tcp'  # libpipc's
 NAMES = {'anonymous': 'pipc_open', 'pipe': 'adopted pipe', 'socketpair': 'adopted socketpair'}
 
 

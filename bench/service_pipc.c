@@ -11,12 +11,20 @@
 
 /* ---- connections ---- */
 
-static void *listen_here(unsigned *port)
+static void *listen_tcp(struct place *place)
 {
     pipc_server_t *server = pipc_server_open("127.0.0.1", 0, NULL);
     if (server == NULL)
         fail("pipc_server_open");
-    *port = pipc_server_port(server);
+    place->port = pipc_server_port(server);
+    return server;
+}
+
+static void *listen_unix(struct place *place)
+{
+    pipc_server_t *server = pipc_server_open_unix(place->path, NULL);
+    if (server == NULL)
+        fail("pipc_server_open_unix");
     return server;
 }
 
@@ -35,13 +43,21 @@ static void stop(void *server)
     pipc_server_close(server);
 }
 
-static void *connect_to(unsigned port)
+static void *connect_tcp(const struct place *place)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.flags = PIPC_CONNECT_ONLY;
-    pipc_t *pipe = pipc_open_tcp("127.0.0.1", (uint16_t)port, PATIENCE_MS, &options);
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", (uint16_t)place->port, PATIENCE_MS, &options);
     if (pipe == NULL)
         fail("pipc_open_tcp");
+    return pipe;
+}
+
+static void *connect_unix(const struct place *place)
+{
+    pipc_t *pipe = pipc_open_unix(place->path, PATIENCE_MS, NULL);
+    if (pipe == NULL)
+        fail("pipc_open_unix");
     return pipe;
 }
 
@@ -83,18 +99,17 @@ static void receive(void *pipe, void *data, size_t size)
         fail("pipc_read");
 }
 
-const struct service service_pipc = {
-    .library = "libpipc",
-    .listen = listen_here,
-    .listen_fd = listen_fd,
-    .accept = accept_one,
-    .stop = stop,
-    .fd = poll_fd,
-    .echo = echo,
-    .connect = connect_to,
-    .send = send_one,
-    .receive = receive,
-    .close = close_one,
+#define SERVICE(name, listens, connects)                                                      \
+    {                                                                                         \
+        .library = "libpipc", .transport = name, .listen = listens, .listen_fd = listen_fd,   \
+        .accept = accept_one, .stop = stop, .fd = poll_fd, .echo = echo, .connect = connects, \
+        .send = send_one, .receive = receive, .close = close_one                              \
+    }
+
+const struct service services_pipc[] = {
+    SERVICE("tcp", listen_tcp, connect_tcp),
+    SERVICE("unix", listen_unix, connect_unix),
+    {0},
 };
 
 /* ---- without a server ---- */

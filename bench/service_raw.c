@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -31,22 +32,41 @@ static struct sockaddr_in loopback(unsigned port)
                                 .sin_port = htons((uint16_t)port)};
 }
 
+static struct sockaddr_un at_path(const struct place *place)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, place->path, sizeof place->path);
+    return address;
+}
+
 /* ---- connections ---- */
 
-static void *listen_here(unsigned *port)
+static struct server *listen_at(const struct sockaddr *address, socklen_t size)
 {
     struct server *server = calloc(1, sizeof *server);
-    struct sockaddr_in address = loopback(0);
-    socklen_t size = sizeof address;
     if (server == NULL)
         fail("memory");
-    server->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (bind(server->fd, (struct sockaddr *)&address, size) != 0 ||
-        listen(server->fd, SOMAXCONN) != 0 ||
-        getsockname(server->fd, (struct sockaddr *)&address, &size) != 0)
+    server->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(server->fd, address, size) != 0 || listen(server->fd, SOMAXCONN) != 0)
         fail("listen");
-    *port = ntohs(address.sin_port);
     return server;
+}
+
+static void *listen_tcp(struct place *place)
+{
+    struct sockaddr_in address = loopback(0);
+    socklen_t size = sizeof address;
+    struct server *server = listen_at((struct sockaddr *)&address, size);
+    if (getsockname(server->fd, (struct sockaddr *)&address, &size) != 0)
+        fail("getsockname");
+    place->port = ntohs(address.sin_port);
+    return server;
+}
+
+static void *listen_unix(struct place *place)
+{
+    struct sockaddr_un address = at_path(place);
+    return listen_at((struct sockaddr *)&address, sizeof address);
 }
 
 static int listen_fd(void *server)
@@ -64,27 +84,60 @@ static void stop(void *at)
 static struct connection *make_connection(int fd)
 {
     struct connection *connection = malloc(sizeof *connection);
-    int on = 1;
-    if (connection == NULL || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
-        fail("TCP_NODELAY");
+    if (connection == NULL)
+        fail("memory");
     connection->fd = fd;
     connection->have = 0;
     return connection;
 }
 
-static void *accept_one(void *server)
+static void no_delay(int fd)
 {
-    int fd = accept4(((struct server *)server)->fd, NULL, NULL, SOCK_CLOEXEC);
+    int on = 1;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+        fail("TCP_NODELAY");
+}
+
+static int accept_fd(const struct server *server)
+{
+    return accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+static void *accept_tcp(void *server)
+{
+    int fd = accept_fd(server);
+    if (fd < 0)
+        return NULL;
+    no_delay(fd);
+    return make_connection(fd);
+}
+
+static void *accept_unix(void *server)
+{
+    int fd = accept_fd(server);
     return fd < 0 ? NULL : make_connection(fd);
 }
 
-static void *connect_to(unsigned port)
+static int connect_at(const struct sockaddr *address, socklen_t size)
 {
-    struct sockaddr_in address = loopback(port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, address, size) != 0)
         fail("connect");
+    return fd;
+}
+
+static void *connect_tcp(const struct place *place)
+{
+    struct sockaddr_in address = loopback(place->port);
+    int fd = connect_at((struct sockaddr *)&address, sizeof address);
+    no_delay(fd);
     return make_connection(fd);
+}
+
+static void *connect_unix(const struct place *place)
+{
+    struct sockaddr_un address = at_path(place);
+    return make_connection(connect_at((struct sockaddr *)&address, sizeof address));
 }
 
 static int poll_fd(void *connection)
@@ -166,16 +219,15 @@ static void receive(void *at, void *data, size_t size)
     consume(connection, HEADER + size);
 }
 
-const struct service service_raw = {
-    .library = "raw",
-    .listen = listen_here,
-    .listen_fd = listen_fd,
-    .accept = accept_one,
-    .stop = stop,
-    .fd = poll_fd,
-    .echo = echo,
-    .connect = connect_to,
-    .send = send_one,
-    .receive = receive,
-    .close = close_one,
+#define SERVICE(name, listens, accepts, connects)                                          \
+    {                                                                                      \
+        .library = "raw", .transport = name, .listen = listens, .listen_fd = listen_fd,    \
+        .accept = accepts, .stop = stop, .fd = poll_fd, .echo = echo, .connect = connects, \
+        .send = send_one, .receive = receive, .close = close_one                           \
+    }
+
+const struct service services_raw[] = {
+    SERVICE("tcp", listen_tcp, accept_tcp, connect_tcp),
+    SERVICE("unix", listen_unix, accept_unix, connect_unix),
+    {0},
 };

@@ -17,6 +17,7 @@ RULES = (
     Rule('anonymous', ('pipe', 'pipe 1M', 'socketpair'), 1.0, 0),
     Rule('anonymous', ('ring',), 0.7, 64 * KIB),
     # The others: a bare pipe that holds as much.
+    Rule('unix', ('socketpair',), 0.95, 0),
     Rule('pair', ('pipe',), 1.0, 0),
     Rule('fifo', ('pipe 1M',), 1.0, 0),
     Rule('pipe', ('pipe',), 1.0, 0),
@@ -131,14 +132,15 @@ def small_messages(results):
                  one_way(results, transport, 'plain', 'raw', other, 0.95)]
         rows += [one_way(results, transport, style, 'ZeroMQ', peer, 5)
                  for style in ('batch', 'batch, read', 'gather')]
-    rows.append(one_way(results, 'pair', 'gather', 'ZeroMQ', 'ipc', 5))
+    rows += [one_way(results, transport, 'gather', 'ZeroMQ', 'ipc', 5)
+             for transport in ('pair', 'unix')]
     return rows
 
 
 def connections(results):
     rows = []
     for key in [k for k in results.keys() if k.work == 'many' and k.library == 'libpipc']:
-        what = 'tcp, server of %d connections' % key.bytes
+        what = '%s, server of %d connections' % (key.transport, key.bytes)
         rows += [ratio(results, what, key, key._replace(library='raw'), 0.9),
                  at_most(results, what + ', memory of each', key, 'bytes used', 3072, 'B'),
                  at_most(results, what + ', descriptors of each', key, 'descriptors', 2, '')]
@@ -148,12 +150,15 @@ def connections(results):
                    in_time=True),
              ratio(results, 'tcp, connect, accept, use, close', tcp, tcp._replace(library='raw'),
                    0.85)]
+    unix = tcp._replace(transport='unix')
+    rows.append(ratio(results, 'unix, connect, accept, use, close', unix,
+                      unix._replace(library='raw'), 0.8))
     return rows
 
 
 def idle(results):
     rows = []
-    for transport in 'anonymous', 'pair', 'fifo', 'tcp', 'socketpair':
+    for transport in 'anonymous', 'pair', 'fifo', 'unix', 'tcp', 'socketpair':
         most = 16384 if transport == 'anonymous' else 4096
         rows += [memory(results, transport, metric, most)
                  for metric in ('bytes opened', 'bytes used')]

@@ -110,6 +110,23 @@ static void join_tcp(struct link *link, int side)
     link->end[side] = make_end(pipe, "pipc_open_tcp");
 }
 
+/* The second side is a server of one client. */
+static void join_unix(struct link *link, int side)
+{
+    pipc_options_t options = options_of(link);
+    pipc_t *pipe;
+    if (side == 0) {
+        pipe = pipc_open_unix(link->path, PATIENCE_MS, &options);
+    } else {
+        pipc_server_t *server = pipc_server_open_unix(link->path, &options);
+        if (server == NULL)
+            fail("pipc_server_open_unix");
+        pipe = pipc_server_accept(server, PATIENCE_MS);
+        pipc_server_close(server);
+    }
+    link->end[side] = make_end(pipe, "a Unix socket");
+}
+
 /* ---- messages ---- */
 
 static void send_one(void *end, const void *data, size_t size)
@@ -232,10 +249,12 @@ const struct contender with_pipc[] = {
     PIPC_READ("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
     PIPC("pipe", "pipc_open_fds, two pipes", 2, prepare_pipe, drop_fds, join_fds),
     PIPC("socketpair", "pipc_open_fds, AF_UNIX stream", 2, prepare_socketpair, drop_fds, join_fds),
+    PIPC("unix", "pipc_open_unix", 2, NULL, NULL, join_unix),
     PIPC("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     PIPC_READ("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     PIPC_GATHERED("pair", "pipc_open_pair", 2, prepare_pair, drop_opened, join_opened),
     PIPC_GATHERED("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
+    PIPC_GATHERED("unix", "pipc_open_unix", 2, NULL, NULL, join_unix),
     PIPC_GATHERED("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     {0},
 };
