@@ -111,6 +111,19 @@ static void put_in_order(void *context)
     errno = saved;
 }
 
+enum io_result channel_wait_in_read(struct channel *c, const struct channel_wait *wait,
+                                    struct inbound_target *target)
+{
+    struct cancellation at = {c, wait, false};
+    enum io_result result;
+    target->waits = true;
+    pthread_cleanup_push(put_in_order, &at);
+    result = inbound_read(&c->in, target);
+    pthread_cleanup_pop(0);
+    target->waits = false;
+    return result;
+}
+
 static int wait_in_transport(struct channel *c, const struct channel_wait *wait, unsigned events)
 {
     struct cancellation at = {c, wait, c->duplex && (events & TRANSPORT_OUT) != 0};

@@ -63,6 +63,9 @@ int channel_wait(struct channel *channel, const struct channel_wait *wait, unsig
  */
 int channel_wait_a_little(struct channel *channel, const struct channel_wait *wait,
                           unsigned events);
+/* Read into the target, and wait there without a limit. What cancels is put in order likewise. */
+enum io_result channel_wait_in_read(struct channel *channel, const struct channel_wait *wait,
+                                    struct inbound_target *target);
 /* Wait for room, and take in messages meanwhile. As channel_wait. */
 int channel_wait_for_room(struct channel *channel, const struct channel_wait *wait);
 /*

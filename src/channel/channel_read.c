@@ -30,9 +30,14 @@ static bool may_block(const struct channel *c)
     return atomic_load_explicit(&c->may_block, memory_order_relaxed);
 }
 
+static bool should_block(const struct channel *c)
+{
+    return may_block(c) && !outbound_is_stuck(&c->out);
+}
+
 static void block_first(struct channel *c)
 {
-    if (may_block(c) && inbound_is_idle(&c->in) && !outbound_is_stuck(&c->out))
+    if (should_block(c) && inbound_is_idle(&c->in))
         inbound_block(&c->in);
 }
 
@@ -87,14 +92,19 @@ static int read_until(struct channel *c, try_read *try, void *argument,
     return result == IO_DONE ? 0 : -1;
 }
 
-static enum io_result try_read_into(struct channel *c, void *target)
+/* The pieces of a long message are waited for by reading them. */
+static enum io_result try_read_into(struct channel *c, void *argument)
 {
-    return inbound_read(&c->in, target);
+    struct inbound_target *target = argument;
+    struct channel_wait wait = {.cancelled = read_cancelled, .context = target};
+    return target->is_direct && should_block(c) ? channel_wait_in_read(c, &wait, target)
+                                                : inbound_read(&c->in, target);
 }
 
 static ssize_t read_long_way(struct channel *c, void *buffer, size_t size)
 {
-    struct inbound_target target = {buffer, size, 0, is_unlimited(c)};
+    struct inbound_target target = {
+        .buffer = buffer, .size = size, .is_direct = is_unlimited(c)};
     if (read_until(c, try_read_into, &target, &target) == 0)
         return (ssize_t)target.got;
     inbound_keep_pieces(&c->in, &target);

@@ -188,9 +188,10 @@ static int grow_partial(struct inbound *in)
 }
 
 /* Up to `size` more bytes of a message that has begun; *got grows by what came. */
-static enum io_result take_piece(struct inbound *in, uint8_t *to, size_t size, size_t *got)
+static enum io_result take_piece(struct inbound *in, uint8_t *to, size_t size, bool waits,
+                                 size_t *got)
 {
-    ssize_t piece = in->transport->ops->read(in->transport, to, size);
+    ssize_t piece = in->transport->ops->read(in->transport, to, size, waits);
     if (piece < 0)
         return errno == EAGAIN ? IO_AGAIN : transport_failed(in, errno);
     if (piece == 0)
@@ -213,7 +214,7 @@ static enum io_result take_long(struct inbound *in, struct message **taken)
         in->stopped = room == 0;
         if (in->stopped)
             return IO_AGAIN;
-        enum io_result result = take_piece(in, partial->data + before, room, &partial->size);
+        enum io_result result = take_piece(in, partial->data + before, room, false, &partial->size);
         if (result != IO_DONE)
             return result;
         spend(in, partial->size - before);
@@ -380,7 +381,8 @@ static enum io_result read_long(struct inbound *in, struct inbound_target *targe
         return read_by_way_of_queue(in, target);
     while (target->got < in->frame.size) {
         enum io_result result = take_piece(in, target->buffer + target->got,
-                                           in->frame.size - target->got, &target->got);
+                                           in->frame.size - target->got, target->waits,
+                                           &target->got);
         if (result != IO_DONE)
             return result;
     }

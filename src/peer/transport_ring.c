@@ -142,8 +142,9 @@ static void end_skip(struct transport *transport, size_t size)
     ring_consume(&end_of(transport)->ring, size);
 }
 
-static ssize_t end_read(struct transport *transport, void *buffer, size_t size)
+static ssize_t end_read(struct transport *transport, void *buffer, size_t size, bool waits)
 {
+    (void)waits; /* it cannot block */
     return ring_read(&end_of(transport)->ring, buffer, size);
 }
 

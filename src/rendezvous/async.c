@@ -54,9 +54,10 @@ static void async_skip(struct transport *transport, size_t size)
     fd_ops.skip(transport, size);
 }
 
-static ssize_t async_read(struct transport *transport, void *buffer, size_t size)
+static ssize_t async_read(struct transport *transport, void *buffer, size_t size, bool waits)
 {
-    return async_advance(transport) == ASYNC_OPEN ? fd_ops.read(transport, buffer, size) : -1;
+    return async_advance(transport) == ASYNC_OPEN ? fd_ops.read(transport, buffer, size, waits)
+                                                  : -1;
 }
 
 /* While it is opening, it is known what will be there: a socket of this host, or something else. */

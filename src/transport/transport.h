@@ -5,8 +5,8 @@
  *
  * Reading and writing may happen in two threads at a time (PIPC_DUPLEX). The members of each side
  * are called by its own thread, and share no state with those of the other side. Those of readiness
- * are called under a lock, by either thread. Nothing blocks but `wait`, and `peek` when it is asked
- * to.
+ * are called under a lock, by either thread. Nothing blocks but `wait`, and `peek` and `read` when
+ * they are asked to.
  */
 #ifndef PIPC_TRANSPORT_H
 #define PIPC_TRANSPORT_H
@@ -61,7 +61,7 @@ struct transport {
     size_t atomic_max;  /* `writev` of at most so many bytes: entirely or not at all; 0: none */
     size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
     atomic_int opening; /* 0: open. EINPROGRESS: no peer yet. Else why there never will be one */
-    bool can_block;     /* PEEK_BLOCK can wait; else it is as PEEK_MEMORY */
+    bool can_block;     /* PEEK_BLOCK and `read` can wait; else PEEK_BLOCK is PEEK_MEMORY */
     bool reads_ahead;   /* PEEK_READ makes a system call, and PEEK_MEMORY none */
 };
 
@@ -82,9 +82,10 @@ struct transport_ops {
     void (*skip)(struct transport *transport, size_t size);
     /*
      * Consume up to `size` (> 0) bytes, perhaps fewer; 0: the end. -1: EAGAIN, nothing has arrived;
-     * or as `peek`.
+     * or as `peek`. With `waits`, which needs can_block, it waits for them by the call that reads,
+     * and EAGAIN is a signal or what the next read returns.
      */
-    ssize_t (*read)(struct transport *transport, void *buffer, size_t size);
+    ssize_t (*read)(struct transport *transport, void *buffer, size_t size, bool waits);
     /*
      * A goodbye has been consumed. True: no successor of the peer can write after it. Cannot fail.
      */

@@ -36,7 +36,7 @@ struct fd_transport {
     size_t least;    /* room that each read has to offer */
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
-    bool flows; /* the last read brought much: the next wants a large buffer */
+    bool flows; /* there was much after the last read: the next wants a large buffer */
     bool full;  /* and it filled the one it had, or somebody waits for more */
     struct pace pace;
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
