@@ -35,6 +35,7 @@ sys_kind: __fxstat(64)?
 sys_life: __fxstat(at)?(64)?
 sys_memory: sysconf|getpid
 sys_net: (hton|ntoh)[sl]
+sys_poll: pthread_testcancel
 sys_pipe: __fxstat(64)?
 sys_process: getpid|geteuid
 sys_signal: sig(add|empty|fill|is)[a-z]*

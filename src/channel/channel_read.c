@@ -103,8 +103,7 @@ static enum io_result try_read_into(struct channel *c, void *argument)
 
 static ssize_t read_long_way(struct channel *c, void *buffer, size_t size)
 {
-    struct inbound_target target = {
-        .buffer = buffer, .size = size, .is_direct = is_unlimited(c)};
+    struct inbound_target target = {.buffer = buffer, .size = size, .is_direct = is_unlimited(c)};
     if (read_until(c, try_read_into, &target, &target) == 0)
         return (ssize_t)target.got;
     inbound_keep_pieces(&c->in, &target);

@@ -380,9 +380,9 @@ static enum io_result read_long(struct inbound *in, struct inbound_target *targe
     if (!target->is_direct || in->partial != NULL)
         return read_by_way_of_queue(in, target);
     while (target->got < in->frame.size) {
-        enum io_result result = take_piece(in, target->buffer + target->got,
-                                           in->frame.size - target->got, target->waits,
-                                           &target->got);
+        enum io_result result =
+            take_piece(in, target->buffer + target->got, in->frame.size - target->got,
+                       target->waits, &target->got);
         if (result != IO_DONE)
             return result;
     }

@@ -49,7 +49,7 @@ struct inbound_target {
     uint8_t *buffer;
     size_t size, got;
     bool is_direct; /* pieces of a long message may go there: the call ends after the message */
-    bool waits;     /* and it may wait for them, by the call that reads: then it is cancelled there */
+    bool waits; /* and it may wait for them, by the call that reads: then it is cancelled there */
 };
 
 void inbound_init(struct inbound *in, const pipc_options_t *options, const atomic_bool *was_reset);

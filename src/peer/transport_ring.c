@@ -12,6 +12,7 @@
 #include "peer/monitor.h"
 #include "sys/sys.h"
 #include "transport/ring.h"
+#include "transport/ring_answer.h"
 #include "transport/transport.h"
 
 /*
@@ -26,6 +27,7 @@
 struct ring_end {
     struct transport base; /* first */
     struct ring ring;
+    struct ring_answer answer;
     struct ends *ends;
     unsigned end;
     int64_t checked;         /* in sys_ticks, when the peer was last known to live */
@@ -221,11 +223,30 @@ static int wait_once(struct ring_end *e, int64_t deadline, bool for_signal)
     return ready;
 }
 
+/* Nobody has to wake this side for what comes meanwhile. */
+static bool look_for_answer(struct ring_end *e)
+{
+    if (!ring_answer_wants_look(&e->answer, e->ring.out_head))
+        return false;
+    bool came;
+    int64_t begin = sys_ticks();
+    do {
+        sys_cpu_relax();
+        came = ring_is_ready(&e->ring, RING_BYTES);
+    } while (!came && (uint64_t)(sys_ticks() - begin) < ANSWER_LOOK_TICKS);
+    ring_answer_looked(&e->answer, came);
+    return came;
+}
+
 static int end_wait(struct transport *transport, unsigned events, int64_t deadline)
 {
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
     int ready;
+    if (events == TRANSPORT_IN && look_for_answer(e)) {
+        sys_cancellation_point();
+        return 0;
+    }
     descriptor_step(&e->descriptor, DESCRIPTOR_WAITED);
     for (;;) {
         if (ring_arm(&e->ring, interest))
@@ -484,6 +505,7 @@ void transport_ring_take(struct transport *transport, unsigned end)
     };
     e->end = end;
     ring_init(&e->ring, &memory, &peer);
+    ring_answer_init(&e->answer, e->ring.out_head);
     monitor_init(&e->monitor, e->ends, end);
 }
 

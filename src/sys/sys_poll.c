@@ -14,6 +14,11 @@ int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline)
     return time == 0 ? poll_nocancel(fds, count, 0) : poll(fds, count, time); /* a wait */
 }
 
+void sys_cancellation_point(void)
+{
+    pthread_testcancel();
+}
+
 bool sys_has_unread(int fd)
 {
     int size = 0, saved = errno;

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A side that has written looks for the answer before it sleeps: each row of the table in
+ * ring_answer.h, and what a program may notice of it.
+ */
+#include "anonymous.h"
+
+#include "transport/ring_answer.h"
+
+/* --- The table -------------------------------------------------------------------------------- */
+
+TEST(who_has_written_nothing_sleeps_at_once)
+{
+    for (unsigned to_skip = 0; to_skip < 3; to_skip++) {
+        struct ring_answer answer = {.written = 7, .to_skip = to_skip, .skips = ANSWER_SKIPS_MIN};
+        assert_false(ring_answer_wants_look(&answer, 7));
+        assert_int_equal(answer.to_skip, to_skip);
+    }
+}
+
+TEST(who_has_written_looks_once)
+{
+    struct ring_answer answer;
+    ring_answer_init(&answer, 7);
+    assert_true(ring_answer_wants_look(&answer, 8));
+    assert_false(ring_answer_wants_look(&answer, 8));
+}
+
+TEST(after_looks_that_found_something_each_wait_looks)
+{
+    struct ring_answer answer;
+    ring_answer_init(&answer, 0);
+    for (uint64_t written = 1; written < 100; written++) {
+        assert_true(ring_answer_wants_look(&answer, written));
+        ring_answer_looked(&answer, true);
+        assert_int_equal(answer.skips, ANSWER_SKIPS_MIN);
+    }
+}
+
+/* The number of waits that sleep before the next one that looks. */
+static unsigned waits_without_look(struct ring_answer *answer, uint64_t *written)
+{
+    unsigned waits = 0;
+    while (!ring_answer_wants_look(answer, ++*written))
+        waits++;
+    return waits;
+}
+
+TEST(after_each_look_in_vain_twice_as_many_waits_sleep_up_to_the_most)
+{
+    struct ring_answer answer;
+    uint64_t written = 1;
+    ring_answer_init(&answer, 0);
+    assert_true(ring_answer_wants_look(&answer, written));
+    for (unsigned expected = ANSWER_SKIPS_MIN; expected <= ANSWER_SKIPS_MAX; expected *= 2) {
+        ring_answer_looked(&answer, false);
+        assert_int_equal(waits_without_look(&answer, &written), expected);
+    }
+    ring_answer_looked(&answer, false);
+    assert_int_equal(waits_without_look(&answer, &written), ANSWER_SKIPS_MAX);
+    ring_answer_looked(&answer, true);
+    ring_answer_looked(&answer, false);
+    assert_int_equal(waits_without_look(&answer, &written), ANSWER_SKIPS_MIN);
+}
+
+/* --- A pipe ----------------------------------------------------------------------------------- */
+
+enum { QUESTIONS = 20000, LAST = -1 };
+
+static void answer_until_the_last(pipc_t *pipe)
+{
+    for (int number = 0; number != LAST;) {
+        number = hear_number(pipe);
+        say_number(pipe, number);
+    }
+}
+
+static void ask_many(pipc_t *pipe)
+{
+    for (int i = 0; i < QUESTIONS / harness_scale(); i++) {
+        say_number(pipe, i);
+        assert_int_equal(hear_number(pipe), i);
+    }
+    say_number(pipe, LAST);
+    assert_int_equal(hear_number(pipe), LAST);
+}
+
+TEST_OF_KIND(each_question_gets_its_own_answer)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side answerer;
+    side_start(&answerer, kind, pipe, answer_until_the_last);
+    ask_many(pipe);
+    side_end(&answerer);
+    pipc_close(pipe);
+}
+
+static atomic_bool is_cancelled;
+
+static void *ask_until_cancelled(void *pipe)
+{
+    for (int i = 0;; i++) {
+        say_number(pipe, i & 0xffff);
+        hear_number(pipe);
+    }
+    return NULL;
+}
+
+static void cancel_the_asker(pipc_t *pipe)
+{
+    pthread_t asker;
+    void *result;
+    assert_int_equal(pthread_create(&asker, NULL, ask_until_cancelled, pipe), 0);
+    for (int i = 0; i < 1000 / harness_scale(); i++)
+        say_number(pipe, hear_number(pipe));
+    assert_int_equal(pthread_cancel(asker), 0);
+    set_timeouts(pipe, 0, 0);
+    /* The answers go on: only a look ends this thread, or a wait. */
+    for (;;) {
+        int number;
+        ssize_t got = pipc_read(pipe, &number, sizeof number);
+        if (got < 0 && errno != EAGAIN)
+            break;
+        if (got > 0 && pipc_write(pipe, &number, sizeof number) < 0 && errno != EAGAIN)
+            break;
+    }
+    assert_int_equal(pthread_join(asker, &result), 0);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    atomic_store(&is_cancelled, true);
+}
+
+TEST(a_thread_whose_answers_come_at_once_can_be_cancelled)
+{
+    pipc_t *pipe = open_anonymous();
+    side_play(anonymous_in_threads, pipe, cancel_the_asker);
+    assert_true(is_cancelled);
+    pipc_close(pipe);
+}
+
+HARNESS_MAIN("ring answer", IT(who_has_written_nothing_sleeps_at_once),
+             IT(who_has_written_looks_once), IT(after_looks_that_found_something_each_wait_looks),
+             IT(after_each_look_in_vain_twice_as_many_waits_sleep_up_to_the_most),
+             OVER_ANONYMOUS_KINDS(each_question_gets_its_own_answer),
+             IT(a_thread_whose_answers_come_at_once_can_be_cancelled))
