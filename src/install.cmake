@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # What `cmake --install` puts where: the header, both libraries, libpipc.pc and the CMake package.
+# The manual pages are in docs/man/CMakeLists.txt.
 # The tree may be moved afterwards: everything in it finds the rest by relative paths.
 include(CMakePackageConfigHelpers)
 

@@ -4,8 +4,8 @@
 # No line of code is longer than 100 columns, comments too.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
-find .ci bench dev examples include src tests CMakeLists.txt -type f |
-    grep -E '(^|/)(dev|run)$|\.(c|cpp|h|sh|txt|cmake|py|escript)$' |
+find .ci .github bench dev docs examples include src tests CMakeLists.txt -type f |
+    grep -E '(^|/)(dev|run)$|\.(c|cpp|h|sh|txt|cmake|py|awk|yml|escript)$' |
     xargs awk 'length > 100 { print FILENAME ":" FNR ": longer than 100 columns"; long = 1 }
         END { exit long }' >&2
 echo "lines: none is longer than 100 columns"

@@ -1,0 +1,505 @@
+# SPDX-License-Identifier: MIT
+#
+# Writes the manual pages from pipc.h: man7/pipc.7 from the comment at its head and from its types,
+# man3/NAME.3 from the comment above each function. pipc.h is the only source of what they say.
+#
+# usage: awk -v out=FOLDER -v date=DATE -v version=VERSION -f text.awk -f pages.awk pipc.h
+
+{
+    line[NR] = $0
+}
+
+END {
+    find_functions()
+    sort_names()
+    page = out "/man7/pipc.7"
+    put_overview()
+    close(page)
+    for (which = 1; which <= functions; which++) {
+        page = out "/man3/" name[which] ".3"
+        put_function(which)
+        close(page)
+    }
+}
+
+function fail(text)
+{
+    print "pages.awk: " text >"/dev/stderr"
+    exit 1
+}
+
+# ---- What the header has --------------------------------------------------------------------
+
+# Fills name[], prototype[], and the lines of the comment: comment_first[], comment_last[]; and for
+# a function that begins a group ("---- Reading ----") group[].
+function find_functions(   i, text, title)
+{
+    for (i = 1; i <= NR; i++) {
+        if (line[i] ~ /^\/\* ---- /) {
+            title = line[i]
+            gsub(/^\/\* -+ | -+ \*\/$/, "", title)
+        }
+        if (line[i] !~ /^PIPC_API /)
+            continue
+        functions++
+        comment_last[functions] = i - 1
+        for (text = line[i]; text !~ /;$/; text = text " " trimmed(line[i]))
+            i++
+        sub(/^PIPC_API /, "", text)
+        prototype[functions] = text
+        match(text, /pipc_[a-z0-9_]+\(/)
+        name[functions] = substr(text, RSTART, RLENGTH - 1)
+        is_function[name[functions]] = functions
+        group[functions] = title
+        title = ""
+        find_comment(functions)
+    }
+    if (functions == 0)
+        fail("no functions in the header")
+}
+
+function find_comment(which,   i)
+{
+    i = comment_last[which]
+    if (line[i] !~ /\*\/$/)
+        fail(name[which] " has no comment")
+    while (line[i] !~ /^\/\*/)
+        i--
+    comment_first[which] = i
+}
+
+# Copies a comment to block[], without what makes it a comment; returns the number of lines.
+function load(first, last,   i, count, text)
+{
+    for (i = first; i <= last; i++) {
+        text = line[i]
+        sub(/^\/?\*+\/?$|^ \*\/$|^ \*$|^\/\* |^ \* /, "", text)
+        sub(/ \*\/$/, "", text)
+        block[++count] = text
+    }
+    block[count + 1] = ""
+    return count
+}
+
+# What a function's comment begins with, "NAME - does this": up to the end of the first sentence.
+function summary(which,   text, count, i)
+{
+    count = load(comment_first[which], comment_last[which])
+    i = 1
+    while (block[i] == "")
+        i++
+    for (; i <= count && block[i] != ""; i++)
+        text = text " " block[i]
+    text = substr(text, length(name[which]) + 5)
+    rest_of_first = ""
+    if (match(text, /\. /)) {
+        rest_of_first = substr(text, RSTART + 2)
+        text = substr(text, 1, RSTART - 1)
+    }
+    sub(/\.$/, "", text)
+    first_of_rest = i
+    return text
+}
+
+function short(text) # without numbers of sections
+{
+    gsub(/ \(1?[0-9]\)/, "", text)
+    return text
+}
+
+function put_head(title, section)
+{
+    put(".\\\" Made from pipc.h by docs/man/pages.awk: changes go there.")
+    put(".Dd " date)
+    put(".Dt " toupper(title) " " section)
+    put(".Os libpipc " version)
+    put(".Sh NAME")
+}
+
+# ---- pipc(7) --------------------------------------------------------------------------------
+
+function put_overview(   i, count, next_heading)
+{
+    in_section_3 = 0
+    put_head("pipc", 7)
+    put(".Nm pipc")
+    put(".Nd two-way message pipes")
+    put(".Sh SYNOPSIS")
+    put(".In pipc.h")
+    put(".Pp")
+    put(".Dl cc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs libpipc)")
+    put(".Sh DESCRIPTION")
+    put("A number in parentheses refers to a section of this page.")
+    put("Each function has a page of its own; section 13 has the list.")
+    for (i = 1; line[i] !~ /^ \* 1 [A-Z]/; i++)
+        ;
+    put_sections(i)
+    put_reference()
+    put(".Sh SEE ALSO")
+    put(".Xr poll 2 ,")
+    put(".Xr pipe 7 ,")
+    put(".Xr tcp 7 ,")
+    put(".Xr unix 7")
+}
+
+# From the line of a heading, "1 OVERVIEW", to the end of that comment, and section 13 after it.
+function put_sections(first,   i, last, end)
+{
+    for (end = first; line[end] !~ /^ \*\/$/; end++)
+        ;
+    while (first < end) {
+        for (last = first + 1; last < end && line[last] !~ /^ \* 1?[0-9] [A-Z][A-Z]/; last++)
+            ;
+        put_section(first, last - 1)
+        first = last
+    }
+    for (first = end; line[first] !~ /^ \* 13 /; first++)
+        ;
+    for (last = first; line[last + 1] !~ /^ \*\/$/; last++)
+        ;
+    put_section(first, last)
+}
+
+function put_section(first, last,   count)
+{
+    heading(substr(line[first], 4))
+    count = load(first + 1, last)
+    if (line[first] ~ /KINDS OF PIPE$/)
+        put_kinds(count)
+    else
+        put_blocks(1, count)
+}
+
+function heading(text)
+{
+    put(".Sh " text)
+    fresh = 1
+}
+
+function subheading(text)
+{
+    put(".Ss " text)
+    fresh = 1
+}
+
+# Section 6 becomes subsections: "pipc_open_pair: the two ends" begins one.
+function put_kinds(count,   i, end, text)
+{
+    for (i = 1; i <= count; i = end + 1) {
+        for (; i <= count && block[i] == ""; i++)
+            ;
+        if (i > count)
+            break
+        end = end_of(i, count, kind_of(block[i]))
+        if (kind_of(block[i]) != "paragraph") {
+            put_blocks(i, end)
+            continue
+        }
+        text = joined(i, end)
+        if (text ~ /^(pipc_|PIPC_|Keys)[^.:]*: /)
+            text = put_label(text)
+        else if (title_of(text) != "")
+            subheading(title_of(text))
+        put_paragraph(text)
+    }
+}
+
+function put_label(text,   label)
+{
+    label = substr(text, 1, index(text, ": ") - 1)
+    text = substr(text, index(text, ": ") + 2)
+    sub(/, (for|on) .*/, "", label)
+    subheading(label)
+    return toupper(substr(text, 1, 1)) substr(text, 2)
+}
+
+# Paragraphs of section 6 that are about more kinds than the one before them.
+function title_of(text)
+{
+    if (text ~ /^The handles of pipc_open_tcp/)
+        return "Connections over TCP"
+    if (text ~ /^Who can connect over TCP/)
+        return "Who can connect"
+    if (text ~ /^On all kinds/)
+        return "The end of writing"
+    return ""
+}
+
+# ---- Section 13 -----------------------------------------------------------------------------
+
+function put_reference(   i, which)
+{
+    subheading("Types")
+    for (i = 1; line[i] !~ /^\/\* ---- Types/; i++)
+        ;
+    put(".Bl -tag -width Ds")
+    for (i++; line[i] !~ /^\/\* ---- /; i = put_type(i))
+        ;
+    put(".El")
+    for (which = 1; which <= functions; which++) {
+        if (group[which] != "") {
+            if (which > 1)
+                put(".El")
+            subheading(group[which])
+            put(".Bl -tag -width pipc_server_open_unix(3)")
+        }
+        put(".It Xr " name[which] " 3")
+        put_text(short(summary(which)) ".")
+    }
+    put(".El")
+}
+
+# A type or a group of constants: a comment, and what is below it up to an empty line. Returns the
+# line after it.
+function put_type(i,   first, last, count, defined)
+{
+    first = i
+    while (line[i] != "" && line[i] !~ /\*\/$/)
+        i++
+    if (line[i] == "")
+        return i + 1
+    last = i
+    for (i++; line[i] != "" && line[i] !~ /^\/\*/; i++)
+        defined = defined line[i] "\n"
+    if (defined == "" || defined ~ /^#define PIPC_[A-Z_]*INIT/) # belongs to the type before it
+        return i + 1
+    count = load(first, last)
+    put_defined(defined, joined(1, count))
+    return i
+}
+
+function put_defined(text, comment,   lines, count, k, type)
+{
+    count = split(text, lines, "\n")
+    type = lines[count - 1]
+    if (type ~ /^#define/)
+        put(".It " (comment ~ /events/ ? "Events" : "Flags"))
+    else {
+        sub(/;$/, "", type)
+        sub(/.*[ }]/, "", type)
+        put(".It Vt " type)
+    }
+    put_text(comment)
+    if (count < 3 && text !~ /\{/)
+        return
+    put(".Bl -tag -width Ds -compact")
+    for (k = 1; k < count; k++)
+        put_member(lines[k])
+    put(".El")
+}
+
+# A line of a struct, a constant, or an enum in one line.
+function put_member(text,   comment, value)
+{
+    comment = ""
+    if (match(text, /\/\*.*\*\//))
+        comment = substr(text, RSTART + 3, RLENGTH - 6)
+    sub(/ *\/\*.*/, "", text)
+    if (text ~ /^#define/) {
+        split(text, value, / +/)
+        put(".It Dv " value[2] " Pq " value[3])
+    } else if (text ~ /^typedef enum/) {
+        gsub(/.*\{ *| *\}.*/, "", text)
+        gsub(/,/, " , Dv", text)
+        put(".It Dv " text)
+    } else if (text ~ /;$/ && text !~ /^\}/)
+        put(".It Vt \"" trimmed(substr(text, 1, length(text) - 1)) "\"")
+    else
+        return
+    put_text(comment)
+}
+
+# ---- A page of section 3 --------------------------------------------------------------------
+
+function put_function(which,   count, i, j)
+{
+    in_section_3 = 1
+    put_head(name[which], 3)
+    put(".Nm " name[which])
+    put(".Nd " argument(short(summary(which))))
+    put(".Sh SYNOPSIS")
+    put(".In pipc.h")
+    put_prototype(prototype[which])
+    count = load(comment_first[which], comment_last[which])
+    returned = failed = context = ""
+    heading("DESCRIPTION")
+    put_description(which, count)
+    put_returned(which)
+    put_failed()
+    if (context != "") {
+        heading("WAITING, THREADS AND FORK")
+        put_paragraph(context)
+    }
+    put_see_also(which)
+}
+
+# PIPC_API is left out: "pipc_t *pipc_open(const pipc_options_t *options);"
+function put_prototype(text,   type, arguments, count, list, i)
+{
+    match(text, /pipc_[a-z0-9_]+\(/)
+    type = substr(text, 1, RSTART - 1)
+    sub(/ $/, "", type)
+    put(".Ft " quoted(type))
+    put(".Fo " substr(text, RSTART, RLENGTH - 1))
+    arguments = substr(text, RSTART + RLENGTH)
+    sub(/\);$/, "", arguments)
+    count = split(arguments, list, /, */)
+    for (i = 1; i <= count; i++)
+        put(".Fa " quoted(list[i]))
+    put(".Fc")
+}
+
+function quoted(text)
+{
+    return text ~ / / ? "\"" text "\"" : text
+}
+
+# The comment. Sentences about the result, about errors, and about waiting and threads are kept for
+# sections of their own: `returned`, `failed`, `context`.
+function put_description(which, count,   i, end, first)
+{
+    first = summary(which) ". "
+    first = toupper(substr(first, 1, 1)) substr(first, 2) sorted(rest_of_first)
+    put_text(first)
+    fresh = 0
+    for (i = first_of_rest; i <= count; i = end + 1) {
+        end = i
+        if (block[i] == "")
+            continue
+        end = end_of(i, count, kind_of(block[i]))
+        if (kind_of(block[i]) == "paragraph")
+            put_paragraph(sorted(joined(i, end)))
+        else
+            put_blocks(i, end)
+    }
+    if (returned == "" && prototype[which] !~ /^void/)
+        returned = first
+}
+
+# Sorts the sentences of a paragraph; returns those that stay in the description.
+function sorted(text,   end, sentence, place, kept)
+{
+    place = "kept"
+    if (failed != "" && text ~ /^With .* E[A-Z]+/) { # a second paragraph about errors
+        place = "failed"
+        failed = failed "\n"
+    }
+    for (text = trimmed(text); text != ""; text = substr(text, end + 1)) {
+        end = match(text, /\. /) ? RSTART + 1 : length(text)
+        sentence = substr(text, 1, end) (substr(text, end, 1) == " " ? "" : " ")
+        if (sentence ~ /^Returns /)
+            place = "returned"
+        else if (sentence ~ /^On failure (-1|NULL)/)
+            place = "failed"
+        if (is_context(sentence))
+            context = context spelled_out(sentence)
+        else if (place == "returned")
+            returned = returned sentence
+        else if (place == "failed")
+            failed = failed sentence
+        else
+            kept = kept sentence
+    }
+    return trimmed(kept)
+}
+
+function is_context(sentence)
+{
+    return sentence ~ /^(Waits|Never waits|Cancelled there|Any thread|After fork|Else it waits)/ ||
+        sentence ~ /^(One (reading |writing )?thread|A thread that is cancelled)/ ||
+        sentence ~ /^With PIPC_ASYNC it does not wait/
+}
+
+function spelled_out(sentence)
+{
+    sub(/^Any thread\. /, "Any thread may call it. ", sentence)
+    sub(/^One reading thread/, "For the one thread that reads", sentence)
+    sub(/^One writing thread/, "For the one thread that writes", sentence)
+    sub(/^One thread at a time/, "For one thread at a time", sentence)
+    sub(/^One thread/, "For one thread at a time", sentence)
+    return sentence
+}
+
+function put_returned(which)
+{
+    if (trimmed(returned) == "")
+        return
+    heading("RETURN VALUES")
+    put_paragraph(returned)
+}
+
+function put_failed(   i, count, last, words)
+{
+    if (failed == "")
+        return
+    heading("ERRORS")
+    gsub(/\(no end\)/, "(the caller holds no end, and can take none)", failed)
+    count = split(failed, words, "\n")
+    for (i = 1; i <= count; i++)
+        put_paragraph(words[i])
+    find_meanings()
+    count = split(failed, words, /[^A-Z]+/)
+    for (i = 1; i <= count; i++)
+        if (words[i] in meaning && !(meaning[words[i]] in seen)) {
+            if (last == "") {
+                put(".Pp")
+                put("In general, on all kinds of pipe and in all functions, these mean:")
+                put(".Bl -tag -width ETIMEDOUT")
+            }
+            last = meaning[words[i]]
+            seen[last] = 1
+            put_item(term_of[last])
+            put_text(text_of[last])
+        }
+    if (last != "")
+        put(".El")
+    for (i in seen)
+        delete seen[i]
+}
+
+# Section 5: meaning[ERRNO] is the number of an entry, of which term_of[] and text_of[] are the parts.
+function find_meanings(   i, first, words, count, k)
+{
+    if (meanings > 0)
+        return
+    for (first = 1; line[first] !~ /^ \*   EAGAIN  /; first++)
+        ;
+    for (i = first; line[i] !~ /^ \*$/; i++) {
+        if (line[i] ~ /^ \*   E/ && line[i] !~ /^ \*   ENOMEM, /) {
+            halves(substr(line[i], 4), 2)
+            term_of[++meanings] = left
+            text_of[meanings] = right
+            count = split(left, words, /, /)
+            for (k = 1; k <= count; k++)
+                meaning[words[k]] = meanings
+        } else if (line[i] ~ /^ \*       /)
+            text_of[meanings] = text_of[meanings] " " trimmed(substr(line[i], 3))
+        else
+            break
+    }
+}
+
+function put_see_also(which,   i, k, count, words, text, found)
+{
+    count = load(comment_first[which], comment_last[which])
+    text = joined(1, count)
+    count = split(text, words, /[^a-z0-9_]+/)
+    for (i = 1; i <= count; i++)
+        if (words[i] in is_function && words[i] != name[which])
+            found[words[i]] = 1
+    put(".Sh SEE ALSO")
+    for (i = 1; i <= functions; i++)
+        if (sorted_name[i] in found)
+            put(".Xr " sorted_name[i] " 3 ,")
+    put(".Xr pipc 7")
+}
+
+function sort_names(   i, k, text)
+{
+    for (i = 1; i <= functions; i++) {
+        text = name[i]
+        for (k = i - 1; k > 0 && sorted_name[k] > text; k--)
+            sorted_name[k + 1] = sorted_name[k]
+        sorted_name[k + 1] = text
+    }
+}
