@@ -457,7 +457,7 @@ function put_failed(   i, count, last, words)
         delete seen[i]
 }
 
-# Section 5: meaning[ERRNO] is the number of an entry, of which term_of[] and text_of[] are the parts.
+# Section 5: meaning[ERRNO] is the number of an entry; term_of[] and text_of[] are its parts.
 function find_meanings(   i, first, words, count, k)
 {
     if (meanings > 0)
