@@ -3,7 +3,8 @@
 #
 # Installs libpipc, moves the tree, and builds and runs somebody else's program against it.
 # usage: check_install.sh tree      install, and look at what was installed
-#        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|other_compiler|plugin
+#        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|rpath
+#        check_install.sh other_compiler|plugin
 #        check_install.sh find_package|add_subdirectory
 # ctest runs `tree` before the others. Environment: SOURCE_DIR, BUILD_DIR, CC, CXX, CMAKE.
 set -eu
@@ -112,6 +113,12 @@ tree)
 pkgconfig_shared)
     pkgconfig "$CC -std=c99" "" c
     linked || fail "not linked with the shared library"
+    run_consumer "$work/consumer"
+    ;;
+rpath) # a prefix where the loader does not look
+    find_libdir
+    pkgconfig "$CC -std=c99 -Wl,-rpath,$(pkg-config --variable=libdir libpipc)" "" c
+    unset LD_LIBRARY_PATH
     run_consumer "$work/consumer"
     ;;
 pkgconfig_static)

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 #
 # Each ```c block of README.md and docs/*.md is text of a file that is compiled and run. The line
-# before the block names it: <!-- examples/NAME.c --> for what stands between the comments [readme] and [/readme] in
-# that file, or all of it if it has none; <!-- examples/NAME.c:PART --> for [readme:PART] ...
-# [/readme:PART]. Indentation that the whole part shares with its first line is left out.
-# Their links lead to files that are there, and README.md lists each option of CMake.
+# before the block names it: <!-- examples/NAME.c --> for what stands between the comments [readme]
+# and [/readme] in that file, or all of it if it has none; <!-- examples/NAME.c:PART --> for
+# [readme:PART] ... [/readme:PART]. Indentation that the whole part shares with its first line is
+# left out. Their links lead to files that are there, and README.md lists each option of CMake.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 
@@ -25,7 +25,8 @@ part() # $1 file, $2 "" or :PART
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Blocks go to files 1, 2, ...; each one's source (or nothing) is a line of `sources`, with its place.
+# Blocks go to files 1, 2, ...; each one's source (or nothing) is a line of `sources`, with the
+# block's place.
 awk -v work="$work" '
     /^```/ && inside { inside = 0; close(file); next }
     inside { print > file }
