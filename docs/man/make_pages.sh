@@ -16,4 +16,4 @@ version=$(sed -n 's/^#define PIPC_VERSION_[A-Z]* *\([0-9]*\).*/\1/p' "$header" |
 rm -rf "$out/man3" "$out/man7"
 mkdir -p "$out/man3" "$out/man7"
 LC_ALL=C ${AWK:-awk} -v out="$out" -v date="$date" -v version="$version" \
-    -f "$here/text.awk" -f "$here/pages.awk" "$header"
+    -f "$here/text.awk" -f "$here/pages.awk" -f "$here/function.awk" "$header"

@@ -3,7 +3,8 @@
 # Writes the manual pages from pipc.h: man7/pipc.7 from the comment at its head and from its types,
 # man3/NAME.3 from the comment above each function. pipc.h is the only source of what they say.
 #
-# usage: awk -v out=FOLDER -v date=DATE -v version=VERSION -f text.awk -f pages.awk pipc.h
+# usage: awk -v out=FOLDER -v date=DATE -v version=VERSION \
+#            -f text.awk -f pages.awk -f function.awk pipc.h
 
 {
     line[NR] = $0
@@ -109,7 +110,7 @@ function short(text) # without numbers of sections
 
 function put_head(title, section)
 {
-    put(".\\\" Made from pipc.h by docs/man/pages.awk: changes go there.")
+    put(".\\\" Made from pipc.h by docs/man/pages.awk; what is changed here is lost.")
     put(".Dd " date)
     put(".Dt " toupper(title) " " section)
     put(".Os libpipc " version)
@@ -118,7 +119,7 @@ function put_head(title, section)
 
 # ---- pipc(7) --------------------------------------------------------------------------------
 
-function put_overview(   i, count, next_heading)
+function put_overview(   i)
 {
     in_section_3 = 0
     put_head("pipc", 7)
@@ -307,199 +308,4 @@ function put_member(text,   comment, value)
     else
         return
     put_text(comment)
-}
-
-# ---- A page of section 3 --------------------------------------------------------------------
-
-function put_function(which,   count, i, j)
-{
-    in_section_3 = 1
-    put_head(name[which], 3)
-    put(".Nm " name[which])
-    put(".Nd " argument(short(summary(which))))
-    put(".Sh SYNOPSIS")
-    put(".In pipc.h")
-    put_prototype(prototype[which])
-    count = load(comment_first[which], comment_last[which])
-    returned = failed = context = ""
-    heading("DESCRIPTION")
-    put_description(which, count)
-    put_returned(which)
-    put_failed()
-    if (context != "") {
-        heading("WAITING, THREADS AND FORK")
-        put_paragraph(context)
-    }
-    put_see_also(which)
-}
-
-# PIPC_API is left out: "pipc_t *pipc_open(const pipc_options_t *options);"
-function put_prototype(text,   type, arguments, count, list, i)
-{
-    match(text, /pipc_[a-z0-9_]+\(/)
-    type = substr(text, 1, RSTART - 1)
-    sub(/ $/, "", type)
-    put(".Ft " quoted(type))
-    put(".Fo " substr(text, RSTART, RLENGTH - 1))
-    arguments = substr(text, RSTART + RLENGTH)
-    sub(/\);$/, "", arguments)
-    count = split(arguments, list, /, */)
-    for (i = 1; i <= count; i++)
-        put(".Fa " quoted(list[i]))
-    put(".Fc")
-}
-
-function quoted(text)
-{
-    return text ~ / / ? "\"" text "\"" : text
-}
-
-# The comment. Sentences about the result, about errors, and about waiting and threads are kept for
-# sections of their own: `returned`, `failed`, `context`.
-function put_description(which, count,   i, end, first)
-{
-    first = summary(which) ". "
-    first = toupper(substr(first, 1, 1)) substr(first, 2) sorted(rest_of_first)
-    put_text(first)
-    fresh = 0
-    for (i = first_of_rest; i <= count; i = end + 1) {
-        end = i
-        if (block[i] == "")
-            continue
-        end = end_of(i, count, kind_of(block[i]))
-        if (kind_of(block[i]) == "paragraph")
-            put_paragraph(sorted(joined(i, end)))
-        else
-            put_blocks(i, end)
-    }
-    if (returned == "" && prototype[which] !~ /^void/)
-        returned = first
-}
-
-# Sorts the sentences of a paragraph; returns those that stay in the description.
-function sorted(text,   end, sentence, place, kept)
-{
-    place = "kept"
-    if (failed != "" && text ~ /^With .* E[A-Z]+/) { # a second paragraph about errors
-        place = "failed"
-        failed = failed "\n"
-    }
-    for (text = trimmed(text); text != ""; text = substr(text, end + 1)) {
-        end = match(text, /\. /) ? RSTART + 1 : length(text)
-        sentence = substr(text, 1, end) (substr(text, end, 1) == " " ? "" : " ")
-        if (sentence ~ /^Returns /)
-            place = "returned"
-        else if (sentence ~ /^On failure (-1|NULL)/)
-            place = "failed"
-        if (is_context(sentence))
-            context = context spelled_out(sentence)
-        else if (place == "returned")
-            returned = returned sentence
-        else if (place == "failed")
-            failed = failed sentence
-        else
-            kept = kept sentence
-    }
-    return trimmed(kept)
-}
-
-function is_context(sentence)
-{
-    return sentence ~ /^(Waits|Never waits|Cancelled there|Any thread|After fork|Else it waits)/ ||
-        sentence ~ /^(One (reading |writing )?thread|A thread that is cancelled)/ ||
-        sentence ~ /^With PIPC_ASYNC it does not wait/
-}
-
-function spelled_out(sentence)
-{
-    sub(/^Any thread\. /, "Any thread may call it. ", sentence)
-    sub(/^One reading thread/, "For the one thread that reads", sentence)
-    sub(/^One writing thread/, "For the one thread that writes", sentence)
-    sub(/^One thread at a time/, "For one thread at a time", sentence)
-    sub(/^One thread/, "For one thread at a time", sentence)
-    return sentence
-}
-
-function put_returned(which)
-{
-    if (trimmed(returned) == "")
-        return
-    heading("RETURN VALUES")
-    put_paragraph(returned)
-}
-
-function put_failed(   i, count, last, words)
-{
-    if (failed == "")
-        return
-    heading("ERRORS")
-    gsub(/\(no end\)/, "(the caller holds no end, and can take none)", failed)
-    count = split(failed, words, "\n")
-    for (i = 1; i <= count; i++)
-        put_paragraph(words[i])
-    find_meanings()
-    count = split(failed, words, /[^A-Z]+/)
-    for (i = 1; i <= count; i++)
-        if (words[i] in meaning && !(meaning[words[i]] in seen)) {
-            if (last == "") {
-                put(".Pp")
-                put("In general, on all kinds of pipe and in all functions, these mean:")
-                put(".Bl -tag -width ETIMEDOUT")
-            }
-            last = meaning[words[i]]
-            seen[last] = 1
-            put_item(term_of[last])
-            put_text(text_of[last])
-        }
-    if (last != "")
-        put(".El")
-    for (i in seen)
-        delete seen[i]
-}
-
-# Section 5: meaning[ERRNO] is the number of an entry; term_of[] and text_of[] are its parts.
-function find_meanings(   i, first, words, count, k)
-{
-    if (meanings > 0)
-        return
-    for (first = 1; line[first] !~ /^ \*   EAGAIN  /; first++)
-        ;
-    for (i = first; line[i] !~ /^ \*$/; i++) {
-        if (line[i] ~ /^ \*   E/ && line[i] !~ /^ \*   ENOMEM, /) {
-            halves(substr(line[i], 4), 2)
-            term_of[++meanings] = left
-            text_of[meanings] = right
-            count = split(left, words, /, /)
-            for (k = 1; k <= count; k++)
-                meaning[words[k]] = meanings
-        } else if (line[i] ~ /^ \*       /)
-            text_of[meanings] = text_of[meanings] " " trimmed(substr(line[i], 3))
-        else
-            break
-    }
-}
-
-function put_see_also(which,   i, k, count, words, text, found)
-{
-    count = load(comment_first[which], comment_last[which])
-    text = joined(1, count)
-    count = split(text, words, /[^a-z0-9_]+/)
-    for (i = 1; i <= count; i++)
-        if (words[i] in is_function && words[i] != name[which])
-            found[words[i]] = 1
-    put(".Sh SEE ALSO")
-    for (i = 1; i <= functions; i++)
-        if (sorted_name[i] in found)
-            put(".Xr " sorted_name[i] " 3 ,")
-    put(".Xr pipc 7")
-}
-
-function sort_names(   i, k, text)
-{
-    for (i = 1; i <= functions; i++) {
-        text = name[i]
-        for (k = i - 1; k > 0 && sorted_name[k] > text; k--)
-            sorted_name[k + 1] = sorted_name[k]
-        sorted_name[k + 1] = text
-    }
 }
