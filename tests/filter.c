@@ -19,7 +19,7 @@
 #define SYS_fchmodat2 452
 #endif
 
-enum { NOSIGNAL = 0x100, NOWAIT = 8, WIPEONFORK = 18, NO_ARGUMENT = -1 };
+enum { NOSIGNAL = 0x100, NOWAIT = 8, WIPEONFORK = 18, PASSRIGHTS = 83, NO_ARGUMENT = -1 };
 
 /* Refused where (argument & mask) == value. */
 struct row {
@@ -41,6 +41,8 @@ static const struct row rows[] = {
     {"memfd_create", SYS_memfd_create, NO_ARGUMENT, 0, 0, ENOSYS},
     {"eventfd", SYS_eventfd2, NO_ARGUMENT, 0, 0, ENOSYS},
     {"wipeonfork", SYS_madvise, 2, UINT32_MAX, WIPEONFORK, EINVAL},
+    {"passrights", SYS_setsockopt, 2, UINT32_MAX, PASSRIGHTS, ENOPROTOOPT},
+    {"passrights", SYS_getsockopt, 2, UINT32_MAX, PASSRIGHTS, ENOPROTOOPT},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

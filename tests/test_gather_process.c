@@ -260,7 +260,10 @@ TEST_OF_KIND(a_child_that_closes_does_not_end_what_its_parent_still_sends)
     struct both both;
     char data[1000];
     open_both(&both, kind);
-    size_t count = fill_it(both.end[0], sizeof data), got = 0;
+    size_t count = 0, got = 0;
+    do
+        count += fill_it(both.end[0], sizeof data);
+    while (pipc_flush(both.end[0]) >= 0); /* TCP may find more room a moment later */
     assert_int_equal(pipc_shutdown(both.end[0]), 0);
     assert_true(held(both.end[0]) > 0);
     assert_int_equal(harness_wait(harness_fork(close_both, &both)), 0);
