@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors: how many wait, what happens when no number is free, and which calls fail. */
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fault.h"
 #include "fds.h"
 #include "net.h"
 #include "paths.h"
+#include "raw.h"
 
 /* No number is free, but for `left`. Returns the limit as it was. */
 static rlim_t leave_numbers(int left)
@@ -97,6 +99,35 @@ TEST_OF_KIND(the_descriptor_stays_readable_while_no_number_is_free)
     assert_errno(pipc_read(end[1], got, sizeof got), EAGAIN);
     assert_false(harness_readable(fd, 0));
     kind_close(kind, end);
+    fds_end(&fds);
+}
+
+TEST(while_reading_is_not_wanted_a_lack_of_numbers_does_not_make_the_descriptor_readable)
+{
+    struct fds fds;
+    int raw;
+    fds_make(&fds);
+    pipc_t *pipe = fds_open_raw(&raw, 0);
+    int fd = pipc_fd(pipe);
+    assert_int_equal(pipc_want(pipe, 0), 0);
+    fds_send_raw(raw, "\0\0\0\3one", 7, fds.fd, 2);
+    assert_int_equal(shutdown(raw, SHUT_WR), 0);
+    rlim_t limit = leave_numbers(1);
+    assert_int_equal(pipc_pending(pipe), 0);
+    assert_false(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(pipe, PIPC_WANT_READ), 0);
+    assert_true(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(pipe, 0), 0);
+    assert_false(harness_readable(fd, 0));
+    harness_limit(RLIMIT_NOFILE, limit);
+    assert_int_equal(pipc_pending(pipe), 1);
+    assert_false(harness_readable(fd, 0));
+    fds_expect(pipe, "one");
+    fds_expect_taken(pipe, &fds, 2);
+    assert_true(harness_readable(fd, 0)); /* the end */
+    expect_failure(pipe, EPIPE);
+    close(raw);
+    pipc_close(pipe);
     fds_end(&fds);
 }
 
@@ -384,6 +415,7 @@ HARNESS_MAIN(
     "limits of descriptors", OVER_CASES(a_lack_of_numbers_is_EMFILE_and_loses_nothing, fds_kinds),
     IT(a_message_that_is_in_memory_is_read_while_no_number_is_free),
     OVER_CASES(the_descriptor_stays_readable_while_no_number_is_free, fds_kinds),
+    IT(while_reading_is_not_wanted_a_lack_of_numbers_does_not_make_the_descriptor_readable),
     OVER_CASES(at_most_64_wait_and_the_rest_stays_in_the_kernel, fds_kinds),
     IT(writes_that_wait_take_in_messages_with_descriptors),
     IT(a_write_that_waits_sleeps_also_when_no_more_descriptors_may_wait),

@@ -25,8 +25,9 @@
  *
  * IN_END is also the hang-up of a stream in which messages are unread, and stays so. Then one
  * message is taken into memory: it is unread, or there is none and the end is known. Either answers
- * the hang-up, so that nobody is woken by it twice. The writing thread of a duplex channel may not
- * take anything in: it hides such a hang-up until the reading thread makes a call.
+ * the hang-up, so that nobody is woken by it twice. In two cases nothing can be taken in: by the
+ * writing thread of a duplex channel, and while no number is free for the descriptors of that
+ * message (EMFILE). Then such a hang-up is hidden until the reading thread makes a call.
  */
 #include <errno.h>
 
@@ -99,13 +100,16 @@ static bool is_input_readable(struct channel *c)
 /* For the reading side, and without the lock: what is taken in may end writing too. */
 static void note_input(struct channel *c, bool reads, unsigned over)
 {
+    bool is_kept = false;
     if (!reads && !inbound_is_stopped(&c->in) && may_be_over(c, over))
-        channel_take_in(c, 1);
+        is_kept = channel_take_in(c, 1) == IO_FAILED && errno == EMFILE;
     unsigned state = is_input_readable(c) ? IN_READABLE : 0;
     if (inbound_is_queued(&c->in))
         state |= IN_UNREAD;
     else if (inbound_is_dead(&c->in))
         state |= IN_OVER;
+    else if (is_kept)
+        state |= IN_HIDDEN;
     if (state != atomic_load_explicit(&c->in_state, memory_order_relaxed))
         atomic_store(&c->in_state, state);
     if (inbound_is_stopped(&c->in))
