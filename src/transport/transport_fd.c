@@ -418,6 +418,10 @@ static int fd_detach(struct transport *transport, int fds[2])
         errno = EAGAIN;
         return -1;
     }
+    if (t->failed != 0 && !passes(t->failed)) {
+        errno = t->failed; /* bytes of the stream may be gone */
+        return -1;
+    }
     if (t->own && t->out != t->in && t->out >= 0)
         sys_nonblock(t->out, false); /* as its other one is */
     fd_permit_as_before(t);
