@@ -66,6 +66,15 @@ pipc_t *fds_open_raw(int *raw, unsigned flags)
     return pipe;
 }
 
+int fds_adopted(pipc_t *pipe)
+{
+    char name[128];
+    int fd = -1;
+    assert_int_equal(pipc_peer(pipe, name, sizeof name), 0);
+    assert_int_equal(sscanf(name, "descriptor %d", &fd), 1);
+    return fd;
+}
+
 /* --- Descriptors ------------------------------------------------------------------------------ */
 
 void fds_make(struct fds *fds)

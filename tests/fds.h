@@ -16,6 +16,7 @@ extern const struct kind fds_kinds[];
 void fds_open(const struct kind *kind, pipc_t *end[2], unsigned flags);
 /* An adopted end that takes descriptors, with timeouts of 0, and a plain socket at the other. */
 pipc_t *fds_open_raw(int *raw, unsigned flags);
+int fds_adopted(pipc_t *pipe); /* the number of the one descriptor that it has adopted */
 pipc_options_t fds_options(unsigned flags); /* PIPC_ACCEPT_FDS besides */
 
 /* Sixteen descriptors, all of different files; each is read-only. */

@@ -315,10 +315,7 @@ TEST(a_reader_that_did_not_ask_gets_the_messages_alone)
         if (sent < 0) {
             assert_int_equal(errno, EPERM);
             assert_true(refused);
-            char name[128];
-            assert_int_equal(pipc_peer(raw.pipe, name, sizeof name), 0);
-            int fd = -1;
-            assert_int_equal(sscanf(name, "descriptor %d", &fd), 1);
+            int fd = fds_adopted(raw.pipe);
             assert_int_equal(setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &on, sizeof on), 0);
             continue;
         }
@@ -327,41 +324,6 @@ TEST(a_reader_that_did_not_ask_gets_the_messages_alone)
         assert_int_equal(pipc_take_fds(raw.pipe, (int[1]){0}, 1), 0);
     }
     raw_close(&raw);
-    fds_end(&fds);
-}
-
-/* A program may have asked the kernel for more that comes with bytes. */
-TEST(credentials_that_come_with_bytes_do_not_disturb)
-{
-    static const int options[] = {SO_PASSCRED, 76 /* SO_PASSPIDFD */};
-    struct fds fds;
-    int raw, on = 1;
-    fds_make(&fds);
-    for (int i = 0; i < 3; i++) {
-        pipc_t *pipe = fds_open_raw(&raw, 0);
-        char name[128];
-        int fd = -1;
-        assert_int_equal(pipc_peer(pipe, name, sizeof name), 0);
-        assert_int_equal(sscanf(name, "descriptor %d", &fd), 1);
-        for (int n = 0; n < 2; n++)
-            if (i == n || i == 2)
-                setsockopt(fd, SOL_SOCKET, options[n], &on, sizeof on);
-        int open_before = harness_open_descriptors();
-        fds_send_raw(raw, BYTES("\0\0\0\3one"), NULL, 0);
-        fds_send_raw(raw, "\0", 1, fds.fd, FDS_MAX);
-        fds_send_raw(raw, BYTES("\0\0\3two"), NULL, 0);
-        fds_send_raw(raw, BYTES("\0\0\0\3one"), NULL, 0);
-        fds_expect(pipe, "one");
-        fds_expect_taken(pipe, &fds, 0);
-        fds_expect(pipe, "two");
-        fds_expect_taken(pipe, &fds, FDS_MAX);
-        fds_expect(pipe, "one");
-        fds_expect_taken(pipe, &fds, 0);
-        expect_failure(pipe, EAGAIN);
-        assert_int_equal(harness_open_descriptors(), open_before);
-        close(raw);
-        pipc_close(pipe);
-    }
     fds_end(&fds);
 }
 
@@ -440,5 +402,4 @@ HARNESS_MAIN("hostile descriptors", IT(descriptors_on_any_byte_belong_to_the_mes
              IT(descriptors_of_a_goodbye_can_be_taken_and_else_are_closed),
              IT(a_message_that_is_never_whole_keeps_no_descriptors_behind_the_end),
              IT(a_reader_that_did_not_ask_gets_the_messages_alone),
-             IT(credentials_that_come_with_bytes_do_not_disturb),
              IT(random_bytes_with_random_descriptors_leave_nothing_open))

@@ -23,6 +23,8 @@ int sys_rights_are_carried(int fd);
  */
 void sys_rights_permit(int fd, bool permit);
 bool sys_rights_are_permitted(int fd);
+/* Looks begin with the next byte, also if the program has set another place (SO_PEEK_OFF). */
+void sys_rights_prepare(int fd);
 
 /*
  * One byte, which carries copies of the descriptors: 1. -1, and nothing was sent: EAGAIN; EPIPE and

@@ -68,6 +68,8 @@ bool fd_accept_fds(struct transport *transport, struct arrived *arrived)
         t->out_permit_changed = permit(t->out, t->out_kind, false);
     if (!t->own)
         t->in_permit_changed = permit(t->in, t->in_kind, accepts);
+    if (!t->own && accepts && t->in_kind == SYS_SOCKET)
+        sys_rights_prepare(t->in);
     if (!accepts || t->in_kind != SYS_SOCKET || sys_rights_are_carried(t->in) == 0)
         return false;
     t->arrived = arrived;

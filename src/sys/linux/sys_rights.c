@@ -20,10 +20,18 @@
 #define SCM_PIDFD 0x04 /* Linux 6.5, on sockets with SO_PASSPIDFD */
 #endif
 
-enum { RIGHTS_SIZE = SYS_RIGHTS_MAX * sizeof(int), RIGHTS_TRIES = 4 };
+#ifndef SO_PEEK_OFF
+#define SO_PEEK_OFF 42
+#endif
 
-/* What the program may have switched on, and what would take the room of descriptors. */
-#define RIGHTS_OTHERS (CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)))
+enum { RIGHTS_SIZE = SYS_RIGHTS_MAX * sizeof(int), RIGHTS_TRIES = 4, RIGHTS_LABEL = 256 };
+
+/*
+ * What the program may have switched on, and what would take the room of descriptors: SO_PASSCRED,
+ * SO_PASSPIDFD, SO_INQ and the label of a security module (SO_PASSSEC).
+ */
+#define RIGHTS_OTHERS                                                                              \
+    (CMSG_SPACE(sizeof(struct ucred)) + 2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(RIGHTS_LABEL))
 
 union rights_control {
     struct cmsghdr header;
@@ -54,6 +62,11 @@ bool sys_rights_are_permitted(int fd)
     bool is_known = getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &permitted, &size) == 0;
     errno = saved;
     return !is_known || permitted != 0;
+}
+
+void sys_rights_prepare(int fd)
+{
+    sys_socket_set(fd, SOL_SOCKET, SO_PEEK_OFF, -1);
 }
 
 /* ---- sending ---- */
