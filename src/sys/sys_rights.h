@@ -39,9 +39,12 @@ struct sys_rights {
     int count;
     /*
      * 0. Otherwise there are descriptors, and none is here. EMFILE: no number is free for them.
-     * EPROTO: they are more than SYS_RIGHTS_MAX. ECONNRESET: the system keeps them from us.
+     * EPROTO: they are more than SYS_RIGHTS_MAX. ECONNRESET: numbers seem to be free. Either other
+     * threads took and freed them at the wrong moments; or the system keeps descriptors from us,
+     * if that is so again and again, at the same place.
      */
     int error;
+    int place; /* the first that did not come */
 };
 /*
  * As sys_read, but all stays there, and copies of the first descriptors are given. They may also

@@ -9,13 +9,21 @@
  *   what the look finds                     what happens
  *   no descriptors                          as many bytes are taken as it has seen
  *   descriptors                             bytes are taken up to those that bring them
- *   no number is free for them              nothing is taken: EMFILE, until one is free
+ *   no number is free for them, or it       nothing is taken: EMFILE, until one is free
+ *   seems so
  *   no room for them in `arrived`           nothing is taken: EAGAIN, until it has room
  *   too many, or the system keeps them      bytes are taken up to the last one before: so the
- *                                           message is never whole. Then EPROTO, ECONNRESET
+ *   (see is_refused)                        message is never whole. Then EPROTO, ECONNRESET
  */
 #include "sys/sys_rights.h"
 #include "transport/transport_fd.h"
+
+/*
+ * Other threads that take and free numbers can make a look fail although there seem to be some. Not
+ * each of so many looks, for so long.
+ */
+#define REFUSED_LOOKS 16
+#define REFUSED_TIME  (500 * SYS_MILLISECOND)
 
 /* ---- output ---- */
 
@@ -84,6 +92,23 @@ void fd_permit_as_before(struct fd_transport *t)
         sys_rights_permit(t->out, true);
 }
 
+/* The system keeps these descriptors from us: a security module, say. */
+static bool is_refused(struct arrived *a, const struct sys_rights *rights)
+{
+    if (rights->error != ECONNRESET) {
+        a->refusals = 0;
+        return false;
+    }
+    if (a->refusals == 0 || a->refused_place != rights->place) {
+        a->refusals = 0;
+        a->refused_place = rights->place;
+        a->refused_since = sys_now();
+    }
+    if (a->refusals < REFUSED_LOOKS)
+        a->refusals++;
+    return a->refusals == REFUSED_LOOKS && sys_now() - a->refused_since >= REFUSED_TIME;
+}
+
 /* Those that come next, unless they are known. -1: errno; 0: the end. */
 static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
 {
@@ -94,7 +119,8 @@ static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
     ssize_t there = sys_rights_peek(t->in, to, size, &rights);
     if (there <= 0)
         return there;
-    if (rights.error == EMFILE) {
+    bool is_lost = is_refused(a, &rights) || rights.error == EPROTO;
+    if (rights.error != 0 && !is_lost) {
         errno = EMFILE;
         return -1;
     }

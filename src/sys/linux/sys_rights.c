@@ -30,7 +30,7 @@ enum { RIGHTS_SIZE = SYS_RIGHTS_MAX * sizeof(int), RIGHTS_TRIES = 4, RIGHTS_LABE
  * What the program may have switched on, and what would take the room of descriptors: SO_PASSCRED,
  * SO_PASSPIDFD, SO_INQ and the label of a security module (SO_PASSSEC).
  */
-#define RIGHTS_OTHERS                                                                              \
+#define RIGHTS_OTHERS \
     (CMSG_SPACE(sizeof(struct ucred)) + 2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(RIGHTS_LABEL))
 
 union rights_control {
@@ -188,6 +188,7 @@ static ssize_t peek_rights(int fd, void *buffer, size_t size, struct sys_rights 
     for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at != NULL; at = CMSG_NXTHDR(&message, at))
         if (has_fds(at))
             is_excess = keep_rights(at, rights) || is_excess;
+    rights->place = rights->count;
     rights->error = rights_error(fd, &message, is_excess, rights);
     if (rights->error != 0) {
         close_rights(rights->fds, rights->count);
@@ -196,14 +197,16 @@ static ssize_t peek_rights(int fd, void *buffer, size_t size, struct sys_rights 
     return got;
 }
 
-/* A number may have come free in between: what the system keeps from us, it keeps each time. */
+/* A number may have come free in between: then another look finds them, or more of them. */
 ssize_t sys_rights_peek(int fd, void *buffer, size_t size, struct sys_rights *rights)
 {
-    ssize_t got;
-    int tries = 0;
-    do
+    ssize_t got = peek_rights(fd, buffer, size, rights);
+    for (int i = 1; i < RIGHTS_TRIES && got > 0 && rights->error == ECONNRESET; i++) {
+        int place = rights->place;
         got = peek_rights(fd, buffer, size, rights);
-    while (got > 0 && rights->error == ECONNRESET && ++tries < RIGHTS_TRIES);
+        if (got > 0 && rights->error == ECONNRESET && rights->place != place)
+            rights->error = EMFILE;
+    }
     return got;
 }
 
