@@ -64,6 +64,32 @@ TEST(messages_are_read_from_their_beginning_wherever_the_program_had_set_looks_t
     fds_end(&fds);
 }
 
+/* A look passes over such a byte, but it makes the socket readable. */
+TEST(a_byte_out_of_band_wakes_a_reader_no_more_than_twice)
+{
+    struct fds fds;
+    int raw;
+    fds_make(&fds);
+    pipc_t *pipe = fds_open_raw(&raw, 0);
+    int fd = pipc_fd(pipe), open_before = harness_open_descriptors();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(send(raw, "!", 1, MSG_OOB), 1);
+        for (int wakeup = 0; wakeup < 2 && harness_readable(fd, 0); wakeup++)
+            expect_failure(pipe, EAGAIN);
+        assert_false(harness_readable(fd, 0));
+        fds_send_raw(raw, BYTES("\0\0"), fds.fd, 1);
+        assert_int_equal(send(raw, "!", 1, MSG_OOB), 1);
+        fds_send_raw(raw, BYTES("\0\3one"), fds.fd + 1, 1);
+        fds_expect(pipe, "one");
+        fds_expect_taken(pipe, &fds, 2);
+        assert_int_equal(harness_open_descriptors(), open_before);
+    }
+    close(raw);
+    expect_failure(pipe, EPIPE);
+    pipc_close(pipe);
+    fds_end(&fds);
+}
+
 TEST(a_handle_is_not_detached_when_a_byte_of_what_it_refuses_is_gone)
 {
     struct fds fds;
@@ -87,4 +113,5 @@ TEST(a_handle_is_not_detached_when_a_byte_of_what_it_refuses_is_gone)
 
 HARNESS_MAIN("sockets that bring descriptors", IT(what_else_comes_with_bytes_does_not_disturb),
              IT(messages_are_read_from_their_beginning_wherever_the_program_had_set_looks_to_begin),
+             IT(a_byte_out_of_band_wakes_a_reader_no_more_than_twice),
              IT(a_handle_is_not_detached_when_a_byte_of_what_it_refuses_is_gone))

@@ -142,6 +142,16 @@ static inline int fionread_nocancel(int fd, int *size)
     return result;
 }
 
+#ifdef SIOCATMARK /* for who asks the C library for more than C */
+static inline int atmark_nocancel(int fd, int *is_at_mark)
+{
+    int before = nocancel_begin();
+    int result = ioctl(fd, SIOCATMARK, is_at_mark);
+    nocancel_end(before);
+    return result;
+}
+#endif
+
 /* May this thread wait in read(2)? Else it polls, and then reads without waiting. */
 bool sys_can_wait_in_read(void);
 

@@ -49,13 +49,15 @@ struct sys_rights {
 /*
  * As sys_read, but all stays there, and copies of the first descriptors are given. They may also
  * come with a byte behind these: Linux goes on looking for them when the buffer is full. If none
- * are given, none come with these bytes.
+ * are given, none come with these bytes. A byte that was sent out of band (MSG_OOB) is passed over.
  */
 ssize_t sys_rights_peek(int fd, void *buffer, size_t size, struct sys_rights *rights);
 /*
  * As sys_read. *brought: descriptors came with the last byte. They are dropped, since a peek gave
- * copies before.
+ * copies before. So is a byte that was sent out of band.
  */
 ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought);
+/* The next byte was sent out of band. While it is there, the socket is readable. Keeps errno. */
+bool sys_rights_are_behind_mark(int fd);
 
 #endif

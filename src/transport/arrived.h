@@ -35,6 +35,7 @@ struct arrived {
     int error;         /* instead of those that are ahead: EPROTO, ECONNRESET; 0 */
     uint64_t received; /* bytes that the transport has read */
     bool is_cut;       /* the last read stopped at descriptors: more bytes may be there */
+    bool is_empty;     /* the last look found nothing */
     int refusals;      /* looks in a row that found none at the same place, with numbers free */
     int refused_place; /* where */
     int64_t refused_since;

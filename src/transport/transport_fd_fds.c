@@ -14,6 +14,8 @@
  *   no room for them in `arrived`           nothing is taken: EAGAIN, until it has room
  *   too many, or the system keeps them      bytes are taken up to the last one before: so the
  *   (see is_refused)                        message is never whole. Then EPROTO, ECONNRESET
+ *   nothing, twice in a row                 a byte out of band is dropped, if one is there:
+ *                                           otherwise the socket would stay readable
  */
 #include "sys/sys_rights.h"
 #include "transport/transport_fd.h"
@@ -92,6 +94,17 @@ void fd_permit_as_before(struct fd_transport *t)
         sys_rights_permit(t->out, true);
 }
 
+/*
+ * Looks pass over a byte that was sent out of band; a read drops it. Descriptors that come between
+ * the two are lost, and that is reported: an honest peer sends no such byte.
+ */
+static ssize_t find_nothing(struct fd_transport *t, size_t size)
+{
+    bool is_again = t->arrived->is_empty;
+    t->arrived->is_empty = true;
+    return is_again && sys_rights_are_behind_mark(t->in) ? (ssize_t)size : -1;
+}
+
 /* The system keeps these descriptors from us: a security module, say. */
 static bool is_refused(struct arrived *a, const struct sys_rights *rights)
 {
@@ -117,8 +130,11 @@ static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
     if (a->ahead > 0 || a->error != 0)
         return (ssize_t)size;
     ssize_t there = sys_rights_peek(t->in, to, size, &rights);
+    if (there < 0 && errno == EAGAIN)
+        return find_nothing(t, size);
     if (there <= 0)
         return there;
+    a->is_empty = false;
     bool is_lost = is_refused(a, &rights) || rights.error == EPROTO;
     if (rights.error != 0 && !is_lost) {
         errno = EMFILE;

@@ -210,6 +210,15 @@ ssize_t sys_rights_peek(int fd, void *buffer, size_t size, struct sys_rights *ri
     return got;
 }
 
+bool sys_rights_are_behind_mark(int fd)
+{
+    int is_at_mark = 0;
+    int saved = errno;
+    bool is_known = atmark_nocancel(fd, &is_at_mark) == 0;
+    errno = saved;
+    return is_known && is_at_mark != 0;
+}
+
 /* Where the others have room, only descriptors are cut off. Without them a few come there. */
 ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought)
 {
