@@ -96,7 +96,14 @@
  *     message can only be held (3), and is never taken back.
  *   - A program that accepts descriptors gives the peer a part of its own: each of up to 64 that
  *     wait (7) counts against its limit, and closing the last copy of a file can take time. A
- *     socket with SO_LINGER, for one, may stop the thread that closes it for seconds.
+ *     socket with SO_LINGER, for one, may stop the thread that closes it for seconds. That is true
+ *     of all calls that close them, see above, also of pipc_close and of calls with timeout 0.
+ *   - Take all descriptors after each message, and close those that you have no use for. A peer may
+ *     send its own end of the connection along. As long as a copy of that is open here, also in the
+ *     handle, the end of the stream does not come, and a read waits for a peer that is dead.
+ *   - The system limits what a user has on its way, to all peers together (ETOOMANYREFS). One peer
+ *     that does not read can use that up, and then the others get none. So limit how many messages
+ *     with descriptors each peer may leave unread: let it answer them, for example.
  *
  *
  * 3 TIMEOUTS
@@ -286,13 +293,16 @@
  *                Reading goes on. That direction is dead.
  *   ECONNRESET   Reading: the stream ended inside a message, which is dropped; or the network reset
  *                the connection; or the host of the peer has vanished; or the system (a security
- *                module, say) keeps descriptors from this process. Both directions are dead.
+ *                module, say) keeps descriptors from this process: at first, for half a second or
+ *                some calls, that is EMFILE. Both directions are dead.
  *   EPROTO       The bytes are no frame, or announce more than max_message; or a message brings
  *                more than 16 descriptors. Both directions are dead: the library does not search
  *                for the next message.
  *   EMFILE       Reading, with PIPC_ACCEPT_FDS: descriptors come, and no number is free for them.
- *                Nothing is taken and nothing is lost; the descriptor of pipc_fd stays readable.
- *                Close something, and repeat the call. Opening: no number is free. Not opened.
+ *                Nothing is taken and nothing is lost; messages just before them may wait too. The
+ *                descriptor of pipc_fd stays readable: a loop that does nothing but repeat the call
+ *                spins. Close something, and repeat the call; or switch PIPC_WANT_READ off until
+ *                something is closed. Opening: no number is free. Not opened.
  *   EBADF, ETOOMANYREFS
  *                pipc_write_fds: a descriptor is not open; or this user has more of them on their
  *                way, unread, than its limit on open files (RLIMIT_NOFILE), and is not privileged.
@@ -500,12 +510,14 @@
  *     (SO_PASSRIGHTS). Before, the kernel drops descriptors that come, in the call that reads or
  *     closes. That takes as long as closing them takes, which for a TCP socket with SO_LINGER is as
  *     long as the peer likes. So there, a peer can make pipc_server_accept, pipc_read and
- *     pipc_close wait, whatever the timeout: let only users connect that are trusted.
- *     With that flag and a key, a peer can send descriptors once it has shown the key.
+ *     pipc_close wait, whatever the timeout: let only users connect that are trusted. With that
+ *     flag and a key, a peer can send descriptors once it has shown the key, and none before.
  *   - pipc_open_fds and pipc_server_open_fd set SO_PASSRIGHTS of a Unix socket as that flag asks.
  *     Descriptors that were sent before are dropped as by an older kernel. pipc_detach gives a
- *     socket of pipc_open_fds back as it was. Those of servers and clients stay as they are, so
- *     that whoever goes on with them is safe from the start, and may adopt them with the flag.
+ *     socket of pipc_open_fds back as it was; pipc_close leaves it changed for those who have a
+ *     copy. Sockets of servers and clients stay as they are, so that whoever goes on with them is
+ *     safe from the start, and may adopt them with the flag. With the flag, pipc_open_fds also
+ *     switches SO_PEEK_OFF off, and it stays off.
  *   - With a key, at most 256 handshakes are pending, as with pipc_server_open below. Here, the
  *     largest group is that of a user: a flood of silent clients of one user pushes out itself.
  *
@@ -1176,7 +1188,8 @@ PIPC_API pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
 PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options);
 
 /*
- * pipc_close - close a handle. NULL is allowed; errno is kept. Never waits.
+ * pipc_close - close a handle. NULL is allowed; errno is kept. Never waits, but for descriptors
+ * that came with messages and take long to close (2).
  *
  * Messages that arrived and were not read are lost. What is already in the kernel, or in the shared
  * memory, still reaches the peer; over TCP not always, see 10. What was gathered (3) is sent as far
@@ -1417,7 +1430,8 @@ PIPC_API void pipc_msg_free(pipc_msg_t *message);
  * included. Never waits.
  *
  * Returns the number. If one call does not take in all (7), more may be there than it counts; the
- * next call takes in more. 0 also when the peer is gone, which only reading reports. On failure -1:
+ * next call takes in more. 0 also when the peer is gone, and when no number is free for the
+ * descriptors of the next message (EMFILE), which only reading reports. On failure -1:
  * EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end). One
  * reading thread (8).
  */
@@ -1629,7 +1643,8 @@ PIPC_API int pipc_server_fd(pipc_server_t *server);
 PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
 
 /*
- * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never waits.
+ * pipc_server_close - stop listening. NULL is allowed; errno is kept. Never waits, but for
+ * descriptors that clients without a key have sent and that take long to close (2).
  *
  * A client that has not been accepted yet is turned away: its reads fail with EPIPE or ECONNRESET.
  * The name of pipc_server_open_unix is removed (6). A child after fork, which cannot accept, closes
