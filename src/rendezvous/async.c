@@ -4,8 +4,10 @@
  *
  *   state     the calls of the transport           its descriptor is readable
  *   OPENING   make a step, and then there is       when something comes that the machine waits
- *             nothing to read and no room          for, or a step is due (the timer)
- *   OPEN      are those of transport_fd            once for the news, unless a call has shown it
+ *             nothing to read and no room          for, or a step is due (the timer); not while
+ *                                                  a thread waits for that, and so makes the step
+ *   OPEN      are those of transport_fd            at once (the timer); after the call once for
+ *                                                  the news, unless a call has shown it
  *   FAILED    fail with the same errno             as the channel asks (the timer)
  *
  * The news is for a program that waits for the descriptor alone: the constructor may have made the
@@ -18,8 +20,9 @@
  * closes descriptors, and one that it opens may have the number of one that it closed.
  *
  * With PIPC_DUPLEX two threads come here at once: the lock is for all but the constants. While one
- * of them waits for descriptors of the machine, the other makes no step, which could close them. A
- * child after fork makes none either: the rendezvous is its parent's.
+ * of them waits for descriptors of the machine, the other makes no step, which could close them.
+ * The first may open it and wait on, for a message: the set is readable from that moment, for the
+ * second. A child after fork makes no step either: the rendezvous is its parent's.
  */
 #include "rendezvous/async.h"
 
@@ -160,6 +163,7 @@ static int async_wait(struct transport *transport, unsigned events, int64_t dead
     bool is_first = state == ASYNC_OPENING && !a->is_waited_for;
     if (is_first) {
         a->is_waited_for = true;
+        async_hide_machine(transport, a);
         async_ask_interests(a, &what);
     }
     async_unlock(a);
@@ -219,15 +223,16 @@ static bool async_update_readiness(struct transport *transport, bool readable, u
 {
     struct async *a = async_of(transport);
     async_lock(a);
-    enum async_state state = a->state;
-    bool is_news = !a->is_known;
-    if (state == ASYNC_FAILED)
-        update_failed(a, readable, events);
-    if (state == ASYNC_OPEN)
+    if (a->state == ASYNC_OPEN) {
+        fd_ops.update_readiness(transport, readable || !a->is_known, events);
         a->is_reported = true;
+        async_close_timer(transport, a);
+    } else if (a->state == ASYNC_FAILED) {
+        update_failed(a, readable, events);
+    } else {
+        async_show_machine(transport, a); /* the call may have ended while it waited */
+    }
     async_unlock(a);
-    if (state == ASYNC_OPEN)
-        fd_ops.update_readiness(transport, readable || is_news, events);
     return false;
 }
 

@@ -23,6 +23,7 @@ static void unwatch(struct transport *transport, struct async *a)
     for (nfds_t i = 0; i < watched->count; i++)
         sys_epoll_remove(set_of(transport), watched->fds[i].fd);
     watched->count = 0;
+    a->is_watched = false;
 }
 
 void async_ask_interests(struct async *a, struct rendezvous_interests *what)
@@ -37,6 +38,7 @@ static void watch_machine(struct transport *transport, struct async *a)
     struct rendezvous_interests *watched = &a->rendezvous->watched;
     if (a->timer < 0)
         return;
+    a->is_watched = true;
     async_ask_interests(a, watched);
     int64_t until = watched->until;
     for (nfds_t i = 0; i < watched->count; i++) {
@@ -48,7 +50,21 @@ static void watch_machine(struct transport *transport, struct async *a)
     sys_timer_set(a->timer, until);
 }
 
-static void close_timer(struct transport *transport, struct async *a)
+void async_hide_machine(struct transport *transport, struct async *a)
+{
+    if (!a->is_watched)
+        return;
+    unwatch(transport, a);
+    sys_timer_set(a->timer, -1);
+}
+
+void async_show_machine(struct transport *transport, struct async *a)
+{
+    if (a->state == ASYNC_OPENING && !a->is_waited_for && !a->is_watched && async_is_opener(a))
+        watch_machine(transport, a);
+}
+
+void async_close_timer(struct transport *transport, struct async *a)
 {
     if (a->timer >= 0 && async_is_opener(a))
         sys_epoll_remove(set_of(transport), a->timer); /* a child may have a copy */
@@ -79,8 +95,7 @@ int async_open_set(struct transport *transport, struct async *a)
     if (a->timer < 0) {
         if (open_timer(transport, a) != 0)
             return -1;
-        if (a->state == ASYNC_OPENING)
-            watch_machine(transport, a);
+        async_show_machine(transport, a);
     }
     return set_of(transport);
 }
@@ -114,7 +129,8 @@ static void open_with(struct transport *transport, struct async *a, int fds[2])
         fail_to_open(transport, a, errno);
         return;
     }
-    close_timer(transport, a);
+    if (a->timer >= 0)
+        sys_timer_set(a->timer, 0); /* this thread may wait on, and another one has to know */
     end_rendezvous(a);
     if (a->arrived != NULL)
         fd_ops.accept_fds(transport, a->arrived);
@@ -153,7 +169,7 @@ enum async_state async_advance_locked(struct transport *transport, struct async 
         fail_to_open(transport, a, EPERM);
     else if (a->state == ASYNC_OPENING && !a->is_waited_for)
         make_step(transport, a);
-    if (a->state == ASYNC_OPEN && (a->is_reported || a->is_known))
+    if (a->state == ASYNC_OPEN && (a->is_reported || a->is_known) && a->timer < 0)
         become_transport_fd(transport);
     return a->state;
 }
@@ -215,5 +231,5 @@ void async_fini(struct transport *transport, struct async *a)
 {
     if (a->rendezvous != NULL)
         end_rendezvous(a);
-    close_timer(transport, a);
+    async_close_timer(transport, a);
 }

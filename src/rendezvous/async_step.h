@@ -25,6 +25,7 @@ struct async {
     int timer;                     /* in the set; -1: nobody has asked for the descriptor yet */
     bool is_socket, carries_fds;
     bool is_waited_for; /* by a thread, in `wait` */
+    bool is_watched;    /* the set shows what the machine waits for */
     bool is_shut_down;  /* to be done once it is open */
     bool is_reported;   /* once open: by the descriptor */
     bool is_known;      /* likewise, by a call that needs a peer */
@@ -58,6 +59,12 @@ void async_note_known(struct transport *transport);
 
 /* What the machine waits for, and until when. */
 void async_ask_interests(struct async *async, struct rendezvous_interests *what);
+/* Not in the set while a thread waits for it: that thread makes the next step. */
+void async_hide_machine(struct transport *transport, struct async *async);
+/* Back in the set, unless it is there, or a thread waits for it. */
+void async_show_machine(struct transport *transport, struct async *async);
+/* Out of the set: from now on that shows by itself that it is open. */
+void async_close_timer(struct transport *transport, struct async *async);
 /* The set behind the descriptor, while it is not open. EPERM: in a child. */
 int async_open_set(struct transport *transport, struct async *async);
 /* Nothing is left but the descriptors of a transport that is open. */
