@@ -343,6 +343,49 @@ TEST_OF_KIND(a_shutdown_before_the_peer_has_come_is_what_the_peer_sees)
     async_end(&place);
 }
 
+/* A flush says whether the peer is there, also when there is nothing more to be written. */
+TEST_OF_KIND(after_a_shutdown_a_flush_still_waits_for_the_peer)
+{
+    struct async_place place;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    async_begin(&place, kind);
+    for (int duplex = 0; duplex < 2; duplex++) {
+        options.flags = duplex ? PIPC_DUPLEX : 0;
+        pipc_t *pipe = async_open_at(&place, -1, &options);
+        assert_int_equal(pipc_shutdown(pipe), 0);
+        assert_errno(pipc_flush(pipe), EAGAIN);
+        assert_int_equal(pipc_set_timeout(pipe, 0, 20), 0);
+        assert_errno(pipc_flush(pipe), ETIMEDOUT);
+        assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+        pipc_t *peer = async_meet(&place, pipe, NULL);
+        assert_int_equal(pipc_flush(pipe), 0);
+        assert_errno(pipc_write(pipe, "x", 1), EPIPE);
+        pipc_close(pipe);
+        pipc_close(peer);
+        pipc_server_close(place.server);
+        place.server = NULL;
+    }
+    async_end(&place);
+}
+
+TEST_OF_KIND(after_a_shutdown_every_call_reports_why_the_peer_did_not_come)
+{
+    struct async_place place;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    async_begin(&place, kind);
+    for (int duplex = 0; duplex < 2; duplex++) {
+        int error = async_absent_error(&place);
+        options.flags = duplex ? PIPC_DUPLEX : 0;
+        pipc_t *pipe = async_open_at(&place, 30, &options);
+        assert_int_equal(pipc_shutdown(pipe), 0);
+        assert_int_equal(async_outcome(pipe), error);
+        expect_each_call_fails(pipe, error);
+        assert_errno(pipc_shutdown(pipe), error);
+        pipc_close(pipe);
+    }
+    async_end(&place);
+}
+
 TEST_OF_KIND(with_a_timeout_of_0_it_opens_at_once_or_fails)
 {
     struct async_place place;
@@ -378,5 +421,7 @@ HARNESS_MAIN("async, open",
                         async_ways),
              OVER_CASES(a_write_and_a_flush_that_wait_do_so_until_the_peer_comes, async_ways),
              OVER_CASES(a_shutdown_before_the_peer_has_come_is_what_the_peer_sees, async_ways),
+             OVER_CASES(after_a_shutdown_a_flush_still_waits_for_the_peer, async_ways),
+             OVER_CASES(after_a_shutdown_every_call_reports_why_the_peer_did_not_come, async_ways),
              OVER_CASES(with_a_timeout_of_0_it_opens_at_once_or_fails, async_ways),
              IT(constructors_that_wait_for_nobody_refuse_the_flag))

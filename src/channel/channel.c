@@ -178,7 +178,7 @@ int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
     if (wait->ms == 0 || c->duplex)
         return channel_wait(c, wait, TRANSPORT_OUT);
     enum io_result taken = channel_take_in(c, SIZE_MAX);
-    if (outbound_error(&c->out) != 0)
+    if (outbound_error(&c->out) != 0 && !transport_is_opening(c->transport))
         return 0; /* what came tells that writing is dead too, as the next try finds */
     if (taken == IO_FAILED)
         return channel_wait_a_little(c, wait, TRANSPORT_OUT);

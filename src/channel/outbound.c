@@ -189,7 +189,10 @@ int outbound_refusal(struct outbound *out, size_t size)
     duplex_lock(&out->lock);
     int error = out->closing && out->error == 0 ? EPIPE : out->error;
     duplex_unlock(&out->lock);
-    return error == 0 && size > out->max_message ? EMSGSIZE : error;
+    if (error == 0)
+        return size > out->max_message ? EMSGSIZE : 0;
+    int no_peer = transport_open_error(out->transport);
+    return no_peer != 0 ? no_peer : error;
 }
 
 /* ---- moving held bytes on ---- */
@@ -259,7 +262,7 @@ static enum io_result push_all_but(struct outbound *out, size_t keep)
 /* Nothing is held; but as long as there is no peer, nothing has been pushed out to one. */
 static enum io_result push_open(struct outbound *out)
 {
-    if (out->error == 0 && transport_is_opening(out->transport) &&
+    if (transport_is_opening(out->transport) &&
         out->transport->ops->writev(out->transport, NULL, 0) < 0 && errno == EAGAIN)
         return IO_AGAIN;
     errno = transport_open_error(out->transport);
@@ -299,11 +302,11 @@ enum io_result outbound_push_all_but(struct outbound *out, size_t keep)
 bool outbound_begin_wait(struct outbound *out)
 {
     duplex_lock(&out->lock);
-    bool is_alive = out->error == 0;
-    if (is_alive)
+    bool waits = out->error == 0 || transport_is_opening(out->transport);
+    if (waits)
         out->waiting++;
     duplex_unlock(&out->lock);
-    return is_alive;
+    return waits;
 }
 
 void outbound_end_wait(struct outbound *out)

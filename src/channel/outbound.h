@@ -73,7 +73,10 @@ void outbound_init(struct outbound *out, const pipc_options_t *options,
 void outbound_attach(struct outbound *out, struct transport *transport);
 void outbound_fini(struct outbound *out);
 
-/* 0, or why no message of that size can be sent: EPIPE or how writing died, EMSGSIZE. */
+/*
+ * 0, or why no message of that size can be sent: no peer has come, EPIPE or how writing died,
+ * EMSGSIZE.
+ */
 int outbound_refusal(struct outbound *out, size_t size);
 /* Why writing is dead; 0: it is alive. */
 int outbound_error(struct outbound *out);
@@ -106,7 +109,10 @@ void outbound_send_gathered(struct outbound *out);
 /* How many bytes this process holds. From any thread. */
 uint64_t outbound_bytes_held(const struct outbound *out);
 
-/* Around a wait for room. False: writing is dead, and there is nothing to wait for. */
+/*
+ * Around a wait for room. False: writing is dead, and there is nothing to wait for. A peer that is
+ * to come is waited for even when writing has ended.
+ */
 bool outbound_begin_wait(struct outbound *out);
 void outbound_end_wait(struct outbound *out);
 /* No more messages: shuts down at once, or, when bytes are held, once the last of them has gone. */
