@@ -187,6 +187,32 @@ TEST_OF_KIND(the_descriptor_is_readable_once_after_the_peer_has_come)
     async_end(&place);
 }
 
+/* The program makes no other call on the handle than that one, at each wakeup. */
+TEST_OF_KIND(calls_that_take_in_messages_bring_the_peer)
+{
+    struct async_place place;
+    pipc_msg_t message;
+    async_begin(&place, kind);
+    for (int pending = 0; pending < 2; pending++) {
+        pipc_t *pipe = async_open_at(&place, -1, NULL), *peer = NULL;
+        int fd = pipc_fd(pipe);
+        while (peer == NULL || !is_open(pipe)) {
+            assert_int_equal(pending ? pipc_pending(pipe) : pipc_read_pending(pipe, &message, 1),
+                             0);
+            peer = peer != NULL ? peer : async_answer(&place, NULL);
+            if (!is_open(pipe))
+                async_await(&place, pipe, peer);
+        }
+        assert_int_equal(pipc_fd(pipe), fd);
+        net_say(pipe, "ping");
+        pipc_close(pipe);
+        pipc_close(peer);
+        pipc_server_close(place.server);
+        place.server = NULL;
+    }
+    async_end(&place);
+}
+
 /* Eight reports, as of any end. */
 TEST_OF_KIND(every_call_reports_why_the_peer_did_not_come)
 {
@@ -414,6 +440,7 @@ HARNESS_MAIN("async, open",
              OVER_CASES(a_handle_that_is_closed_before_its_peer_came_leaves_nothing, async_ways),
              OVER_CASES(one_descriptor_reports_the_peer_and_later_its_messages, async_ways),
              OVER_CASES(the_descriptor_is_readable_once_after_the_peer_has_come, async_ways),
+             OVER_CASES(calls_that_take_in_messages_bring_the_peer, async_ways),
              OVER_CASES(every_call_reports_why_the_peer_did_not_come, async_ways),
              OVER_CASES(a_failure_is_reported_eight_times_by_the_descriptor, async_ways),
              OVER_CASES(calls_that_wait_end_by_their_own_timeouts, async_ways),

@@ -48,7 +48,10 @@ static ssize_t async_peek(struct transport *transport, size_t want, enum transpo
             async_note_known(transport);
         return there;
     }
-    *view = (struct transport_view){.bytes = (const uint8_t *)"", .drained = true};
+    view->bytes = (const uint8_t *)"";
+    view->end = false;
+    if (mode == PEEK_READ)
+        view->drained = true;
     return state == ASYNC_OPENING || mode != PEEK_READ ? 0 : -1;
 }
 
