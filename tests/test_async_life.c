@@ -1,90 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PIPC_ASYNC beside fork, threads, cancellation, signals, keys and a lack of descriptors.
+ * PIPC_ASYNC beside threads, cancellation, signals, keys and a lack of descriptors.
  */
 #include "async.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/time.h>
 
 #include "fault.h"
-
-/* ---- fork ---- */
-
-struct forked {
-    pipc_t *pipe;
-    bool makes_calls;
-};
-
-static int close_in_child(void *arg)
-{
-    struct forked *forked = arg;
-    char byte;
-    if (forked->makes_calls) {
-        assert_errno(pipc_read(forked->pipe, &byte, 1), EPERM);
-        assert_errno(pipc_write(forked->pipe, "x", 1), EPERM);
-        assert_errno(pipc_fd(forked->pipe), EPERM);
-    }
-    pipc_close(forked->pipe);
-    return 0;
-}
-
-TEST_OF_KIND(a_child_that_closes_its_copy_does_not_disturb_the_rendezvous)
-{
-    struct async_place place;
-    async_begin(&place, kind);
-    for (int i = 0; i < 4; i++) {
-        pipc_t *pipe = async_open_at(&place, -1, NULL);
-        struct forked forked = {pipe, (i & 2) != 0};
-        if (i & 1)
-            assert_true(pipc_fd(pipe) > 2);
-        assert_int_equal(harness_wait(harness_fork(close_in_child, &forked)), 0);
-        pipc_t *peer = async_meet(&place, pipe, NULL);
-        assert_int_equal(harness_wait(harness_fork(close_in_child, &(struct forked){pipe, false})),
-                         0);
-        net_say(pipe, "ping");
-        assert_int_equal(pipc_set_timeout(peer, -1, -1), 0);
-        net_expect(peer, "ping");
-        pipc_close(pipe);
-        pipc_close(peer);
-        pipc_server_close(place.server);
-        place.server = NULL;
-    }
-    async_end(&place);
-}
-
-static int wait_for_end(void *arg)
-{
-    harness_gate_wait(arg);
-    return 0;
-}
-
-/* The child has copies of all that the rendezvous had. */
-TEST_OF_KIND(the_descriptor_works_while_a_child_has_copies_of_everything)
-{
-    struct async_place place;
-    struct harness_gate gate;
-    char byte;
-    async_begin(&place, kind);
-    harness_gate_init(&gate);
-    pipc_t *pipe = async_open_at(&place, -1, NULL);
-    int fd = pipc_fd(pipe);
-    pid_t child = harness_fork(wait_for_end, &gate);
-    pipc_t *peer = async_meet(&place, pipe, NULL);
-    while (harness_readable(fd, 0))
-        assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
-    net_say(peer, "x");
-    assert_true(harness_readable(fd, -1));
-    assert_int_equal(pipc_read(pipe, &byte, 1), 1);
-    assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
-    assert_false(harness_readable(fd, 0));
-    harness_gate_open(&gate);
-    assert_int_equal(harness_wait(child), 0);
-    harness_gate_close(&gate);
-    pipc_close(pipe);
-    pipc_close(peer);
-    async_end(&place);
-}
 
 /* ---- threads ---- */
 
@@ -264,6 +188,31 @@ TEST_OF_KIND(what_is_gathered_before_the_peer_has_come_is_sent_afterwards)
     async_end(&place);
 }
 
+TEST_OF_KIND(what_is_gathered_does_not_hide_why_the_peer_did_not_come)
+{
+    struct async_place place;
+    char byte;
+    int fds[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    async_begin(&place, kind);
+    for (int i = 0; i < 4; i++) {
+        int error = async_absent_error(&place);
+        options.flags = PIPC_GATHER | (i & 1 ? PIPC_DUPLEX : 0u);
+        pipc_t *pipe = async_open_at(&place, 1, &options);
+        net_say(pipe, "ping");
+        while (pipc_read(pipe, &byte, 1) == -1 && errno == EAGAIN)
+            poll(NULL, 0, 1); /* pipc_fd would send it, and so find out */
+        if (i & 2)
+            assert_errno(pipc_shutdown(pipe), error);
+        assert_errno(pipc_detach(pipe, fds), error);
+        assert_errno(pipc_write(pipe, "x", 1), error);
+        assert_errno(pipc_flush(pipe), error);
+        assert_errno(pipc_detach(pipe, fds), error);
+        pipc_close(pipe);
+    }
+    async_end(&place);
+}
+
 /* ---- descriptors ---- */
 
 TEST_OF_KIND(a_lack_of_descriptors_for_pipc_fd_passes)
@@ -384,13 +333,12 @@ TEST_OF_KIND(a_wrong_key_is_reported_by_every_call)
 }
 
 HARNESS_MAIN("async, life",
-             OVER_CASES(a_child_that_closes_its_copy_does_not_disturb_the_rendezvous, async_ways),
-             OVER_CASES(the_descriptor_works_while_a_child_has_copies_of_everything, async_ways),
              OVER_CASES(with_duplex_a_reader_and_a_writer_wait_for_the_peer_at_once, async_ways),
              OVER_CASES(a_thread_that_is_cancelled_in_a_wait_leaves_the_handle_usable, async_ways),
              OVER_CASES(a_signal_ends_a_wait_when_interruptible_and_not_the_rendezvous, async_ways),
              OVER_CASES(once_open_it_can_be_detached_and_its_descriptors_wait, async_ways),
              OVER_CASES(what_is_gathered_before_the_peer_has_come_is_sent_afterwards, async_ways),
+             OVER_CASES(what_is_gathered_does_not_hide_why_the_peer_did_not_come, async_ways),
              OVER_CASES(a_lack_of_descriptors_for_pipc_fd_passes, async_ways),
              OVER_CASES(an_open_handle_costs_as_many_descriptors_as_one_that_waited, async_ways),
              OVER_CASES(a_key_is_shown_before_it_is_open, async_ways),

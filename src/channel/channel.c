@@ -69,6 +69,11 @@ static int not_detached(const struct channel *c, int error)
 int channel_detach(struct channel *c, int fds[2])
 {
     int reading = inbound_is_dead(&c->in) ? inbound_error(&c->in) : 0;
+    int no_peer = transport_find_open_error(c->transport);
+    if (no_peer != 0) {
+        errno = no_peer;
+        return -1;
+    }
     if (!inbound_is_empty(&c->in) || outbound_is_holding(&c->out)) {
         errno = EAGAIN;
         return -1;

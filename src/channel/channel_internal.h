@@ -169,11 +169,15 @@ int channel_drain(struct channel *channel, const struct channel_wait *wait);
 
 /* ---- what one direction means for the other ---- */
 
-/* After each step of reading that may have failed: a stream that is broken is so both ways. */
+/*
+ * After each step of reading that may have failed: a stream that is broken is so both ways, and so
+ * is one that never began.
+ */
 static inline void channel_share_failure(struct channel *channel)
 {
     int error = inbound_error(&channel->in);
-    if (error == EPROTO || error == ECONNRESET)
+    if (error != 0 && (error == EPROTO || error == ECONNRESET ||
+                       error == transport_open_error(channel->transport)))
         outbound_fail(&channel->out, error);
 }
 

@@ -345,7 +345,8 @@ static bool may_gather(struct outbound *out, size_t size)
 {
     drop_inherited(out);
     return out->error == 0 && !out->closing && size <= out->gathered_max &&
-           (out->end == 0 || outbound_is_gathering(out)) &&
+           (out->end == 0 ? transport_find_open_error(out->transport) == 0
+                          : outbound_is_gathering(out)) &&
            out->end + FRAME_HEADER_MIN + size < GATHER_SIZE && reserve(out, GATHER_SIZE) == 0;
 }
 

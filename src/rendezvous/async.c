@@ -119,10 +119,10 @@ static int async_shutdown(struct transport *transport)
 {
     struct async *a = async_of(transport);
     async_lock(a);
-    bool is_open = a->state == ASYNC_OPEN;
+    enum async_state state = async_state_locked(transport, a);
     a->is_shut_down = true;
     async_unlock(a);
-    return is_open ? fd_ops.shutdown(transport) : 0;
+    return state == ASYNC_OPEN ? fd_ops.shutdown(transport) : 0;
 }
 
 /* ---- waiting ---- */

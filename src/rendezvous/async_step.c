@@ -163,11 +163,16 @@ void async_unlock(struct async *a)
     pthread_mutex_unlock(&a->lock);
 }
 
-enum async_state async_advance_locked(struct transport *transport, struct async *a)
+enum async_state async_state_locked(struct transport *transport, struct async *a)
 {
     if (a->state == ASYNC_OPENING && !async_is_opener(a))
         fail_to_open(transport, a, EPERM);
-    else if (a->state == ASYNC_OPENING && !a->is_waited_for)
+    return a->state;
+}
+
+enum async_state async_advance_locked(struct transport *transport, struct async *a)
+{
+    if (async_state_locked(transport, a) == ASYNC_OPENING && !a->is_waited_for)
         make_step(transport, a);
     if (a->state == ASYNC_OPEN && (a->is_reported || a->is_known) && a->timer < 0)
         become_transport_fd(transport);
@@ -189,7 +194,7 @@ enum async_state async_state_of(struct transport *transport)
 {
     struct async *a = async_of(transport);
     async_lock(a);
-    enum async_state state = a->state;
+    enum async_state state = async_state_locked(transport, a);
     if (state != ASYNC_OPEN)
         errno = state == ASYNC_OPENING ? EAGAIN : a->error;
     async_unlock(a);

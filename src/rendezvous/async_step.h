@@ -51,7 +51,9 @@ bool async_is_opener(const struct async *async);
  */
 enum async_state async_advance(struct transport *transport);
 enum async_state async_advance_locked(struct transport *transport, struct async *async);
-enum async_state async_state_of(struct transport *transport); /* the same without a step */
+/* The same without a step. But a child fails, here too. */
+enum async_state async_state_of(struct transport *transport);
+enum async_state async_state_locked(struct transport *transport, struct async *async);
 /* In the constructor. -1: errno, it will never open. */
 int async_make_first_step(struct transport *transport, struct async *async);
 /* A call has shown that it is open. */

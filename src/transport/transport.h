@@ -181,6 +181,14 @@ static inline int transport_open_error(const struct transport *transport)
     return opening == EINPROGRESS ? 0 : opening;
 }
 
+/* The same; and a child after fork notices that the peer to come is not its own. */
+static inline int transport_find_open_error(struct transport *transport)
+{
+    if (transport_is_opening(transport))
+        transport->ops->over(transport);
+    return transport_open_error(transport);
+}
+
 /* Two descriptors of the program's; owned when this succeeds. They may be the same one. */
 struct transport *transport_fd(int read_fd, int write_fd);
 /* The same for descriptors that libpipc has made, whose O_NONBLOCK nobody else looks at. */
