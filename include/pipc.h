@@ -619,7 +619,9 @@
  *     the time is up, the next call notices it, unless the peer has come by then. ETIMEDOUT means
  *     that; from a call that waits by a timeout of its own, it may mean this timeout as well.
  *   - What the first attempt finds, such as EACCES or ENOTSOCK, the constructor reports itself. A
- *     program that waits for the descriptor is woken for the rest: ECONNREFUSED, ETIMEDOUT.
+ *     program that waits for the descriptor is woken for the rest: ECONNREFUSED, ETIMEDOUT. A later
+ *     attempt that lacks a descriptor or memory (EMFILE, ENFILE, ENOMEM, ENOBUFS) does not end it:
+ *     there is another one 50 ms later. Such an errno is reported only if the time is up by then.
  *   - The path, the names and the key are copied. A relative path begins in the working directory
  *     at the time of the constructor; a Unix socket needs /proc for that (ENAMETOOLONG).
  *   - The host's name is looked up once, by the constructor, which takes as long as getaddrinfo(3)

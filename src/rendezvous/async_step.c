@@ -29,7 +29,9 @@ static void unwatch(struct transport *transport, struct async *a)
 void async_ask_interests(struct async *a, struct rendezvous_interests *what)
 {
     what->count = 0;
-    a->rendezvous->ops->interests(a->rendezvous, what);
+    what->until = a->retry_at;
+    if (a->retry_at == 0)
+        a->rendezvous->ops->interests(a->rendezvous, what);
     what->until = sys_deadline_earlier(what->until, a->rendezvous->limit.deadline);
 }
 
@@ -140,11 +142,31 @@ static void open_with(struct transport *transport, struct async *a, int fds[2])
     atomic_store(&transport->opening, 0);
 }
 
+/* What comes back by itself, or when the program closes something. */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+static enum rendezvous_result try_step(struct async *a, int fds[2])
+{
+    const struct limit *limit = &a->rendezvous->limit;
+    a->retry_at = 0;
+    enum rendezvous_result result = rendezvous_step(a->rendezvous, fds);
+    if (result != RENDEZVOUS_FAILED || !is_shortage(errno) ||
+        sys_deadline_has_passed(limit->deadline))
+        return result;
+    a->retry_at = sys_deadline_earlier(limit->deadline, sys_now() + ASYNC_SHORTAGE_PAUSE);
+    return RENDEZVOUS_AGAIN;
+}
+
 static void make_step(struct transport *transport, struct async *a)
 {
     int fds[2];
+    if (a->retry_at > 0 && sys_now() < a->retry_at)
+        return;
     unwatch(transport, a);
-    enum rendezvous_result result = rendezvous_step(a->rendezvous, fds);
+    enum rendezvous_result result = try_step(a, fds);
     if (result == RENDEZVOUS_DONE)
         open_with(transport, a, fds);
     else if (result == RENDEZVOUS_FAILED)

@@ -14,6 +14,8 @@
 
 /* How soon a thread looks again while another one waits; and when the kernel lacks memory. */
 #define ASYNC_PAUSE (10 * SYS_MILLISECOND)
+/* After a step that lacked a descriptor or memory, before the next. */
+#define ASYNC_SHORTAGE_PAUSE (50 * SYS_MILLISECOND)
 
 enum async_state { ASYNC_OPENING, ASYNC_OPEN, ASYNC_FAILED };
 
@@ -22,6 +24,7 @@ struct async {
     enum async_state state;
     struct rendezvous *rendezvous; /* NULL once it is over */
     uint32_t opener;               /* the process whose rendezvous it is */
+    int64_t retry_at;              /* nothing is done before, for lack of something; 0: no lack */
     int timer;                     /* in the set; -1: nobody has asked for the descriptor yet */
     bool is_socket, carries_fds;
     bool is_waited_for; /* by a thread, in `wait` */

@@ -395,8 +395,10 @@ static enum outcome act(struct fifo_machine *r)
 
 static enum rendezvous_result result_of(struct fifo_machine *r, enum outcome outcome, int fds[2])
 {
-    if (outcome == FAILED)
+    if (outcome == FAILED) {
+        r->state = LOOKS; /* where another step begins */
         return RENDEZVOUS_FAILED;
+    }
     if (outcome != DONE)
         return RENDEZVOUS_AGAIN;
     sys_pipe_set_size(r->fd[1], FIFO_CAPACITY); /* each FIFO has one writer, which asks for it */

@@ -153,7 +153,7 @@ enum fifo_name fifo_dir_find(int fd, int directory, const char *name)
 
 bool fifo_dir_stands(const struct fifo_dir *dir)
 {
-    return fifo_dir_find(dir->fd, dir->start, dir->path) != FIFO_LOST;
+    return dir->fd >= 0 && fifo_dir_find(dir->fd, dir->start, dir->path) != FIFO_LOST;
 }
 
 /* ---- names ---- */

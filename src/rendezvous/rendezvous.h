@@ -8,7 +8,8 @@
  *     DONE    fds[0] is read, fds[1] is written; one socket serves both. They are the caller's
  *     FAILED  errno
  *
- * After DONE and FAILED, `close` is all that may be called.
+ * After DONE, and after FAILED, `close` is all that may be called. But after a step that failed for
+ * lack of descriptors or memory (EMFILE, ENFILE, ENOMEM, ENOBUFS) another step may try again.
  */
 #ifndef PIPC_RENDEZVOUS_H
 #define PIPC_RENDEZVOUS_H

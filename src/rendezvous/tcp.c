@@ -206,12 +206,14 @@ static void end_round(struct tcp_machine *r)
 static int connect_failed(struct tcp_machine *r)
 {
     bool is_named = r->next_address < r->where.named_count;
-    if (!may_come_up(errno) && (errno != EACCES || is_named))
-        return -1;
-    if (is_named)
-        r->errors[r->next_address] = errno == EPIPE ? ECONNRESET : errno;
+    int error = errno;
     handshake_close(r->own);
     r->own = NULL;
+    errno = error;
+    if (!may_come_up(error) && (error != EACCES || is_named))
+        return -1;
+    if (is_named)
+        r->errors[r->next_address] = error == EPIPE ? ECONNRESET : error;
     go_to_next_address(r, r->next_address + 1);
     if (r->next_address >= r->where.address_count)
         end_round(r);
