@@ -1433,9 +1433,10 @@ PIPC_API void pipc_msg_free(pipc_msg_t *message);
  *
  * Returns the number. If one call does not take in all (7), more may be there than it counts; the
  * next call takes in more. 0 also when the peer is gone, and when no number is free for the
- * descriptors of the next message (EMFILE), which only reading reports. On failure -1:
- * EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end). One
- * reading thread (8).
+ * descriptors of the next message (EMFILE), which only reading reports; and while the peer is not
+ * there yet (PIPC_ASYNC). On failure -1: EINVAL (pipe is NULL); with PIPC_ASYNC an errno of the
+ * constructor (no peer will come), EPERM (a child); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE,
+ * ENFILE, EPERM (no end). One reading thread (8).
  */
 PIPC_API ssize_t pipc_pending(pipc_t *pipe);
 
@@ -1444,10 +1445,13 @@ PIPC_API ssize_t pipc_pending(pipc_t *pipe);
  *
  * Deletes nothing. Returns the number of messages that can be read now. Then nothing is held any
  * more: it has gone, or writing is dead, which this call does not report and the next write does.
- * On failure -1: EAGAIN or ETIMEDOUT (some is still held), EINTR, EINVAL, ENOMEM; on pipc_open
- * EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
+ * With PIPC_ASYNC the peer is there then, and why it never will be is reported here too (6). On
+ * failure -1: EAGAIN or ETIMEDOUT (some is still held, or the peer is not there yet), EINTR,
+ * EINVAL, ENOMEM; with PIPC_ASYNC an errno of the constructor, EPERM (a child); on pipc_open EBUSY,
+ * EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
  *
- * Waits only while something is held, up to the write timeout. One writing thread (8).
+ * Waits while something is held, and with PIPC_ASYNC until the peer is there, up to the write
+ * timeout. One writing thread (8).
  */
 PIPC_API ssize_t pipc_flush(pipc_t *pipe);
 
@@ -1458,8 +1462,9 @@ PIPC_API ssize_t pipc_flush(pipc_t *pipe);
  * and adopted pipes once no process has a copy of this handle that can still write. From now on,
  * writing here and pipc_disconnect fail with EPIPE. A further call has no effect.
  *
- * Returns 0. On failure -1: EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE,
- * ENFILE, EPERM (no end). One writing thread (8).
+ * Returns 0. On failure -1: EINVAL (pipe is NULL); with PIPC_ASYNC an errno of the constructor (no
+ * peer will come), EPERM (a child); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no
+ * end). One writing thread (8).
  */
 PIPC_API int pipc_shutdown(pipc_t *pipe);
 
