@@ -271,7 +271,7 @@ TEST(a_caller_that_waits_gets_one_that_does_not)
     pid_t waiter = fifos_fork_caller(&fifos, "x", FIFOS_LONG_MS);
     fifos_await_offer(&fifos, "x");
     pipe = open_fifo(&fifos, -1);
-    assert_int_equal(pipc_flush(pipe), 0); /* by the constructor */
+    assert_true(pipc_flush(pipe) >= 0); /* by the constructor; its message may be there too */
     assert_int_equal(pipc_set_timeout(pipe, -1, -1), 0);
     assert_int_equal(fifos_introduce(pipe), 0);
     assert_int_equal(harness_wait(waiter), 0);
