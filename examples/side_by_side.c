@@ -120,6 +120,7 @@ static void as_with_sockets(void)
 
 int main(void)
 {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* or a child has a copy of what is not written yet */
     as_with_pipc();
     as_with_multiprocessing();
     as_with_sockets();

@@ -121,29 +121,54 @@ TEST(a_server_that_is_there_is_found_by_the_constructor)
 }
 
 /* The socket has to be in the set behind the descriptor, or nobody would be woken. */
+static pipc_t *meet_unwatched(const struct paths *paths, int error, pipc_server_t **server)
+{
+    pipc_t *pipe = open_unix(paths_to(paths, "socket"), -1);
+    assert_true(pipc_fd(pipe) > 2);
+    *server = paths_serve(paths_to(paths, "socket"), NULL);
+    assert_true(harness_readable(pipc_fd(pipe), -1));
+    fault_reset();
+    fault_fail(CALL_epoll_ctl, 1, 0, error);
+    fault_arm();
+    ssize_t result = pipc_flush(pipe);
+    int reported = errno;
+    fault_disarm();
+    assert_int_equal(result, -1);
+    errno = reported;
+    return pipe;
+}
+
 TEST(a_connection_that_the_kernel_cannot_watch_is_given_up)
 {
     struct paths paths;
     char byte;
+    pipc_server_t *server;
     paths_begin(&paths);
-    pipc_t *pipe = open_unix(paths_to(&paths, "socket"), -1);
-    assert_true(pipc_fd(pipe) > 2);
-    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
-    assert_true(harness_readable(pipc_fd(pipe), -1));
-    fault_reset();
-    fault_fail(CALL_epoll_ctl, 1, 0, ENOMEM);
-    fault_arm();
-    ssize_t result = pipc_flush(pipe);
-    int error = errno;
-    fault_disarm();
-    assert_int_equal(result, -1);
-    assert_int_equal(error, ENOMEM);
-    assert_errno(pipc_write(pipe, "x", 1), ENOMEM);
-    assert_errno(pipc_read(pipe, &byte, 1), ENOMEM);
+    pipc_t *pipe = meet_unwatched(&paths, ENOSPC, &server);
+    assert_int_equal(errno, ENOSPC);
+    assert_errno(pipc_write(pipe, "x", 1), ENOSPC);
+    assert_errno(pipc_read(pipe, &byte, 1), ENOSPC);
     pipc_t *there = pipc_server_accept(server, 10000);
     assert_errno(pipc_read(there, &byte, 1), EPIPE);
     pipc_close(there);
     pipc_close(pipe);
+    pipc_server_close(server);
+    paths_end(&paths);
+}
+
+TEST(a_connection_that_the_kernel_has_no_memory_to_watch_is_watched_later)
+{
+    struct paths paths;
+    pipc_server_t *server;
+    paths_begin(&paths);
+    pipc_t *pipe = meet_unwatched(&paths, ENOMEM, &server);
+    assert_int_equal(errno, EAGAIN);
+    for (ssize_t result = -1; result != 0;) {
+        assert_true(harness_readable(pipc_fd(pipe), 10000));
+        result = pipc_flush(pipe);
+        assert_true(result == 0 || errno == EAGAIN);
+    }
+    finish_with(pipe, server);
     pipc_server_close(server);
     paths_end(&paths);
 }
@@ -397,6 +422,7 @@ HARNESS_MAIN("async, places", IT(a_relative_path_begins_where_the_program_was_wh
              IT(what_comes_to_the_path_later_is_reported_by_every_call),
              IT(a_server_that_is_there_is_found_by_the_constructor),
              IT(a_connection_that_the_kernel_cannot_watch_is_given_up),
+             IT(a_connection_that_the_kernel_has_no_memory_to_watch_is_watched_later),
              IT(a_handle_is_closed_in_the_middle_of_its_handshake),
              IT(the_resolver_is_asked_once_and_by_the_constructor),
              IT(a_host_that_is_none_fails_at_once), IT(each_address_of_a_host_is_tried),

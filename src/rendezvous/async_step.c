@@ -125,12 +125,41 @@ static void become_transport_fd(struct transport *transport)
     atomic_store(&transport->ops, &fd_ops);
 }
 
-static void open_with(struct transport *transport, struct async *a, int fds[2])
+/* What comes back by itself, or when the program closes something. */
+static bool is_shortage(int error)
 {
-    if (transport_fd_adopt(transport, fds[0], fds[1]) != 0) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+/* The step that has just failed is worth another try, after a pause. */
+static bool tries_later(struct async *a)
+{
+    const struct limit *limit = &a->rendezvous->limit;
+    if (!is_shortage(errno) || sys_deadline_has_passed(limit->deadline))
+        return false;
+    a->retry_at = sys_deadline_earlier(limit->deadline, sys_now() + ASYNC_SHORTAGE_PAUSE);
+    return true;
+}
+
+static void close_met(struct async *a)
+{
+    if (a->has_met)
+        rendezvous_close_met(a->met);
+    a->has_met = false;
+}
+
+static void open_with(struct transport *transport, struct async *a)
+{
+    if (transport_fd_adopt(transport, a->met[0], a->met[1]) != 0) {
+        if (tries_later(a)) {
+            watch_machine(transport, a);
+            return;
+        }
+        close_met(a);
         fail_to_open(transport, a, errno);
         return;
     }
+    a->has_met = false;
     if (a->timer >= 0)
         sys_timer_set(a->timer, 0); /* this thread may wait on, and another one has to know */
     end_rendezvous(a);
@@ -142,33 +171,24 @@ static void open_with(struct transport *transport, struct async *a, int fds[2])
     atomic_store(&transport->opening, 0);
 }
 
-/* What comes back by itself, or when the program closes something. */
-static bool is_shortage(int error)
+static enum rendezvous_result try_step(struct async *a)
 {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
-static enum rendezvous_result try_step(struct async *a, int fds[2])
-{
-    const struct limit *limit = &a->rendezvous->limit;
     a->retry_at = 0;
-    enum rendezvous_result result = rendezvous_step(a->rendezvous, fds);
-    if (result != RENDEZVOUS_FAILED || !is_shortage(errno) ||
-        sys_deadline_has_passed(limit->deadline))
-        return result;
-    a->retry_at = sys_deadline_earlier(limit->deadline, sys_now() + ASYNC_SHORTAGE_PAUSE);
-    return RENDEZVOUS_AGAIN;
+    if (a->has_met)
+        return RENDEZVOUS_DONE;
+    enum rendezvous_result result = rendezvous_step(a->rendezvous, a->met);
+    a->has_met = result == RENDEZVOUS_DONE;
+    return result == RENDEZVOUS_FAILED && tries_later(a) ? RENDEZVOUS_AGAIN : result;
 }
 
 static void make_step(struct transport *transport, struct async *a)
 {
-    int fds[2];
     if (a->retry_at > 0 && sys_now() < a->retry_at)
         return;
     unwatch(transport, a);
-    enum rendezvous_result result = try_step(a, fds);
+    enum rendezvous_result result = try_step(a);
     if (result == RENDEZVOUS_DONE)
-        open_with(transport, a, fds);
+        open_with(transport, a);
     else if (result == RENDEZVOUS_FAILED)
         fail_to_open(transport, a, errno);
     else
@@ -234,10 +254,10 @@ void async_note_known(struct transport *transport)
 /* Its time cannot be up yet, however long the resolver took. */
 int async_make_first_step(struct transport *transport, struct async *a)
 {
-    int fds[2];
-    enum rendezvous_result result = a->rendezvous->ops->step(a->rendezvous, fds);
-    if (result == RENDEZVOUS_DONE)
-        open_with(transport, a, fds);
+    enum rendezvous_result result = a->rendezvous->ops->step(a->rendezvous, a->met);
+    a->has_met = result == RENDEZVOUS_DONE;
+    if (a->has_met)
+        open_with(transport, a);
     return result == RENDEZVOUS_FAILED || a->state == ASYNC_FAILED ? -1 : 0;
 }
 
@@ -256,6 +276,7 @@ void async_init(struct async *a, struct rendezvous *r)
 
 void async_fini(struct transport *transport, struct async *a)
 {
+    close_met(a);
     if (a->rendezvous != NULL)
         end_rendezvous(a);
     async_close_timer(transport, a);

@@ -25,7 +25,9 @@ struct async {
     struct rendezvous *rendezvous; /* NULL once it is over */
     uint32_t opener;               /* the process whose rendezvous it is */
     int64_t retry_at;              /* nothing is done before, for lack of something; 0: no lack */
-    int timer;                     /* in the set; -1: nobody has asked for the descriptor yet */
+    bool has_met;                  /* but lacked something to go on with these: */
+    int met[2];
+    int timer; /* in the set; -1: nobody has asked for the descriptor yet */
     bool is_socket, carries_fds;
     bool is_waited_for; /* by a thread, in `wait` */
     bool is_watched;    /* the set shows what the machine waits for */

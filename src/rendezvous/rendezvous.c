@@ -109,12 +109,30 @@ static enum rendezvous_result drive(struct waiting *w, int fds[2])
     return result;
 }
 
-struct transport *rendezvous_open(struct rendezvous *r)
+void rendezvous_close_met(int fds[2])
+{
+    int saved = errno;
+    sys_close(fds[0]);
+    if (fds[1] != fds[0])
+        sys_close(fds[1]);
+    errno = saved;
+}
+
+static int meet(struct waiting *w)
 {
     int fds[2];
+    if (w->transport == NULL || drive(w, fds) != RENDEZVOUS_DONE)
+        return -1;
+    if (transport_fd_adopt(w->transport, fds[0], fds[1]) == 0)
+        return 0;
+    rendezvous_close_met(fds);
+    return -1;
+}
+
+struct transport *rendezvous_open(struct rendezvous *r)
+{
     struct waiting w = {r, r == NULL ? NULL : transport_fd_reserve(0)};
-    if (w.transport != NULL && drive(&w, fds) == RENDEZVOUS_DONE &&
-        transport_fd_adopt(w.transport, fds[0], fds[1]) == 0) {
+    if (meet(&w) == 0) {
         rendezvous_close(r, true);
         return w.transport;
     }

@@ -66,6 +66,8 @@ struct transport *rendezvous_open(struct rendezvous *rendezvous);
 
 /* One step, which also gives up when the time is up. */
 enum rendezvous_result rendezvous_step(struct rendezvous *rendezvous, int fds[2]);
+/* What a step has brought and nobody takes. Keeps errno. */
+void rendezvous_close_met(int fds[2]);
 void rendezvous_close(struct rendezvous *rendezvous, bool is_opener); /* NULL is nothing */
 
 /*

@@ -196,8 +196,9 @@ struct transport *transport_fd_own(int read_fd, int write_fd);
 struct transport *transport_fd_socket(int fd); /* a connected one, without asking what it is */
 /*
  * The same in two steps, for descriptors that take long to get: the memory is there before, with
- * `more` bytes for the caller. The second step takes the descriptors over; when it fails, it closes
- * them. One that serves both is a connected socket. Until then `close` is all that may be called.
+ * `more` bytes for the caller. The second step takes the descriptors over; when it fails, they stay
+ * the caller's. One that serves both is a connected socket. Until then `close` is all that may be
+ * called.
  */
 struct transport *transport_fd_reserve(size_t more);
 void *transport_fd_more(struct transport *transport);

@@ -97,11 +97,8 @@ static void take_over_socket(struct fd_transport *t, int fd)
     start_own(t, fd, fd);
 }
 
-static void close_taken(struct fd_transport *t)
+static void give_up_taken(struct fd_transport *t)
 {
-    sys_close(t->in);
-    if (t->out != t->in)
-        sys_close(t->out);
     t->in = t->out = -1;
     ready_set_descriptors(&t->ready, -1, -1, false);
 }
@@ -116,7 +113,7 @@ int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
         taken = take_over(t, read_fd, write_fd);
     if (taken == 0 && ready_begin(&t->ready) == 0)
         return 0;
-    close_taken(t);
+    give_up_taken(t);
     return -1;
 }
 
