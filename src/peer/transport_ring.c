@@ -4,44 +4,12 @@
  * the sides wake each other, and the life of the peer.
  */
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 
-#include "peer/descriptor.h"
-#include "peer/ends.h"
-#include "peer/monitor.h"
+#include "peer/ring_end.h"
 #include "sys/sys.h"
-#include "transport/ring.h"
-#include "transport/ring_answer.h"
-#include "transport/transport.h"
 
-/*
- * In sys_ticks: some microseconds. The death of a peer is seen by its monitor or by the hook of its
- * thread; what they miss (exec, a foreign pid namespace) by its lock, at each tick of a wait, and
- * before a write. A check costs half a microsecond, so it is skipped that long.
- */
-#define CHECK_INTERVAL_TICKS   50000
-#define PROCESS_INTERVAL_TICKS 3000000 /* the same, where a peer may have handed its token on */
-#define BLIND_WAIT_NS          5000000 /* nanoseconds */
-
-struct ring_end {
-    struct transport base; /* first */
-    struct ring ring;
-    struct ring_answer answer;
-    struct ends *ends;
-    unsigned end;
-    int64_t checked;         /* in sys_ticks, when the peer was last known to live */
-    int64_t checked_process; /* the same, by its process too */
-
-    struct monitor_set set; /* of own doorbell and monitor: for `wait`, and for the program */
-    struct monitor monitor;
-    enum descriptor_state descriptor;
-    unsigned armed;                   /* the interest it was last drained for */
-    uint64_t updated_in, updated_out; /* positions at the last update of readiness */
-};
-
-_Static_assert(offsetof(struct ring_end, base) == 0, "a transport is cast to its end");
-_Static_assert(CHECK_INTERVAL_TICKS < PROCESS_INTERVAL_TICKS, "a process is asked less often");
+#define BLIND_WAIT_NS 5000000 /* nanoseconds */
 
 static struct ring_end *end_of(struct transport *transport)
 {
@@ -70,64 +38,6 @@ static unsigned own_processor(void *unused)
 {
     (void)unused;
     return sys_cpu_number() + 1;
-}
-
-static bool follow_peer(struct ring_end *e)
-{
-    bool has_changed = monitor_update(&e->monitor, &e->set);
-    if (e->monitor.is_dead)
-        ring_set_dead(&e->ring);
-    return has_changed;
-}
-
-/* Asks the kernel now and then. `may_have_left`: also for a peer that holds its end no more. */
-static bool is_gone_now(struct ring_end *e, bool is_held, bool may_have_left, int64_t now)
-{
-    if (!is_held && !may_have_left)
-        return false;
-    bool by_process =
-        e->monitor.has_ended || (uint64_t)(now - e->checked_process) >= PROCESS_INTERVAL_TICKS;
-    if (!by_process && (uint64_t)(now - e->checked) < CHECK_INTERVAL_TICKS)
-        return false;
-    e->checked = now;
-    if (by_process) {
-        e->checked_process = now;
-        follow_peer(e);
-    }
-    return monitor_is_dead(&e->monitor, e->ring.in_tail, by_process);
-}
-
-/* At once, and in every way. */
-static bool is_gone(struct ring_end *e)
-{
-    follow_peer(e);
-    return monitor_is_dead(&e->monitor, e->ring.in_tail, true);
-}
-
-static bool is_dead(struct ring_end *e, enum ends_status status, enum ring_question question,
-                    int64_t now)
-{
-    if (question != RING_ASK_KERNEL && (e->monitor.is_dead || status == ENDS_DEAD))
-        return true;
-    switch (question) {
-    case RING_ASK_READER:
-        return is_gone_now(e, ends_is_held(status), false, now);
-    case RING_ASK_WRITER:
-        return is_gone_now(e, ends_is_held(status), ring_is_drained(&e->ring), now);
-    case RING_ASK_KERNEL:
-        return is_gone(e);
-    default:
-        return false;
-    }
-}
-
-static enum ring_life peer_life(void *context, uint64_t version, enum ring_question question,
-                                int64_t now)
-{
-    enum ends_status status = ends_status_of(version);
-    if (is_dead(context, status, question, now))
-        return RING_PEER_DEAD;
-    return status == ENDS_SHUT ? RING_PEER_SHUT : RING_PEER_MAY_WRITE;
 }
 
 /* ---- bytes ---- */
@@ -214,7 +124,7 @@ static int wait_once(struct ring_end *e, int64_t deadline, bool for_signal)
 {
     if (e->set.fd < 0 && open_set(e) != 0)
         return wait_without_set(e, deadline);
-    follow_peer(e);
+    ring_end_follow_peer(e);
     int64_t until = earlier_of(deadline, monitor_wait_max(&e->monitor));
     int ready =
         for_signal ? sys_epoll_wait_for_signal(e->set.fd, until) : sys_epoll_wait(e->set.fd, until);
@@ -341,7 +251,7 @@ static bool end_update_readiness(struct transport *transport, bool readable, uns
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
     bool changed = ring_peer_changed(&e->ring); /* since the caller read */
-    follow_peer(e);
+    ring_end_follow_peer(e);
     if (events & TRANSPORT_EDGE)
         e->ring.ran_short = true;
     bool has_work =
@@ -493,7 +403,7 @@ void transport_ring_take(struct transport *transport, unsigned end)
     struct ring_end *e = end_of(transport);
     struct shared *shared = &e->ends->shared;
     const struct ring_peer peer = {
-        .context = e, .wake = wake_peer, .life = peer_life, .processor = own_processor};
+        .context = e, .wake = wake_peer, .life = ring_end_peer_life, .processor = own_processor};
     const struct ring_memory memory = {
         .in = &shared->page->ring[1 - end],
         .out = &shared->page->ring[end],
