@@ -143,6 +143,25 @@ void paths_assert_works(const struct paths *paths, const char *path)
     assert_int_equal(paths_count(paths), 0);
 }
 
+int paths_close_server(void *server)
+{
+    pipc_server_close(server);
+    return 0;
+}
+
+int paths_call(void *arg)
+{
+    const struct paths_caller *caller = arg;
+    pipc_options_t options = net_with_key(caller->key);
+    pipc_t *pipe = pipc_open_unix(caller->path, caller->timeout_ms, &options);
+    if (pipe == NULL)
+        return errno;
+    net_expect(pipe, "ping");
+    net_say(pipe, "pong");
+    pipc_close(pipe);
+    return 0;
+}
+
 void paths_open_kind(pipc_t *end[2], const pipc_options_t *options)
 {
     struct paths paths;

@@ -37,6 +37,14 @@ pipc_server_t *paths_serve(const char *path, const pipc_options_t *options);
 void paths_assert_talk(pipc_t *client, pipc_server_t *server);
 /* A server can be opened there, and a client gets in; afterwards nothing is left. */
 void paths_assert_works(const struct paths *paths, const char *path);
+/* For harness_fork. */
+int paths_close_server(void *server);
+/* A client of the server at the path, which answers it; errno: it did not get in. */
+struct paths_caller {
+    const char *path, *key;
+    int timeout_ms;
+};
+int paths_call(void *caller);
 void paths_open_kind(pipc_t *end[2], const pipc_options_t *options);
 
 /* Users who are not root. Skips the test where this process cannot become another. */

@@ -113,19 +113,13 @@ TEST(O_NONBLOCK_stays_on_a_listener_that_other_servers_may_share)
     paths_end(&paths);
 }
 
-static int close_copy(void *server)
-{
-    pipc_server_close(server);
-    return 0;
-}
-
 TEST(a_forked_copy_that_is_closed_leaves_the_listener_as_it_is)
 {
     struct paths paths;
     paths_begin(&paths);
     const char *path = paths_to(&paths, "socket");
     pipc_server_t *server = take_over(paths_listen(path, 5), NULL);
-    assert_int_equal(harness_wait(harness_fork(close_copy, server)), 0);
+    assert_int_equal(harness_wait(harness_fork(paths_close_server, server)), 0);
     assert_null_errno(pipc_server_accept(server, 0), EAGAIN); /* else it would wait here */
     paths_assert_talk(pipc_open_unix(path, 0, NULL), server);
     pipc_server_close(server);
@@ -133,35 +127,19 @@ TEST(a_forked_copy_that_is_closed_leaves_the_listener_as_it_is)
     paths_end(&paths);
 }
 
-struct keyed {
-    const char *path;
-};
-
-static int call_with_key(void *arg)
-{
-    pipc_options_t options = net_with_key("secret");
-    pipc_t *pipe = pipc_open_unix(((struct keyed *)arg)->path, 10000, &options);
-    if (pipe == NULL)
-        return errno;
-    net_expect(pipe, "ping");
-    net_say(pipe, "pong");
-    pipc_close(pipe);
-    return 0;
-}
-
 TEST(a_key_is_asked_for_on_a_socket_that_was_taken_over)
 {
     struct paths paths;
     pipc_options_t options = net_with_key("secret");
     paths_begin(&paths);
-    struct keyed keyed = {paths_to(&paths, "socket")};
-    pipc_server_t *server = take_over(paths_listen(keyed.path, 5), &options);
-    pid_t pid = harness_fork(call_with_key, &keyed);
+    struct paths_caller client = {paths_to(&paths, "socket"), "secret", 10000};
+    pipc_server_t *server = take_over(paths_listen(client.path, 5), &options);
+    pid_t pid = harness_fork(paths_call, &client);
     pipc_t *pipe = pipc_server_accept(server, 10000);
     net_expect_process(pipe, pid);
     pipc_close(pipe);
     pipc_server_close(server);
-    unlink(keyed.path);
+    unlink(client.path);
     paths_end(&paths);
 }
 

@@ -323,25 +323,7 @@ TEST(a_mode_for_an_abstract_name_returns_EINVAL)
 
 /* --- Keys ------------------------------------------------------------------------------------- */
 
-struct keyed_client {
-    const char *path, *key;
-    int timeout_ms;
-};
-
-/* Another process: with a key, a process does not connect to itself. */
-static int call_with_key(void *arg)
-{
-    struct keyed_client *client = arg;
-    pipc_options_t options = net_with_key(client->key);
-    pipc_t *pipe = pipc_open_unix(client->path, client->timeout_ms, &options);
-    if (pipe == NULL)
-        return errno;
-    net_expect(pipe, "ping");
-    net_say(pipe, "pong");
-    pipc_close(pipe);
-    return 0;
-}
-
+/* Clients in another process: with a key, a process does not connect to itself. */
 TEST(a_key_lets_in_who_knows_it_and_turns_others_away)
 {
     struct paths paths;
@@ -349,17 +331,17 @@ TEST(a_key_lets_in_who_knows_it_and_turns_others_away)
     paths_begin(&paths);
     char path[128];
     snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
-    struct keyed_client right = {path, "secret", 10000}, wrong = {path, "Secret", 10000};
+    struct paths_caller right = {path, "secret", 10000}, wrong = {path, "Secret", 10000};
     pipc_server_t *server = paths_serve(path, &options);
-    pid_t pid = harness_fork(call_with_key, &wrong);
+    pid_t pid = harness_fork(paths_call, &wrong);
     assert_null_errno(pipc_server_accept(server, 500), ETIMEDOUT);
     assert_int_equal(harness_wait(pid), EACCES);
-    pid = harness_fork(call_with_key, &right);
+    pid = harness_fork(paths_call, &right);
     pipc_t *pipe = pipc_server_accept(server, 10000);
     net_expect_process(pipe, pid);
     pipc_close(pipe);
     int silent = paths_connect(path); /* is in nobody's way */
-    pid = harness_fork(call_with_key, &right);
+    pid = harness_fork(paths_call, &right);
     pipe = pipc_server_accept(server, 10000);
     net_expect_process(pipe, pid);
     pipc_close(pipe);
@@ -375,10 +357,10 @@ TEST(a_client_with_a_key_gives_up_a_silent_server_at_its_timeout)
     paths_begin(&paths);
     const char *path = paths_to(&paths, "silent");
     int listener = paths_listen(path, 5);
-    struct keyed_client client = {path, "secret", 50};
-    assert_int_equal(call_with_key(&client), ETIMEDOUT);
+    struct paths_caller client = {path, "secret", 50};
+    assert_int_equal(paths_call(&client), ETIMEDOUT);
     client.timeout_ms = 0;
-    assert_int_equal(call_with_key(&client), EAGAIN);
+    assert_int_equal(paths_call(&client), EAGAIN);
     close(listener);
     unlink(path);
     paths_end(&paths);

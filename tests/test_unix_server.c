@@ -294,12 +294,6 @@ TEST(close_turns_away_clients_that_were_not_accepted)
     paths_end(&paths);
 }
 
-static int close_copy(void *server)
-{
-    pipc_server_close(server);
-    return 0;
-}
-
 TEST(a_forked_copy_that_is_closed_disturbs_nobody)
 {
     struct paths paths;
@@ -307,7 +301,7 @@ TEST(a_forked_copy_that_is_closed_disturbs_nobody)
     const char *path = paths_to(&paths, "socket");
     pipc_server_t *server = paths_serve(path, NULL);
     pipc_t *client = pipc_open_unix(path, 0, NULL);
-    assert_int_equal(harness_wait(harness_fork(close_copy, server)), 0);
+    assert_int_equal(harness_wait(harness_fork(paths_close_server, server)), 0);
     assert_int_equal(paths_count(&paths), 1);
     paths_assert_talk(client, server);
     paths_assert_talk(pipc_open_unix(path, 0, NULL), server);
@@ -324,7 +318,7 @@ static int keep_copy(void *arg)
 {
     struct copy *copy = arg;
     harness_gate_wait(&copy->gate);
-    return close_copy(copy->server);
+    return paths_close_server(copy->server);
 }
 
 TEST(a_forked_copy_keeps_nothing_once_its_server_was_closed)
@@ -382,18 +376,6 @@ TEST(at_the_limit_of_descriptors_clients_wait_for_one)
     paths_end(&paths);
 }
 
-static int call_with_key(void *path)
-{
-    pipc_options_t options = net_with_key("secret");
-    pipc_t *pipe = pipc_open_unix(path, 10000, &options);
-    if (pipe == NULL)
-        return errno;
-    net_expect(pipe, "ping");
-    net_say(pipe, "pong");
-    pipc_close(pipe);
-    return 0;
-}
-
 TEST(a_flood_of_silent_clients_does_not_keep_out_one_with_the_key)
 {
     enum { SILENT = 300 };
@@ -402,6 +384,7 @@ TEST(a_flood_of_silent_clients_does_not_keep_out_one_with_the_key)
     pipc_options_t options = net_with_key("secret");
     paths_begin(&paths);
     char path[128];
+    struct paths_caller client = {path, "secret", 10000};
     snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
     pipc_server_t *server = paths_serve(path, &options);
     for (int i = 0; i < SILENT; i++) {
@@ -412,7 +395,7 @@ TEST(a_flood_of_silent_clients_does_not_keep_out_one_with_the_key)
     char bytes[256];
     assert_true(recv(silent[0], bytes, sizeof bytes, 0) > 0); /* its challenge */
     assert_int_equal(recv(silent[0], bytes, sizeof bytes, 0), 0);
-    pid_t pid = harness_fork(call_with_key, path);
+    pid_t pid = harness_fork(paths_call, &client);
     pipc_t *pipe = pipc_server_accept(server, 10000);
     net_expect_process(pipe, pid);
     pipc_close(pipe);
