@@ -144,6 +144,25 @@ TEST(more_than_16_on_one_byte_are_EPROTO_behind_the_messages_before)
     fds_end(&fds);
 }
 
+/* The read that takes the message before finds them, and keeps a part of theirs. */
+TEST(more_than_16_behind_a_message_make_the_descriptor_readable)
+{
+    struct fds fds;
+    int raw, many[17];
+    pipc_t *pipe = fds_open_raw(&raw, 0);
+    fds_make(&fds);
+    for (int i = 0; i < 17; i++)
+        many[i] = fds.fd[i % FDS_MAX];
+    fds_send_raw(raw, "\0\0\0\3one", 7, NULL, 0);
+    fds_send_raw(raw, "\0\0\0\1x", 5, many, 17);
+    fds_expect(pipe, "one");
+    assert_true(harness_readable(pipc_fd(pipe), 0));
+    expect_failure(pipe, EPROTO);
+    close(raw);
+    pipc_close(pipe);
+    fds_end(&fds);
+}
+
 TEST(a_whole_message_that_comes_with_more_than_16_is_not_delivered)
 {
     static const char *const messages[] = {"\0\0\0\0", "\0\0\0\3two"};
@@ -394,6 +413,7 @@ HARNESS_MAIN("hostile descriptors", IT(descriptors_on_any_byte_belong_to_the_mes
              IT(descriptors_on_any_byte_belong_to_it_also_when_the_bytes_come_one_by_one),
              IT(a_frame_that_goes_by_one_call_brings_its_descriptors),
              IT(more_than_16_on_one_byte_are_EPROTO_behind_the_messages_before),
+             IT(more_than_16_behind_a_message_make_the_descriptor_readable),
              IT(a_whole_message_that_comes_with_more_than_16_is_not_delivered),
              IT(more_than_16_on_several_bytes_of_one_message_are_EPROTO),
              IT(exactly_16_on_several_bytes_of_one_message_are_taken),

@@ -167,6 +167,12 @@ static void fill_and_wait(struct fd_transport *t)
     pace_note_read(&t->pace, got > 0 ? (size_t)got : 0);
 }
 
+/* The next read reports it. */
+static bool is_broken(const struct fd_transport *t)
+{
+    return t->failed != 0 && !passes(t->failed);
+}
+
 static ssize_t fd_peek(struct transport *transport, size_t want, enum transport_peek mode,
                        struct transport_view *view)
 {
@@ -177,7 +183,7 @@ static ssize_t fd_peek(struct transport *transport, size_t want, enum transport_
         if (mode == PEEK_BLOCK && t->begin == t->end)
             fill_and_wait(t);
     }
-    view->end = t->at_end;
+    view->end = t->at_end || (mode == PEEK_MEMORY && is_broken(t));
     view->bytes = t->buffer == NULL ? (const uint8_t *)"" : t->buffer + t->begin;
     return (ssize_t)(t->end - t->begin);
 }
