@@ -171,6 +171,13 @@ void fault_fail(enum fault_call call, unsigned long nth, unsigned long more, int
     plan((struct fault){call, nth, more, error, 0, false});
 }
 
+void fault_refuse_writes(void)
+{
+    static const enum fault_call calls[] = {CALL_pwritev2, CALL_writev, CALL_send, CALL_sendmsg};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        fault_fail(calls[i], 1, FAULT_FOREVER, EAGAIN);
+}
+
 void fault_die_at(unsigned long nth)
 {
     state.death = nth;

@@ -57,6 +57,8 @@ unsigned long fault_other_clocks(void);
  * test may set several faults. */
 void fault_fail(enum fault_call call, unsigned long nth, unsigned long more, int error);
 #define FAULT_FOREVER (~0ul)
+/* The peer reads nothing and no buffer grows: every armed write to it finds no room. */
+void fault_refuse_writes(void);
 
 /* The process kills itself instead of making the nth armed call of all. */
 void fault_die_at(unsigned long nth);

@@ -4,6 +4,7 @@
  * thread.
  */
 #include <pthread.h>
+#include <signal.h>
 
 #include "harness.h"
 
@@ -36,11 +37,16 @@ static void *run_in_thread(void *arg)
     return NULL;
 }
 
+/* The thread has all signals blocked: those of a timer are the first peer's. */
 static void run_beside_thread(struct second_peer *second, void (*first)(pipc_t *end, void *arg))
 {
     pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
     harness_gate_init(&second->claimed);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &all, &before), 0);
     assert_int_equal(pthread_create(&thread, NULL, run_in_thread, second), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     harness_gate_wait(&second->claimed);
     assert_int_equal(pipc_pending(second->end[0]) < 0, false);
     first(second->end[0], second->arg);

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -160,6 +161,14 @@ int paths_call(void *arg)
     net_say(pipe, "pong");
     pipc_close(pipe);
     return 0;
+}
+
+int paths_refuse_until_exit(pipc_server_t *server, pid_t pid)
+{
+    siginfo_t info = {0};
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != pid)
+        assert_null_errno(pipc_server_accept(server, 20), ETIMEDOUT);
+    return harness_wait(pid);
 }
 
 void paths_open_kind(pipc_t *end[2], const pipc_options_t *options)

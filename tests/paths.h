@@ -45,6 +45,8 @@ struct paths_caller {
     int timeout_ms;
 };
 int paths_call(void *caller);
+/* Accepts, and lets nobody in, until that child has ended; its status, as harness_wait. */
+int paths_refuse_until_exit(pipc_server_t *server, pid_t pid);
 void paths_open_kind(pipc_t *end[2], const pipc_options_t *options);
 
 /* Users who are not root. Skips the test where this process cannot become another. */

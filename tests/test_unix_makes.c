@@ -140,10 +140,7 @@ TEST(python_and_libpipc_refuse_each_others_wrong_key)
     python.path = paths_to(&paths, "socket");
     pipc_server_t *server = paths_serve(python.path, &options);
     pid_t pid = harness_fork(run_python, &python);
-    int status = 0;
-    while (waitpid(pid, &status, WNOHANG) == 0)
-        assert_null_errno(pipc_server_accept(server, 50), ETIMEDOUT);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1); /* AuthenticationError */
+    assert_int_equal(paths_refuse_until_exit(server, pid), 1); /* AuthenticationError */
     pipc_server_close(server);
     python.script = listen_script;
     pid = harness_fork(run_python, &python);
