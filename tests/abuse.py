@@ -5,6 +5,7 @@ goodbye, sends garbage, never reads, or no descriptor is left. Whatever happens,
 crash, hang or burn the processor. Servers go on; the others end, and say so if something failed.
 usage: abuse_NAME.py EXAMPLES [PATTERN]     EXAMPLES: where the programs are; PATTERN: tests to run
 """
+import atexit
 import concurrent.futures
 import contextlib
 import fnmatch
@@ -24,6 +25,18 @@ PATIENCE = 60  # seconds that nothing may take
 SLOWNESS = int(os.environ.get("PIPC_TIME_FACTOR", "1"))  # of this build, under a sanitizer say
 GOODBYE = struct.pack("!ii", -2, 9) + b"BYE so it"
 WORK = tempfile.mkdtemp(prefix="pipc-abuse-")
+
+
+def leave_nothing():
+    """Also after a failure: a program that still ran would keep the runner waiting for its output.
+    A Program has a group of its own, and ends with its `with`."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+
+
+os.setpgid(0, 0)
+atexit.register(leave_nothing)
 
 
 def frame(data):
@@ -268,12 +281,9 @@ def test(function):
 
 def run_tests():
     pattern = sys.argv[2] if len(sys.argv) > 2 else "*"
-    try:
-        for function in TESTS:
-            if fnmatch.fnmatch(function.__name__, pattern):
-                start = time.monotonic()
-                print(function.__name__, end=" ", flush=True)
-                function()
-                print("%.1f s" % (time.monotonic() - start), flush=True)
-    finally:
-        shutil.rmtree(WORK, ignore_errors=True)
+    for function in TESTS:
+        if fnmatch.fnmatch(function.__name__, pattern):
+            start = time.monotonic()
+            print(function.__name__, end=" ", flush=True)
+            function()
+            print("%.1f s" % (time.monotonic() - start), flush=True)

@@ -247,69 +247,29 @@ static int start_the_way(struct shared *shared, pid_t *pid)
     harness_skip("this machine lets a test have no tun device");
 }
 
-/* How long this thread has been ready to run and had no processor; 0 where it is unknown. */
-static int64_t waited_for_processor_us(void)
-{
-    long long ran_ns, waited_ns = 0;
-    FILE *file = fopen("/proc/thread-self/schedstat", "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%lld %lld", &ran_ns, &waited_ns) != 2)
-        waited_ns = 0;
-    fclose(file);
-    return waited_ns / 1000;
-}
-
-/* One attempt, with so many descriptors to spare (0: any number). Returns how long the slowest
- * took. */
-static int64_t serve_beside_flood(pipc_server_t *server, struct client *client, int spare,
-                                  bool *is_busy)
+/*
+ * With so many descriptors to spare (0: any number). A server that is not fair lets hardly anybody
+ * in while the flood lasts: by far the most have their timeout then.
+ */
+static void serve_beside_flood(pipc_server_t *server, struct client *client, int spare)
 {
     struct shared *shared = client->shared;
     pid_t pid[CLIENTS];
     prepare_clients(client, pid);
-    shared->connects = 0;
     pid_t flood = harness_fork(be_the_flood, &(struct flood){shared, client->port});
     int next = dup(0);
     close(next);
     rlim_t limit = spare == 0 ? 0 : harness_limit(RLIMIT_NOFILE, (rlim_t)(next + spare));
     await_connects(server, shared, A_SECOND / 2);
-    int64_t begin_us = harness_now_us(), waited_us = waited_for_processor_us();
+    int64_t begin_us = harness_now_us();
     long before = shared->connects;
     int64_t took_ms = serve_clients(server, client, pid);
     if (spare > 0)
         harness_limit(RLIMIT_NOFILE, limit);
     int64_t all_us = harness_now_us() - begin_us;
-    int64_t waited = (waited_for_processor_us() - waited_us) * 100 / all_us;
-    *is_busy = waited >= 60; /* on an idle machine: up to 45 */
-    print_message("%d clients: %d ms beside %ld connects a second, %d %% of it without processor\n",
-                  CLIENTS, (int)took_ms, (long)((shared->connects - before) * 1000000 / all_us),
-                  (int)waited);
+    print_message("%d clients: %d ms beside %ld connects a second\n", CLIENTS, (int)took_ms,
+                  (long)((shared->connects - before) * 1000000 / all_us));
     stop(flood);
-    return took_ms;
-}
-
-/*
- * A single attempt may be unlucky: what two of three say counts. An attempt that fails while other
- * programs of this machine take what the server needs says nothing; false: nearly all did.
- */
-static bool expect_service_beside_flood(pipc_server_t *server, struct client *client, int spare)
-{
-    pid_t pid[CLIENTS];
-    int good = 0, bad = 0;
-    prepare_clients(client, pid);
-    int64_t alone_ms = serve_clients(server, client, pid);
-    print_message("%d clients: %d ms undisturbed\n", CLIENTS, (int)alone_ms);
-    for (int i = 0; i < 6 && good < 2 && bad < 2; i++) {
-        bool is_busy;
-        if (serve_beside_flood(server, client, spare, &is_busy) <= 3 * alone_ms)
-            good++;
-        else if (!is_busy)
-            bad++;
-    }
-    if (bad == 2)
-        fail_msg("they took more than three times as long");
-    return good == 2;
 }
 
 static void flood(int spare)
@@ -326,14 +286,12 @@ static void flood(int spare)
     pipc_server_t *server = pipc_server_open("*", 0, &options);
     assert_non_null(server);
     client.port = pipc_server_port(server);
-    bool tried = expect_service_beside_flood(server, &client, spare);
+    serve_beside_flood(server, &client, spare);
     stop(way);
     close(client.namespace);
     pipc_server_close(server);
     munmap(shared, sizeof *shared);
     hosts_forget();
-    if (!tried)
-        harness_skip("this machine is too busy with other things");
 }
 
 TEST(a_flood_from_one_address_blocks_no_other_address)
