@@ -5,7 +5,8 @@
 # usage: check_install.sh tree      install, and look at what was installed
 #        check_install.sh pkgconfig_shared|pkgconfig_static|pkgconfig_cxx|rpath
 #        check_install.sh other_compiler|plugin
-#        check_install.sh find_package|add_subdirectory
+#        check_install.sh find_package|add_subdirectory|fetch_content
+#        check_install.sh uninstall what DESTDIR and each component get, and its removal
 # ctest runs `tree` before the others. Environment: SOURCE_DIR, BUILD_DIR, CC, CXX, CMAKE.
 set -eu
 way=$1
@@ -14,7 +15,28 @@ case $CC in *clang*) : "${CXX:=clang++}" ;; *) : "${CXX:=c++}" ;; esac
 consumer=$SOURCE_DIR/tests/consumer
 tree=$BUILD_DIR/installed
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap leave EXIT
+
+leave()
+{
+    restore_manifests
+    rm -rf "$work"
+}
+
+# An install writes its manifest into the build folder, where that of the developer's own install
+# may be. The target `uninstall` reads it.
+keep_manifests()
+{
+    mkdir "$work/manifests"
+    find "$BUILD_DIR" -maxdepth 1 -name 'install_manifest*.txt' -exec mv {} "$work/manifests" \;
+}
+
+restore_manifests()
+{
+    [ -d "$work/manifests" ] || return 0
+    rm -f "$BUILD_DIR"/install_manifest*.txt
+    find "$work/manifests" -type f -exec mv {} "$BUILD_DIR" \;
+}
 
 fail()
 {
@@ -35,10 +57,14 @@ find_libdir() # where the libraries are, below the prefix: lib, lib64, lib/x86_6
 
 install_tree()
 {
+    keep_manifests
     rm -rf "$tree" "$tree.before"
     quiet "$CMAKE" --install "$BUILD_DIR" --prefix "$tree.before"
     mv "$tree.before" "$tree" # nothing in it may remember where it was
-    if grep -rIl -e "$tree.before" -e "$SOURCE_DIR" "$tree" >&2; then
+    # The debugging information of a Debug build leads to the sources.
+    text=-a
+    ! grep -q '^CMAKE_BUILD_TYPE:.*=Debug$' "$BUILD_DIR/CMakeCache.txt" || text=-I
+    if grep -rl $text -e "$tree.before" -e "$SOURCE_DIR" "$tree" >&2; then
         fail "these remember where they were made"
     fi
     find_libdir
@@ -106,6 +132,48 @@ build_consumer() # $@ options for cmake
     done
 }
 
+files() # $1 folder: what is in it
+{
+    (cd "$1" && find . ! -type d | sort)
+}
+
+only() # $1 folder, $2 what each file in it must match
+{
+    files "$1" >"$work/files"
+    grep -vE "$2" "$work/files" >&2 && fail "$1 has what belongs elsewhere"
+    [ -s "$work/files" ] || fail "nothing is in $1"
+}
+
+check_components() # their files differ, and make the whole tree
+{
+    for component in runtime development tools documentation; do
+        quiet "$CMAKE" --install "$BUILD_DIR" --prefix "$work/$component" --component $component
+    done
+    only "$work/runtime" '/libpipc\.so\.[0-9.]+$'
+    only "$work/development" '/pipc\.h$|/libpipc\.(a|so|pc)$|/cmake/pipc/[a-zA-Z-]+\.cmake$'
+    only "$work/documentation" '/doc/|/man[37]/'
+    for component in runtime development tools documentation; do
+        [ ! -d "$work/$component" ] || files "$work/$component"
+    done | sort >"$work/parts"
+    files "$tree" | diff - "$work/parts" >&2 || fail "the components are not the whole"
+}
+
+check_uninstall() # nothing is left but what was there before
+{
+    export DESTDIR="$work/root"
+    mkdir -p "$DESTDIR/usr/include"
+    echo mine >"$DESTDIR/usr/include/mine.h"
+    quiet "$CMAKE" --install "$BUILD_DIR" --prefix /usr
+    (files "$tree" && echo ./include/mine.h) | sort >"$work/expected"
+    files "$DESTDIR/usr" | diff "$work/expected" - >&2 || fail "DESTDIR got something else"
+    quiet "$CMAKE" --build "$BUILD_DIR" --target uninstall
+    [ "$(files "$DESTDIR")" = ./usr/include/mine.h ] || fail "left: $(files "$DESTDIR")"
+    find "$DESTDIR" -type d -name '*pipc*' | grep . >&2 && fail "left these folders"
+    if "$CMAKE" --build "$BUILD_DIR" --target uninstall >"$work/log" 2>&1; then
+        fail "uninstalled twice"
+    fi
+}
+
 case $way in
 tree)
     install_tree
@@ -150,6 +218,12 @@ pkgconfig_cxx)
     pkgconfig "$CXX -std=c++11" "" cc
     run_consumer "$work/consumer"
     ;;
+uninstall)
+    keep_manifests
+    check_components
+    rm -f "$BUILD_DIR"/install_manifest*.txt
+    check_uninstall
+    ;;
 find_package)
     build_consumer -DCMAKE_PREFIX_PATH="$tree"
     ;;
@@ -159,6 +233,17 @@ add_subdirectory)
     [ ! -e "$work/nothing" ] || fail "libpipc installed itself with its parent"
     find "$work/build/libpipc" -type f -perm -100 ! -name '*.so*' | grep . >&2 &&
         fail "libpipc built its programs"
+    ;;
+fetch_content) # an archive of the sources, as from a web page
+    tar -C "$SOURCE_DIR" -cf "$work/libpipc.tar" CMakeLists.txt cmake docs examples include src
+    quiet "$CMAKE" -S "$consumer" -B "$work/build" -DCMAKE_C_COMPILER="$CC" \
+        -DPIPC_URL="file://$work/libpipc.tar" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O0
+    quiet "$CMAKE" --build "$work/build" -j 2
+    run_consumer "$work/build/consumer_pipc"
+    find "$work/build" -name 'libpipc.so*' | grep . >&2 && fail "built what nothing links"
+    # The consumer looks at which library it is given.
+    quiet "$CMAKE" -S "$consumer" -B "$work/shared" -DCMAKE_C_COMPILER="$CC" \
+        -DPIPC_SUBDIRECTORY="$SOURCE_DIR" -DBUILD_SHARED_LIBS=ON
     ;;
 *)
     fail "what is $way?"
