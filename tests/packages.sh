@@ -164,7 +164,7 @@ check_packages()
     set -- "$@" --nodeps --force-debian
     quiet rpm "$@" -i "$one"/packages/*.rpm
     use rpm -Dpipc_DIR=/usr/lib64/cmake/pipc # where Debian's CMake does not look
-    rpm "$@" -qa '*pipc*' >"$work/names"
+    rpm --root "$root" --dbpath /var/lib/rpm -qa '*pipc*' >"$work/names"
     # shellcheck disable=SC2046  # a list
     quiet rpm "$@" -e $(cat "$work/names")
     gone rpm
