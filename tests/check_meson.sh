@@ -101,7 +101,8 @@ theirs=$(dirname "$(find "$BUILD_DIR/installed" -name libpipc.a)")
 libdir=${theirs#"$BUILD_DIR"/installed/}
 case $way in
 library)
-    build "$SOURCE_DIR" "$work/build" -Dlibdir="$libdir" -Ddefault_library=shared -Dbuildtype=debug
+    build "$SOURCE_DIR" "$work/build" -Dlibdir="$libdir" -Ddefault_library=shared \
+        -Doptimization=0 -Ddebug=false
     compare_shared
     compare_sources "$work/build"
     consume
@@ -117,7 +118,7 @@ subproject)
     mkdir -p "$work/parent/subprojects"
     cp "$SOURCE_DIR/tests/consumer/main.c" "$SOURCE_DIR/tests/consumer/meson.build" "$work/parent"
     ln -s "$SOURCE_DIR" "$work/parent/subprojects/libpipc"
-    build "$work/parent" "$work/build" -Dbuildtype=debug --wrap-mode=forcefallback
+    build "$work/parent" "$work/build" -Doptimization=0 --wrap-mode=forcefallback
     "$work/build/consumer" || fail "the program failed"
     built=$(find "$work/build" -name 'libpipc.*' -type f)
     [ "$built" = "$work/build/subprojects/libpipc/libpipc.a" ] || fail "built $built"
