@@ -49,6 +49,11 @@ install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT documentation
     FILES_MATCHING PATTERN "*.md" PATTERN man EXCLUDE)
 
+# The tools, where they are built (tools/CMakeLists.txt has their rules).
+if(TARGET pipccat)
+    target_compile_options(pipccat PRIVATE ${prefix_map})
+endif()
+
 # For the top level only: a parent may have an uninstall target of its own.
 if(top_level AND NOT TARGET uninstall)
     add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} "-DBUILD_DIR=${PROJECT_BINARY_DIR}"

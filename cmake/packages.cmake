@@ -75,7 +75,8 @@ foreach(event INSTALL UNINSTALL)
 endforeach()
 # Folders of every system, which no package owns.
 foreach(folder lib lib/pkgconfig lib/cmake share share/doc share/man share/man/man1
-        share/man/man3 share/man/man7 bin include)
+        share/man/man3 share/man/man7 share/bash-completion share/bash-completion/completions
+        share/zsh share/zsh/site-functions bin include)
     list(APPEND CPACK_RPM_EXCLUDE_FROM_AUTO_FILELIST_ADDITION /usr/${folder})
 endforeach()
 foreach(folder "" /pkgconfig /cmake)
