@@ -11,22 +11,24 @@
 
 extern char **environ;
 
-enum { child_term_ms = 1000 }; /* from a polite signal to one that nobody can ignore */
+/* What a program gets to end by itself after a failure, and then after a polite signal. */
+enum { child_patience_ms = 1000 };
 
 /* SIGPIPE is ignored here, and exec would pass that on. */
-static int child_spawn(char *const *argv, int in, int out, pid_t *pid)
+static int child_spawn(char *const *argv, int in, int out, bool own_group, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t defaults;
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
+    int flags = POSIX_SPAWN_SETSIGDEF | (own_group ? POSIX_SPAWN_SETPGROUP : 0);
     int error = posix_spawn_file_actions_init(&actions);
     if (error != 0)
         return error;
     if ((error = posix_spawnattr_init(&attributes)) == 0) {
         posix_spawnattr_setsigdefault(&attributes, &defaults);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+        posix_spawnattr_setflags(&attributes, (short)flags);
         error = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
         if (error == 0)
             error = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
@@ -38,7 +40,7 @@ static int child_spawn(char *const *argv, int in, int out, pid_t *pid)
     return error;
 }
 
-pid_t child_start(char *const *argv, int fds[2])
+pid_t child_start(char *const *argv, int fds[2], bool own_group)
 {
     int in[2], out[2];
     pid_t pid = -1;
@@ -52,7 +54,7 @@ pid_t child_start(char *const *argv, int fds[2])
         close(in[1]);
         return -1;
     }
-    int error = child_spawn(argv, in[0], out[1], &pid);
+    int error = child_spawn(argv, in[0], out[1], own_group, &pid);
     close(in[0]);
     close(out[1]);
     if (error == 0) {
@@ -68,8 +70,8 @@ pid_t child_start(char *const *argv, int fds[2])
 
 static int child_code(int status)
 {
-    /* Enough messages have come: the program may have had more to say. */
-    bool cut_off = config.count > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE;
+    /* Enough messages have come: the program was cut off, and may have minded. */
+    bool cut_off = config.count > 0 && session_received() >= config.count;
     if (status == 0 || cut_off)
         return CODE_OK;
     if (WIFSIGNALED(status))
@@ -79,15 +81,15 @@ static int child_code(int status)
     return CODE_PROGRAM;
 }
 
-/* Returns whether it has ended. */
-static bool child_wait(pid_t pid, int timeout_ms, int *status)
+/* Returns whether it has ended. heed: a signal that ends pipccat ends the wait. */
+static bool child_wait(pid_t pid, int timeout_ms, bool heed, int *status)
 {
     int64_t deadline = timeout_ms == -1 ? INT64_MAX : now_ms() + timeout_ms;
     for (;;) {
         if (waitpid(pid, status, WNOHANG) == pid)
             return true;
         int64_t left = deadline - now_ms();
-        if (signals_caught() != 0 || left <= 0)
+        if ((heed && signals_caught() != 0) || left <= 0)
             return false;
         struct pollfd item = {signals_fd(), POLLIN, 0};
         if (poll(&item, 1, timeout_ms == -1 ? -1 : (int)left) == 1)
@@ -95,19 +97,26 @@ static bool child_wait(pid_t pid, int timeout_ms, int *status)
     }
 }
 
-int child_finish(pid_t pid)
+void child_stop(pid_t pid)
 {
     int status;
-    if (child_wait(pid, config.timeout_ms, &status))
-        return child_code(status);
-    bool caught = signals_caught() != 0;
+    pid_t leader = pid < 0 ? -pid : pid;
     kill(pid, SIGTERM);
-    if (caught)
-        return CODE_OK; /* the signal decides */
-    complain("%s: it does not end", config.program[0]);
-    if (!child_wait(pid, child_term_ms, &status)) {
-        kill(pid, SIGKILL);
-        waitpid(pid, &status, 0);
+    if (child_wait(leader, child_patience_ms, false, &status))
+        return;
+    kill(pid, SIGKILL);
+    waitpid(leader, &status, 0);
+}
+
+int child_finish(pid_t pid, int code)
+{
+    int status, patience_ms = code == CODE_OK ? config.timeout_ms : child_patience_ms;
+    if (child_wait(pid, patience_ms, true, &status)) {
+        int own = child_code(status);
+        return code == CODE_OK ? own : code;
     }
-    return CODE_TIMEOUT;
+    if (signals_caught() == 0)
+        complain("%s: it does not end", config.program[0]);
+    child_stop(pid);
+    return code == CODE_OK ? CODE_TIMEOUT : code;
 }

@@ -6,7 +6,6 @@
 #include "pipccat.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,7 +33,7 @@ void command_start(struct command *command, pipc_msg_t *message)
     command->message = *message;
     command->at = 0;
     command->done = false;
-    command->pid = child_start(argv, fds);
+    command->pid = child_start(argv, fds, true);
     if (command->pid == -1) {
         command->pid = 0;
         command->code = CODE_PROGRAM;
@@ -124,13 +123,10 @@ int command_polls(const struct command *command, struct pollfd *items)
 
 void command_end(struct command *command)
 {
-    int status;
     command_close(&command->in);
     command_close(&command->out);
-    if (command->pid > 0) {
-        kill(command->pid, SIGTERM);
-        waitpid(command->pid, &status, 0);
-    }
+    if (command->pid > 0)
+        child_stop(-command->pid);
     pipc_msg_free(&command->message);
     buffer_free(&command->reply);
     command_init(command);

@@ -63,11 +63,7 @@ static int call(struct input *input, struct output *output)
     pipc_t *pipe = open_pipe(&code);
     if (pipe != NULL)
         code = talk(pipe, input, output);
-    if (open_program() != 0) {
-        int program = child_finish(open_program());
-        code = code == CODE_OK ? program : code;
-    }
-    return code;
+    return open_program() != 0 ? child_finish(open_program(), code) : code;
 }
 
 int main(int argc, char **argv)

@@ -79,7 +79,7 @@ static pipc_options_t open_options(void)
 static pipc_t *open_exec(const pipc_options_t *options, int *code)
 {
     int fds[2];
-    program_pid = child_start(config.program, fds);
+    program_pid = child_start(config.program, fds, false);
     if (program_pid == -1) {
         program_pid = 0;
         *code = CODE_PROGRAM;

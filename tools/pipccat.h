@@ -177,13 +177,17 @@ void output_close(struct output *output);
 bool format_piece(struct output *output, const pipc_msg_t *message);
 bool utf8_is_valid(const unsigned char *data, size_t size);
 
-/* ---- Programs (child.c, command.c) ------------------------------------------------------------ */
+/* ---- Programs (child.c, command.c) ----------------------------------------------------------- */
 
 /* Starts a program between two pipes: fds[0] reads what it prints, fds[1] is its input. */
-pid_t child_start(char *const *argv, int fds[2]);
+pid_t child_start(char *const *argv, int fds[2], bool own_group);
 
-/* Waits for it, up to the timeout, and reports a failure. Returns the exit code. */
-int child_finish(pid_t pid);
+/* Waits for it, up to the timeout, and reports a failure. code is what has come of the session.
+ * Returns the exit code of both. */
+int child_finish(pid_t pid, int code);
+
+/* Ends it, and all others of its group if it has its own (pid is negative then). */
+void child_stop(pid_t pid);
 
 struct command {
     pid_t pid;   /* 0: none runs */
@@ -201,7 +205,7 @@ bool command_step(struct command *command);                       /* did anythin
 int command_polls(const struct command *command, struct pollfd *items);
 void command_end(struct command *command);
 
-/* ---- The pipe (open.c), the loop (session.c), figures (bench.c, progress.c) -------------------- */
+/* ---- The pipe (open.c), the loop (session.c), figures (bench.c, progress.c) ------------------ */
 
 /* Opens the pipe, and waits for the peer. NULL: *code says why, and it was reported. */
 pipc_t *open_pipe(int *code);
@@ -226,7 +230,7 @@ int64_t progress_due(void); /* when to call progress_show; -1: never */
 void progress_clear(void);
 void progress_end(void);
 
-/* ---- Signals (signals.c) ---------------------------------------------------------------------- */
+/* ---- Signals (signals.c) --------------------------------------------------------------------- */
 
 void signals_begin(void);
 int signals_fd(void);     /* readable after a signal */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What pipccat tells its user: on standard error, one line each, the progress line out of the way. */
+/* Messages to the user: on standard error, one line each, with the progress line out of the way. */
 #include "pipccat.h"
 #include <stdarg.h>
 #include <stdio.h>

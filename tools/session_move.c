@@ -172,7 +172,6 @@ static bool session_write(struct session *session, const struct iovec *message)
     if (pipc_write(session->pipe, message->iov_base, message->iov_len) != -1) {
         session->moved = true;
         session->sent++;
-        progress_count(session->input->total, session->input->done, message->iov_len, 0);
         return true;
     }
     if (errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR) {
@@ -213,6 +212,7 @@ static void session_send_input(struct session *session)
             return;
         bytes += message.iov_len;
         input_take(session->input);
+        progress_count(session->input->total, session->input->done, message.iov_len, 0);
     }
 }
 
