@@ -16,6 +16,11 @@ from abuse import PATIENCE, WORK, frame, run_tests, test, wait_until  # noqa: F4
 
 PIPCCAT = os.path.join(os.path.abspath(sys.argv[1]), "pipccat")
 EVERY_BYTE = bytes(range(256))
+
+# What a sanitizer finds must not look like an exit code of pipccat.
+for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"):
+    os.environ[options] = os.environ.get(options, "") + ":exitcode=99"
+
 OK, LOCAL, USAGE, NO_PEER, TIMEOUT, KEY, BROKEN, GARBAGE_CAME, TOO_LARGE, PROGRAM = range(10)
 OUTPUT_CLOSED = 141
 
@@ -41,6 +46,8 @@ class Started:
 
     def __init__(self, *arguments, stdin=b"", stdout=None, stderr=None, pass_fds=(), env=None):
         self.out, self.error = new_path(), new_path()
+        if "-w" not in arguments and ("tcp" in arguments or "unix" in arguments):
+            arguments = ("-w", PATIENCE, *arguments) # five seconds are little on a busy machine
         with contextlib.ExitStack() as files:
             if isinstance(stdin, bytes):
                 stdin = files.enter_context(open(new_file(stdin), "rb"))

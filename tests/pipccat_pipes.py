@@ -176,6 +176,7 @@ def without_input_writing_stays_open_until_the_peer_ends():
 def input_goes_on_after_the_end_of_the_peer():
     with Plain() as peer, peer.start(stdin=subprocess.PIPE) as pipccat:
         peer.end()
+        wait_until(lambda: stands_still(pipccat), "it waits for input")
         pipccat.process.stdin.write(b"still here\n")
         pipccat.process.stdin.flush()
         assert peer.receive(14) == records(b"still here")
@@ -190,6 +191,16 @@ def it_ends_when_the_peer_has_gone_though_the_input_is_open():
         peer.send(records(b"bye"))
         peer.socket.close()
         assert pipccat.ends() == b"bye\n"
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as idle, os.fdopen(writing, "wb"):
+        run("exec", "--", "true", stdin=idle)
+        where = new_path()
+        with Started("-d", where, "fifo", "f", stdin=idle) as pipccat:
+            with Started("-d", where, "fifo", "f", stdin=subprocess.PIPE) as killed:
+                killed.process.stdin.write(b"bye\n")
+                killed.process.stdin.flush()
+                wait_until(lambda: pipccat.printed() == b"bye\n", "the message")
+            pipccat.ends()
 
 
 def big_file(size):

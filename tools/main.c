@@ -33,10 +33,10 @@ static int talk(pipc_t *pipe, struct input *input, struct output *output)
 }
 
 /* After these, the next client would fare no better. */
-static bool is_final(int code)
+static bool is_final(int code, const struct output *output)
 {
     return code == CODE_LOCAL || code == CODE_TOO_LARGE || code == CODE_OUTPUT_CLOSED ||
-           signals_caught() != 0 || config.once || config.work == WORK_BENCH ||
+           !output_is_empty(output) || signals_caught() != 0 || config.once || config.work == WORK_BENCH ||
            (config.count > 0 && session_received() >= config.count);
 }
 
@@ -52,7 +52,7 @@ static int serve(struct input *input, struct output *output)
             break;
         input_rewind(input);
         code = talk(pipe, input, output);
-    } while (!is_final(code));
+    } while (!is_final(code, output));
     pipc_server_close(server);
     return code;
 }

@@ -44,10 +44,9 @@ static void session_drain(struct session *session)
 /* The peer's end is the end, where somebody types: nobody should have to type once more. */
 static void session_leave_terminal(struct session *session)
 {
-    bool typed = config.work == WORK_PIPE &&
-                 (session->input->fd == STDIN_FILENO || config.input == INPUT_NONE);
-    if (session->read_end && !session->write_end && typed && !session->blocked &&
-        (config.input == INPUT_NONE || isatty(STDIN_FILENO) == 1)) {
+    bool typed = session->input->fd == STDIN_FILENO && isatty(STDIN_FILENO) == 1;
+    bool alone = config.work == WORK_PIPE && (typed || config.input == INPUT_NONE);
+    if (alone && session->read_end && !session->write_end && !session->blocked) {
         session->write_end = pipc_shutdown(session->pipe) == 0;
         session->moved = true;
     }
