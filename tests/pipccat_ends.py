@@ -253,6 +253,9 @@ def hostile_bytes_end_it_in_order_and_reach_no_terminal():
             code = pipccat.process.wait(PATIENCE)
             assert code in (OK, BROKEN, GARBAGE_CAME), (bytes_, code, pipccat.complained())
             assert code == OK or pipccat.complained()
+    with Plain() as peer, peer.start(stdin=subprocess.PIPE) as pipccat:
+        peer.send(GARBAGE[0])
+        pipccat.ends(GARBAGE_CAME) # also while there may be more input
     with Plain() as peer, peer.start() as pipccat:
         evil = b"BYE" + bytes(range(256)) + b"\x1b]0;x\x07"
         peer.send(b"\xff\xff\xff\xfe" + records(evil))

@@ -111,7 +111,7 @@ def each_output_format_shows_every_byte():
 @test
 def json_has_text_where_it_is_utf8_and_base64_elsewhere():
     odd = [b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"a\xffb", b"\x80",
-           EVERY_BYTE * 1000]
+           b"\xe0\x80\x80", b"\xf0\x80\x80\x80", EVERY_BYTE * 1000]
     texts = ["plain", "quote \" and \\ and \x00\x1f\x7f", "\u00e4\u20ac\U0001f600", "", "x" * 99999]
     messages = odd + [text.encode() for text in texts]
     lines = [json.loads(line) for line in printed_as("json", messages).decode().splitlines()]
@@ -280,6 +280,19 @@ def an_output_that_nobody_reads_holds_the_sender_back():
         assert count == size
         sender.ends()
         receiver.ends()
+
+
+@test
+def it_stands_still_while_nobody_reads_what_a_dead_peer_has_sent():
+    sent = [bytes(90000)] * 2 # the first fills the output, the second waits in the socket
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as idle, os.fdopen(writing, "wb"), Plain() as peer, \
+            peer.start("-o", "raw", stdin=idle, stdout=subprocess.PIPE) as pipccat:
+        peer.send(records(*sent))
+        peer.socket.close()
+        wait_until(lambda: stands_still(pipccat), "it waits")
+        assert pipccat.process.stdout.read() == b"".join(sent)
+        pipccat.ends()
 
 
 if __name__ == "__main__":
