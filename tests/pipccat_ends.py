@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 
-from abuse import GARBAGE, GOODBYE, accept, listen
+from abuse import GARBAGE, GOODBYE, accept, listen, living
 from pipccat import (BROKEN, GARBAGE_CAME, KEY, LOCAL, NO_PEER, OK, OUTPUT_CLOSED, PATIENCE,
                      PIPCCAT, PROGRAM, TIMEOUT, TOO_LARGE, USAGE, WORK, Plain, Started,
                      environment, interrupt, new_file, new_path, records, run, run_tests, test,
@@ -218,6 +218,19 @@ def reply_answers_each_message_with_what_a_command_prints():
         peer.send(records(b"1", b"2"))
         assert peer.receive(5) == records(b"1")
         pipccat.ends()
+
+
+@test
+def a_command_that_does_not_end_is_ended_with_all_that_it_started():
+    group = new_path()
+    command = "echo $$ >%s; mv %s %s.; sleep 1000; true" % (group, group, group)
+    with Plain() as peer, peer.start("--reply", command) as pipccat:
+        peer.send(records(b"go"))
+        wait_until(lambda: os.path.exists(group + "."), "the command")
+        interrupt(pipccat)
+    with open(group + ".") as file:
+        number = int(file.read())
+    wait_until(lambda: all(int(fields[2]) != number for _, fields in living()), "all end")
 
 
 @test

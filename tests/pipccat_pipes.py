@@ -83,6 +83,11 @@ def a_server_serves_one_client_after_the_other_and_gives_each_the_files():
             assert run("unix", path, stdin=b"client %d\n" % i)[0] == b"for each\n"
         assert server.printed() == b"client 0\nclient 1\nclient 2\n"
         interrupt(server)
+    data = os.urandom(4 << 20)
+    with Started("-i", "blocks", "-f", new_file(data), "serve-unix", path) as server:
+        run("-n", 1, "-o", "none", "unix", path) # which leaves in the middle
+        assert run("-o", "raw", "unix", path)[0] == data
+        interrupt(server)
 
 
 @test
