@@ -36,8 +36,8 @@ static int talk(pipc_t *pipe, struct input *input, struct output *output)
 static bool is_final(int code, const struct output *output)
 {
     return code == CODE_LOCAL || code == CODE_TOO_LARGE || code == CODE_OUTPUT_CLOSED ||
-           !output_is_empty(output) || signals_caught() != 0 || config.once || config.work == WORK_BENCH ||
-           (config.count > 0 && session_received() >= config.count);
+           !output_is_empty(output) || signals_caught() != 0 || config.once ||
+           config.work == WORK_BENCH || (config.count > 0 && session_received() >= config.count);
 }
 
 static int serve(struct input *input, struct output *output)
