@@ -12,7 +12,7 @@
 extern char **environ;
 
 /* What a program gets to end by itself after a failure, and then after a polite signal. */
-enum { child_patience_ms = 1000 };
+enum { child_grace_ms = 1000 };
 
 /* SIGPIPE is ignored here, and exec would pass that on. */
 static int child_spawn(char *const *argv, int in, int out, bool own_group, pid_t *pid)
@@ -102,7 +102,7 @@ void child_stop(pid_t pid)
     int status;
     pid_t leader = pid < 0 ? -pid : pid;
     kill(pid, SIGTERM);
-    if (child_wait(leader, child_patience_ms, false, &status))
+    if (child_wait(leader, child_grace_ms, false, &status))
         return;
     kill(pid, SIGKILL);
     waitpid(leader, &status, 0);
@@ -110,8 +110,8 @@ void child_stop(pid_t pid)
 
 int child_finish(pid_t pid, int code)
 {
-    int status, patience_ms = code == CODE_OK ? config.timeout_ms : child_patience_ms;
-    if (child_wait(pid, patience_ms, true, &status)) {
+    int status, limit_ms = code == CODE_OK ? config.timeout_ms : child_grace_ms;
+    if (child_wait(pid, limit_ms, true, &status)) {
         int own = child_code(status);
         return code == CODE_OK ? own : code;
     }

@@ -258,7 +258,7 @@ enum next input_next(struct input *input, struct iovec *message)
     return NEXT_END;
 }
 
-void input_take(struct input *input)
+void input_consume(struct input *input)
 {
     input->done += input->taken;
     buffer_consume(&input->buffer, input->taken);

@@ -27,10 +27,25 @@ static const char *open_what(void)
                                        : "pipe";
 }
 
+/* The library's meaning of an errno, where the system's text means something else. */
+static const char *open_reason(int error)
+{
+    bool host = config.mode == MODE_TCP || config.mode == MODE_SERVE;
+    if (error == EACCES && config.key != NULL)
+        return "the key is wrong";
+    if (error == ENOENT && host)
+        return "this host has no address";
+    if (error == ETIMEDOUT)
+        return "nobody came in time";
+    if (error == EAGAIN)
+        return host ? "nobody is there, or the name cannot be looked up now" : "nobody is there";
+    return strerror(error);
+}
+
 static int open_failed(int error)
 {
     bool key = error == EACCES && config.key != NULL;
-    complain("%s: %s%s", open_what(), key ? "the key is wrong" : strerror(error),
+    complain("%s: %s%s", open_what(), open_reason(error),
              key && config.key_ends_with_newline ? " (it ends with a newline, which counts)" : "");
     switch (error) {
     case EACCES:
@@ -133,7 +148,7 @@ static int open_wait(int fd, int64_t deadline)
     return signals_caught() != 0 ? EINTR : 0;
 }
 
-static void open_tell(pipc_t *pipe)
+static void open_report(pipc_t *pipe)
 {
     char peer[peer_text];
     if (pipc_peer(pipe, peer, sizeof peer) == 0)
@@ -152,7 +167,7 @@ pipc_t *open_pipe(int *code)
     while (error == 0 && pipc_flush(pipe) == -1)
         error = errno == EAGAIN ? open_wait(fd, INT64_MAX) : errno;
     if (error == 0) {
-        open_tell(pipe);
+        open_report(pipe);
         return pipe;
     }
     pipc_close(pipe);
@@ -186,7 +201,7 @@ pipc_t *open_client(pipc_server_t *server, int *code)
     for (;;) {
         pipc_t *pipe = pipc_server_accept(server, 0);
         if (pipe != NULL && pipc_set_timeout(pipe, 0, 0) == 0 && pipc_fd(pipe) != -1) {
-            open_tell(pipe);
+            open_report(pipe);
             return pipe;
         }
         error = errno;

@@ -170,7 +170,7 @@ static void parse_version(void)
     print_and_exit("");
 }
 
-/* Options that say how much, how long, and where. */
+/* How much, how long, and where. */
 static bool parse_value(int option)
 {
     switch (option) {
@@ -270,7 +270,7 @@ static void parse_option(int option)
     case OPTION_KEY_MD5:
         parse_key(option);
         break;
-    default: /* getopt_long has said what is wrong */
+    default: /* getopt_long has reported what is wrong */
         fputs("pipccat: see pipccat --help\n", stderr);
         exit(CODE_USAGE);
     }

@@ -9,7 +9,7 @@
  *   output.c, format.c, utf8.c   messages become standard output
  *   command.c, child.c           programs: of --reply, and of exec
  *   bench.c, progress.c          figures
- *   signals.c, say.c, buffer.c   what all of them need
+ *   signals.c, report.c, buffer.c   what all of them need
  */
 #ifndef PIPCCAT_H
 #define PIPCCAT_H
@@ -92,14 +92,14 @@ bool value_mode(const char *text, mode_t *mode);
 void key_from_file(const char *path);
 void key_from_environment(const char *variable);
 
-/* ---- Messages to the user (say.c) ------------------------------------------------------------ */
+/* ---- Messages to the user (report.c) ------------------------------------------------------------ */
 
 /* To standard error, with the program's name in front. complain: always; note: with --verbose. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same with bytes of the peer behind it, made harmless for a terminal; not with --quiet. */
-void tell_bytes(const char *what, const char *data, size_t size);
+void report_bytes(const char *what, const char *data, size_t size);
 
 /* Milliseconds of the monotonic clock. */
 int64_t now_ms(void);
@@ -144,7 +144,7 @@ enum next input_next(struct input *input, struct iovec *message);
 enum next input_fill(struct input *input);
 
 /* The message that input_next found has been sent. */
-void input_take(struct input *input);
+void input_consume(struct input *input);
 void input_close(struct input *input);
 
 /* ---- Output (output.c, format.c, utf8.c) ----------------------------------------------------- */
@@ -207,7 +207,7 @@ void command_end(struct command *command);
 
 /* ---- The pipe (open.c), the loop (session.c), figures (bench.c, progress.c) ------------------ */
 
-/* Opens the pipe, and waits for the peer. NULL: *code says why, and it was reported. */
+/* Opens the pipe, and waits for the peer. NULL: the reason is in *code, and was reported. */
 pipc_t *open_pipe(int *code);
 
 /* Listens, and waits for a client, as open_pipe. */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { progress_patience_ms = 1000, progress_step_ms = 250, progress_text = 160 };
+enum { progress_delay_ms = 1000, progress_step_ms = 250, progress_text = 160 };
 
 static bool progress_on, progress_visible, progress_shown;
 static int64_t progress_start, progress_next;
@@ -21,7 +21,7 @@ void progress_begin(void)
     if (!config.progress && config.file_count == 0 && isatty(STDIN_FILENO) == 1)
         progress_on = progress_on && isatty(STDOUT_FILENO) == 0;
     progress_start = now_ms();
-    progress_next = progress_start + (config.progress ? 0 : progress_patience_ms);
+    progress_next = progress_start + (config.progress ? 0 : progress_delay_ms);
 }
 
 void progress_count(uint64_t total, uint64_t in, uint64_t sent, uint64_t received)

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 /*
- * A write may wait a moment: most large messages then go whole, and the library copies no rest
- * of them. In a moment nothing is lost for the other direction.
+ * A write waits for a short time. So most large messages go whole, and the library need not copy
+ * what is left of them. The other direction can wait so long.
  */
-enum { write_moment_ms = 20, idle_wakes_max = 8 };
+enum { write_wait_ms = 20, idle_wakes_max = 8 };
 
 enum { ITEM_SIGNALS, ITEM_PIPE, ITEM_INPUT, ITEM_OUTPUT, ITEM_COMMAND, item_count = 6 };
 
@@ -41,14 +41,14 @@ static void session_drain(struct session *session)
     }
 }
 
-/* The peer's end is the end, where somebody types: nobody should have to type once more. */
-static void session_leave_terminal(struct session *session)
+/* Where somebody types, or nothing is to be sent, the peer's end is the end. */
+static void session_end_alone(struct session *session)
 {
     bool typed = session->input->fd == STDIN_FILENO && isatty(STDIN_FILENO) == 1;
     bool alone = config.work == WORK_PIPE && (typed || config.input == INPUT_NONE);
     if (alone && session->read_end && !session->write_end && !session->blocked) {
-        session->write_end = pipc_shutdown(session->pipe) == 0;
-        session->moved = true;
+        pipc_shutdown(session->pipe); /* a failure means that the peer has gone */
+        session->write_end = session->moved = true;
     }
 }
 
@@ -61,7 +61,7 @@ static void session_leave_terminal(struct session *session)
  */
 static bool session_watch_pipe(struct session *session)
 {
-    bool take = session_can_take(session);
+    bool take = session_can_read(session);
     if (pipc_want(session->pipe, (take ? PIPC_WANT_READ : 0) | PIPC_WANT_WRITE) == -1)
         session_fail(session, pipe_failed("pipc_want", errno));
     return take || session->blocked || (session->write_end && !session->drained) ||
@@ -86,7 +86,7 @@ static int session_items(struct session *session, struct pollfd *items)
     return ITEM_COMMAND + command_polls(&session->command, items + ITEM_COMMAND);
 }
 
-static int session_patience(const struct session *session, int64_t now)
+static int session_timeout(const struct session *session, int64_t now)
 {
     int64_t due = progress_due(), limit = session->active + config.timeout_ms;
     if (session->ready || session->moved)
@@ -113,7 +113,7 @@ static void session_wait(struct session *session)
     struct pollfd items[item_count] = {{-1, 0, 0}};
     int count = session_items(session, items);
     int64_t now = now_ms();
-    if (poll(items, (nfds_t)count, session_patience(session, now)) == -1 && errno != EINTR) {
+    if (poll(items, (nfds_t)count, session_timeout(session, now)) == -1 && errno != EINTR) {
         complain("poll: %s", strerror(errno));
         session_fail(session, CODE_LOCAL);
         return;
@@ -154,13 +154,13 @@ int session_run(pipc_t *pipe, struct input *input, struct output *output)
     command_init(&session.command);
     session.fd = pipc_fd(pipe);
     session.active = now_ms();
-    if (session.fd == -1 || pipc_set_timeout(pipe, 0, write_moment_ms) == -1)
+    if (session.fd == -1 || pipc_set_timeout(pipe, 0, write_wait_ms) == -1)
         session_fail(&session, pipe_failed("pipc_fd", errno));
     while (!session_over(&session)) {
         session.moved = false;
         session_receive(&session);
         session_send(&session);
-        session_leave_terminal(&session);
+        session_end_alone(&session);
         session_drain(&session);
         session_check_time(&session);
         if (!session_over(&session))

@@ -25,7 +25,7 @@ struct session {
     bool read_end, write_end, drained;
     bool blocked; /* a write found no room, and is to be repeated */
     bool ready;   /* input has a message, and the turn ended before it */
-    bool bye;     /* the peer said goodbye */
+    bool bye;     /* the peer sent a goodbye */
     bool counted; /* --count messages have come */
     bool failed;  /* over at once */
     bool moved;   /* something did, in this turn */
@@ -42,6 +42,6 @@ void session_receive(struct session *session);
 void session_send(struct session *session);
 
 /* May a further message be taken from the pipe? */
-bool session_can_take(const struct session *session);
+bool session_can_read(const struct session *session);
 
 #endif

@@ -24,7 +24,7 @@ void session_fail(struct session *session, int code)
 
 /* ---- From the pipe --------------------------------------------------------------------------- */
 
-bool session_can_take(const struct session *session)
+bool session_can_read(const struct session *session)
 {
     if (session->read_end || session->failed)
         return false;
@@ -51,14 +51,14 @@ static void session_read_end(struct session *session, int error)
     }
 }
 
-static void session_hear_bye(struct session *session, const pipc_msg_t *view)
+static void session_read_bye(struct session *session, const pipc_msg_t *view)
 {
     session->bye = true;
     if (view->size > bye_head)
-        tell_bytes("the peer says goodbye: ", (const char *)view->data + bye_head,
-                   view->size - bye_head);
+        report_bytes("the peer's goodbye: ", (const char *)view->data + bye_head,
+                     view->size - bye_head);
     else
-        note("the peer says goodbye");
+        note("the peer sent a goodbye");
 }
 
 static void session_count(struct session *session)
@@ -121,7 +121,7 @@ static bool session_receive_one(struct session *session, uint64_t *bytes)
     size_t size = view.size;
     bool whole = true;
     if (view.kind == PIPC_BYE)
-        session_hear_bye(session, &view);
+        session_read_bye(session, &view);
     else
         whole = session_handle(session, &view);
     session->moved = session->moved || whole || session->output->at != before;
@@ -138,7 +138,7 @@ static bool session_receive_one(struct session *session, uint64_t *bytes)
 void session_receive(struct session *session)
 {
     uint64_t bytes = 0;
-    for (int i = 0; i < turn_messages && bytes < turn_bytes && session_can_take(session); i++)
+    for (int i = 0; i < turn_messages && bytes < turn_bytes && session_can_read(session); i++)
         if (!session_receive_one(session, &bytes))
             break;
     if (output_flush(session->output))
@@ -211,13 +211,13 @@ static void session_send_input(struct session *session)
         if (session->ready || !session_write(session, &message))
             return;
         bytes += message.iov_len;
-        input_take(session->input);
+        input_consume(session->input);
         progress_count(session->input->total, session->input->done, message.iov_len, 0);
     }
 }
 
 /* The peer learns by a goodbye why there is no reply. */
-static void session_refuse(struct session *session)
+static void session_reply_failed(struct session *session)
 {
     pipc_disconnect(session->pipe, "no reply: the command failed");
     session_fail(session, session->command.code);
@@ -230,7 +230,7 @@ static void session_send_reply(struct session *session)
     if (command_step(command))
         session->moved = true;
     if (command->code != CODE_OK) {
-        session_refuse(session);
+        session_reply_failed(session);
     } else if (command->done && !session->blocked) {
         struct iovec message = {reply->data + reply->start, buffer_size(reply)};
         if (session_write(session, &message)) {

@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <time.h>
 
-static void say_line(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
+static void report_line(const char *format, va_list arguments)
+    __attribute__((format(printf, 1, 0)));
 
-static void say_line(const char *format, va_list arguments)
+static void report_line(const char *format, va_list arguments)
 {
     progress_clear();
     fputs("pipccat: ", stderr);
@@ -19,7 +20,7 @@ void complain(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say_line(format, arguments);
+    report_line(format, arguments);
     va_end(arguments);
 }
 
@@ -29,11 +30,11 @@ void note(const char *format, ...)
     if (!config.verbose)
         return;
     va_start(arguments, format);
-    say_line(format, arguments);
+    report_line(format, arguments);
     va_end(arguments);
 }
 
-void tell_bytes(const char *what, const char *data, size_t size)
+void report_bytes(const char *what, const char *data, size_t size)
 {
     enum { most = 1000 };
     if (config.quiet)
