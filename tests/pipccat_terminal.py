@@ -74,6 +74,13 @@ def the_progress_line_shows_rate_and_percentage():
 
 
 @test
+def progress_appears_by_itself_in_a_long_transfer():
+    with Terminal() as terminal, Plain() as peer, \
+            peer.start("-i", "blocks", "-f", new_file(bytes(SIZE)), stderr=terminal.theirs):
+        terminal.wait_for(b" %, ")
+
+
+@test
 def a_receiver_shows_how_much_has_come():
     with Terminal() as terminal, Plain() as peer, \
             peer.start("--progress", stderr=terminal.theirs) as pipccat:
