@@ -92,7 +92,7 @@ bool value_mode(const char *text, mode_t *mode);
 void key_from_file(const char *path);
 void key_from_environment(const char *variable);
 
-/* ---- Messages to the user (report.c) ------------------------------------------------------------ */
+/* ---- Messages to the user (report.c) --------------------------------------------------------- */
 
 /* To standard error, with the program's name in front. complain: always; note: with --verbose. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
