@@ -6,7 +6,8 @@
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 find . '(' -path './build*' -o -path ./.git ')' -prune -o -type f -print |
-    grep -E '(^|/)(dev|run|meson\.build|_pipccat)$|\.(c|cpp|h|sh|txt|cmake|py|awk|yml|escript|bash)$' |
+    grep -E -e '(^|/)(dev|run|meson\.build|_pipccat)$' \
+        -e '\.(c|cpp|h|sh|txt|cmake|py|awk|yml|escript|bash)$' |
     xargs awk 'length > 100 { print FILENAME ":" FNR ": longer than 100 columns"; long = 1 }
         FNR == 501 && FILENAME != "./include/pipc.h" {
             print FILENAME ": longer than 500 lines"

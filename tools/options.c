@@ -154,14 +154,21 @@ static void add_file(const char *path)
     config.files = files;
 }
 
-static void parse_key(int option)
+static bool parse_key(int option)
 {
-    if (option == OPTION_KEY_MD5)
-        config.key_md5 = true;
-    else if (option == OPTION_KEY_FILE)
-        key_from_file(optarg);
-    else
+    switch (option) {
+    case OPTION_KEY_ENV:
         key_from_environment(optarg);
+        return true;
+    case OPTION_KEY_FILE:
+        key_from_file(optarg);
+        return true;
+    case OPTION_KEY_MD5:
+        config.key_md5 = true;
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void parse_version(void)
@@ -234,7 +241,7 @@ static void parse_option(int option)
 {
     static const char *const inputs[] = {"lines", "blocks", "file", "records", "none", NULL};
     static const char *const outputs[] = {"text", "raw", "hex", "json", "records", "none", NULL};
-    if (parse_value(option) || parse_flag(option))
+    if (parse_value(option) || parse_flag(option) || parse_key(option))
         return;
     switch (option) {
     case 'f':
@@ -264,11 +271,6 @@ static void parse_option(int option)
     case OPTION_REPLY:
         set_work(WORK_REPLY);
         config.reply = optarg;
-        break;
-    case OPTION_KEY_ENV:
-    case OPTION_KEY_FILE:
-    case OPTION_KEY_MD5:
-        parse_key(option);
         break;
     default: /* getopt_long has reported what is wrong */
         fputs("pipccat: see pipccat --help\n", stderr);
