@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import multiprocessing.connection
 import os
 import socket
 import subprocess
@@ -73,6 +74,17 @@ def descriptors_that_it_inherits_carry_lines_both_ways():
 def a_program_carries_messages_on_its_standard_input_and_output():
     assert run("exec", "--", PIPCCAT, "--echo", "fd", 0, 1, stdin=b"a\nb")[0] == b"a\nb\n"
     assert run("exec", "--", "cat", stdin=b"a\nb\n")[0] == b"a\nb\n" # frames are bytes
+
+
+@test
+def pythons_multiprocessing_is_a_peer_with_a_key():
+    key = ("--key-file=" + new_file(b"secret"), "--key-md5") # MD5: before Python 3.12
+    with multiprocessing.connection.Listener(new_path(), "AF_UNIX", authkey=b"secret") as listener:
+        with Started("-n", 1, *key, "unix", listener.address, stdin=b"ask\n") as pipccat, \
+                listener.accept() as connection:
+            assert connection.recv_bytes() == b"ask"
+            connection.send_bytes(b"answer")
+            assert pipccat.ends() == b"answer\n"
 
 
 @test
