@@ -52,6 +52,8 @@ set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS libc6)
 if(TARGET pipc_shared)
     string(PREPEND CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libpipc0 (= ${version}), ")
+endif()
+if(NOT TARGET pipc_static) # otherwise pipccat has the library in it
     string(PREPEND CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS "libpipc0 (>= ${PROJECT_VERSION}), ")
 endif()
 
@@ -64,6 +66,8 @@ set(CPACK_RPM_DEVELOPMENT_PACKAGE_NAME libpipc-devel)
 set(CPACK_RPM_TOOLS_PACKAGE_NAME pipc-tools)
 if(TARGET pipc_shared)
     set(CPACK_RPM_DEVELOPMENT_PACKAGE_REQUIRES "libpipc = ${version}")
+endif()
+if(NOT TARGET pipc_static)
     set(CPACK_RPM_TOOLS_PACKAGE_REQUIRES "libpipc >= ${PROJECT_VERSION}")
 endif()
 # The same bytes each time, where SOURCE_DATE_EPOCH is set.
