@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+void fuzz_fail(const char *file, int line, const char *format, ...)
+{
+    int error = errno;
+    va_list arguments;
+    fprintf(stderr, "%s:%d: ", file, line);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, " (errno: %s)\n", strerror(error));
+    abort();
+}
+
+/* ---- the input ---- */
+
+size_t fuzz_size(struct fuzz_input *in)
+{
+    static const uint32_t limits[] = {255,   1000,  2043,  2044,   2048,   4092,   4096,  16380,
+                                      16384, 32768, 65532, 65536,  65540,  131072, 262140, 300000};
+    uint8_t byte = fuzz_byte(in);
+    return byte < 240 ? byte % 80 : limits[byte - 240];
+}
+
+/* ---- descriptors ---- */
+
+struct fuzz_fds fuzz_fds_now(void)
+{
+    struct fuzz_fds fds;
+    struct pollfd entries[FUZZ_FDS];
+    for (int fd = 0; fd < FUZZ_FDS; fd++)
+        entries[fd] = (struct pollfd){.fd = fd};
+    FUZZ_NEED(poll(entries, FUZZ_FDS, 0) >= 0);
+    for (int fd = 0; fd < FUZZ_FDS; fd++)
+        fds.is_open[fd] = (entries[fd].revents & POLLNVAL) == 0;
+    return fds;
+}
+
+void fuzz_fds_check(const struct fuzz_fds *before)
+{
+    struct fuzz_fds now = fuzz_fds_now();
+    for (int fd = 0; fd < FUZZ_FDS; fd++) {
+        FUZZ_CHECK(now.is_open[fd] || !before->is_open[fd], "descriptor %d was closed", fd);
+        FUZZ_CHECK(!now.is_open[fd] || before->is_open[fd], "descriptor %d was left open", fd);
+    }
+}
+
+void fuzz_socketpair(int fd[2])
+{
+    FUZZ_NEED(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) == 0);
+}
+
+void fuzz_nonblock(int fd)
+{
+    FUZZ_NEED(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+}
+
+bool fuzz_is_readable(int fd)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    FUZZ_NEED(poll(&entry, 1, 0) >= 0);
+    FUZZ_CHECK((entry.revents & POLLNVAL) == 0, "the descriptor to poll is closed");
+    return entry.revents != 0;
+}
+
+size_t fuzz_write_some(int fd, const uint8_t *bytes, size_t size)
+{
+    size_t gone = 0;
+    while (gone < size) {
+        ssize_t n = write(fd, bytes + gone, size - gone);
+        if (n <= 0)
+            break;
+        gone += (size_t)n;
+    }
+    return gone;
+}
+
+/* ---- handles ---- */
+
+void fuzz_no_timeouts(pipc_t *pipe)
+{
+    FUZZ_CHECK(pipc_set_timeout(pipe, 0, 0) == 0, "timeouts are refused");
+}
+
+pipc_t *fuzz_adopt(int in, int out, const pipc_options_t *options)
+{
+    pipc_t *pipe = pipc_open_fds(in, out, options);
+    FUZZ_CHECK(pipe != NULL, "descriptors are refused");
+    fuzz_no_timeouts(pipe);
+    return pipe;
+}
+
+pipc_stats_t fuzz_stats(const pipc_t *pipe)
+{
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    FUZZ_CHECK(pipc_stats(pipe, &stats) == 0, "no counts");
+    return stats;
+}
