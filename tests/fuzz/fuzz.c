@@ -19,6 +19,19 @@ void fuzz_fail(const char *file, int line, const char *format, ...)
     abort();
 }
 
+void fuzz_trace(const char *format, ...)
+{
+    static int is_wanted = -1;
+    va_list arguments;
+    if (is_wanted < 0)
+        is_wanted = getenv("PIPC_FUZZ_TRACE") != NULL;
+    if (!is_wanted)
+        return;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+}
+
 /* ---- the input ---- */
 
 size_t fuzz_size(struct fuzz_input *in)

@@ -32,6 +32,9 @@ __attribute__((noreturn, format(printf, 3, 4))) void fuzz_fail(const char *file,
 /* The harness itself lacks something (descriptors, memory): no find of the library's. */
 #define FUZZ_NEED(condition) FUZZ_CHECK(condition, "the harness cannot go on: %s", #condition)
 
+/* With PIPC_FUZZ_TRACE in the environment, prints what an input does. */
+__attribute__((format(printf, 1, 2))) void fuzz_trace(const char *format, ...);
+
 /* ---- the input: decisions, from its begin on ---- */
 
 struct fuzz_input {
