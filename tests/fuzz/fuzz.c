@@ -36,8 +36,8 @@ void fuzz_trace(const char *format, ...)
 
 size_t fuzz_size(struct fuzz_input *in)
 {
-    static const uint32_t limits[] = {255,   1000,  2043,  2044,   2048,   4092,   4096,  16380,
-                                      16384, 32768, 65532, 65536,  65540,  131072, 262140, 300000};
+    static const uint32_t limits[] = {255,   1000,  2043,  2044,  2048,  4092,   4096,   16380,
+                                      16384, 32768, 65532, 65536, 65540, 131072, 262140, 300000};
     uint8_t byte = fuzz_byte(in);
     return byte < 240 ? byte % 80 : limits[byte - 240];
 }

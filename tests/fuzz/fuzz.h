@@ -23,10 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 __attribute__((noreturn, format(printf, 3, 4))) void fuzz_fail(const char *file, int line,
                                                                const char *format, ...);
 #define FUZZ_FAIL(...) fuzz_fail(__FILE__, __LINE__, __VA_ARGS__)
-#define FUZZ_CHECK(condition, ...)                        \
-    do {                                                  \
-        if (!(condition))                                 \
-            fuzz_fail(__FILE__, __LINE__, __VA_ARGS__);   \
+#define FUZZ_CHECK(condition, ...)                      \
+    do {                                                \
+        if (!(condition))                               \
+            fuzz_fail(__FILE__, __LINE__, __VA_ARGS__); \
     } while (0)
 
 /* The harness itself lacks something (descriptors, memory): no find of the library's. */

@@ -78,8 +78,8 @@ static void call_write(struct side *side, bool in_parts)
         return;
     uint8_t *bytes = (uint8_t *)(uintptr_t)lane_bytes(size, seed);
     struct iovec parts[3] = {{bytes, size / 3}, {NULL, 0}, {bytes + size / 3, size - size / 3}};
-    ssize_t sent = in_parts ? pipc_writev(side->pipe, parts, 3)
-                            : pipc_write(side->pipe, bytes, size);
+    ssize_t sent =
+        in_parts ? pipc_writev(side->pipe, parts, 3) : pipc_write(side->pipe, bytes, size);
     FUZZ_CHECK(sent == -1 || sent == (ssize_t)size, "a write of %zu returns %zd", size, sent);
     FUZZ_CHECK(sent == -1 || !side->out->is_shut, "a write after the end");
     FUZZ_CHECK(sent == -1 || size <= max_message, "a message that is too large");
@@ -253,8 +253,8 @@ static void call_want(struct side *side)
 /* Whether anything but what can be read may make the descriptor readable. */
 static bool may_be_woken(const struct side *side)
 {
-    bool may_write = (side->wanted & PIPC_WANT_WRITE) != 0 &&
-                     (side->write_failed || side->out->held > 0);
+    bool may_write =
+        (side->wanted & PIPC_WANT_WRITE) != 0 && (side->write_failed || side->out->held > 0);
     bool is_dead = (side->wanted & PIPC_WANT_READ) == 0 &&
                    (side->out->is_deaf || side->in->is_closed || side->in->is_shut ||
                     side->in->dead != 0 || side->in->may_be_reset);

@@ -24,10 +24,10 @@ static struct {
     struct shared_page *page; /* a mapping of the attacker's own */
     uint8_t *data[2];
     size_t mapped;
-    bool has_peer;    /* a second thread holds end 1 */
-    bool has_left;    /* the victim said goodbye: its next call takes an end anew */
-    bool is_out;      /* and found none */
-    bool is_forged;   /* no message is known any more */
+    bool has_peer;  /* a second thread holds end 1 */
+    bool has_left;  /* the victim said goodbye: its next call takes an end anew */
+    bool is_out;    /* and found none */
+    bool is_forged; /* no message is known any more */
     struct {
         size_t size;
         uint8_t byte;
@@ -68,9 +68,9 @@ static _Atomic uint64_t *word(unsigned which)
 {
     struct shared_page *page = s.page;
     _Atomic uint64_t *const words[] = {
-        &page->ring[1].head,   &page->ring[1].tail,  &page->ring[1].steps,  &page->ring[1].grown,
-        &page->ring[0].head,   &page->ring[0].tail,  &page->ring[0].steps,  &page->ring[0].grown,
-        &page->end[1].state,   &page->end[1].until,  &page->end[0].state,   &page->end[0].until};
+        &page->ring[1].head, &page->ring[1].tail, &page->ring[1].steps, &page->ring[1].grown,
+        &page->ring[0].head, &page->ring[0].tail, &page->ring[0].steps, &page->ring[0].grown,
+        &page->end[1].state, &page->end[1].until, &page->end[0].state,  &page->end[0].until};
     return words[which % 12];
 }
 

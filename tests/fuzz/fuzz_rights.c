@@ -16,11 +16,12 @@
 #include <sys/stat.h>
 
 #include "decoder.h"
+#include "rights_send.h"
 
 /* Up to this size it does not matter in how many reads a message comes. */
 enum { MESSAGE_MAX = 4096 };
-enum { WIRE_MAX = 1 << 16, CHUNKS_MAX = 256, OF_MESSAGE_MAX = 16, SENT_MAX = 253, FILES = 16 };
-enum { REPORTS_MAX = 8, COST = 64 };
+enum { WIRE_MAX = 1 << 16, CHUNKS_MAX = 256, OF_MESSAGE_MAX = 16 };
+enum { REPORTS_MAX = 8 };
 
 /* What went by one sendmsg: `count` descriptors, the files from `first` on, in turn. */
 struct chunk {
@@ -47,21 +48,6 @@ struct peer {
 };
 
 static uint8_t wire[WIRE_MAX];
-static int files[FILES]; /* of different files, opened once */
-static ino_t inodes[FILES];
-
-static void open_files(void)
-{
-    struct stat status;
-    for (int i = 0; i < FILES && files[FILES - 1] == 0; i++) {
-        int fd[2];
-        FUZZ_NEED(pipe2(fd, O_CLOEXEC) == 0 && fstat(fd[0], &status) == 0);
-        files[i] = fd[0];
-        inodes[i] = status.st_ino;
-        close(fd[1]);
-    }
-}
-
 /* ---- what must come ---- */
 
 enum outcome {
@@ -171,7 +157,7 @@ static void check_fd(const struct peer *p, int fd, int which)
     struct stat status;
     FUZZ_CHECK(fd > STDERR_FILENO && fstat(fd, &status) == 0, "descriptor %d", fd);
     FUZZ_CHECK((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0, "it survives exec");
-    FUZZ_CHECK(p->is_wild || status.st_ino == inodes[which % FILES], "another file");
+    FUZZ_CHECK(p->is_wild || status.st_ino == rights_inode(which), "another file");
 }
 
 static void call_take(struct peer *p, int max)
@@ -294,9 +280,9 @@ static void call_poll(struct peer *p)
         p->polled = pipc_fd(p->pipe);
     FUZZ_CHECK(p->polled >= 0, "no descriptor to poll");
     bool is_readable = fuzz_is_readable(p->polled);
-    bool should_be = outcome == OUT_MESSAGE ||
-                     (outcome != OUT_NOTHING && outcome != OUT_BAD_IN_TIME &&
-                      p->reports < REPORTS_MAX);
+    bool should_be =
+        outcome == OUT_MESSAGE ||
+        (outcome != OUT_NOTHING && outcome != OUT_BAD_IN_TIME && p->reports < REPORTS_MAX);
     FUZZ_CHECK(is_readable || !should_be || p->is_wild, "not readable, outcome %d", outcome);
     if (should_be || !is_readable || p->is_tight)
         return;
@@ -309,7 +295,7 @@ static void call_poll(struct peer *p)
 static void call_tight(struct peer *p, unsigned number)
 {
     struct rlimit limit, tight;
-    int lowest = dup(p->raw >= 0 ? p->raw : files[0]);
+    int lowest = dup(STDERR_FILENO);
     FUZZ_NEED(lowest >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
     close(lowest);
     tight = limit;
@@ -328,48 +314,6 @@ static void call_tight(struct peer *p, unsigned number)
 
 /* ---- the hostile end ---- */
 
-union control {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(SENT_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-};
-
-static size_t add_part(union control *control, size_t used, int type, const void *data, size_t size)
-{
-    struct cmsghdr header = {
-        .cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
-    memcpy(control->bytes + used, &header, sizeof header);
-    memcpy(control->bytes + used + CMSG_LEN(0), data, size);
-    return used + CMSG_SPACE(size);
-}
-
-enum { SEND_CREDENTIALS = 1, SEND_IN_TWO = 2 };
-
-static ssize_t send_chunk(struct peer *p, const uint8_t *bytes, size_t size, const struct chunk *c,
-                          unsigned how, int flags)
-{
-    union control control;
-    struct iovec part = {(void *)(uintptr_t)bytes, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes};
-    int fds[SENT_MAX];
-    int split = (how & SEND_IN_TWO) && c->count < 100 ? c->count / 2 : 0;
-    memset(&control, 0, sizeof control);
-    for (int i = 0; i < c->count; i++)
-        fds[i] = files[(c->first + i) % FILES];
-    if (split > 0)
-        message.msg_controllen =
-            add_part(&control, 0, SCM_RIGHTS, fds, (size_t)split * sizeof(int));
-    if (c->count > 0)
-        message.msg_controllen = add_part(&control, message.msg_controllen, SCM_RIGHTS, fds + split,
-                                          (size_t)(c->count - split) * sizeof(int));
-    struct ucred self = {getpid(), getuid(), getgid()};
-    if (how & SEND_CREDENTIALS)
-        message.msg_controllen =
-            add_part(&control, message.msg_controllen, SCM_CREDENTIALS, &self, sizeof self);
-    if (message.msg_controllen == 0)
-        message.msg_control = NULL;
-    return sendmsg(p->raw, &message, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
-}
-
 /* The kernel may refuse the descriptors: then the bytes go alone. */
 static void send_with(struct peer *p, const uint8_t *bytes, size_t size, int count, unsigned how)
 {
@@ -377,10 +321,10 @@ static void send_with(struct peer *p, const uint8_t *bytes, size_t size, int cou
     struct chunk c = {.count = count, .first = next};
     if (p->raw < 0 || p->chunks == CHUNKS_MAX || size > WIRE_MAX - p->size)
         return;
-    ssize_t sent = send_chunk(p, bytes, size, &c, how, 0);
+    ssize_t sent = rights_send(p->raw, bytes, size, c.first, c.count, how);
     if (sent < 0 && errno == EPERM) {
         c.count = 0;
-        sent = send_chunk(p, bytes, size, &c, how, 0);
+        sent = rights_send(p->raw, bytes, size, c.first, c.count, how);
     }
     if (sent <= 0)
         return; /* there is no room; or no bytes, with which nothing comes */
@@ -388,14 +332,14 @@ static void send_with(struct peer *p, const uint8_t *bytes, size_t size, int cou
     p->size += (size_t)sent;
     c.end = p->size;
     p->chunk[p->chunks++] = c;
-    next = (next + c.count) % FILES;
+    next = (next + c.count) % RIGHTS_FILES;
 }
 
 /* What this does to the stream differs between kernels. */
 static void send_out_of_band(struct peer *p, int count)
 {
-    struct chunk c = {.count = count};
-    if (p->raw >= 0 && send_chunk(p, (const uint8_t *)"!", 1, &c, 0, MSG_OOB) > 0)
+    const uint8_t byte = '!';
+    if (p->raw >= 0 && rights_send(p->raw, &byte, 1, 0, count, RIGHTS_OUT_OF_BAND) > 0)
         p->is_wild = true;
 }
 
@@ -415,11 +359,11 @@ static void end_stream(struct peer *p, bool closes)
 
 static int pick_count(struct fuzz_input *in)
 {
-    static const int counts[] = {0, 0, 1, 1, 2, 3, 8, 15, 16, 16, 17, 31, 32, 33, 64, SENT_MAX};
+    static const int counts[] = {0, 0, 1, 1, 2, 3, 8, 15, 16, 16, 17, 31, 32, 33, 64, RIGHTS_MAX};
     return FUZZ_PICK(in, counts);
 }
 
-/* A whole frame of a few bytes, by any split: what an honest peer sends, but for the descriptors. */
+/* A whole frame of a few bytes, split anywhere: as an honest peer's, but for the descriptors. */
 static void send_frame(struct peer *p, struct fuzz_input *in)
 {
     uint8_t frame[4 + 16] = {0};
@@ -515,7 +459,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct fuzz_input in = {bytes, size};
     pipc_options_t options = PIPC_OPTIONS_INIT;
     int fd[2];
-    open_files();
+    rights_open_files();
     struct fuzz_fds before = fuzz_fds_now();
     options.flags = FUZZ_PICK(&in, flags);
     options.max_message = MESSAGE_MAX;

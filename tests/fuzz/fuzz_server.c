@@ -29,8 +29,8 @@ struct client {
     size_t heard_size;
 };
 
-static const struct auth_key keys[] = {[KEY_WRONG] = {"wrong", 5, false},
-                                       [KEY_RIGHT] = {"right", 5, false}};
+static const struct auth_key keys[] = {
+    [KEY_WRONG] = {"wrong", 5, false}, [KEY_RIGHT] = {"right", 5, false}};
 
 static struct {
     pipc_server_t *server;
@@ -216,12 +216,13 @@ static void hear(struct client *client)
 /* The next frame of a handshake, without knowing anything. */
 static void say_word(struct client *client, unsigned which)
 {
-    static const char *const words[] = {"#CHALLENGE#{sha256}0123456789012345678901234567890123456789",
-                                        "#CHALLENGE#01234567890123456789",
-                                        "#WELCOME#",
-                                        "#FAILURE#",
-                                        "{sha256}01234567890123456789012345678901",
-                                        "0123456789012345"};
+    static const char *const words[] = {
+        "#CHALLENGE#{sha256}0123456789012345678901234567890123456789",
+        "#CHALLENGE#01234567890123456789",
+        "#WELCOME#",
+        "#FAILURE#",
+        "{sha256}01234567890123456789012345678901",
+        "0123456789012345"};
     uint8_t frame[4 + 64] = {0};
     const char *word = words[which % 6];
     frame[3] = (uint8_t)strlen(word);

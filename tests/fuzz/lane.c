@@ -38,9 +38,8 @@ void lane_check_next(const struct lane *lane, const pipc_msg_t *got)
     size_t skip = got->kind == PIPC_BYE ? 3 : 0;
     const uint8_t *data = got->data;
     FUZZ_CHECK(skip == 0 || memcmp(data, "BYE", 3) == 0, "no goodbye");
-    FUZZ_CHECK(got->size == skip ||
-                   memcmp(data + skip, lane_bytes(got->size - skip, next->seed),
-                          got->size - skip) == 0,
+    FUZZ_CHECK(got->size == skip || memcmp(data + skip, lane_bytes(got->size - skip, next->seed),
+                                           got->size - skip) == 0,
                "other bytes");
 }
 

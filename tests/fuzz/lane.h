@@ -20,15 +20,15 @@ struct lane_message {
 struct lane {
     struct lane_message message[LANE_MAX]; /* those that nobody has read */
     size_t first, count;
-    uint64_t size;         /* bytes of the stream that were accepted */
-    uint64_t held;         /* of these by the writer; never sent if it has closed */
-    bool is_shut;          /* by its writer: nothing more comes */
-    bool is_left;          /* by its writer's goodbye, but a next writer may come */
-    bool is_closed;        /* its writer has closed */
-    bool is_deaf;          /* its reader has closed */
-    bool may_be_reset;     /* the connection, by a close with bytes unread */
-    bool read_bye;         /* and nothing comes behind it */
-    int dead;              /* the error that its reader got; 0 */
+    uint64_t size;     /* bytes of the stream that were accepted */
+    uint64_t held;     /* of these by the writer; never sent if it has closed */
+    bool is_shut;      /* by its writer: nothing more comes */
+    bool is_left;      /* by its writer's goodbye, but a next writer may come */
+    bool is_closed;    /* its writer has closed */
+    bool is_deaf;      /* its reader has closed */
+    bool may_be_reset; /* the connection, by a close with bytes unread */
+    bool read_bye;     /* and nothing comes behind it */
+    int dead;          /* the error that its reader got; 0 */
     uint64_t sent, sent_bytes, read, read_bytes; /* without goodbyes */
 };
 
