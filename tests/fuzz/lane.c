@@ -72,6 +72,11 @@ static bool has_ended(const struct lane *lane)
     return lane->is_closed || lane->read_bye || (lane->is_shut && lane->held == 0);
 }
 
+static bool may_be_torn(const struct lane *lane)
+{
+    return lane->may_be_reset || (lane->is_closed && lane->held > 0);
+}
+
 bool lane_is_over(const struct lane *lane)
 {
     bool is_left = lane->is_left && !lane->read_bye;
@@ -89,8 +94,7 @@ void lane_check_error(struct lane *lane, int error)
     FUZZ_CHECK(error == EPIPE || error == ECONNRESET, "an errno that does not belong here");
     FUZZ_CHECK(lane->is_shut || (has_ended(lane) && (!lane->is_left || lane->read_bye)),
                "an end that nobody caused");
-    FUZZ_CHECK(error == EPIPE || lane->may_be_reset || (lane->is_closed && lane->held > 0),
-               "a reset that nobody caused");
+    FUZZ_CHECK(error == EPIPE || may_be_torn(lane), "a reset that nobody caused");
     lane->dead = error;
 }
 
@@ -101,7 +105,7 @@ void lane_check_write_error(const struct lane *lane, int error, const struct lan
         FUZZ_CHECK(lane->count > 0 || lane->held > 0, "there is room");
         return;
     }
-    bool is_reset = lane->may_be_reset || back->may_be_reset || back->dead == ECONNRESET;
+    bool is_reset = lane->may_be_reset || may_be_torn(back); /* which ends both directions */
     FUZZ_CHECK(error == EPIPE || (error == ECONNRESET && is_reset),
                "an errno that does not belong here");
     FUZZ_CHECK(lane->is_shut || lane->is_deaf || is_reset, "an end that nobody caused");
