@@ -36,10 +36,10 @@ void fuzz_trace(const char *format, ...)
 
 size_t fuzz_size(struct fuzz_input *in)
 {
-    static const uint32_t limits[] = {255,   1000,  2043,  2044,  2048,  4092,   4096,   16380,
-                                      16384, 32768, 65532, 65536, 65540, 131072, 262140, 300000};
+    static const uint32_t limits[] = {255,   1000,  2044,  2048,  4092,   4096,   16380,  16384,
+                                      32768, 65532, 65536, 65540, 131072, 262140, 262144, 300000};
     uint8_t byte = fuzz_byte(in);
-    return byte < 240 ? byte % 80 : limits[byte - 240];
+    return byte < 240 ? byte % 80 : limits[byte - 240] - fuzz_byte(in) % 8u;
 }
 
 /* ---- descriptors ---- */
@@ -50,7 +50,8 @@ struct fuzz_fds fuzz_fds_now(void)
     struct pollfd entries[FUZZ_FDS];
     for (int fd = 0; fd < FUZZ_FDS; fd++)
         entries[fd] = (struct pollfd){.fd = fd};
-    FUZZ_NEED(poll(entries, FUZZ_FDS, 0) >= 0);
+    while (poll(entries, FUZZ_FDS, 0) < 0)
+        FUZZ_NEED(errno == EINTR); /* libFuzzer has a timer */
     for (int fd = 0; fd < FUZZ_FDS; fd++)
         fds.is_open[fd] = (entries[fd].revents & POLLNVAL) == 0;
     return fds;
@@ -78,7 +79,8 @@ void fuzz_nonblock(int fd)
 bool fuzz_is_readable(int fd)
 {
     struct pollfd entry = {.fd = fd, .events = POLLIN};
-    FUZZ_NEED(poll(&entry, 1, 0) >= 0);
+    while (poll(&entry, 1, 0) < 0)
+        FUZZ_NEED(errno == EINTR);
     FUZZ_CHECK((entry.revents & POLLNVAL) == 0, "the descriptor to poll is closed");
     return entry.revents != 0;
 }

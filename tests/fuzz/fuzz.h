@@ -75,7 +75,7 @@ static inline const uint8_t *fuzz_take(struct fuzz_input *in, size_t *size)
     return bytes;
 }
 
-/* A size that is small, near a limit, or large: one byte decides. */
+/* A size that is small, or a little below a limit of the library or of the kernel. */
 size_t fuzz_size(struct fuzz_input *in);
 
 #define FUZZ_PICK(in, table) ((table)[fuzz_byte(in) % (sizeof(table) / sizeof((table)[0]))])

@@ -178,34 +178,6 @@ static void say(struct client *client, const uint8_t *bytes, size_t size)
         (void)(send(client->fd, bytes, size, MSG_NOSIGNAL) + 1); /* it may have hung up */
 }
 
-/* Returns whether anything could be done. */
-static bool step_auth(struct client *client)
-{
-    const uint8_t *out;
-    uint8_t *in;
-    size_t size;
-    if (client->fd < 0 || client->knows == KEY_NONE)
-        return false;
-    if ((size = auth_output(&client->auth, &out)) > 0) {
-        ssize_t sent = send(client->fd, out, size, MSG_NOSIGNAL);
-        if (sent > 0)
-            auth_sent(&client->auth, (size_t)sent);
-        return sent > 0;
-    }
-    if ((size = auth_wants(&client->auth, &in)) == 0)
-        return false;
-    ssize_t got = recv(client->fd, in, size, 0);
-    if (got > 0)
-        auth_received(&client->auth, (size_t)got);
-    return got > 0;
-}
-
-static void step_auth_often(struct client *client, unsigned times)
-{
-    while (times-- > 0 && step_auth(client))
-        continue;
-}
-
 static void hear(struct client *client)
 {
     ssize_t got = client->fd < 0 ? -1 : recv(client->fd, client->heard, HEARD_MAX, 0);
@@ -228,6 +200,49 @@ static void say_word(struct client *client, unsigned which)
     frame[3] = (uint8_t)strlen(word);
     memcpy(frame + 4, word, frame[3]);
     say(client, frame, 4 + (size_t)frame[3]);
+}
+
+/* Knows nothing, and answers whatever comes with what might be right. */
+static bool step_liar(struct client *client)
+{
+    hear(client);
+    if (client->fd < 0 || client->heard_size < 5)
+        return false;
+    bool is_challenge = client->heard_size > 30;
+    bool is_verdict = client->heard_size < 20;
+    say_word(client, is_challenge && client->heard[4] == '#' ? 4 : is_verdict ? 0 : 2);
+    client->heard_size = 0;
+    return true;
+}
+
+/* Returns whether anything could be done. */
+static bool step_auth(struct client *client)
+{
+    const uint8_t *out;
+    uint8_t *in;
+    size_t size;
+    if (client->knows == KEY_NONE)
+        return step_liar(client);
+    if (client->fd < 0)
+        return false;
+    if ((size = auth_output(&client->auth, &out)) > 0) {
+        ssize_t sent = send(client->fd, out, size, MSG_NOSIGNAL);
+        if (sent > 0)
+            auth_sent(&client->auth, (size_t)sent);
+        return sent > 0;
+    }
+    if ((size = auth_wants(&client->auth, &in)) == 0)
+        return false;
+    ssize_t got = recv(client->fd, in, size, 0);
+    if (got > 0)
+        auth_received(&client->auth, (size_t)got);
+    return got > 0;
+}
+
+static void step_auth_often(struct client *client, unsigned times)
+{
+    while (times-- > 0 && step_auth(client))
+        continue;
 }
 
 /* A reset spares the machine connections that are over and still remembered. */
