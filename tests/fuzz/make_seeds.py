@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """
 Writes inputs from which a fuzzer begins: make_seeds.py DIRECTORY makes DIRECTORY/NAME/seed-N for
-each harness. What is in corpus/ is these and what libFuzzer has found, reduced to few small files:
+each harness. In corpus/ is a part of these and of what libFuzzer has found from there on. All that
+reaches something new, in the smallest files, is chosen by:
 
     mkdir out && fuzz_NAME -merge=1 -use_counters=0 out build/dev-fuzz/corpus/NAME DIRECTORY/NAME
 """
@@ -135,7 +136,7 @@ def rights():
             yield bytes([flags, 0]) + script
         yield bytes([flags, 0]) + send(goodbye(b"")[:11], 1) + bytes([read, take])
         yield bytes([flags, 1]) + send(frame(b"") * 3, 16) * 6 + bytes([0xF8, take, pending, 0x4D])
-        yield bytes([flags, 0]) + send(frame(b"a"), 1) + bytes([0xFE, 15, read, poll])
+        yield bytes([flags, 0]) + send(frame(b"a"), 1) + bytes([0xFE, 0, read, poll])
 
 
 # ---- server: how; each step and its number: the client, and a parameter ----
