@@ -9,28 +9,15 @@
 #include "fuzz.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "codec/auth.h"
+#include "stranger.h"
 
-enum { CLIENTS = 8, HANDLES = 64, HEARD_MAX = 512, STEPS_MAX = 200, TOKEN = 16 };
+enum { CLIENTS = 8, HANDLES = 64, STEPS_MAX = 200, TOKEN = 16 };
 enum { HONEST_ROUNDS = 2000, HONEST_POLL_MS = 5 };
-enum key { KEY_NONE, KEY_WRONG, KEY_RIGHT };
-
-struct client {
-    int fd; /* -1: not there */
-    enum key knows;
-    struct auth auth;
-    uint8_t heard[HEARD_MAX]; /* what the server said last, outside of `auth` */
-    size_t heard_size;
-};
-
-static const struct auth_key keys[] = {
-    [KEY_WRONG] = {"wrong", 5, false}, [KEY_RIGHT] = {"right", 5, false}};
 
 static struct {
     pipc_server_t *server;
@@ -41,7 +28,7 @@ static struct {
     int accepted;
     pipc_t *handle[HANDLES];
     int handles;
-    struct client client[CLIENTS];
+    struct stranger client[CLIENTS];
     struct fuzz_input in;
 } s;
 
@@ -95,8 +82,8 @@ static void open_server(struct fuzz_input *in)
     options.max_message = 1000;
     if (s.has_key) {
         options.flags |= (how & 32) ? PIPC_KEY_MD5 : 0;
-        options.key = keys[KEY_RIGHT].bytes;
-        options.key_size = keys[KEY_RIGHT].size;
+        options.key = stranger_right_key.bytes;
+        options.key_size = stranger_right_key.size;
     }
     if ((how & 7) == 0)
         open_by_port(&options);
@@ -146,156 +133,21 @@ static void close_handle(int which)
 
 /* ---- clients ---- */
 
-static void make_auth(struct client *client)
-{
-    static uint32_t number;
-    uint8_t nonce[AUTH_NONCE] = {0}, mark[AUTH_MARK] = {0};
-    number++;
-    memcpy(nonce, &number, sizeof number);
-    memcpy(mark, &number, sizeof number);
-    if (client->knows != KEY_NONE)
-        auth_init(&client->auth, false, &keys[client->knows], nonce, mark);
-}
-
-static void connect_client(struct client *client, enum key knows)
+static void connect_client(struct stranger *client, enum stranger_key knows)
 {
     if (client->fd >= 0)
         return;
-    *client = (struct client){.knows = knows};
-    client->fd = socket(s.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    FUZZ_NEED(client->fd >= 0);
-    FUZZ_NEED(connect(client->fd, (struct sockaddr *)&s.address, s.address_size) == 0);
-    fuzz_nonblock(client->fd);
-    int at_once = 1; /* of a Unix socket it fails */
-    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
-    s.knowing += knows == KEY_RIGHT;
-    make_auth(client);
-}
-
-static void say(struct client *client, const uint8_t *bytes, size_t size)
-{
-    if (client->fd >= 0 && size > 0)
-        (void)(send(client->fd, bytes, size, MSG_NOSIGNAL) + 1); /* it may have hung up */
-}
-
-static void hear(struct client *client)
-{
-    ssize_t got = client->fd < 0 ? -1 : recv(client->fd, client->heard, HEARD_MAX, 0);
-    if (got > 0)
-        client->heard_size = (size_t)got;
-}
-
-/* The next frame of a handshake, without knowing anything. */
-static void say_word(struct client *client, unsigned which)
-{
-    static const char *const words[] = {
-        "#CHALLENGE#{sha256}0123456789012345678901234567890123456789",
-        "#CHALLENGE#01234567890123456789",
-        "#WELCOME#",
-        "#FAILURE#",
-        "{sha256}01234567890123456789012345678901",
-        "0123456789012345"};
-    uint8_t frame[4 + 64] = {0};
-    const char *word = words[which % 6];
-    frame[3] = (uint8_t)strlen(word);
-    memcpy(frame + 4, word, frame[3]);
-    say(client, frame, 4 + (size_t)frame[3]);
-}
-
-/* Knows nothing, and answers whatever comes with what might be right. */
-static bool step_liar(struct client *client)
-{
-    hear(client);
-    if (client->fd < 0 || client->heard_size < 5)
-        return false;
-    bool is_challenge = client->heard_size > 30;
-    bool is_verdict = client->heard_size < 20;
-    say_word(client, is_challenge && client->heard[4] == '#' ? 4 : is_verdict ? 0 : 2);
-    client->heard_size = 0;
-    return true;
-}
-
-/* Returns whether anything could be done. */
-static bool step_auth(struct client *client)
-{
-    const uint8_t *out;
-    uint8_t *in;
-    size_t size;
-    if (client->knows == KEY_NONE)
-        return step_liar(client);
-    if (client->fd < 0)
-        return false;
-    if ((size = auth_output(&client->auth, &out)) > 0) {
-        ssize_t sent = send(client->fd, out, size, MSG_NOSIGNAL);
-        if (sent > 0)
-            auth_sent(&client->auth, (size_t)sent);
-        return sent > 0;
-    }
-    if ((size = auth_wants(&client->auth, &in)) == 0)
-        return false;
-    ssize_t got = recv(client->fd, in, size, 0);
-    if (got > 0)
-        auth_received(&client->auth, (size_t)got);
-    return got > 0;
-}
-
-static void step_auth_often(struct client *client, unsigned times)
-{
-    while (times-- > 0 && step_auth(client))
-        continue;
-}
-
-/* A reset spares the machine connections that are over and still remembered. */
-static void hang_up(struct client *client)
-{
-    struct linger at_once = {1, 0};
-    if (client->fd < 0)
-        return;
-    if (s.address.ss_family == AF_INET)
-        setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(client->fd);
-    client->fd = -1;
-}
-
-static void take_client_step(unsigned step, struct client *client, unsigned number)
-{
-    size_t size = number;
-    const uint8_t *bytes;
-    switch (step) {
-    case 0:
-        connect_client(client, (enum key)(number % 3));
-        break;
-    case 1:
-    case 2:
-        bytes = fuzz_take(&s.in, &size);
-        say(client, bytes, size);
-        break;
-    case 3:
-        step_auth_often(client, number);
-        break;
-    case 4:
-        hear(client);
-        break;
-    case 5:
-        say(client, client->heard, client->heard_size);
-        break;
-    case 6:
-        say_word(client, number);
-        break;
-    case 7:
-        if (client->fd >= 0)
-            shutdown(client->fd, number & 1 ? SHUT_WR : SHUT_RD);
-        break;
-    default:
-        hang_up(client);
-        break;
-    }
+    int fd = socket(s.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    FUZZ_NEED(fd >= 0);
+    FUZZ_NEED(connect(fd, (struct sockaddr *)&s.address, s.address_size) == 0);
+    s.knowing += knows == STRANGER_KNOWS;
+    stranger_begin(client, fd, false, knows);
 }
 
 static void take_step(void)
 {
     unsigned step = fuzz_byte(&s.in) % 16, number = fuzz_byte(&s.in);
-    struct client *client = &s.client[number % CLIENTS];
+    struct stranger *client = &s.client[number % CLIENTS];
     fuzz_trace("step %u, client %u, %u\n", step, number % CLIENTS, number / CLIENTS);
     number /= CLIENTS;
     switch (step) {
@@ -314,8 +166,11 @@ static void take_step(void)
         if (fuzz_is_readable(pipc_server_fd(s.server)))
             accept_one();
         break;
+    case 0:
+        connect_client(client, (enum stranger_key)(number % 3));
+        break;
     default:
-        take_client_step(step, client, number);
+        stranger_take_step(client, step < 2 ? 0 : step - 2, number, &s.in);
         break;
     }
 }
@@ -334,12 +189,12 @@ static bool has_said(pipc_t *handle, const uint8_t token[TOKEN])
 }
 
 /* Its message, and the answer of the server's program to that. */
-static bool serve_honest(struct client *honest, const uint8_t token[TOKEN])
+static bool serve_honest(struct stranger *honest, const uint8_t token[TOKEN])
 {
     uint8_t frame[4 + TOKEN] = {0, 0, 0, TOKEN};
     memcpy(frame + 4, token, TOKEN);
     if (!s.has_key || auth_is_over(&honest->auth))
-        say(honest, frame, sizeof frame);
+        stranger_say(honest, frame, sizeof frame);
     else
         return false;
     for (int i = 0; i < HONEST_ROUNDS; i++) {
@@ -355,11 +210,11 @@ static bool serve_honest(struct client *honest, const uint8_t token[TOKEN])
     return false;
 }
 
-static void shake_hands(struct client *honest)
+static void shake_hands(struct stranger *honest)
 {
     for (int i = 0; i < HONEST_ROUNDS && !auth_is_over(&honest->auth); i++) {
         accept_one();
-        if (step_auth(honest))
+        if (stranger_shake_hands(honest, 1))
             continue;
         struct pollfd entries[2] = {{.fd = pipc_server_fd(s.server), .events = POLLIN},
                                     {.fd = honest->fd, .events = POLLIN}};
@@ -372,10 +227,10 @@ static void check_honest(void)
 {
     static uint64_t dice = 1;
     uint8_t token[TOKEN], frame[4 + TOKEN];
-    struct client honest = {.fd = -1};
+    struct stranger honest = {.fd = -1};
     for (int i = 0; i < TOKEN; i++)
         token[i] = (uint8_t)fuzz_random(&dice); /* nobody else says this */
-    connect_client(&honest, KEY_RIGHT);
+    connect_client(&honest, STRANGER_KNOWS);
     if (s.has_key)
         shake_hands(&honest);
     FUZZ_CHECK(serve_honest(&honest, token), "an honest client is not served");
@@ -383,7 +238,7 @@ static void check_honest(void)
     FUZZ_CHECK(poll(&entry, 1, 10000) == 1 && recv(honest.fd, frame, sizeof frame, 0) == 20 &&
                    memcmp(frame + 4, token, TOKEN) == 0,
                "an honest client gets no answer");
-    hang_up(&honest);
+    stranger_hang_up(&honest);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -396,7 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         take_step();
     check_honest();
     for (int i = 0; i < CLIENTS; i++)
-        hang_up(&s.client[i]);
+        stranger_hang_up(&s.client[i]);
     while (s.handles > 0)
         close_handle(0);
     pipc_server_close(s.server);
