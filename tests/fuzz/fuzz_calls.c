@@ -1,404 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A script of calls on both ends of a pipe, against the model in lane.h. Timeouts are 0. On
- * pipc_open the second side is a thread of its own, and the two take turns.
+ * A script of calls on both ends of a pipe, against the model in lane.h. On pipc_open the second
+ * side is a thread of its own, and the two take turns.
  *
  *   input   2 bytes: kind and flags, limits; then steps of 1 byte and its parameters
  */
-#include "fuzz.h"
-
-#include <sys/socket.h>
-
-#include "lane.h"
 #include "lockstep.h"
+#include "side.h"
 
-enum { STEPS_MAX = 400, REPORTS_MAX = 8, MANY = 16, BATCH_MAX = 12, TEXT_MAX = 70000 };
-enum kind { KIND_PAIR, KIND_SOCKETS, KIND_OPEN, KINDS };
+enum { STEPS_MAX = 400 };
 
-struct side {
-    pipc_t *pipe; /* NULL: closed */
-    struct lane *in, *out;
-    int polled;
-    unsigned wanted, reports;
-    bool has_left;     /* pipc_open: with a goodbye; it makes no call but pipc_close */
-    bool write_failed; /* and was not repeated: the descriptor may report that */
-};
-
-static struct lane lanes[2];
-static struct side sides[2];
-static enum kind kind;
-static size_t max_message;
-static bool is_duplex;
-static struct fuzz_input input;
 static uint8_t decision; /* bit 0: the side, 1 to 4: the call, the rest: the last call of an end */
-static uint32_t next_seed;
-
-/* ---- what the model has to be told ---- */
-
-/* Bytes that are held come later, or never. On pipc_open the count is that of both sides. */
-static void note_held(struct side *side)
-{
-    if (side->pipe != NULL)
-        side->out->held = fuzz_stats(side->pipe).bytes_held;
-}
-
-static void note_writing(struct side *side, bool failed)
-{
-    side->write_failed = failed && errno == EAGAIN;
-    note_held(side);
-}
-
-static void check_write_error(struct side *side, size_t size)
-{
-    int error = errno;
-    if (error == EMSGSIZE) {
-        FUZZ_CHECK(size > max_message, "%zu bytes are not too many", size);
-        return;
-    }
-    if (error == EAGAIN && kind == KIND_OPEN && side->in->held > 0)
-        return; /* before a goodbye, a message that has begun to come is taken in */
-    lane_check_write_error(side->out, error, side->in);
-}
-
-static void check_read_error(struct side *side)
-{
-    int error = errno;
-    lane_check_error(side->in, error);
-    if (error != EAGAIN)
-        side->reports++;
-}
-
-/* ---- writing ---- */
-
-static void call_write(struct side *side, bool in_parts)
-{
-    size_t size = fuzz_size(&input);
-    uint32_t seed = next_seed++;
-    if (!lane_has_room(side->out))
-        return;
-    uint8_t *bytes = (uint8_t *)(uintptr_t)lane_bytes(size, seed);
-    struct iovec parts[3] = {{bytes, size / 3}, {NULL, 0}, {bytes + size / 3, size - size / 3}};
-    ssize_t sent =
-        in_parts ? pipc_writev(side->pipe, parts, 3) : pipc_write(side->pipe, bytes, size);
-    FUZZ_CHECK(sent == -1 || sent == (ssize_t)size, "a write of %zu returns %zd", size, sent);
-    FUZZ_CHECK(sent == -1 || !side->out->is_shut, "a write after the end");
-    FUZZ_CHECK(sent == -1 || size <= max_message, "a message that is too large");
-    if (sent == -1)
-        check_write_error(side, size);
-    else
-        lane_add(side->out, PIPC_DATA, size, seed);
-    note_writing(side, sent == -1);
-}
-
-static void call_write_batch(struct side *side)
-{
-    static uint8_t bytes[BATCH_MAX][512];
-    struct iovec messages[BATCH_MAX];
-    size_t count = fuzz_byte(&input) % (BATCH_MAX + 1);
-    if (side->out->first + side->out->count + count > LANE_MAX)
-        return;
-    uint32_t seed = next_seed;
-    for (size_t i = 0; i < count; i++) {
-        messages[i] = (struct iovec){bytes[i], fuzz_byte(&input) * 2u};
-        memcpy(bytes[i], lane_bytes(messages[i].iov_len, next_seed++), messages[i].iov_len);
-    }
-    ssize_t sent = pipc_write_batch(side->pipe, messages, count);
-    FUZZ_CHECK(sent >= -1 && sent <= (ssize_t)count && (sent != 0 || count == 0),
-               "a batch of %zu returns %zd", count, sent);
-    if (sent == -1)
-        check_write_error(side, messages[0].iov_len);
-    for (ssize_t i = 0; i < sent; i++) {
-        FUZZ_CHECK(messages[i].iov_len <= max_message, "a message that is too large");
-        lane_add(side->out, PIPC_DATA, messages[i].iov_len, seed + (uint32_t)i);
-    }
-    note_writing(side, sent < (ssize_t)count);
-    if (sent >= 0 && sent < (ssize_t)count)
-        side->write_failed = true;
-}
-
-static void call_disconnect(struct side *side)
-{
-    static char text[TEXT_MAX + 1];
-    size_t size = fuzz_size(&input) % TEXT_MAX;
-    uint32_t seed = 0x01010101u * (1 + next_seed++ % 29); /* no byte of it is 0 */
-    if (!lane_has_room(side->out))
-        return;
-    memcpy(text, lane_bytes(size, seed), size);
-    text[size] = '\0';
-    size = strlen(text);
-    int result = pipc_disconnect(side->pipe, text);
-    if (result == -1 && errno == EMSGSIZE && kind == KIND_OPEN && size > 65000) {
-        note_held(side);
-        return; /* here it must go in one piece */
-    }
-    if (result == -1)
-        check_write_error(side, size);
-    else
-        lane_add(side->out, PIPC_BYE, size + 3, seed);
-    FUZZ_CHECK(result == -1 || !side->out->is_shut, "a goodbye after the end");
-    note_writing(side, result == -1);
-    if (result == -1)
-        return;
-    side->has_left = side->out->is_left = kind == KIND_OPEN;
-    side->out->is_shut = kind != KIND_OPEN;
-    if (side->has_left)
-        side->polled = -1;
-}
-
-static void call_shutdown(struct side *side)
-{
-    FUZZ_CHECK(pipc_shutdown(side->pipe) == 0, "pipc_shutdown fails");
-    side->out->is_shut = true;
-    note_writing(side, false);
-}
-
-static void check_count(struct side *side, ssize_t got, bool takes_in)
-{
-    size_t certain = lane_certain(side->in);
-    FUZZ_CHECK(got <= (ssize_t)side->in->count, "%zd messages are there, not %zu", got,
-               side->in->count);
-    FUZZ_CHECK(got > 0 || certain == 0 || !takes_in, "%zd messages are there, not %zu", got,
-               certain);
-}
-
-static void call_flush(struct side *side)
-{
-    bool was_held = side->out->held > 0;
-    ssize_t got = pipc_flush(side->pipe);
-    FUZZ_CHECK(got >= 0 || (errno == EAGAIN && was_held), "pipc_flush fails");
-    note_writing(side, got == -1);
-    FUZZ_CHECK(got == -1 || side->out->held == 0 || kind == KIND_OPEN, "bytes are still held");
-    if (got >= 0)
-        check_count(side, got, !is_duplex);
-}
-
-/* ---- reading ---- */
-
-static void call_read(struct side *side, size_t room)
-{
-    static uint8_t buffer[LANE_MESSAGE_MAX];
-    const struct lane_message *next = lane_next(side->in);
-    ssize_t got = pipc_read(side->pipe, buffer, room);
-    if (got >= 0) {
-        pipc_msg_t view = {buffer, (size_t)got, PIPC_DATA};
-        lane_check_next(side->in, &view);
-        lane_take(side->in);
-    } else if (errno == ESHUTDOWN) {
-        FUZZ_CHECK(side->in->count > 0 && next->kind == PIPC_BYE, "a goodbye out of nothing");
-        const char *text = pipc_bye_text(side->pipe);
-        FUZZ_CHECK(text != NULL && strlen(text) == next->size - 3, "another text");
-        lane_take(side->in);
-    } else if (errno == EMSGSIZE) {
-        FUZZ_CHECK(side->in->count > 0 && next->size > room, "it fits");
-    } else {
-        check_read_error(side);
-    }
-    note_held(side);
-}
-
-/* pipc_read_msg, pipc_peek and pipc_skip. */
-static void call_on_first(struct side *side, unsigned call)
-{
-    pipc_msg_t got = {NULL, 0, PIPC_DATA};
-    int result = call == 0   ? pipc_read_msg(side->pipe, &got)
-                 : call == 1 ? pipc_peek(side->pipe, &got)
-                             : pipc_skip(side->pipe);
-    if (result == -1)
-        check_read_error(side);
-    else if (call < 2)
-        lane_check_next(side->in, &got);
-    FUZZ_CHECK(result == -1 || side->in->count > 0, "a message out of nothing");
-    if (result == 0 && call != 1)
-        lane_take(side->in);
-    if (result == 0 && call == 0)
-        pipc_msg_free(&got);
-    note_held(side);
-}
-
-static void call_read_pending(struct side *side)
-{
-    pipc_msg_t got[MANY];
-    size_t max = fuzz_byte(&input) % (MANY + 1);
-    ssize_t count = pipc_read_pending(side->pipe, got, max);
-    FUZZ_CHECK(count <= (ssize_t)max, "%zd messages for %zu", count, max);
-    if (count == -1)
-        check_read_error(side);
-    FUZZ_CHECK(count != -1 || errno != EAGAIN, "EAGAIN instead of 0");
-    FUZZ_CHECK(count != 0 || max == 0 || lane_certain(side->in) == 0, "messages are there");
-    for (ssize_t i = 0; i < count; i++) {
-        lane_check_next(side->in, &got[i]);
-        lane_take(side->in);
-        pipc_msg_free(&got[i]);
-    }
-    note_held(side);
-}
-
-static void call_pending(struct side *side)
-{
-    ssize_t got = pipc_pending(side->pipe);
-    FUZZ_CHECK(got >= 0, "pipc_pending fails");
-    note_held(side);
-    check_count(side, got, true);
-}
-
-/* ---- state ---- */
-
-static void call_want(struct side *side)
-{
-    side->wanted = fuzz_byte(&input) & (PIPC_WANT_READ | PIPC_WANT_WRITE);
-    FUZZ_CHECK(pipc_want(side->pipe, side->wanted) == 0, "pipc_want fails");
-    note_held(side);
-}
-
-/* Whether anything but what can be read may make the descriptor readable. */
-static bool may_be_woken(const struct side *side)
-{
-    bool may_write =
-        (side->wanted & PIPC_WANT_WRITE) != 0 && (side->write_failed || side->out->held > 0);
-    bool is_dead = (side->wanted & PIPC_WANT_READ) == 0 &&
-                   (side->out->is_deaf || side->in->is_closed || side->in->is_shut ||
-                    side->in->dead != 0 || side->in->may_be_reset);
-    return may_write || is_dead;
-}
-
-static void call_poll(struct side *side)
-{
-    if (side->polled < 0)
-        side->polled = pipc_fd(side->pipe);
-    FUZZ_CHECK(side->polled >= 0, "no descriptor to poll");
-    note_held(side);
-    bool is_readable = fuzz_is_readable(side->polled);
-    bool reads = (side->wanted & PIPC_WANT_READ) != 0;
-    bool is_over = lane_is_over(side->in) && side->reports < REPORTS_MAX;
-    FUZZ_CHECK(is_readable || !reads || (lane_certain(side->in) == 0 && !is_over),
-               "not readable, and something is to be read");
-    if (!is_readable || may_be_woken(side) || (reads && side->in->count > 0) || is_over)
-        return;
-    call_pending(side);
-    call_read(side, 0); /* what was left of a wakeup for nothing */
-    bool is_new = reads && side->in->count > 0;
-    is_over = lane_is_over(side->in) && side->reports < REPORTS_MAX;
-    FUZZ_CHECK(!fuzz_is_readable(side->polled) || is_new || is_over,
-               "readable, and nothing is to be read");
-}
-
-static void call_stats(struct side *side)
-{
-    pipc_stats_t stats = fuzz_stats(side->pipe);
-    bool is_shared = kind == KIND_OPEN;
-    const struct lane *in = side->in, *out = side->out;
-    FUZZ_CHECK(stats.messages_written == out->sent + (is_shared ? in->sent : 0) &&
-                   stats.bytes_written == out->sent_bytes + (is_shared ? in->sent_bytes : 0) &&
-                   stats.messages_read == in->read + (is_shared ? out->read : 0) &&
-                   stats.bytes_read == in->read_bytes + (is_shared ? out->read_bytes : 0),
-               "the counts are wrong");
-    FUZZ_CHECK(stats.messages_pending <= in->count + (is_shared ? out->count : 0),
-               "messages_pending is wrong");
-}
-
-/* ---- closing ---- */
-
-/* What is unread at a socket that closes resets the connection. */
-static void note_close(struct side *side)
-{
-    bool is_unread = kind == KIND_SOCKETS && side->in->count > 0;
-    side->out->is_closed = side->in->is_deaf = true;
-    side->out->may_be_reset = side->in->may_be_reset = is_unread;
-    side->polled = -1;
-}
-
-static void call_close(struct side *side)
-{
-    note_held(side);
-    note_close(side);
-    pipc_close(side->pipe);
-    side->pipe = NULL;
-}
-
-static void call_detach(struct side *side)
-{
-    int fd[2];
-    bool may_be_torn = side->in->may_be_reset || (side->in->is_closed && side->in->held > 0);
-    if (pipc_detach(side->pipe, fd) == -1) {
-        FUZZ_CHECK(errno == (kind == KIND_OPEN ? EOPNOTSUPP : EAGAIN) ||
-                       (errno == ECONNRESET && may_be_torn),
-                   "pipc_detach fails");
-        return;
-    }
-    FUZZ_CHECK(side->out->held == 0, "held bytes are lost");
-    if (fd[1] != fd[0] && fd[1] >= 0)
-        close(fd[1]);
-    close(fd[0]);
-    note_close(side);
-    side->pipe = NULL;
-}
-
-/* ---- one input ---- */
-
-static void take_step(struct side *side, unsigned step)
-{
-    switch (step) {
-    case 0:
-    case 1:
-        call_write(side, step);
-        break;
-    case 2:
-        call_write_batch(side);
-        break;
-    case 3:
-        call_flush(side);
-        break;
-    case 4:
-        call_read(side, LANE_MESSAGE_MAX);
-        break;
-    case 5:
-        call_read(side, fuzz_byte(&input));
-        break;
-    case 6:
-    case 7:
-    case 8:
-        call_on_first(side, step - 6);
-        break;
-    case 9:
-        call_read_pending(side);
-        break;
-    case 10:
-        call_pending(side);
-        break;
-    case 11:
-        call_poll(side);
-        break;
-    case 12:
-        call_stats(side);
-        break;
-    case 13:
-        call_want(side);
-        break;
-    default:
-        FUZZ_NEED(false);
-    }
-}
-
-/* What ends something comes less often. */
-static void take_last_step(struct side *side)
-{
-    switch (decision >> 5) {
-    case 0:
-        call_shutdown(side);
-        break;
-    case 1:
-        call_disconnect(side);
-        break;
-    case 2:
-        call_close(side);
-        break;
-    case 3:
-        call_detach(side);
-        break;
-    default:
-        break;
-    }
-}
 
 static void step_here(void *context)
 {
@@ -406,21 +18,19 @@ static void step_here(void *context)
     unsigned step = decision / 2 % 16;
     if (side->pipe == NULL || side->has_left)
         return;
-    fuzz_trace("side %d, call %u, %u\n", side == &sides[1], step, decision >> 5);
-    if (step < 14)
-        take_step(side, step);
+    fuzz_trace("side %d, call %u, %u\n", side == &both.side[1], step, decision >> 5);
+    if (step < SIDE_CALLS)
+        side_call(side, step);
     else
-        take_last_step(side);
-    fuzz_trace("    in: %zu, certain %zu, dead %d; out: %zu, held %llu\n", side->in->count,
-               lane_certain(side->in), side->in->dead, side->out->count,
-               (unsigned long long)side->out->held);
+        side_end(side, decision >> 5); /* less often */
+    side_trace(side);
 }
 
 static void close_here(void *context)
 {
     struct side *side = context;
     if (side->pipe != NULL)
-        call_close(side);
+        side_end(side, SIDE_CLOSE);
 }
 
 static void begin_here(void *context)
@@ -431,20 +41,20 @@ static void begin_here(void *context)
 /* On pipc_open the second side is another thread. */
 static void run(int which, void (*function)(void *context))
 {
-    if (kind == KIND_OPEN && which == 1)
-        lockstep_run(function, &sides[1]);
+    if (both.kind == SIDE_OPEN && which == 1)
+        lockstep_run(function, &both.side[1]);
     else
-        function(&sides[which]);
+        function(&both.side[which]);
 }
 
-static void open_ends(pipc_t *end[2], const pipc_options_t *options)
+static void open_ends(enum side_kind kind, pipc_t *end[2], const pipc_options_t *options)
 {
     int fd[2];
     switch (kind) {
-    case KIND_PAIR:
+    case SIDE_PAIR:
         FUZZ_CHECK(pipc_open_pair(end, options) == 0, "no pair");
         break;
-    case KIND_SOCKETS:
+    case SIDE_SOCKETS:
         fuzz_socketpair(fd);
         end[0] = fuzz_adopt(fd[0], fd[0], options);
         end[1] = fuzz_adopt(fd[1], fd[1], options);
@@ -462,34 +72,23 @@ static void open_sides(void)
     static const size_t messages[] = {0, 0, 100, 5000}, pendings[] = {0, 1, 1000, 100000};
     pipc_options_t options = PIPC_OPTIONS_INIT;
     pipc_t *end[2];
-    uint8_t how = fuzz_byte(&input), limits = fuzz_byte(&input);
-    kind = how % KINDS;
-    options.flags = flags[how / KINDS % 5];
+    uint8_t how = fuzz_byte(&both.input), limits = fuzz_byte(&both.input);
+    options.flags = flags[how / SIDE_KINDS % 5];
     options.max_message = messages[limits % 4];
     options.max_pending = pendings[limits / 4 % 4];
-    max_message = options.max_message == 0 ? (size_t)64 << 20 : options.max_message;
-    is_duplex = (options.flags & PIPC_DUPLEX) != 0 && kind != KIND_OPEN;
-    open_ends(end, &options);
-    for (int i = 0; i < 2; i++) {
-        lanes[i] = (struct lane){.first = 0};
-        sides[i] = (struct side){.pipe = end[i],
-                                 .in = &lanes[1 - i],
-                                 .out = &lanes[i],
-                                 .polled = -1,
-                                 .wanted = PIPC_WANT_READ | PIPC_WANT_WRITE};
-    }
+    open_ends((enum side_kind)(how % SIDE_KINDS), end, &options);
+    sides_begin((enum side_kind)(how % SIDE_KINDS), &options, end);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct fuzz_fds before = fuzz_fds_now();
-    input = (struct fuzz_input){bytes, size};
-    next_seed = 1;
+    both.input = (struct fuzz_input){bytes, size};
     open_sides();
     run(0, begin_here);
     run(1, begin_here);
-    for (int i = 0; i < STEPS_MAX && !fuzz_is_over(&input); i++) {
-        decision = fuzz_byte(&input);
+    for (int i = 0; i < STEPS_MAX && !fuzz_is_over(&both.input); i++) {
+        decision = fuzz_byte(&both.input);
         run(decision & 1, step_here);
     }
     run(0, close_here);

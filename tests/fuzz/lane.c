@@ -29,6 +29,13 @@ void lane_add(struct lane *lane, pipc_kind_t kind, size_t size, uint32_t seed)
     lane->sent_bytes += size;
 }
 
+void lane_add_fds(struct lane *lane, int fds, int first_file)
+{
+    struct lane_message *last = &lane->message[lane->first + lane->count - 1];
+    last->fds = fds;
+    last->first_file = first_file;
+}
+
 void lane_check_next(const struct lane *lane, const pipc_msg_t *got)
 {
     const struct lane_message *next = lane_next(lane);

@@ -14,7 +14,8 @@ struct lane_message {
     pipc_kind_t kind;
     size_t size; /* of a goodbye, with "BYE" */
     uint32_t seed;
-    uint64_t end; /* how many bytes of the stream there are up to its end */
+    int fds, first_file; /* descriptors that it brings, of files in turn (rights_send.h) */
+    uint64_t end;        /* how many bytes of the stream there are up to its end */
 };
 
 struct lane {
@@ -37,6 +38,8 @@ const uint8_t *lane_bytes(size_t size, uint32_t seed);
 
 bool lane_has_room(const struct lane *lane);
 void lane_add(struct lane *lane, pipc_kind_t kind, size_t size, uint32_t seed);
+/* The message that was added last brings descriptors. */
+void lane_add_fds(struct lane *lane, int fds, int first_file);
 /* A message that was read, or that was seen, must be the next one. */
 void lane_check_next(const struct lane *lane, const pipc_msg_t *got);
 void lane_take(struct lane *lane);

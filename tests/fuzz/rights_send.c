@@ -20,6 +20,11 @@ void rights_open_files(void)
     }
 }
 
+int rights_file(int which)
+{
+    return files[which % RIGHTS_FILES];
+}
+
 ino_t rights_inode(int which)
 {
     return inodes[which % RIGHTS_FILES];

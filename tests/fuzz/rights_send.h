@@ -20,6 +20,7 @@ enum {
 };
 
 void rights_open_files(void); /* once; they stay open */
+int rights_file(int which);
 ino_t rights_inode(int which);
 
 /* With `count` descriptors, of the files from `first` on, in turn. As sendmsg; does not wait. */
