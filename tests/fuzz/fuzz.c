@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 
 void fuzz_fail(const char *file, int line, const char *format, ...)
 {
@@ -83,6 +84,26 @@ bool fuzz_is_readable(int fd)
         FUZZ_NEED(errno == EINTR);
     FUZZ_CHECK((entry.revents & POLLNVAL) == 0, "the descriptor to poll is closed");
     return entry.revents != 0;
+}
+
+int64_t fuzz_now_ms(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+bool fuzz_becomes_readable(int fd, int ms)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    int64_t end = fuzz_now_ms() + ms, left = ms;
+    int count;
+    while ((count = poll(&entry, 1, (int)left)) < 0) {
+        FUZZ_NEED(errno == EINTR);
+        left = end - fuzz_now_ms();
+        left = left > 0 ? left : 0;
+    }
+    return count == 1;
 }
 
 size_t fuzz_write_some(int fd, const uint8_t *bytes, size_t size)

@@ -103,8 +103,12 @@ void fuzz_fds_check(const struct fuzz_fds *before);
 void fuzz_socketpair(int fd[2]);
 void fuzz_nonblock(int fd);
 bool fuzz_is_readable(int fd);
+/* Waits so long; of -1 it waits all that time. */
+bool fuzz_becomes_readable(int fd, int ms);
 /* As much as there is room for; the descriptor does not wait. Returns how much went. */
 size_t fuzz_write_some(int fd, const uint8_t *bytes, size_t size);
+
+int64_t fuzz_now_ms(void);
 
 /* ---- handles ---- */
 

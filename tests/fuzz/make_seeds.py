@@ -75,6 +75,25 @@ def frames():
         yield bytes([0, LIMIT_16, pending, 1, len(steps), *steps]) + frame(b"0123456789") * 12
 
 
+# ---- large: kind, max_message, max_pending, ending; messages of 3 bytes; steps ----
+
+LARGE_STEPS = [
+    [SEND_ALL, READ_MSG],
+    [0x20, PENDING, POLL, SEND_ALL, PEEK, READ],  # the header apart
+    [0x01, 0x00, 0x0D, SKIP, POLL, 0x00, FLUSH],
+    [0x31, STATS, READ_PENDING, 0x41, 0x04, READ_PENDING],
+    [0x61, PEEK, 0x0D, 0x81, READ_MSG, 0xC1, SKIP, POLL],
+]
+
+
+def large():
+    for i in range(24):
+        messages = bytes([i, i % 12, i % 8]) + bytes([i + 14, 12, 1]) + bytes([i, i // 2, 5])
+        steps = LARGE_STEPS[i % len(LARGE_STEPS)] * 6
+        for limit, pending in ((0, i % 8), (2 + i % 5, (i + 3) % 8)):
+            yield bytes([i, limit, pending, i // 3, 2]) + messages + bytes(steps)
+
+
 # ---- calls: kind, limits; each step: bit 0 the side, bits 1 to 4 the call, its parameters ----
 
 
@@ -96,6 +115,26 @@ def calls():
             yield bytes([kind, 0]) + script
     for below in range(8):  # a pipe_open that is filled to a few bytes
         yield bytes([2, 0, 0, 253, below, *call(0, WRITE, 0), *call(1, READ_CALL) * 3])
+
+
+# ---- fds: flags and buffers, limits; each step: bit 0 the side, bits 1 to 4 the step ----
+
+
+def fds():
+    write, wrong, take, plain = 0, 0xE6, 8, 10
+    read, read_msg, peek, skip = 12, 16, 18, 20
+    flush, read_many, pending, poll, end = 22, 24, 26, 28, 30
+    for how in range(32):
+        for count in (0, 1, 16):
+            script = bytes([write, count, 10, 2, 1, 5, write, 16, 254, 0, plain, 3, wrong, 17])
+            script += bytes([poll | 1, peek | 1, read | 1, take | 1, 1, take | 1, 19, pending | 1])
+            script += bytes([read_many | 1, 16, take | 1, 16, skip | 1, flush, read_msg | 1] * 2)
+            script += bytes([end | how % 3 << 5, read | 1, poll | 1])
+            yield bytes([how if count != 1 else how | 0x40, count % 16]) + script
+    full = bytes([write, 16, 0] * 6 + [write, 3, 254, 0] * 2)
+    for how in (0, 1, 2, 0x10):
+        yield bytes([how, 0]) + full + bytes([pending | 1, read_many | 1, 16, poll | 1] * 4)
+        yield bytes([how, 0]) + full + bytes([read | 1, take | 1, 18, flush] * 9 + [end | 0x40])
 
 
 # ---- memory: the peer; each step: call and kind, a number ----
@@ -152,8 +191,33 @@ def server():
         yield bytes([how]) + script
 
 
+# ---- client: how, its timeout; each step and its number: the server, and a parameter ----
+
+
+def client():
+    say, auth, hear, echo, word, end, hang_up, accept = range(8)
+    connect, listen, flush, read, write, poll = 9, 10, 11, 12, 13, 14
+    for how in range(256):
+        kind, has_key, blocks = how % 4, how & 4, how & 32
+        if kind == 3 or (how & 0xC0 and how % 5):
+            continue
+        for limits in (4, 7, 12) if blocks else (0, 6, 24):
+            script = bytes([accept, 0, connect, 0])
+            if has_key:
+                script += bytes([poll, 0, auth, 15 << 2]) * 5
+            elif not blocks:
+                script += bytes([flush, 0])
+            script += bytes([say, 5 << 2]) + frame(b"x") + bytes([read, 0, write, 9 << 2])
+            yield bytes([how, limits]) + script
+    for how in (4, 5, 6):  # what the client sent comes back; words; ends
+        start = bytes([how, 16, accept, 0])
+        yield start + bytes([hear, 0, echo, 0, flush, 0] * 6)
+        yield start + b"".join(bytes([word, n << 2, flush, 0]) for n in (0, 4, 2, 1, 5, 3))
+        yield start + bytes([end, 1 << 2, flush, 0, hang_up, 0, flush, 0, listen, 31 << 2, poll, 0])
+
+
 def main(directory):
-    for make in (calls, frames, memory, rights, server):
+    for make in (calls, client, fds, frames, large, memory, rights, server):
         folder = os.path.join(directory, make.__name__)
         os.makedirs(folder, exist_ok=True)
         for i, seed in enumerate(make()):
