@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Large messages, from 60 KiB to some MiB, come to an adopted descriptor in pieces: the header
- * apart, up to a few bytes before or behind an end, as much as the kernel takes. Every reading call
- * reads them, and is compared with the decoder (reader.h). Apart from `frames`, which it would make
- * ten times slower.
+ * apart, up to a few bytes before or behind an end, as much as the kernel takes, or by a second
+ * thread while a call waits. Every reading call reads them, and is compared with the decoder
+ * (reader.h). Apart from `frames`, which it would make ten times slower.
  *
  *   input   4 bytes: kind and flags, max_message, max_pending, how it ends
  *           1 byte: how many messages; for each 3 bytes: kind and size; then steps of 1 byte
  */
+#include <poll.h>
+
+#include "lockstep.h"
 #include "reader.h"
 
+enum { WAIT_MS = 20000 };
 enum { MESSAGES_MAX = 6, STEPS_MAX = 120 };
 
 struct stream {
@@ -99,6 +103,42 @@ static void peek_and_write(struct reader *r)
     reader_check_message(&view, &message);
 }
 
+struct sending {
+    int fd;
+    size_t at, end;
+};
+
+static void send_rest(void *context)
+{
+    struct sending *sending = context;
+    while (sending->at < sending->end) {
+        struct pollfd entry = {.fd = sending->fd, .events = POLLOUT};
+        int count = poll(&entry, 1, WAIT_MS);
+        FUZZ_CHECK(count != 0, "nobody takes the message");
+        sending->at +=
+            fuzz_write_some(sending->fd, reader_wire + sending->at, sending->end - sending->at);
+    }
+}
+
+/* A call that waits, while a second thread sends what the message lacks. */
+static void call_while_sending(struct reader *r, unsigned number)
+{
+    static const unsigned calls[] = {READER_READ, READER_READ_SHORT, READER_READ_MSG, READER_PEEK,
+                                     READER_SKIP, READER_READ,       READER_READ_MSG, READER_READ};
+    struct decoded message;
+    struct sending sending = {r->out, r->sent, r->sent};
+    if (r->out < 0 || r->read_bye ||
+        decode(reader_wire, r->size, r->at, r->max_message, &message) != DECODED_MESSAGE)
+        return;
+    if (message.end > sending.end)
+        r->sent = sending.end = message.end;
+    FUZZ_CHECK(pipc_set_timeout(r->pipe, number & 8 ? WAIT_MS : -1, 0) == 0, "pipc_set_timeout");
+    lockstep_start(send_rest, &sending);
+    reader_take_step(r, calls[number & 7], number);
+    lockstep_wait();
+    fuzz_no_timeouts(r->pipe);
+}
+
 static void take_step(struct stream *stream, uint8_t step)
 {
     static const size_t pieces[] = {1, 3, 4, 5, 4096, 30000, 65536, 100000};
@@ -106,8 +146,10 @@ static void take_step(struct stream *stream, uint8_t step)
     unsigned call = step & 15, number = step >> 4;
     if (call == 0)
         reader_send(r, pieces[number & 7]);
-    else if (call < READER_READ)
+    else if (call == 1)
         send_up_to(stream, number);
+    else if (call == 2)
+        call_while_sending(r, number);
     else if (call == 13)
         peek_and_write(r);
     else

@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: MIT
 """
 Writes inputs from which a fuzzer begins: make_seeds.py DIRECTORY makes DIRECTORY/NAME/seed-N for
-each harness. In corpus/ is a part of these and of what libFuzzer has found from there on. All that
-reaches something new, in the smallest files, is chosen by:
-
-    mkdir out && fuzz_NAME -merge=1 -use_counters=0 out build/dev-fuzz/corpus/NAME DIRECTORY/NAME
+each harness. In corpus/ is a part of these and of what libFuzzer has found from there on;
+tests/README.md says how it was chosen.
 """
 import os
 import struct
@@ -83,6 +81,7 @@ LARGE_STEPS = [
     [0x01, 0x00, 0x0D, SKIP, POLL, 0x00, FLUSH],
     [0x31, STATS, READ_PENDING, 0x41, 0x04, READ_PENDING],
     [0x61, PEEK, 0x0D, 0x81, READ_MSG, 0xC1, SKIP, POLL],
+    [0x02, 0x21, 0x22, 0x0D, 0x42, 0x01, 0x12, 0x82, POLL],
 ]
 
 
