@@ -49,7 +49,7 @@ static void add_message(struct stream *stream, struct fuzz_input *in)
     uint64_t seed = which * 256u + kind;
     bool is_goodbye = kind % 16 == 15;
     if (kind % 16 == 14)
-        size %= 70; /* a small one between them */
+        size = which & 64 ? 16384u - which % 16u : size % 70; /* a smaller one between them */
     if (is_goodbye)
         head = put_number(at, 0xfffffffe);
     head += put_number(at + head, (uint32_t)(is_goodbye ? size + 3 : size));
@@ -162,7 +162,8 @@ static void open_reader(struct reader *r, struct fuzz_input *in)
 {
     static const size_t messages[] = {0, 0, 64 << 10, 100000, 1 << 20, 2 << 20, 3 << 20, SIZE_MAX};
     static const size_t pendings[] = {0, 1, 1000, 65536, 200000, 1 << 20, 4 << 20, 16 << 20};
-    static const unsigned flags[] = {0, PIPC_DUPLEX, PIPC_ACCEPT_FDS, PIPC_INTERRUPTIBLE};
+    static const unsigned flags[] = {0, PIPC_DUPLEX, PIPC_ACCEPT_FDS,
+                                     PIPC_ACCEPT_FDS | PIPC_DUPLEX};
     pipc_options_t options = PIPC_OPTIONS_INIT;
     uint8_t kind = fuzz_byte(in);
     options.flags = flags[(kind >> 1) % 4];
