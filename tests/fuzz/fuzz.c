@@ -2,6 +2,7 @@
 #include "fuzz.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,6 +85,19 @@ bool fuzz_is_readable(int fd)
         FUZZ_NEED(errno == EINTR);
     FUZZ_CHECK((entry.revents & POLLNVAL) == 0, "the descriptor to poll is closed");
     return entry.revents != 0;
+}
+
+bool fuzz_has_loopback(void)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    static int has = -1;
+    if (has < 0) {
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        has = fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0; /* sends nothing */
+        close(fd);
+    }
+    return has == 1;
 }
 
 int64_t fuzz_now_ms(void)

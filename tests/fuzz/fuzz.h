@@ -108,6 +108,8 @@ bool fuzz_becomes_readable(int fd, int ms);
 /* As much as there is room for; the descriptor does not wait. Returns how much went. */
 size_t fuzz_write_some(int fd, const uint8_t *bytes, size_t size);
 
+/* A sandbox may have no network at all: then inputs for TCP use Unix sockets. */
+bool fuzz_has_loopback(void);
 int64_t fuzz_now_ms(void);
 
 /* ---- handles ---- */
