@@ -4,6 +4,7 @@
  * of pipe, with held output, unread messages and the descriptor in use. The thread sanitizer finds
  * errors; without it no call may hang or crash.
  */
+#include "anonymous.h"
 #include "harness.h"
 
 #include <pthread.h>
@@ -286,9 +287,63 @@ TEST_OF_KIND(a_flush_ends_when_the_reader_thread_wrote_the_held_output)
     }
 }
 
+struct long_write {
+    pipc_t *pipe;
+    struct sleeper thread;
+    struct harness_gate begun;
+};
+
+static void *write_large(void *context)
+{
+    struct long_write *write = context;
+    write->thread = sleeper_me();
+    harness_gate_open(&write->begun);
+    assert_int_equal(pipc_write(write->pipe, large, LARGE), LARGE);
+    assert_int_equal(pipc_shutdown(write->pipe), 0);
+    return NULL;
+}
+
+/* Until both messages of the peer are in memory. */
+static void take_in_two(pipc_t *pipe)
+{
+    while (pipc_pending(pipe) < 2)
+        assert_true(harness_readable(pipc_fd(pipe), HARNESS_TIMEOUT_MS));
+}
+
+/* The room of a socket shows what is in memory: a writer that takes it all must say so. */
+TEST_OF_KIND(the_descriptor_reports_a_message_while_the_writer_thread_waits_for_room)
+{
+    pipc_t *end[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pthread_t thread;
+    options.flags = PIPC_DUPLEX;
+    kind_open(kind, end, &options);
+    struct long_write write = {.pipe = end[0]};
+    harness_gate_init(&write.begun);
+    assert_int_equal(pipc_set_timeout(end[0], 0, -1), 0);
+    for (int i = 0; i < 2; i++)
+        call_write(end[1]);
+    take_in_two(end[0]);
+    int fd = pipc_fd(end[0]); /* once: the call would set right what the wait has to */
+    assert_int_equal(pthread_create(&thread, NULL, write_large, &write), 0);
+    harness_gate_wait(&write.begun);
+    sleeper_wait(write.thread);
+    for (int i = 0; i < 2; i++) {
+        assert_true(harness_readable(fd, HARNESS_TIMEOUT_MS / 4));
+        call_skip(end[0]);
+    }
+    read_to_the_end(end[1]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    harness_gate_close(&write.begun);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 #define SLOWLY(name, kinds) OVER(name, kinds, 3 * HARNESS_TIMEOUT_MS)
 
 HARNESS_MAIN("duplex", SLOWLY(every_reading_call_works_beside_every_writing_call, TWO_HANDLE_KINDS),
              SLOWLY(every_reading_call_works_beside_every_writing_call, TERMINALS),
              OVER_TWO_HANDLE_KINDS(an_end_is_reported_while_the_reader_waits_for_room),
-             OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output))
+             OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output),
+             OVER_TWO_HANDLE_KINDS(
+                 the_descriptor_reports_a_message_while_the_writer_thread_waits_for_room))

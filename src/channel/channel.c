@@ -180,6 +180,8 @@ int channel_wait_a_little(struct channel *c, const struct channel_wait *wait, un
 /* Two sides that write at once would wait for ever if neither took in what the other writes. */
 int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
 {
+    if (c->duplex && wait->ms != 0)
+        channel_update_readiness(c, TRANSPORT_OUT); /* what shows unread messages may be the room */
     if (wait->ms == 0 || c->duplex)
         return channel_wait(c, wait, TRANSPORT_OUT);
     enum io_result taken = channel_take_in(c, SIZE_MAX);

@@ -25,6 +25,8 @@ _Static_assert(RING_PIECE_SIZE <= RING_WHOLE_MAX && RING_WHOLE_MAX <= RING_SIZE,
 _Static_assert(RING_WINDOW <= RING_SIZE, "what is shown is in the ring");
 _Static_assert(STEP_SIZE > 0 && WAKE_MARK_OF(RING_SIZE) < RING_SIZE,
                "a full ring is above the mark");
+_Static_assert(RING_WHOLE_MAX <= RING_SIZE - WAKE_MARK_OF(RING_SIZE),
+               "a writer that is woken finds room for a whole message");
 _Static_assert(RING_WINDOW <= RING_WHOLE_MAX, "a message that is shown whole is written whole");
 _Static_assert(RING_PACE_LITTLE < RING_SIZE, "a ring can hold more than little");
 _Static_assert(RING_GROWN - RING_WHOLE_MAX - RING_SIZE >= WAKE_MARK_OF(RING_GROWN),
