@@ -52,7 +52,7 @@ run()
         ./pan $flags -m1000000 >>log 2>&1 || :
     fi
     cd "$here"
-    grep -qE 'max search depth too small|memory limit|out of memory' "$work/log" && return 2
+    grep -qE 'max search depth too small|MEMLIM|out of memory|not completed' "$work/log" && return 2
     case $(sed -n 's/.*errors: //p' "$work/log") in
     0) return 0 ;;
     [1-9]*) return 1 ;;
