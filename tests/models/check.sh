@@ -23,7 +23,7 @@ for tool in spin "${CC%% *}"; do
 done
 [ $# -gt 0 ] || set -- *.pml
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+trap 'rm -rf "$work" "$work.lines"' EXIT INT TERM
 failed=0
 
 defs_of() # $@ words: the options among them
@@ -52,7 +52,7 @@ run()
         ./pan $flags -m1000000 >>log 2>&1 || :
     fi
     cd "$here"
-    grep -qE 'max search depth too small|MEMLIM|out of memory|not completed' "$work/log" && return 2
+    grep -qE 'max search depth too small|reached -DMEMLIM|out of memory' "$work/log" && return 2
     case $(sed -n 's/.*errors: //p' "$work/log") in
     0) return 0 ;;
     [1-9]*) return 1 ;;
@@ -92,7 +92,7 @@ check() # $1 model, $2 kind, $3 name, $4... words of the line
 }
 
 for model; do
-    model=${model%.pml}.pml
+    model=$(basename "$model" .pml).pml
     sed -nE 's/^ \* (check|cycles|mutant|turning): (.*)/\1 \2/p' "$model" >"$work.lines"
     while read -r kind name rest; do
         [ -z "${ONLY:-}" ] || [ "$ONLY" = "$name" ] || continue

@@ -21,9 +21,8 @@
  * A state word is a status, a name (of the process) and a count of changes. A token is a lock that
  * the kernel drops when its process dies. Changes of what a process holds are made under its lock.
  *
- * Claims: an end has never two holders (`user`: who believes to hold it); nobody living is declared
- * dead, but by its own end; when nothing can happen any more, a survivor whose peer was killed knows
- * it, and nobody waits for an end while one is free.
+ * Claims: an end has never two holders (`user`: who believes to hold it); nobody living is taken for
+ * dead; when nothing can happen any more, a survivor knows its peer's state, and that it was killed.
  *
  * Not here: pidfds (the monitor goes by tokens alone, as where the kernel has none), exec, forged
  * states, namespaces. A wait of a survivor ends by its doorbell, or when the other process is killed
@@ -31,7 +30,7 @@
  *
  * check: TWO -DTWO
  * check: THREE -DTHREE
- * cycles: TWO -DTWO
+ * cycles: TWO -DTWO -DLIMIT=1
  * mutant: M1 -DTWO  try_claim: state, then token
  * mutant: M2 -DTWO  release_end: token, then state
  * mutant: M3 -DTHREE  change_state: stores without comparing
@@ -39,19 +38,19 @@
  * mutant: M5 -DTHREE  change_own: replaces what is there, not what it wrote
  * mutant: M6 -DTHREE  is_free: does not ask for a holder in this process
  * mutant: M7 -DTWO  ends_begin_leaving: the state, then `until`
- * mutant: M8 -DTWO  ends_peer_proof: does not load the state once more
+ * mutant: M8 -DTHREE  ends_peer_proof: does not load the state once more
  * mutant: M9 -DTWO  monitor_is_dead: does not load the state once more
  * mutant: M10 -DTWO  change_state: rings, then changes
  * mutant: M11 -DTWO  next_state: does not count
  * mutant: M12 -DTHREE  ends_mine: does not ask whose copy it is
- * mutant: M13 -DTHREE  load_and_free_left: leaves an end whose goodbye is out to its holder
  * mutant: M14 -DTWO  is_dead_holder: a holder without a token may live
- * mutant: M15 -DTWO  release_end: the holder, then the state
  */
 #define THREADS 3
 #define NONE    7
 #ifdef TWO /* one thread of each process: the child may be killed, the parent survives */
+#ifndef LIMIT
 #define LIMIT 2 /* times that a thread leaves, or finds no end */
+#endif
 #define KILL  true
 #else /* THREE: two of process 0, and the child */
 #define LIMIT 1
@@ -77,7 +76,8 @@ bool lock, inherited; /* of process 0; process 1 has not noticed the fork yet */
 
 byte user[2] = NONE; /* of each end */
 bool wants[THREADS], survives[THREADS];
-bool was_lost; /* somebody died as a holder */
+short known[THREADS]; /* what a survivor that sleeps knows, and of which end */
+byte known_end[THREADS];
 
 #define STATUS(w)        (w & 7)
 #define NAME(w)          ((w >> 3) & 1)
@@ -132,9 +132,6 @@ inline release_end(e, status)
 #ifdef M2
     TOKEN(e, process) = false;
 #endif
-#ifdef M15
-    HOLDER(e) = 0;
-#endif
     d_step { user[e] = (user[e] == me -> NONE : user[e]) }
     change_own(e, status);
     TOKEN(e, process) = false;
@@ -166,7 +163,6 @@ inline try_claim(e)
 {
     seen = state[e];
     if
-#ifndef M13
     :: STATUS(seen) == LEAVING ->
 #ifndef M4
         if
@@ -177,7 +173,6 @@ inline try_claim(e)
         change_state(e, seen, NEXT(seen, FREED, 0));
 #endif
         seen = state[e]
-#endif
     :: else
     fi;
     ok = false;
@@ -226,7 +221,7 @@ inline holder_is_gone(e)
     :: IS_HELD(seen) && HOLDER(e) == 0 ->
         proof(e, seen);
         if
-        :: is_lost -> bury(e, seen); is_lost = false; is_over = true
+        :: is_lost -> assert(is_killed); bury(e, seen); is_lost = false; is_over = true
         :: else
         fi
     :: STATUS(seen) == DEAD -> is_over = true
@@ -404,8 +399,8 @@ inline survive()
         fi;
         is_dead_now();
         if
-        :: dead -> break
-        :: else -> survives[me] = true
+        :: dead -> assert(is_killed); break
+        :: else -> d_step { survives[me] = true; known[me] = followed; known_end[me] = PEER }
         fi;
         if
         :: rung[end]
@@ -529,6 +524,7 @@ init
     fi;
     timeout; /* nothing can happen any more */
     d_step {
+        assert(!survives[0] || known[0] == state[known_end[0]]);
         /* A survivor sleeps behind a peer that was killed. */
         assert(!(is_killed && IS_HELD(state[0]) && NAME(state[0]) == 1 &&
                  (survives[0] || survives[1])));

@@ -27,25 +27,25 @@
  * (take_back with an error), failing calls, a foreign reader. COMMIT_GRACE may end at any time. The
  * two FIFOs that stay have no content.
  *
- * check: TWO -DSIDES=2 -DKILL=false -DCLEANS=2
+ * check: TWO -DSIDES=2 -DKILL=false -DCLEANS=4
  * check: THREE -DSIDES=3 -DKILL=true -DCLEANS=0
+ * check: ALIVE -DSIDES=3 -DKILL=false -DCLEANS=0 -DROUNDS=1
  * cycles: TWO fair -DSIDES=2 -DKILL=false -DCLEANS=1
  * mutant: M1 -DSIDES=3 -DKILL=true -DCLEANS=0  claim_offer: does not remove the door
- * mutant: M2 -DSIDES=3 -DKILL=true -DCLEANS=0  claim_offer: takes an offer whose door another has removed
+ * mutant: M2 -DSIDES=3 -DKILL=false -DCLEANS=0 -DROUNDS=1  claim_offer: takes an offer whose door another has removed
  * mutant: M3 -DSIDES=2 -DKILL=false -DCLEANS=2  commit: takes EPIPE for success
  * mutant: M4 -DSIDES=2 -DKILL=false -DCLEANS=2  take_back: does not wait for the byte of a claimer
  * mutant: M5 -DSIDES=2 -DKILL=false -DCLEANS=2  await_commit: keeps the door open
- * mutant: M6 -DSIDES=2 -DKILL=false -DCLEANS=2  look_at_door: does not check the offer
- * mutant: M7 -DSIDES=3 -DKILL=true -DCLEANS=0  last_writer_gone: does not offer again when a claimer died
+ * mutant: M6 -DSIDES=2 -DKILL=false -DCLEANS=4  look_at_door: does not check the offer
+ * turning: M7 fair -DSIDES=3 -DKILL=true -DCLEANS=0  last_writer_gone: does not open the door anew
  * mutant: M8 -DSIDES=3 -DKILL=true -DCLEANS=0  publish: replaces a directory that is not empty
- * mutant: M9 -DSIDES=3 -DKILL=true -DCLEANS=0  claim_offer: removes the names by path, not in the directory that it has open
- * mutant: M10 -DSIDES=2 -DKILL=false -DCLEANS=2  clear_part: leaves the rest of a part where it is
- * mutant: M11 -DSIDES=3 -DKILL=true -DCLEANS=0  open_offer: does not remove what the dead have left
- * mutant: M12 -DSIDES=3 -DKILL=true -DCLEANS=0  claim_offer: leaves an offer of its own, which it keeps
+ * turning: M11 fair -DSIDES=3 -DKILL=true -DCLEANS=0  open_offer: does not remove what the dead have left
  */
 #define DIRS (2 * SIDES) /* that can be made: two by each side */
 #define NONE 15
+#ifndef ROUNDS
 #define ROUNDS (KILL && me == 0 -> 1 : 2)
+#endif
 
 byte name = NONE; /* the directory that NAME leads to */
 
@@ -102,9 +102,7 @@ inline remove_names(d)
         has_out[d] = false;
         if
         :: name != NONE && name == d && EMPTY(d) -> name = NONE
-#ifndef M9
         :: name != NONE && name != d && EMPTY(name) -> name = NONE /* rmdir goes by the name */
-#endif
         :: else
         fi
     }
@@ -165,12 +163,10 @@ inline claim()
                 :: else -> result = 2
                 fi
             }
-#ifndef M10
             if
             :: result == 0 -> clear_offer(d)
             :: else
             fi
-#endif
         :: write_of[me] != NONE && has_in[d] && has_out[d] -> /* claim_offer */
             d_step {
                 if
@@ -187,9 +183,7 @@ inline claim()
             if
             :: result == 1 ->
                 remove_names(d);
-#ifndef M12
                 discard();
-#endif
                 d_step { /* commit */
                     if
 #ifndef M3
@@ -298,16 +292,14 @@ inline wait_at_door()
     :: hung[offer] && !byte_in[offer] -> /* last_writer_gone */
         if
         :: is_claimed ->
-#ifdef M7
-            hung[offer] = false
-#else
             discard();
             break
-#endif
         :: else ->
             d_step { /* the door is opened anew */
                 is_claimed = !has_door[offer];
+#ifndef M7
                 hung[offer] = (is_claimed -> hung[offer] : false)
+#endif
             }
         fi
 #ifndef M6
@@ -324,7 +316,7 @@ proctype side(byte me)
     byte offer = NONE, result, d, rounds;
     bool is_public, is_gone, is_claimed;
     {
-        is_killed || me < 2; /* a third comes afterwards */
+        !KILL || is_killed || me < 2; /* a third comes afterwards */
         do
         :: claim(); /* LOOKS */
             d = NONE;
