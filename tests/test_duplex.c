@@ -311,7 +311,7 @@ static void take_in_two(pipc_t *pipe)
 }
 
 /* The room of a socket shows what is in memory: a writer that takes it all must say so. */
-TEST_OF_KIND(the_descriptor_reports_a_message_while_the_writer_thread_waits_for_room)
+TEST_OF_KIND(a_message_is_reported_while_the_writer_thread_waits_for_room)
 {
     pipc_t *end[2];
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -345,5 +345,4 @@ HARNESS_MAIN("duplex", SLOWLY(every_reading_call_works_beside_every_writing_call
              SLOWLY(every_reading_call_works_beside_every_writing_call, TERMINALS),
              OVER_TWO_HANDLE_KINDS(an_end_is_reported_while_the_reader_waits_for_room),
              OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output),
-             OVER_TWO_HANDLE_KINDS(
-                 the_descriptor_reports_a_message_while_the_writer_thread_waits_for_room))
+             OVER_TWO_HANDLE_KINDS(a_message_is_reported_while_the_writer_thread_waits_for_room))

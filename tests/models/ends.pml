@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model for spin: who holds which end of pipc_open, and whether a dead holder is noticed. Process 0
+ * A model for spin: who holds which end of pipc_open, and whether a dead holder is noticed.
+ * Process 0
  * has two threads; process 1 is forked from it at any time, and killed at any step.
  *
  *   here               there
@@ -13,7 +14,8 @@
  *   leave              ends_begin_leaving, ends_stay, ends_free likewise
  *                      in try_to_leave                          src/api/anonymous.c
  *   proof              ends_peer_proof                          src/peer/ends.c
- *   mine, disown       ends_mine; notice_fork, ends_disown      src/peer/ends.h; src/api/anonymous.c
+ *   mine, disown       ends_mine; notice_fork, ends_disown      src/peer/ends.h;
+ * src/api/anonymous.c
  *   follow, goodbye    follow, follow_held, monitor_goodbye     src/peer/monitor.c
  *   is_dead            monitor_is_dead, is_dead_holder,         likewise
  *                      has_holder_died, has_lost_proof          likewise
@@ -21,11 +23,14 @@
  * A state word is a status, a name (of the process) and a count of changes. A token is a lock that
  * the kernel drops when its process dies. Changes of what a process holds are made under its lock.
  *
- * Claims: an end has never two holders (`user`: who believes to hold it); nobody living is taken for
- * dead; when nothing can happen any more, a survivor knows its peer's state, and that it was killed.
+ * Claims: an end has never two holders (`user`: who believes to hold it); nobody living is taken
+ * for
+ * dead; when nothing can happen any more, a survivor knows its peer's state, and that it was
+ * killed.
  *
  * Not here: pidfds (the monitor goes by tokens alone, as where the kernel has none), exec, forged
- * states, namespaces. A wait of a survivor ends by its doorbell, or when the other process is killed
+ * states, namespaces. A wait of a survivor ends by its doorbell, or when the other process is
+ * killed
  * (a tick, at the latest).
  *
  * check: TWO -DTWO

@@ -10,17 +10,20 @@
  *   ready_update       update_by_doorbell (BY_ROOM 0),          src/transport/ready.c
  *                      update_by_room, make_readable (1)        likewise
  *   take_in, read      fd_peek, fill; inbound                   src/transport/transport_fd.c
- *   send               channel_send, channel_wait_for_room,     src/channel/channel_send.c, channel.c
+ *   send               channel_send, channel_wait_for_room,     src/channel/channel_send.c,
+ * channel.c
  *                      channel_stop; fd_writev                  src/channel/channel_send.c
  *
- * `readable` is what the kernel says of the set: its doorbell, or the stream's descriptor, as far as
+ * `readable` is what the kernel says of the set: its doorbell, or the stream's descriptor, as far
+ * as
  * the set watches it.
  *
  * Memory: the flags of two threads (in_state, polled) are stored and loaded in order, but for M3.
  *
  * Claims: when nothing can happen any more, all that the peer wrote has been read and all of the
  * writer's has gone. The peer takes nothing in before all its messages have been answered, so the
- * reader must be woken while the writer waits for room. Level: a poll may follow each read. Edge: the
+ * reader must be woken while the writer waits for room. Level: a poll may follow each read. Edge:
+ * the
  * reader reads until EAGAIN. Nobody spins: no poll wakes for ever while nobody has anything to do.
  *
  * Not here: goodbyes and ends, what pipc_want switches off, gathering, failing calls.

@@ -17,13 +17,16 @@
  *   load_or_end      load_until, check_end                     src/transport/ring.c
  *
  * Memory is weak: each side has a store buffer of one entry. A plain store stays in there until a
- * fence, an exchange, or whenever `memory` likes. Another store of the same word takes its place (as
- * if many could wait), that of another word lets it go first. Loads are not reordered: what comes of
+ * fence, an exchange, or whenever `memory` likes. Another store of the same word takes its place
+ * (as
+ * if many could wait), that of another word lets it go first. Loads are not reordered: what comes
+ * of
  * that comes of late stores too, where a store and a load follow each other.
  *
  * A doorbell is an eventfd (a wait takes its edge) or a pipe (the wait ends, then it is drained).
  *
- * Claims: no call sleeps while what it waits for is there (an invalid end state); a writer may sleep
+ * Claims: no call sleeps while what it waits for is there (an invalid end state); a writer may
+ * sleep
  * for good only behind a reader that has stopped reading, and only while over half of the ring is
  * unread; all that was written is read before the end is seen; nobody spins (no cycle at all).
  *

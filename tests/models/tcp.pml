@@ -17,14 +17,17 @@
  * connects again and again. The higher tries once before it listens. Its later tries (each second)
  * are left out: they are there for a lower that cannot reach it.
  *
- * The kernel: a connect to a place with a listener makes a connection, which waits to be accepted; it
+ * The kernel: a connect to a place with a listener makes a connection, which waits to be accepted;
+ * it
  * is established for its maker at once, who finds that out later. Without a listener it is refused;
  * or, at a place of this host, it may end at itself.
  *
- * Claims: each side ends with one connection, and the other side has its other end; when nothing can
+ * Claims: each side ends with one connection, and the other side has its other end; when nothing
+ * can
  * happen any more, both have met.
  *
- * M6 is no fault that somebody could make, but a limit of the rules: a higher that tries again while
+ * M6 is no fault that somebody could make, but a limit of the rules: a higher that tries again
+ * while
  * the lower connects may take one of two connections, and the lower the other. That takes a second
  * in which they missed each other, and no key: with a key, must_wait decides.
  *
@@ -205,7 +208,8 @@ proctype side(byte me)
         fi;
 #ifndef M6
         if /* the poll; a pause between two tries */
-        :: taken[me] == NONE && !is_out && (next_place == 2 || (HIGHER && has_tried && listener[me] == me)) ->
+        :: taken[me] == NONE && !is_out &&
+           (next_place == 2 || (HIGHER && has_tried && listener[me] == me)) ->
             (state[1 - me] == WAITING && listener[to[1 - me]] == me)
         :: else
         fi
