@@ -28,6 +28,8 @@
  * dead; when nothing can happen any more, a survivor knows its peer's state, and that it was
  * killed.
  *
+ * That is_free asks for a holder in this process matters with forged states alone.
+ *
  * Not here: pidfds (the monitor goes by tokens alone, as where the kernel has none), exec, forged
  * states, namespaces. A wait of a survivor ends by its doorbell, or when the other process is
  * killed
@@ -41,7 +43,6 @@
  * mutant: M3 -DTHREE  change_state: stores without comparing
  * mutant: M4 -DTHREE  help_to_leave: does not ask whether the goodbye is out
  * mutant: M5 -DTHREE  change_own: replaces what is there, not what it wrote
- * mutant: M6 -DTHREE  is_free: does not ask for a holder in this process
  * mutant: M7 -DTWO  ends_begin_leaving: the state, then `until`
  * mutant: M8 -DTHREE  ends_peer_proof: does not load the state once more
  * mutant: M9 -DTWO  monitor_is_dead: does not load the state once more
@@ -182,11 +183,7 @@ inline try_claim(e)
     fi;
     ok = false;
     if
-#ifndef M6
     :: HOLDER(e) == 0 && (STATUS(seen) == UNUSED || STATUS(seen) == FREED) ->
-#else
-    :: STATUS(seen) == UNUSED || STATUS(seen) == FREED ->
-#endif
         d_step { ok = !TOKEN(e, process) }
 #ifndef M1
         if
