@@ -87,6 +87,7 @@ static const struct {
     [CALL_utimensat] = {"utimensat", {EACCES, EPERM, EROFS}},
     [CALL_linkat] = {"linkat", {EACCES, ENOSPC, EIO, EROFS, EMLINK}},
     [CALL_fchmod] = {"fchmod", {EPERM, EIO}},
+    [CALL_fstatfs] = {"fstatfs", {ENOSYS, EIO}},
 };
 
 struct fault {

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -77,6 +78,7 @@ WRAP(int, epoll_ctl, int set, int op, int fd, struct epoll_event *event)
 WRAP_INT(eventfd, (unsigned value, int flags), (value, flags))
 WRAP_INT(pipe2, (int fd[2], int flags), (fd, flags))
 WRAP_INT(fstat, (int fd, struct stat *status), (fd, status))
+WRAP_INT(fstatfs, (int fd, struct statfs *status), (fd, status))
 WRAP_INT(getsockopt, (int fd, int level, int name, void *value, socklen_t *size),
          (fd, level, name, value, size))
 WRAP_INT(getpeername, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size))

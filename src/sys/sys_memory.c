@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -62,6 +63,22 @@ int sys_memory_open(size_t size)
     if (!is_named)
         sys_memory_seal(fd);
     return fd;
+}
+
+int sys_memory_open_sealed(size_t size)
+{
+    int fd = sys_above_standard(sys_memory_open_unnamed());
+    if (fd < 0)
+        return -1;
+    bool is_sized = give_size(fd, size, false) == 0;
+    if (is_sized) {
+        sys_memory_seal(fd);
+        if (sys_memory_is_sealed(fd, size))
+            return fd;
+        errno = ENOSYS;
+    }
+    sys_close(fd);
+    return -1;
 }
 
 /* After mlockall, more than may be locked is EAGAIN. */

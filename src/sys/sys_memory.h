@@ -3,9 +3,20 @@
 #ifndef PIPC_SYS_MEMORY_H
 #define PIPC_SYS_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 int sys_memory_open(size_t size);
+/*
+ * The same for a stranger, who checks it: its size can never change, and everybody may write. -1:
+ * errno; ENOSYS and EPERM where the system has no such memory.
+ */
+int sys_memory_open_sealed(size_t size);
+/*
+ * What came from a stranger: is it such memory, of that size, in the page cache? If so, no access
+ * to it can fail for what others do. Never waits, whatever the descriptor is. Keeps errno.
+ */
+bool sys_memory_is_sealed(int fd, size_t size);
 /*
  * Map a head of `head` bytes followed by `rings` areas of `ring` bytes: of each of them the first
  * `first` bytes, and then all of it twice, so that a span which wraps in either is contiguous. All

@@ -60,4 +60,10 @@ ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought);
 /* The next byte was sent out of band. While it is there, the socket is readable. Keeps errno. */
 bool sys_rights_are_behind_mark(int fd);
 
+/*
+ * As sys_read, and one descriptor that came with the last byte, which is the caller's; -1: none
+ * came. More are dropped, and so is one for which no number is free.
+ */
+ssize_t sys_rights_take_one(int fd, void *buffer, size_t size, int *right);
+
 #endif

@@ -243,3 +243,28 @@ ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought)
     *brought = dropped.count > 0 || (message.msg_flags & MSG_CTRUNC) != 0;
     return got;
 }
+
+/* No room for a second one, as CMSG_SPACE would give. */
+ssize_t sys_rights_take_one(int fd, void *buffer, size_t size, int *right)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {buffer, size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = CMSG_LEN(sizeof(int))};
+    struct sys_rights rights = {.count = 0};
+    *right = -1;
+    ssize_t got = receive(fd, &message, 0);
+    if (got <= 0)
+        return got;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header != NULL && has_fds(header))
+        keep_rights(header, &rights);
+    if (move_above_standard(&rights) && rights.count > 0)
+        *right = rights.fds[0];
+    return got;
+}
