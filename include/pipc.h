@@ -524,6 +524,40 @@
  *   - With a key, at most 256 handshakes are pending, as with pipc_server_open below. Here, the
  *     largest group is that of a user: a flood of silent clients of one user pushes out itself.
  *
+ * Shared memory: when libpipc is on both sides of a pipe of pipc_open_unix and a server on a Unix
+ * socket, and the pipe is used a lot, it moves into shared memory by itself. Its messages then cost
+ * no system call, as on pipc_open. Nothing else changes, but for what stands here.
+ *
+ *   - It moves after 128 KiB, counted in both directions together, with the next message of the
+ *     side that accepted. At each moment of the move, order, held bytes, the descriptor of pipc_fd,
+ *     the end of stream and deaths are as on the socket, which stays: it wakes the sides, and its
+ *     end is the end of stream. No process needs a descriptor more.
+ *   - It stays a socket if one side has set PIPC_NO_SHARED_MEMORY, PIPC_DUPLEX, PIPC_GATHER or
+ *     PIPC_ACCEPT_FDS; if a side has called pipc_shutdown before; if the peer is no libpipc; or if
+ *     one of the processes shares 64 MiB already, which are 31 such pipes. Adopted sockets stay.
+ *   - Each direction holds as much as one of pipc_open, and grows like that. So a pipe takes 512
+ *     KiB, and with long messages up to 2 MiB, as bytes come to them, until both sides have closed
+ *     it. A write that waits for room is woken as on pipc_open.
+ *   - A write that does not wait may omit the check for a peer that was killed, as on pipc_open; it
+ *     does not for one that has closed.
+ *   - A pipe that has moved cannot be detached: pipc_detach fails with EOPNOTSUPP. Set
+ *     PIPC_NO_SHARED_MEMORY where a connection is handed on after long use.
+ *   - The side that accepted makes the memory, and the other side checks that its size can never
+ *     change. What a hostile peer then writes there, at any moment, is checked as bytes from a
+ *     socket are. It can send anything, keep messages from coming, or stay silent. It cannot make a
+ *     call wait longer than its timeout, keep this side busy without being busy itself, or reach
+ *     other memory of this process.
+ *   - The memory comes as a descriptor (SCM_RIGHTS) with a byte of the stream. From 32 KiB on,
+ *     until that has come or 8 MiB have come without it, a client that can refuse descriptors does
+ *     not (see above). What the server sends then in its place is closed at once: its
+ *     pipc_write_fds succeeds, and the call that reads may take as long as that closing takes.
+ *     Connect only to servers that are trusted so far, or set PIPC_NO_SHARED_MEMORY.
+ *   - A program of another make that takes descriptors itself, by recvmsg(2) with room for them,
+ *     finds that one once. It closes it, or the server sets PIPC_NO_SHARED_MEMORY.
+ *   - The move makes system calls that a sandbox (seccomp(2)) has to allow: memfd_create, fcntl,
+ *     fstat, fstatfs, mmap, munmap, sendmsg, recvmsg and setsockopt. Where they fail with an errno,
+ *     the pipe stays a socket.
+ *
  * pipc_server_open_fd: a server on a socket that listens already: from a service manager (systemd,
  * s6, inetd in mode "wait"), from a parent, or with options that the program has set. It is a
  * stream socket of TCP or of this host. The server owns it from then on; the name of a Unix socket
@@ -867,8 +901,9 @@
  * sends each frame by a sendmsg of its own is understood as well. The sum for a frame is at most
  * 16.
  *
- * Python's multiprocessing.connection and Erlang's {packet, 4} send the same frames. What is in the
- * shared memory of pipc_open is private to the library.
+ * Python's multiprocessing.connection and Erlang's {packet, 4} send the same frames. What is in
+ * shared memory is private to the library. On a Unix socket whose peer has accepted the memory (6),
+ * the library sends bytes behind its last frame, which only wake the peer.
  *
  * With a key, a handshake comes first, the same as Python's. Each item is a frame of at most 256
  * bytes. The side that accepted the connection sends a challenge, gets the response, and sends its
@@ -953,7 +988,8 @@
  *                                        of pipc_open_fds also before each 4 KiB that are written
  *   pidfd_open             5.3           a death is checked for several times a second instead
  *   MADV_WIPEONFORK        4.14          a fork without handlers (clone(2) itself) is not noticed
- *   memfd_create           3.17          shm_open, and memory that is reserved from the start
+ *   memfd_create           3.17          shm_open, and memory that is reserved from the start; Unix
+ *                                        sockets stay sockets (6)
  *   renameat2              3.15          what comes in the place of a dead socket can be lost (6)
  *   eventfd                2.6.27        pipes, two descriptors for one
  */
@@ -1017,6 +1053,8 @@ typedef struct {
 #define PIPC_GATHER        0x10u /* small messages wait and go together. See 3; not on pipc_open */
 #define PIPC_ACCEPT_FDS    0x20u /* messages may bring descriptors, see 2; elsewhere no effect */
 #define PIPC_ASYNC         0x80u /* opening does not wait for the peer, see 6; elsewhere EINVAL */
+/* A Unix socket does not move into shared memory, see 6; elsewhere no effect. */
+#define PIPC_NO_SHARED_MEMORY 0x40u
 
 /* The events of pipc_want. */
 #define PIPC_WANT_READ  0x1u /* a message or a goodbye can be read; for ends and errors see 4 */
@@ -1239,11 +1277,12 @@ PIPC_API void pipc_close(pipc_t *pipe);
  * pipc_close. In a child, descriptors of pipc_open_fds keep the O_NONBLOCK that they had meanwhile.
  *
  * Returns 0. On failure -1, and the handle is as before: EAGAIN (something is unread in memory, or
- * held (3); with PIPC_ASYNC, the peer is not there yet), EOPNOTSUPP (pipc_open), EINVAL (NULL). A
- * part of a message in memory is EAGAIN too, until the peer has sent the rest and it was read, or
- * the peer has gone. If reading has failed for good, with EPROTO or ECONNRESET, this call reports
- * that error, since bytes of the stream are gone. After an end of stream or a goodbye it succeeds;
- * EPIPE: bytes came behind the goodbye. One thread (8).
+ * held (3); with PIPC_ASYNC, the peer is not there yet), EOPNOTSUPP (pipc_open, and a Unix socket
+ * that has moved into shared memory (6)), EINVAL (NULL). A part of a message in memory is EAGAIN
+ * too, until the peer has sent the rest and it was read, or the peer has gone. If reading has
+ * failed for good, with EPROTO or ECONNRESET, this call reports that error, since bytes of the
+ * stream are gone. After an end of stream or a goodbye it succeeds; EPIPE: bytes came behind the
+ * goodbye. One thread (8).
  */
 PIPC_API int pipc_detach(pipc_t *pipe, int fds[2]);
 

@@ -18,8 +18,9 @@
 #include "sys/sys.h"
 #include "transport/transport.h"
 
-#define KNOWN_FLAGS \
-    (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5 | PIPC_GATHER | PIPC_ACCEPT_FDS)
+#define KNOWN_FLAGS                                                                    \
+    (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5 | PIPC_GATHER | PIPC_ACCEPT_FDS | \
+     PIPC_NO_SHARED_MEMORY)
 
 /* ---- arguments ---- */
 
@@ -62,6 +63,17 @@ static bool is_interruptible(const pipc_options_t *options)
 static bool accepts_fds(const pipc_options_t *options)
 {
     return options != NULL && (options->flags & PIPC_ACCEPT_FDS) != 0;
+}
+
+/*
+ * What two threads use stays a socket, and so does what descriptors come over. After fork, a parent
+ * sends what it has gathered beside its child, and the positions in a ring are of one process.
+ */
+#define STAYS_A_SOCKET (PIPC_DUPLEX | PIPC_ACCEPT_FDS | PIPC_GATHER | PIPC_NO_SHARED_MEMORY)
+
+static bool may_share(const pipc_options_t *options)
+{
+    return options == NULL || (options->flags & STAYS_A_SOCKET) == 0;
 }
 
 /* ---- handles ---- */
@@ -216,7 +228,10 @@ pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *o
                                    .keeps_directory = is_async,
                                    .accepts_fds = accepts_fds(&rest),
                                    .key = key_of(&rest)};
-    return open_by(pipe, unix_rendezvous(&request), is_async);
+    pipe = open_by(pipe, unix_rendezvous(&request), is_async);
+    if (pipe != NULL && may_share(&rest))
+        transport_share(channel_transport(pipe->channel), false);
+    return pipe;
 }
 
 static void close_pipe(const int fd[2])
@@ -357,7 +372,11 @@ pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms)
 {
     if (server == NULL || timeout_ms < -1)
         return invalid_handle();
-    return open_socket(server_accept(server->server, timeout_ms), &server->options);
+    const pipc_options_t *options = &server->options;
+    pipc_t *pipe = open_socket(server_accept(server->server, timeout_ms), options);
+    if (pipe != NULL && server_is_unix(server->server) && may_share(options))
+        transport_share(channel_transport(pipe->channel), true);
+    return pipe;
 }
 
 int pipc_server_fd(pipc_server_t *server)

@@ -32,7 +32,7 @@ static bool may_block(const struct channel *c)
 
 static bool should_block(const struct channel *c)
 {
-    return may_block(c) && !outbound_is_stuck(&c->out);
+    return may_block(c) && c->transport->reads_ahead && !outbound_is_stuck(&c->out);
 }
 
 static void block_first(struct channel *c)

@@ -43,7 +43,7 @@ static ssize_t async_peek(struct transport *transport, size_t want, enum transpo
     enum async_state state =
         mode == PEEK_READ ? async_advance(transport) : async_state_of(transport);
     if (state == ASYNC_OPEN) {
-        ssize_t there = fd_ops.peek(transport, want, mode, view);
+        ssize_t there = fd_open_ops(transport)->peek(transport, want, mode, view);
         if (there != 0 || view->end)
             async_note_known(transport);
         return there;
@@ -57,13 +57,14 @@ static ssize_t async_peek(struct transport *transport, size_t want, enum transpo
 
 static void async_skip(struct transport *transport, size_t size)
 {
-    fd_ops.skip(transport, size);
+    fd_open_ops(transport)->skip(transport, size);
 }
 
 static ssize_t async_read(struct transport *transport, void *buffer, size_t size, bool waits)
 {
-    return async_advance(transport) == ASYNC_OPEN ? fd_ops.read(transport, buffer, size, waits)
-                                                  : -1;
+    return async_advance(transport) == ASYNC_OPEN
+               ? fd_open_ops(transport)->read(transport, buffer, size, waits)
+               : -1;
 }
 
 /* While it is opening, it is known what will be there: a socket of this host, or something else. */
@@ -71,14 +72,14 @@ static bool async_accept_fds(struct transport *transport, struct arrived *arrive
 {
     struct async *a = async_of(transport);
     if (async_state_of(transport) == ASYNC_OPEN)
-        return fd_ops.accept_fds(transport, arrived);
+        return fd_open_ops(transport)->accept_fds(transport, arrived);
     a->arrived = a->carries_fds ? arrived : NULL; /* no step was made since */
     return a->arrived != NULL;
 }
 
 static bool async_goodbye(struct transport *transport)
 {
-    return fd_ops.goodbye(transport);
+    return fd_open_ops(transport)->goodbye(transport);
 }
 
 /* ---- writing ---- */
@@ -88,17 +89,17 @@ static ssize_t async_writev(struct transport *transport, const struct iovec *par
     if (async_advance(transport) != ASYNC_OPEN)
         return -1;
     async_note_known(transport);
-    return count == 0 ? 0 : fd_ops.writev(transport, parts, count);
+    return count == 0 ? 0 : fd_open_ops(transport)->writev(transport, parts, count);
 }
 
 static uint8_t *async_reserve(struct transport *transport, size_t size)
 {
-    return fd_ops.reserve(transport, size);
+    return fd_open_ops(transport)->reserve(transport, size);
 }
 
 static void async_commit(struct transport *transport, size_t size)
 {
-    fd_ops.commit(transport, size);
+    fd_open_ops(transport)->commit(transport, size);
 }
 
 static bool async_carries_fds(struct transport *transport)
@@ -112,7 +113,7 @@ static ssize_t async_write_fds(struct transport *transport, const void *byte, co
     if (async_advance(transport) != ASYNC_OPEN)
         return -1;
     async_note_known(transport);
-    return fd_ops.write_fds(transport, byte, fds, count);
+    return fd_open_ops(transport)->write_fds(transport, byte, fds, count);
 }
 
 static int async_shutdown(struct transport *transport)
@@ -122,7 +123,7 @@ static int async_shutdown(struct transport *transport)
     enum async_state state = async_state_locked(transport, a);
     a->is_shut_down = true;
     async_unlock(a);
-    return state == ASYNC_OPEN ? fd_ops.shutdown(transport) : 0;
+    return state == ASYNC_OPEN ? fd_open_ops(transport)->shutdown(transport) : 0;
 }
 
 /* ---- waiting ---- */
@@ -171,7 +172,7 @@ static int async_wait(struct transport *transport, unsigned events, int64_t dead
     }
     async_unlock(a);
     if (state == ASYNC_OPEN)
-        return fd_ops.wait(transport, events, deadline);
+        return fd_open_ops(transport)->wait(transport, events, deadline);
     if (state == ASYNC_FAILED)
         return 0;
     if (is_first)
@@ -182,14 +183,14 @@ static int async_wait(struct transport *transport, unsigned events, int64_t dead
 
 static bool async_unread(struct transport *transport)
 {
-    return async_state_of(transport) == ASYNC_OPEN && fd_ops.unread(transport);
+    return async_state_of(transport) == ASYNC_OPEN && fd_open_ops(transport)->unread(transport);
 }
 
 static unsigned async_over(struct transport *transport)
 {
     enum async_state state = async_state_of(transport);
     if (state == ASYNC_OPEN)
-        return fd_ops.over(transport);
+        return fd_open_ops(transport)->over(transport);
     return state == ASYNC_FAILED ? TRANSPORT_IN | TRANSPORT_OUT : 0;
 }
 
@@ -202,7 +203,7 @@ static int async_descriptor(struct transport *transport)
     bool is_open = a->state == ASYNC_OPEN;
     int fd = is_open ? -1 : async_open_set(transport, a);
     async_unlock(a);
-    return is_open ? fd_ops.descriptor(transport) : fd;
+    return is_open ? fd_open_ops(transport)->descriptor(transport) : fd;
 }
 
 /*
@@ -227,7 +228,7 @@ static bool async_update_readiness(struct transport *transport, bool readable, u
     struct async *a = async_of(transport);
     async_lock(a);
     if (a->state == ASYNC_OPEN) {
-        fd_ops.update_readiness(transport, readable || !a->is_known, events);
+        fd_open_ops(transport)->update_readiness(transport, readable || !a->is_known, events);
         a->is_reported = true;
         async_close_timer(transport, a);
     } else if (a->state == ASYNC_FAILED) {
@@ -245,7 +246,7 @@ static void async_peer(struct transport *transport, char *text, size_t size)
 {
     enum async_state state = async_state_of(transport);
     if (state == ASYNC_OPEN)
-        fd_ops.peer(transport, text, size);
+        fd_open_ops(transport)->peer(transport, text, size);
     else
         snprintf(text, size, state == ASYNC_OPENING ? "nobody yet" : "nobody");
 }
@@ -254,19 +255,20 @@ static int async_credentials(struct transport *transport, struct sys_credentials
 {
     if (async_state_of(transport) != ASYNC_OPEN)
         return -1;
-    return fd_ops.credentials(transport, credentials);
+    return fd_open_ops(transport)->credentials(transport, credentials);
 }
 
 static void async_close(struct transport *transport)
 {
     struct async *a = async_of(transport);
     async_fini(transport, a);
-    fd_ops.close(transport);
+    fd_open_ops(transport)->close(transport);
 }
 
 static int async_detach(struct transport *transport, int fds[2])
 {
-    return async_state_of(transport) == ASYNC_OPEN ? fd_ops.detach(transport, fds) : -1;
+    return async_state_of(transport) == ASYNC_OPEN ? fd_open_ops(transport)->detach(transport, fds)
+                                                   : -1;
 }
 
 static const struct transport_ops async_ops = {

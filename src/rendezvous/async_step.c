@@ -122,7 +122,7 @@ static void fail_to_open(struct transport *transport, struct async *a, int error
 
 static void become_transport_fd(struct transport *transport)
 {
-    atomic_store(&transport->ops, &fd_ops);
+    atomic_store(&transport->ops, fd_of(transport)->open_ops);
 }
 
 /* What comes back by itself, or when the program closes something. */
@@ -164,9 +164,9 @@ static void open_with(struct transport *transport, struct async *a)
         sys_timer_set(a->timer, 0); /* this thread may wait on, and another one has to know */
     end_rendezvous(a);
     if (a->arrived != NULL)
-        fd_ops.accept_fds(transport, a->arrived);
+        fd_open_ops(transport)->accept_fds(transport, a->arrived);
     if (a->is_shut_down)
-        fd_ops.shutdown(transport);
+        fd_open_ops(transport)->shutdown(transport);
     a->state = ASYNC_OPEN;
     atomic_store(&transport->opening, 0);
 }

@@ -227,6 +227,11 @@ int server_descriptor(const struct server *s)
     return s->set;
 }
 
+bool server_is_unix(const struct server *s)
+{
+    return s->is_unix;
+}
+
 uint16_t server_port(const struct server *s)
 {
     return s->port;

@@ -34,6 +34,7 @@ struct arrived {
     int count, claimed, current, ahead;
     int error;         /* instead of those that are ahead: EPROTO, ECONNRESET; 0 */
     uint64_t received; /* bytes that the transport has read */
+    bool skips;        /* the next one is for nobody */
     bool is_cut;       /* the last read stopped at descriptors: more bytes may be there */
     bool is_empty;     /* the last look found nothing */
     int refusals;      /* looks in a row that found none at the same place, with numbers free */

@@ -53,7 +53,9 @@ struct transport_view {
 /*
  * The constants are set before the first call, and do not change. But `ops` and `opening` change
  * when a transport that was opened before its peer was there has got one: `ops` to those of what it
- * is then. What any thread finds there, it can use.
+ * is then. What any thread finds there, it can use. And a socket that moves into shared memory, in
+ * a call, is another transport from then on: but for peek_max, all can change. One thread at a time
+ * uses such a socket.
  */
 struct transport {
     const struct transport_ops *_Atomic ops;
@@ -203,6 +205,13 @@ struct transport *transport_fd_socket(int fd); /* a connected one, without askin
 struct transport *transport_fd_reserve(size_t more);
 void *transport_fd_more(struct transport *transport);
 int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd);
+
+/*
+ * An open or reserved socket of this host may move into shared memory, if its peer does the same.
+ * `offers`: the side that accepted the connection. Only for one thread at a time, and where no
+ * descriptors are accepted. Without the memory for that it stays as it is.
+ */
+void transport_share(struct transport *transport, bool offers);
 
 struct ends;
 /* An end of an anonymous pipe, which `ends` outlives; first made, then given the end it is for. */

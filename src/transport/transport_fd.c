@@ -48,7 +48,7 @@ static size_t large_size(const struct fd_transport *t)
 }
 
 /* Room for `want` bytes from `begin` on, and for a read; and more where much comes. */
-static int make_room(struct fd_transport *t, size_t want)
+int fd_make_room(struct fd_transport *t, size_t want)
 {
     if (t->begin == t->end)
         t->begin = t->end = 0;
@@ -71,6 +71,25 @@ static int make_room(struct fd_transport *t, size_t want)
     return 0;
 }
 
+/* However much is in the buffer already. */
+int fd_make_more_room(struct fd_transport *t)
+{
+    if (t->capacity - t->end >= SMALL_BUFFER_SIZE)
+        return 0;
+    if (t->begin > 0)
+        memmove(t->buffer, t->buffer + t->begin, t->end - t->begin);
+    t->end -= t->begin;
+    t->begin = 0;
+    return t->capacity - t->end >= SMALL_BUFFER_SIZE ? 0 : grow(t, t->capacity + BUFFER_SIZE);
+}
+
+void fd_free_buffer(struct fd_transport *t)
+{
+    sys_free(t->buffer);
+    t->buffer = NULL;
+    t->capacity = t->begin = t->end = 0;
+}
+
 static void note_read(struct fd_transport *t, size_t got)
 {
     t->end += got;
@@ -82,9 +101,7 @@ static void give_up_empty(struct fd_transport *t, size_t kept)
 {
     if (t->begin != t->end || (t->flows && t->full) || t->capacity <= kept)
         return;
-    sys_free(t->buffer);
-    t->buffer = NULL;
-    t->capacity = t->begin = t->end = 0;
+    fd_free_buffer(t);
 }
 
 static bool passes(int error)
@@ -112,9 +129,17 @@ static int still_failed(struct fd_transport *t)
     return -1;
 }
 
-static ssize_t read_more(struct fd_transport *t, void *to, size_t size)
+static ssize_t read_more(struct fd_transport *t, void *to, size_t size, bool waits)
 {
-    return t->arrived == NULL ? sys_read(t->in, t->in_kind, to, size) : fd_receive(t, to, size);
+    ssize_t got;
+    if (t->receive != NULL)
+        got = t->receive(t, to, size, waits);
+    else
+        got = waits ? sys_read_wait(t->in, t->in_kind, to, size)
+                    : sys_read(t->in, t->in_kind, to, size);
+    if (got > 0)
+        t->received += (uint64_t)got;
+    return got;
 }
 
 static bool is_cut(const struct fd_transport *t)
@@ -127,10 +152,10 @@ static int fill(struct fd_transport *t, size_t want, struct transport_view *view
     while (t->end - t->begin < want && !t->at_end) {
         if (t->failed != 0)
             return still_failed(t);
-        if (make_room(t, want) != 0)
+        if (fd_make_room(t, want) != 0)
             return -1;
         size_t room = t->capacity - t->end;
-        ssize_t got = read_more(t, t->buffer + t->end, room);
+        ssize_t got = read_more(t, t->buffer + t->end, room, false);
         if (got < 0)
             return no_data(t, errno, view);
         t->at_end = got == 0;
@@ -147,7 +172,7 @@ static int fill(struct fd_transport *t, size_t want, struct transport_view *view
  */
 static ssize_t wait_in_read(struct fd_transport *t, void *buffer, size_t size)
 {
-    ssize_t got = sys_read_wait(t->in, t->in_kind, buffer, size);
+    ssize_t got = read_more(t, buffer, size, true);
     if (got < 0 && errno == EAGAIN)
         t->blocks = false;
     else if (got < 0 && errno != EINTR)
@@ -158,7 +183,7 @@ static ssize_t wait_in_read(struct fd_transport *t, void *buffer, size_t size)
 
 static void fill_and_wait(struct fd_transport *t)
 {
-    if (!t->blocks || t->failed != 0 || t->at_end || make_room(t, 1) != 0)
+    if (!t->blocks || t->failed != 0 || t->at_end || fd_make_room(t, 1) != 0)
         return; /* there is nothing to wait for, and another read would hide it */
     pace_give_head_start(&t->pace);
     ssize_t got = wait_in_read(t, t->buffer + t->end, t->capacity - t->end);
@@ -240,7 +265,7 @@ static ssize_t read_directly(struct fd_transport *t, void *buffer, size_t size, 
             errno = EAGAIN;
         return got;
     }
-    ssize_t got = read_more(t, buffer, size);
+    ssize_t got = read_more(t, buffer, size, false);
     t->at_end = got == 0;
     return got;
 }
@@ -284,6 +309,8 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         count = 1; /* the rest goes with the next call */
     pace_note_write(&t->pace);
     ssize_t sent = sys_writev(t->out, t->out_kind, parts, count);
+    if (sent > 0)
+        t->sent += (uint64_t)sent;
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     return sent;
 }

@@ -24,6 +24,12 @@
 /* Do descriptors travel with what is written? */
 enum fd_carries { FD_CARRIES_UNKNOWN, FD_CARRIES_FDS, FD_CARRIES_NONE };
 
+struct fd_transport;
+struct share;
+
+/* As sys_read; with `waits` as sys_read_wait. */
+typedef ssize_t fd_receive_more(struct fd_transport *transport, void *to, size_t size, bool waits);
+
 struct fd_transport {
     struct transport base;
     int in, out;       /* out: -1 once it is closed */
@@ -41,9 +47,13 @@ struct fd_transport {
     struct pace pace;
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
-    int failed;              /* why the stream is broken; or what passes, for the next look */
-    enum fd_carries carries; /* the writer's */
-    struct arrived *arrived; /* where descriptors that come go to; NULL: none are taken */
+    int failed;               /* why the stream is broken; or what passes, for the next look */
+    enum fd_carries carries;  /* the writer's */
+    struct arrived *arrived;  /* where descriptors that come go to; NULL: none are taken */
+    fd_receive_more *receive; /* how bytes are read; NULL: by sys_read and sys_read_wait */
+    uint64_t received, sent;  /* bytes so far */
+    struct share *share;      /* a socket that may move into shared memory; NULL: it stays one */
+    const struct transport_ops *open_ops;       /* of one that was reserved: what `ops` become */
     bool in_permit_changed, out_permit_changed; /* whether the peer may send descriptors */
     struct ready ready;
 };
@@ -57,13 +67,23 @@ static inline struct fd_transport *fd_of(struct transport *transport)
     return (struct fd_transport *)transport;
 }
 
+/* What it is once it is open. */
+static inline const struct transport_ops *fd_open_ops(struct transport *transport)
+{
+    return fd_of(transport)->open_ops;
+}
+
 bool fd_carries_fds(struct transport *transport);
 ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *fds, int count);
 bool fd_accept_fds(struct transport *transport, struct arrived *arrived);
 /* Whether descriptors may come to those of the program's is as it was. */
 void fd_permit_as_before(struct fd_transport *transport);
-/* As sys_read, where `arrived` is set. EMFILE passes. */
-ssize_t fd_receive(struct fd_transport *transport, void *to, size_t size);
+/* Where `arrived` is set, and nobody waits. EMFILE passes. */
+fd_receive_more fd_receive;
+/* Have room for so many bytes from `begin` on, at most peek_max; the second: behind `end`. */
+int fd_make_room(struct fd_transport *transport, size_t want);
+int fd_make_more_room(struct fd_transport *transport);
+void fd_free_buffer(struct fd_transport *transport);
 
 static inline void fd_give_back(struct fd_transport *t, int fd, bool was_blocking)
 {

@@ -11,6 +11,7 @@
  *   descriptors                             bytes are taken up to those that bring them
  *   no number is free for them, or it       nothing is taken: EMFILE, until one is free
  *   seems so
+ *   memory that a libpipc offers (share.c)  the same, but it is closed: such a pipe never moves
  *   no room for them in `arrived`           nothing is taken: EAGAIN, until it has room
  *   too many, or the system keeps them      bytes are taken up to the last one before: so the
  *   (see is_refused)                        message is never whole. Then EPROTO, ECONNRESET
@@ -18,6 +19,7 @@
  *                                           otherwise the socket would stay readable
  */
 #include "sys/sys_rights.h"
+#include "transport/share_memory.h"
 #include "transport/transport_fd.h"
 
 /*
@@ -50,6 +52,8 @@ ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *f
     }
     pace_note_write(&t->pace);
     ssize_t sent = sys_rights_send(t->out, byte, fds, count);
+    if (sent > 0)
+        t->sent++;
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     return sent;
 }
@@ -83,6 +87,7 @@ bool fd_accept_fds(struct transport *transport, struct arrived *arrived)
     if (!accepts || t->in_kind != SYS_SOCKET || sys_rights_are_carried(t->in) == 0)
         return false;
     t->arrived = arrived;
+    t->receive = fd_receive;
     return true;
 }
 
@@ -127,7 +132,7 @@ static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
 {
     struct arrived *a = t->arrived;
     struct sys_rights rights;
-    if (a->ahead > 0 || a->error != 0)
+    if (a->ahead > 0 || a->error != 0 || a->skips)
         return (ssize_t)size;
     ssize_t there = sys_rights_peek(t->in, to, size, &rights);
     if (there < 0 && errno == EAGAIN)
@@ -141,6 +146,11 @@ static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
         return -1;
     }
     a->error = rights.error;
+    a->skips = rights.count == 1 && share_memory_is_offered(rights.fds[0]);
+    if (a->skips) {
+        sys_close(rights.fds[0]);
+        return (ssize_t)size;
+    }
     if (!arrived_add(a, &rights)) {
         for (int i = 0; i < rights.count; i++)
             sys_close(rights.fds[i]);
@@ -162,8 +172,9 @@ static ssize_t give_all_but_last(struct fd_transport *t, ssize_t got)
     return -1;
 }
 
-ssize_t fd_receive(struct fd_transport *t, void *to, size_t size)
+ssize_t fd_receive(struct fd_transport *t, void *to, size_t size, bool waits)
 {
+    (void)waits;
     struct arrived *a = t->arrived;
     bool brought;
     a->is_cut = a->is_full = false;
@@ -178,6 +189,10 @@ ssize_t fd_receive(struct fd_transport *t, void *to, size_t size)
         return got;
     a->received += (uint64_t)got;
     a->is_cut = brought;
+    if (brought && a->skips) {
+        a->skips = false;
+        return got;
+    }
     if (brought && a->ahead == 0 && a->error == 0)
         a->error = ECONNRESET; /* no look has found them, and they are lost */
     if (brought && a->error != 0)

@@ -55,7 +55,8 @@ struct transport *transport_fd_reserve(size_t more)
         .base = {.ops = &fd_ops, .peek_max = FD_WINDOW, .can_block = true, .reads_ahead = true},
         .in = -1,
         .out = -1,
-        .opener = self_process()};
+        .opener = self_process(),
+        .open_ops = &fd_ops};
     ready_init(&t->ready, -1, -1, false);
     return &t->base;
 }

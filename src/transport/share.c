@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The side that accepted the connection offers memory, once enough has flowed: its descriptor goes
+ * with a byte of the stream. The side that connected looks for it, and accepts by a word in that
+ * memory. A peer of another make never sees the descriptor.
+ *
+ * Each side counts the bytes of the socket. When its own bytes leave for the ring, it writes its
+ * mark into the memory: one more than the number of bytes that it has sent by the socket. The peer
+ * reads the socket up to the mark, and then the ring. So a side leaves at any byte, also in the
+ * middle of a message. Bytes behind the mark are doorbells.
+ *
+ *   event                     in AWAIT         in OFFERED        in LEAVING       in MOVED
+ *   enough has flowed         offer OFFERED,   -                 -                -
+ *    (offers)                 or try later
+ *   an offer comes (takes)    mark  LEAVING,   -                 -                -
+ *                             or    NEVER
+ *   the peer has a mark       -                mark  LEAVING     -                -
+ *   the socket is read up     -                -                       MOVED      -
+ *    to the mark
+ *   much more has flowed            NEVER      withdraw NEVER,   -                -
+ *                                              or as the mark
+ *   shutdown, detach                NEVER      withdraw NEVER,   -                -
+ *                                              or as the mark
+ *
+ * NEVER: it stays a socket. LEAVING: own bytes go into the ring, and the peer's may still come by
+ * the socket. "Or as the mark": the peer has accepted meanwhile; the word of the answer decides.
+ *
+ * A side that has left rings by the socket, and never before its mark is there. If the socket is
+ * full, the peer has something unread there and is awake. A side that has left and waits for room
+ * alone must find a doorbell behind unread bytes: it takes them into memory. They are few, since
+ * the peer leaves too with its next call.
+ */
+#include "transport/share.h"
+
+#include <errno.h>
+
+#include "sys/sys.h"
+#include "sys/sys_rights.h"
+
+/*
+ * By bytes, in both directions: an offer, and from a quarter of that on its peer looks for it. The
+ * peer may have read less than was sent to it, but a read does not reach over the difference.
+ */
+#define SHARE_AFTER       ((uint64_t)131072)
+#define SHARE_READ_MAX    65536 /* while it does not look yet */
+#define SHARE_SOON(after) ((after) / 4)
+/*
+ * The peer is of another make, or does not want: it has not answered when it has read so many bytes
+ * more, or has sent so many bytes more without an offer. A refused offer is repeated, less and less
+ * often.
+ */
+#define SHARE_PATIENCE ((uint64_t)8 * 1024 * 1024)
+#define SHARE_RETRY    ((uint64_t)8192)
+#define SHARE_TRIES    7
+
+/* What an honest peer has sent before it leaves. */
+#define SHARE_ABSORB_MAX ((size_t)16 * 1024 * 1024)
+
+_Static_assert(SHARE_SOON(SHARE_AFTER) + SHARE_READ_MAX < SHARE_AFTER, "an offer is looked for");
+
+uint64_t share_after = SHARE_AFTER;
+
+static uint64_t flowed(const struct fd_transport *t)
+{
+    return t->received + t->sent;
+}
+
+static void init_ring(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    struct share_page *page = s->memory.page;
+    unsigned own = share_own_end(s), peer = 1 - own;
+    const struct ring_peer reach = {.context = t,
+                                    .wake = share_ring_doorbell,
+                                    .life = share_life,
+                                    .processor = share_processor};
+    const struct ring_memory memory = {.in = &page->ring[peer],
+                                       .out = &page->ring[own],
+                                       .in_data = s->memory.data[peer],
+                                       .out_data = s->memory.data[own],
+                                       .interest = &page->end[own].interest,
+                                       .peer_interest = &page->end[peer].interest,
+                                       .peer_version = &page->end[peer].version};
+    ring_init(&s->ring, &memory, &reach);
+    atomic_store(&page->end[own].interest, RING_INTERESTS); /* the first bytes ring */
+}
+
+/* ---- steps ---- */
+
+/* Own bytes go into the ring from here on. */
+static void leave(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    atomic_store(&s->memory.page->end[share_own_end(s)].mark, t->sent + 1);
+    s->state = SHARE_LEAVING;
+    t->base.atomic_max = RING_WHOLE_MAX;
+    t->base.reserve_max = RING_PIECE_SIZE;
+}
+
+static bool decide(struct share *s, unsigned answer)
+{
+    unsigned offered = SHARE_IS_OFFERED;
+    return atomic_compare_exchange_strong(&s->memory.page->answer, &offered, answer);
+}
+
+static void look(struct fd_transport *t, bool looks)
+{
+    if (t->share->looks != looks)
+        sys_rights_permit(t->in, looks);
+    t->share->looks = looks;
+}
+
+void share_end(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    look(t, false);
+    share_memory_give_up(&s->memory);
+    sys_close(s->offer);
+    s->offer = -1;
+    s->state = SHARE_NEVER;
+}
+
+void share_look(struct fd_transport *t)
+{
+    look(t, flowed(t) >= SHARE_SOON(t->share->after));
+}
+
+static void take_offer(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    int taken = share_memory_take(&s->memory, s->offer);
+    look(t, false);
+    sys_close(s->offer);
+    s->offer = -1;
+    if (taken == 0) {
+        init_ring(t);
+        if (decide(s, SHARE_IS_ACCEPTED)) {
+            leave(t);
+            return;
+        }
+    }
+    share_end(t);
+}
+
+static int try_later(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    s->next = flowed(t) + ((s->after > SHARE_RETRY ? s->after : SHARE_RETRY) << s->tries);
+    if (++s->tries == SHARE_TRIES)
+        share_end(t);
+    return 0;
+}
+
+int share_offer(struct fd_transport *t, const void *byte)
+{
+    struct share *s = t->share;
+    if (s->state != SHARE_AWAIT || !s->offers || flowed(t) < s->next || !sys_has_room(t->out))
+        return 0;
+    int saved = errno;
+    int fd = share_memory_make(&s->memory);
+    ssize_t sent = -1;
+    if (fd >= 0) {
+        init_ring(t);
+        sent = sys_rights_send(t->out, byte, &fd, 1);
+        sys_close(fd);
+    }
+    errno = saved;
+    if (sent <= 0) {
+        share_memory_give_up(&s->memory);
+        return try_later(t);
+    }
+    t->sent++;
+    atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
+    s->state = SHARE_OFFERED;
+    s->next = t->sent + SHARE_PATIENCE;
+    return 1;
+}
+
+/* The peer's mark, loaded once. */
+static void load_mark(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    if (s->has_mark || s->memory.page == NULL)
+        return;
+    uint64_t mark = atomic_load(&s->memory.page->end[1 - share_own_end(s)].mark);
+    s->has_mark = mark != 0;
+    s->mark = mark - 1;
+}
+
+static bool is_at_mark(const struct fd_transport *t)
+{
+    return t->share->has_mark && t->received == t->share->mark;
+}
+
+void share_withdraw(struct fd_transport *t)
+{
+    if (decide(t->share, SHARE_IS_WITHDRAWN))
+        share_end(t);
+    else
+        leave(t);
+}
+
+/* It may have written its mark at this moment, or a hostile one never does. */
+static void advance_offered(struct fd_transport *t)
+{
+    load_mark(t);
+    if (t->share->has_mark)
+        leave(t);
+    else if (t->sent >= t->share->next)
+        share_withdraw(t);
+}
+
+static void advance_awaiting(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    if (s->offers)
+        return;
+    if (s->offer >= 0)
+        take_offer(t);
+    else if (t->received >= s->after + SHARE_PATIENCE)
+        share_end(t);
+    else
+        share_look(t);
+}
+
+void share_advance(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    int saved = errno;
+    if (s->state == SHARE_AWAIT)
+        advance_awaiting(t);
+    else if (s->state == SHARE_OFFERED)
+        advance_offered(t);
+    if (s->state == SHARE_LEAVING) {
+        load_mark(t);
+        if (is_at_mark(t))
+            s->state = SHARE_MOVED;
+    }
+    errno = saved;
+}
+
+bool share_has_news(const struct fd_transport *t)
+{
+    const struct share *s = t->share;
+    return (s->state == SHARE_AWAIT && s->offer >= 0) ||
+           (s->state == SHARE_OFFERED && s->has_mark) ||
+           (s->state == SHARE_LEAVING && is_at_mark(t));
+}
+
+/* ---- reading the socket ---- */
+
+static ssize_t receive_plain(struct fd_transport *t, void *to, size_t size, bool waits)
+{
+    return waits ? sys_read_wait(t->in, SYS_SOCKET, to, size)
+                 : sys_read(t->in, SYS_SOCKET, to, size);
+}
+
+/* The taker, before an offer. */
+static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bool waits)
+{
+    struct share *s = t->share;
+    struct pollfd entry = {.fd = t->in, .events = POLLIN};
+    if (!s->looks)
+        share_look(t);
+    if (!s->looks)
+        return receive_plain(t, to, size < SHARE_READ_MAX ? size : SHARE_READ_MAX, waits);
+    if (waits && sys_poll(&entry, 1, -1) < 0) {
+        errno = EINTR; /* whatever it is, it passes */
+        return -1;
+    }
+    ssize_t got = sys_rights_take_one(t->in, to, size, &s->offer);
+    if (got < 0 && waits && errno == EAGAIN)
+        errno = EINTR;
+    return got;
+}
+
+static ssize_t nothing_for_now(bool waits)
+{
+    errno = waits ? EINTR : EAGAIN;
+    return -1;
+}
+
+static ssize_t makes_no_sense(void)
+{
+    errno = EPROTO;
+    return -1;
+}
+
+/* What came may go beyond a mark that was written meanwhile: doorbells. */
+static ssize_t cut_at_mark(struct fd_transport *t, uint64_t got, bool waits)
+{
+    if (t->share->mark < t->received)
+        return makes_no_sense();
+    uint64_t left = t->share->mark - t->received;
+    if (left == 0)
+        return nothing_for_now(waits);
+    return (ssize_t)(got < left ? got : left);
+}
+
+static ssize_t receive_until_mark(struct fd_transport *t, void *to, size_t size, bool waits)
+{
+    if (t->share->mark < t->received)
+        return makes_no_sense();
+    uint64_t left = t->share->mark - t->received;
+    if (left == 0)
+        return nothing_for_now(waits);
+    return receive_plain(t, to, size < left ? size : (size_t)left, waits);
+}
+
+static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool waits)
+{
+    struct share *s = t->share;
+    if (s == NULL || s->state == SHARE_NEVER)
+        return receive_plain(t, to, size, waits);
+    if (s->state == SHARE_AWAIT)
+        return s->offers || s->offer >= 0 ? receive_plain(t, to, size, waits)
+                                          : receive_looking(t, to, size, waits);
+    if (s->has_mark)
+        return receive_until_mark(t, to, size, waits);
+    ssize_t got = receive_plain(t, to, size, waits);
+    if (got < 0)
+        return got;
+    load_mark(t);
+    return s->has_mark ? cut_at_mark(t, (uint64_t)got, waits) : got;
+}
+
+/* -1: EAGAIN, that was all; ENOMEM; EPROTO. */
+static int absorb_once(struct fd_transport *t)
+{
+    if (t->end - t->begin > SHARE_ABSORB_MAX)
+        return (int)makes_no_sense();
+    if (fd_make_more_room(t) != 0)
+        return -1;
+    ssize_t got = share_receive(t, t->buffer + t->end, t->capacity - t->end, false);
+    if (got < 0)
+        return -1;
+    t->received += (uint64_t)got;
+    t->end += (size_t)got;
+    t->at_end = got == 0;
+    return 0;
+}
+
+bool share_absorb(struct fd_transport *t)
+{
+    int saved = errno, result = 0;
+    while (result == 0 && t->failed == 0 && !t->at_end)
+        result = absorb_once(t);
+    bool is_empty = result == 0 || errno == EAGAIN;
+    if (result != 0 && errno == EPROTO) {
+        t->failed = EPROTO;
+        t->share->ring.is_broken = true;
+    }
+    share_advance(t);
+    errno = saved;
+    return is_empty;
+}
+
+/* ---- waiting ---- */
+
+bool share_arm(struct fd_transport *t, unsigned interest)
+{
+    struct share *s = t->share;
+    if (s->state == SHARE_MOVED)
+        return ring_arm(&s->ring, interest);
+    atomic_store(s->ring.memory.interest, interest);
+    atomic_thread_fence(memory_order_seq_cst);
+    bool had_mark = s->has_mark;
+    load_mark(t);
+    if (had_mark == s->has_mark && !ring_is_ready(&s->ring, interest & RING_ROOM))
+        return false;
+    ring_disarm(&s->ring);
+    return true;
+}
+
+/* ---- lifetime ---- */
+
+struct share *share_new(struct fd_transport *t, bool offers)
+{
+    struct share *s = sys_alloc(sizeof *s);
+    if (s == NULL)
+        return NULL;
+    *s = (struct share){.offers = offers, .after = share_after, .next = share_after, .offer = -1};
+    t->share = s;
+    t->receive = share_receive;
+    return s;
+}
+
+void share_free(struct share *s)
+{
+    share_memory_give_up(&s->memory);
+    sys_close(s->offer);
+    sys_free(s);
+}

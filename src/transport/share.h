@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A socket of this host that moves into shared memory: the steps of the two sides, and what follows
+ * from each. transport_share.c has the functions of the transport. One thread at a time uses it.
+ */
+#ifndef PIPC_SHARE_H
+#define PIPC_SHARE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "transport/ring.h"
+#include "transport/share_memory.h"
+#include "transport/transport_fd.h"
+
+/* See the table in share.c. */
+enum share_state { SHARE_AWAIT, SHARE_OFFERED, SHARE_LEAVING, SHARE_MOVED, SHARE_NEVER };
+
+struct share {
+    enum share_state state;
+    bool offers;    /* the side that accepted the connection; the other one takes */
+    unsigned tries; /* to offer, that failed */
+    uint64_t after; /* bytes that have to flow before */
+    uint64_t next;  /* the same before the next step */
+    bool looks;     /* for an offer, which may come with the next bytes */
+    int offer;      /* has come; -1: none */
+    bool has_mark;  /* the peer's */
+    uint64_t mark;  /* bytes of the socket after which the peer's go on in the ring */
+    struct share_memory memory;
+    struct ring ring;
+    bool owes;              /* the kernel had no memory for a doorbell */
+    bool is_dead;           /* the peer: nobody has its end of the socket */
+    uint64_t asked_version; /* of the peer, when that was checked last */
+    int64_t asked;          /* sys_ticks */
+    /* The descriptor, see transport_share.c. */
+    unsigned armed; /* the events for which it was drained */
+    uint64_t updated_in, updated_out;
+};
+
+/* So many bytes, of both directions, have to flow before a pipe moves. Tests change it. */
+extern uint64_t share_after;
+
+struct share *share_new(struct fd_transport *transport, bool offers); /* NULL: ENOMEM */
+void share_free(struct share *share);
+
+/* Make the steps that are due now. Keeps errno. */
+void share_advance(struct fd_transport *transport);
+/* Is one due that a read has made so? */
+bool share_has_news(const struct fd_transport *transport);
+/*
+ * An offer is due: write one byte, with the memory: 1. 0: it is not to be now, or never; nothing
+ * was written.
+ */
+int share_offer(struct fd_transport *transport, const void *byte);
+/* An offer that nobody has accepted is taken back. Afterwards the state is NEVER, or LEAVING. */
+void share_withdraw(struct fd_transport *transport);
+/* Nothing of this happens any more; only before the own bytes have left. */
+void share_end(struct fd_transport *transport);
+/*
+ * After it has left: all that is unread in the socket, into memory. False: the rest is still there.
+ */
+bool share_absorb(struct fd_transport *transport);
+/* Look for an offer now. */
+void share_look(struct fd_transport *transport);
+/* As ring_arm, but before all of the socket has been read, what is in the ring does not count. */
+bool share_arm(struct fd_transport *transport, unsigned interest);
+
+/* ---- share_life.c ---- */
+
+/* No more bytes from here, in the ring. */
+void share_shut(struct fd_transport *transport);
+/* After close: a peer that looks only at the memory learns of it. */
+void share_note_close(struct share *share);
+/* The doorbells that have come. Notes the end of the socket. */
+void share_drain(struct fd_transport *transport);
+/*
+ * The same, which waits for one, for ever, where `blocks` is set. -1: EINTR. A cancellation point.
+ */
+int share_await_doorbell(struct fd_transport *transport);
+
+/* Ring again where a doorbell is owed. False: it still is. */
+bool share_pay(struct fd_transport *transport);
+
+/* For the ring, whose context is the transport. */
+void share_ring_doorbell(void *transport);
+enum ring_life share_life(void *transport, uint64_t version, enum ring_question question,
+                          int64_t now);
+unsigned share_processor(void *unused);
+
+static inline unsigned share_own_end(const struct share *share)
+{
+    return share->offers ? 0 : 1;
+}
+
+static inline bool share_has_left(const struct share *share)
+{
+    return share->state == SHARE_LEAVING || share->state == SHARE_MOVED;
+}
+
+/* ---- share_wait.c ---- */
+
+/* As the members of the table, once the side has left. */
+int share_wait_in_ring(struct fd_transport *transport, unsigned events, int64_t deadline);
+bool share_update_in_ring(struct fd_transport *transport, bool readable, unsigned events);
+
+#endif

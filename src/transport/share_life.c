@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the socket is once a side has left it for the ring: doorbell and lifeline.
+ *
+ * Whether the peer lives is asked of the socket. Once a side has left, a socket has no end but the
+ * last one: a shutdown is a bit of the side's `version`. Other changes of that word say no more
+ * than that it is worth to ask.
+ */
+#include <errno.h>
+
+#include "sys/sys.h"
+#include "transport/share.h"
+
+#define SHARE_SHUT ((uint64_t)1) /* of a version */
+#define SHARE_STEP ((uint64_t)2)
+
+/* In sys_ticks, some microseconds: a check of the peer's life takes a system call. */
+#define SHARE_ASK_TICKS 50000
+
+/* Reads: a peer that keeps ringing is not waited for. */
+enum { SHARE_DRAINS = 16, SHARE_DRAIN_SIZE = 1024 };
+
+/* ---- what the ring asks for ---- */
+
+void share_ring_doorbell(void *context)
+{
+    struct fd_transport *t = context;
+    struct iovec byte = {(void *)(uintptr_t) "", 1};
+    int saved = errno;
+    ssize_t sent = sys_writev(t->out, SYS_SOCKET, &byte, 1);
+    t->share->owes = sent < 0 && (errno == ENOMEM || errno == ENOBUFS);
+    atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
+    errno = saved;
+}
+
+bool share_pay(struct fd_transport *t)
+{
+    if (t->share->owes)
+        share_ring_doorbell(t);
+    return !t->share->owes;
+}
+
+static bool is_worth_asking(const struct share *s, uint64_t version, enum ring_question question,
+                            int64_t now)
+{
+    if (question == RING_ASK_KERNEL || version != s->asked_version)
+        return true;
+    if (question == RING_ASK_VERSION || (question == RING_ASK_WRITER && !ring_is_drained(&s->ring)))
+        return false;
+    return (uint64_t)(now - s->asked) >= SHARE_ASK_TICKS;
+}
+
+enum ring_life share_life(void *context, uint64_t version, enum ring_question question, int64_t now)
+{
+    struct fd_transport *t = context;
+    struct share *s = t->share;
+    if (!s->is_dead && is_worth_asking(s, version, question, now)) {
+        s->asked_version = version;
+        s->asked = now;
+        s->is_dead = sys_hung_up(t->in);
+    }
+    if (s->is_dead)
+        return RING_PEER_DEAD;
+    return (version & SHARE_SHUT) != 0 ? RING_PEER_SHUT : RING_PEER_MAY_WRITE;
+}
+
+unsigned share_processor(void *unused)
+{
+    (void)unused;
+    return sys_cpu_number() + 1;
+}
+
+/* ---- doorbells ---- */
+
+static void note_doorbells(struct fd_transport *t, ssize_t got)
+{
+    if (got != 0)
+        return;
+    t->share->is_dead = true;
+    ring_set_dead(&t->share->ring);
+}
+
+void share_drain(struct fd_transport *t)
+{
+    uint8_t doorbells[SHARE_DRAIN_SIZE];
+    int saved = errno;
+    ssize_t got = sizeof doorbells;
+    for (int i = 0; i < SHARE_DRAINS && got == (ssize_t)sizeof doorbells; i++)
+        got = sys_read(t->in, SYS_SOCKET, doorbells, sizeof doorbells);
+    note_doorbells(t, got);
+    errno = saved;
+}
+
+int share_await_doorbell(struct fd_transport *t)
+{
+    uint8_t doorbells[SHARE_DRAIN_SIZE];
+    ssize_t got = sys_read_wait(t->in, SYS_SOCKET, doorbells, sizeof doorbells);
+    if (got < 0 && errno == EAGAIN)
+        t->blocks = false;
+    else if (got < 0 && errno == EINTR)
+        return -1;
+    note_doorbells(t, got);
+    return 0;
+}
+
+/* ---- ends ---- */
+
+/* After fork, a parent that closes may do so while its child does the same. */
+static void change_version(struct share *s, uint64_t bits)
+{
+    _Atomic uint64_t *version = &s->memory.page->end[share_own_end(s)].version;
+    atomic_fetch_or(version, bits);
+    atomic_fetch_add(version, SHARE_STEP);
+}
+
+void share_shut(struct fd_transport *t)
+{
+    change_version(t->share, SHARE_SHUT);
+    share_ring_doorbell(t);
+}
+
+void share_note_close(struct share *s)
+{
+    if (share_has_left(s))
+        change_version(s, 0);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a side that has left the socket for the ring waits: in a call, and by the descriptor that the
+ * program polls. That is the one of transport_fd. The socket brings doorbells; it is watched as
+ * long as the program waits for anything. That it has room shows what is to be done (ready.h).
+ */
+#include <errno.h>
+
+#include "sys/sys.h"
+#include "transport/share.h"
+
+/* Until the kernel is asked for memory again. */
+#define SHARE_PAUSE (10 * SYS_MILLISECOND)
+
+static unsigned share_interest(unsigned events)
+{
+    return (events & TRANSPORT_IN ? RING_BYTES : 0u) | (events & TRANSPORT_OUT ? RING_ROOM : 0u);
+}
+
+/* What the peer has changed is known from here on, so that it ends no second wait. */
+static bool is_over_now(struct ring *ring)
+{
+    return ring_peer_changed(ring) && ring_ask(ring, RING_ASK_VERSION) == RING_PEER_DEAD;
+}
+
+/*
+ * What lies before a doorbell is taken in. This may take in the doorbell as well, so a side arms
+ * afterwards. False: the kernel lacks memory, look again soon.
+ */
+static bool prepare_wait(struct fd_transport *t, unsigned events)
+{
+    bool has_paid = share_pay(t);
+    bool is_behind = (events & TRANSPORT_IN) == 0 && t->share->state == SHARE_LEAVING;
+    return has_paid && (!is_behind || share_absorb(t));
+}
+
+/* The peer is not waited for here, but the kernel. */
+static int pause_for_memory(int64_t deadline)
+{
+    struct pollfd none = {.fd = -1};
+    return sys_poll(&none, 1, sys_deadline_earlier(deadline, sys_now() + SHARE_PAUSE)) < 0 ? -1 : 0;
+}
+
+/* A wait without a limit is one call, which also drains. -1: errno. */
+static int await_doorbells(struct fd_transport *t, unsigned events, int64_t deadline)
+{
+    struct pollfd entry = {.fd = t->in, .events = POLLIN};
+    if (t->share->state == SHARE_MOVED && deadline < 0 && t->blocks &&
+        (events & TRANSPORT_CAUGHT) == 0)
+        return share_await_doorbell(t);
+    int ready = sys_poll(&entry, 1, deadline);
+    if (ready == 0)
+        errno = ETIMEDOUT;
+    if (ready > 0 && t->share->state == SHARE_MOVED)
+        share_drain(t);
+    return ready > 0 ? 0 : -1;
+}
+
+/* 1: something has come, or may have; 0: not yet; -1: errno. */
+static int wait_once_in_ring(struct fd_transport *t, unsigned events, int64_t deadline)
+{
+    struct share *s = t->share;
+    bool is_prepared = prepare_wait(t, events);
+    if (s->state == SHARE_LEAVING && is_over_now(&s->ring))
+        return 1;
+    if (share_arm(t, share_interest(events)))
+        return 1;
+    if (!is_prepared)
+        return pause_for_memory(deadline);
+    if (await_doorbells(t, events, deadline) != 0)
+        return -1;
+    if (s->state != SHARE_MOVED)
+        return (events & TRANSPORT_IN) != 0 || share_has_news(t) || t->at_end || t->failed != 0;
+    if (!ring_is_ready(&s->ring, share_interest(events)))
+        return ring_ask(&s->ring, RING_ASK_KERNEL) == RING_PEER_DEAD;
+    s->asked = sys_ticks(); /* it has just been alive */
+    return 1;
+}
+
+int share_wait_in_ring(struct fd_transport *t, unsigned events, int64_t deadline)
+{
+    int result = 0;
+    while (result == 0) {
+        result = wait_once_in_ring(t, events, deadline);
+        if (result == 0 && sys_deadline_has_passed(deadline)) {
+            errno = ETIMEDOUT;
+            result = -1;
+        }
+    }
+    ring_disarm(&t->share->ring);
+    return result < 0 ? -1 : 0;
+}
+
+/* ---- the descriptor ---- */
+
+/* Work that its caller may not have known of needs a new edge. */
+static bool is_new_work(struct fd_transport *t, unsigned interest)
+{
+    struct ring *r = &t->share->ring;
+    bool is_new = r->ran_short;
+    if ((interest & RING_ROOM) == 0)
+        ring_disarm(r);
+    else if (share_arm(t, RING_ROOM))
+        is_new = true;
+    return is_new;
+}
+
+/* Still armed, and something was done: nothing has rung, and nothing is missed. */
+static bool is_still_idle(struct fd_transport *t, unsigned events, bool peer_changed)
+{
+    struct share *s = t->share;
+    bool has_progress = s->updated_in != s->ring.in_tail || s->updated_out != s->ring.out_head;
+    s->updated_in = s->ring.in_tail;
+    s->updated_out = s->ring.out_head;
+    return has_progress && !peer_changed && !s->owes && !t->ready.readable &&
+           s->state == SHARE_MOVED && s->armed == events &&
+           ring_is_armed(&s->ring, share_interest(events));
+}
+
+/* True: something has come meanwhile. */
+static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
+{
+    struct share *s = t->share;
+    bool was_dead = s->is_dead;
+    ring_disarm(&s->ring);
+    if (s->state == SHARE_MOVED)
+        share_drain(t);
+    else if ((events & TRANSPORT_IN) == 0 && !share_absorb(t))
+        return true;
+    s->armed = events;
+    if (share_arm(t, share_interest(events)))
+        return true;
+    if (was_dead || !s->is_dead)
+        return false;
+    ring_disarm(&s->ring);
+    return true;
+}
+
+bool share_update_in_ring(struct fd_transport *t, bool readable, unsigned events)
+{
+    struct ring *r = &t->share->ring;
+    bool changed = ring_peer_changed(r);
+    if (events & TRANSPORT_EDGE)
+        r->ran_short = true;
+    events &= ~(unsigned)TRANSPORT_EDGE;
+    bool has_work = readable || (changed && ring_ask(r, RING_ASK_VERSION) != RING_PEER_MAY_WRITE);
+    struct ready_state state = {.readable = has_work,
+                                .edge = has_work && is_new_work(t, share_interest(events)),
+                                .wrote = atomic_load(&t->wrote)};
+    if (!has_work && is_still_idle(t, events, changed)) {
+        r->ran_short = false;
+        return false;
+    }
+    if (!has_work && drain_and_arm_socket(t, events))
+        state.readable = state.edge = true;
+    if (!share_pay(t))
+        state.readable = true;
+    atomic_store_explicit(&t->wrote, false, memory_order_relaxed);
+    state.in = events != 0 ? READY_FOR_ALL : READY_NOT;
+    ready_update(&t->ready, &state);
+    r->ran_short = false;
+    return false;
+}

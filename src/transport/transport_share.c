@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transport of a socket that may move into shared memory: see share.c. It has three tables of
+ * functions, one after the other; the number of its descriptors stays the same.
+ *
+ *   share_ops   until it has moved, and while transport_fd has bytes in memory
+ *   moved_ops   from then on: the ring
+ *   fd_ops      once it is known that it stays a socket
+ */
+#include <errno.h>
+
+#include "sys/sys.h"
+#include "transport/share.h"
+
+static const struct transport_ops share_ops, moved_ops;
+
+static struct ring *ring_of(struct transport *transport)
+{
+    return &fd_of(transport)->share->ring;
+}
+
+static void become(struct transport *transport, const struct transport_ops *ops)
+{
+    struct fd_transport *t = fd_of(transport);
+    t->open_ops = ops;
+    if (atomic_load(&transport->ops) == &share_ops)
+        atomic_store(&transport->ops, ops);
+}
+
+static void stay_a_socket(struct fd_transport *t)
+{
+    become(&t->base, &fd_ops);
+    share_free(t->share);
+    t->share = NULL;
+    t->receive = NULL;
+}
+
+/* Make the steps that are due. NULL: it is a socket, for good. */
+static struct share *advance(struct transport *transport)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->share == NULL)
+        return NULL;
+    share_advance(t);
+    if (t->share->state == SHARE_NEVER)
+        stay_a_socket(t);
+    return t->share;
+}
+
+/* ---- reading ---- */
+
+static void become_moved(struct transport *transport)
+{
+    fd_free_buffer(fd_of(transport));
+    transport->reads_ahead = false;
+    become(transport, &moved_ops);
+}
+
+/* A message of which the socket brought the beginning goes on in the ring. */
+static int take_from_ring(struct fd_transport *t, size_t want, bool *end)
+{
+    if (fd_make_room(t, want) != 0)
+        return -1;
+    while (t->end - t->begin < want && !*end) {
+        ssize_t got = ring_read(&t->share->ring, t->buffer + t->end, want - (t->end - t->begin));
+        if (got < 0)
+            return errno == EAGAIN ? 0 : -1;
+        t->end += (size_t)got;
+        *end = got == 0;
+    }
+    return 0;
+}
+
+static ssize_t peek_after_move(struct transport *transport, size_t want,
+                               struct transport_view *view)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (t->begin == t->end) {
+        become_moved(transport);
+        return ring_peek(ring_of(transport), want, &view->bytes, &view->end);
+    }
+    view->end = false;
+    if (take_from_ring(t, want, &view->end) != 0)
+        return -1;
+    view->bytes = t->buffer + t->begin;
+    return (ssize_t)(t->end - t->begin);
+}
+
+/* A look at memory makes no step. In a read that blocks the doorbell would not be armed. */
+static ssize_t share_peek(struct transport *transport, size_t want, enum transport_peek mode,
+                          struct transport_view *view)
+{
+    struct fd_transport *t = fd_of(transport);
+    for (;;) {
+        if (mode == PEEK_READ && advance(transport) == NULL)
+            return fd_ops.peek(transport, want, mode, view);
+        if (t->share->state == SHARE_MOVED)
+            return peek_after_move(transport, want, view);
+        if (mode == PEEK_BLOCK && share_has_left(t->share))
+            mode = PEEK_MEMORY;
+        ssize_t there = fd_ops.peek(transport, want, mode, view);
+        if (mode != PEEK_READ || there < 0 || (size_t)there >= want || !share_has_news(t))
+            return there;
+    }
+}
+
+static void share_skip(struct transport *transport, size_t size)
+{
+    fd_ops.skip(transport, size);
+}
+
+static ssize_t share_read(struct transport *transport, void *buffer, size_t size, bool waits)
+{
+    struct fd_transport *t = fd_of(transport);
+    for (;;) {
+        if (advance(transport) != NULL && t->share->state == SHARE_MOVED && t->begin == t->end)
+            return ring_read(ring_of(transport), buffer, size);
+        ssize_t got = fd_ops.read(transport, buffer, size, waits);
+        if (got >= 0 || errno != EAGAIN || t->share == NULL || !share_has_news(t))
+            return got;
+    }
+}
+
+static bool share_goodbye(struct transport *transport)
+{
+    return fd_ops.goodbye(transport);
+}
+
+static bool share_accept_fds(struct transport *transport, struct arrived *arrived)
+{
+    return fd_ops.accept_fds(transport, arrived);
+}
+
+static ssize_t moved_peek(struct transport *transport, size_t want, enum transport_peek mode,
+                          struct transport_view *view)
+{
+    (void)mode; /* all is in memory */
+    return ring_peek(ring_of(transport), want, &view->bytes, &view->end);
+}
+
+static void moved_skip(struct transport *transport, size_t size)
+{
+    ring_consume(ring_of(transport), size);
+}
+
+static ssize_t moved_read(struct transport *transport, void *buffer, size_t size, bool waits)
+{
+    (void)waits; /* it cannot block */
+    return ring_read(ring_of(transport), buffer, size);
+}
+
+/* ---- writing ---- */
+
+static const void *first_byte(const struct iovec *parts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (parts[i].iov_len > 0)
+            return parts[i].iov_base;
+    return NULL;
+}
+
+static ssize_t share_writev(struct transport *transport, const struct iovec *parts, int count)
+{
+    struct share *s = advance(transport);
+    if (s == NULL)
+        return fd_ops.writev(transport, parts, count);
+    if (share_has_left(s))
+        return ring_writev(&s->ring, parts, count);
+    const void *byte = first_byte(parts, count);
+    if (byte != NULL && share_offer(fd_of(transport), byte) == 1)
+        return 1;
+    return fd_ops.writev(transport, parts, count);
+}
+
+/* Nobody asks for room before reserve_max says so. */
+static uint8_t *share_reserve(struct transport *transport, size_t size)
+{
+    return ring_place(ring_of(transport), size);
+}
+
+static void share_commit(struct transport *transport, size_t size)
+{
+    ring_publish(ring_of(transport), size);
+}
+
+static ssize_t moved_writev(struct transport *transport, const struct iovec *parts, int count)
+{
+    return ring_writev(ring_of(transport), parts, count);
+}
+
+static bool share_carries_fds(struct transport *transport)
+{
+    struct share *s = advance(transport);
+    return s == NULL || !share_has_left(s) ? fd_ops.carries_fds(transport) : false;
+}
+
+static ssize_t share_write_fds(struct transport *transport, const void *byte, const int *fds,
+                               int count)
+{
+    struct share *s = advance(transport);
+    if (s == NULL || !share_has_left(s))
+        return fd_ops.write_fds(transport, byte, fds, count);
+    errno = EOPNOTSUPP; /* the peer takes none: else it would have stayed a socket */
+    return -1;
+}
+
+/* It stays a socket, unless it has left. */
+static struct share *end_unless_left(struct transport *transport)
+{
+    struct share *s = advance(transport);
+    if (s != NULL && s->state == SHARE_OFFERED)
+        share_withdraw(fd_of(transport));
+    else if (s != NULL && s->state == SHARE_AWAIT)
+        share_end(fd_of(transport));
+    return advance(transport);
+}
+
+static int share_shutdown(struct transport *transport)
+{
+    if (end_unless_left(transport) == NULL)
+        return fd_ops.shutdown(transport);
+    share_shut(fd_of(transport));
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+static int share_wait(struct transport *transport, unsigned events, int64_t deadline)
+{
+    struct share *s = advance(transport);
+    return s == NULL || !share_has_left(s) ? fd_ops.wait(transport, events, deadline)
+                                           : share_wait_in_ring(fd_of(transport), events, deadline);
+}
+
+/* ---- the descriptor ---- */
+
+static int share_descriptor(struct transport *transport)
+{
+    return fd_ops.descriptor(transport);
+}
+
+static bool share_update_readiness(struct transport *transport, bool readable, unsigned events)
+{
+    struct share *s = advance(transport);
+    return s == NULL || !share_has_left(s)
+               ? fd_ops.update_readiness(transport, readable, events)
+               : share_update_in_ring(fd_of(transport), readable, events);
+}
+
+/* ---- the rest ---- */
+
+static unsigned share_over(struct transport *transport)
+{
+    struct share *s = advance(transport);
+    if (s == NULL || !share_has_left(s))
+        return fd_ops.over(transport);
+    switch (ring_ask(&s->ring, RING_ASK_KERNEL)) {
+    case RING_PEER_DEAD:
+        return TRANSPORT_IN | TRANSPORT_OUT;
+    case RING_PEER_SHUT:
+        return s->state == SHARE_MOVED ? TRANSPORT_IN : 0;
+    default:
+        return 0;
+    }
+}
+
+static bool share_unread(struct transport *transport)
+{
+    return fd_ops.unread(transport);
+}
+
+static void share_peer(struct transport *transport, char *text, size_t size)
+{
+    fd_ops.peer(transport, text, size);
+}
+
+static int share_credentials(struct transport *transport, struct sys_credentials *credentials)
+{
+    return fd_ops.credentials(transport, credentials);
+}
+
+static void share_close(struct transport *transport)
+{
+    struct share *s = fd_of(transport)->share;
+    fd_ops.close(transport);
+    if (s == NULL)
+        return;
+    share_note_close(s);
+    share_free(s);
+}
+
+static int share_detach(struct transport *transport, int fds[2])
+{
+    if (end_unless_left(transport) == NULL)
+        return fd_ops.detach(transport, fds);
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+static const struct transport_ops share_ops = {
+    .peek = share_peek,
+    .skip = share_skip,
+    .goodbye = share_goodbye,
+    .read = share_read,
+    .accept_fds = share_accept_fds,
+    .writev = share_writev,
+    .reserve = share_reserve,
+    .commit = share_commit,
+    .carries_fds = share_carries_fds,
+    .write_fds = share_write_fds,
+    .shutdown = share_shutdown,
+    .wait = share_wait,
+    .descriptor = share_descriptor,
+    .update_readiness = share_update_readiness,
+    .over = share_over,
+    .unread = share_unread,
+    .peer = share_peer,
+    .credentials = share_credentials,
+    .close = share_close,
+    .detach = share_detach,
+};
+
+static const struct transport_ops moved_ops = {
+    .peek = moved_peek,
+    .skip = moved_skip,
+    .goodbye = share_goodbye,
+    .read = moved_read,
+    .accept_fds = share_accept_fds,
+    .writev = moved_writev,
+    .reserve = share_reserve,
+    .commit = share_commit,
+    .carries_fds = share_carries_fds,
+    .write_fds = share_write_fds,
+    .shutdown = share_shutdown,
+    .wait = share_wait,
+    .descriptor = share_descriptor,
+    .update_readiness = share_update_readiness,
+    .over = share_over,
+    .unread = share_unread,
+    .peer = share_peer,
+    .credentials = share_credentials,
+    .close = share_close,
+    .detach = share_detach,
+};
+
+void transport_share(struct transport *transport, bool offers)
+{
+    struct fd_transport *t = fd_of(transport);
+    if (share_new(t, offers) == NULL)
+        return;
+    t->open_ops = &share_ops;
+    if (atomic_load(&transport->ops) == &fd_ops)
+        atomic_store(&transport->ops, &share_ops);
+    if (t->in >= 0 && !offers)
+        share_look(t);
+}
