@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "fifos.h"
 #include "harness.h"
+#include "moving.h"
 #include "net.h"
 #include "paths.h"
 
@@ -164,6 +165,18 @@ static int open_path(pipc_t *end[2], const pipc_options_t *options)
     return 0;
 }
 
+static int open_moving(pipc_t *end[2], const pipc_options_t *options)
+{
+    moving_open_kind(end, options);
+    return 0;
+}
+
+static int open_moved(pipc_t *end[2], const pipc_options_t *options)
+{
+    moving_open_moved_kind(end, options);
+    return 0;
+}
+
 static void make_raw(int fd)
 {
     struct termios mode;
@@ -229,7 +242,23 @@ static const struct kind kinds[] = {
     {.name = "Unix socket",
      .open = open_path,
      .made = true,
+     .path = true,
      .open_differs = true,
+     .descriptors = 2,
+     .most_descriptors = 4},
+    {.name = "Unix socket, moving",
+     .open = open_moving,
+     .made = true,
+     .path = true,
+     .moves = true,
+     .open_differs = true,
+     .descriptors = 2,
+     .most_descriptors = 4},
+    {.name = "Unix socket, moved",
+     .open = open_moved,
+     .made = true,
+     .path = true,
+     .moves = true,
      .descriptors = 2,
      .most_descriptors = 4},
     {.name = "socketpair",

@@ -20,6 +20,8 @@ struct kind {
     bool made;         /* the library made the descriptors; false: it adopts them */
     bool local;        /* needs neither a name nor the network */
     bool tcp;          /* bytes may be under way for a while; closing with unread input resets */
+    bool path;         /* a Unix socket that the library has opened and accepted */
+    bool moves;        /* into shared memory, with its first messages or before the test */
     bool terminal;     /* only tests that ask for it run over it */
     bool open_differs; /* once open it is like another kind: left out where tests take long */
     int descriptors, most_descriptors; /* of both ends, when opened; with all that they may add */

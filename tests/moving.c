@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* Before cmocka, whose macros have names of our members. */
+#include "api/handle.h"
+#include "channel/channel_internal.h"
+
+#include "moving.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fds.h"
+#include "net.h"
+#include "paths.h"
+
+struct fd_transport *moving_transport(const pipc_t *pipe)
+{
+    return fd_of(channel_transport(pipe->channel));
+}
+
+enum share_state moving_state(const pipc_t *pipe)
+{
+    const struct share *share = moving_transport(pipe)->share;
+    return share == NULL ? SHARE_NEVER : share->state;
+}
+
+void moving_expect(pipc_t *end[2], enum share_state first, enum share_state second)
+{
+    assert_int_equal(moving_state(end[0]), first);
+    assert_int_equal(moving_state(end[1]), second);
+}
+
+void moving_need(void)
+{
+    struct share_memory memory;
+    int fd = share_memory_make(&memory);
+    if (fd >= 0) {
+        close(fd);
+        share_memory_give_up(&memory);
+    } else if (errno == ENOSYS || errno == EPERM) {
+        harness_skip("no memory to share here");
+    }
+}
+
+void moving_open_each(pipc_t *end[2], uint64_t after, const pipc_options_t *client,
+                      const pipc_options_t *server)
+{
+    struct paths paths;
+    uint64_t before = share_after;
+    moving_need();
+    share_after = after;
+    paths_begin(&paths);
+    pipc_server_t *listening = paths_serve(paths_to(&paths, "kind"), server);
+    end[0] = pipc_open_unix(paths_to(&paths, "kind"), 10000, client);
+    assert_non_null(end[0]);
+    end[1] = pipc_server_accept(listening, 10000);
+    assert_non_null(end[1]);
+    pipc_server_close(listening);
+    paths_end(&paths);
+    share_after = before;
+}
+
+void moving_open(pipc_t *end[2], uint64_t after, const pipc_options_t *options)
+{
+    moving_open_each(end, after, options, options);
+}
+
+static void forget_counts(pipc_t *pipe)
+{
+    struct channel *c = pipe->channel;
+    atomic_store(&c->messages_read, 0);
+    atomic_store(&c->messages_written, 0);
+}
+
+void moving_move(pipc_t *end[2])
+{
+    for (int i = 1; i <= 3; i++) {
+        pipc_t *from = end[i % 2], *to = end[1 - i % 2];
+        assert_int_equal(pipc_write(from, "", 0), 0);
+        assert_int_equal(pipc_flush(from), 0);
+        assert_int_equal(pipc_skip(to), 0);
+    }
+    forget_counts(end[0]);
+    forget_counts(end[1]);
+}
+
+void moving_open_kind(pipc_t *end[2], const pipc_options_t *options)
+{
+    moving_open(end, 0, options);
+}
+
+static bool keeps_socket(const pipc_options_t *options)
+{
+    return options != NULL && (options->flags & (PIPC_DUPLEX | PIPC_ACCEPT_FDS | PIPC_GATHER |
+                                                 PIPC_NO_SHARED_MEMORY)) != 0;
+}
+
+void moving_open_moved_kind(pipc_t *end[2], const pipc_options_t *options)
+{
+    moving_open(end, 0, options);
+    if (keeps_socket(options))
+        return;
+    moving_move(end);
+    moving_expect(end, SHARE_MOVED, SHARE_MOVED);
+}
+
+/* --- A plain socket at one end ---------------------------------------------------------------- */
+
+/* The library connects; the test is a server with a plain socket. */
+pipc_t *moving_raw_client(int *raw)
+{
+    struct paths paths;
+    uint64_t before = share_after;
+    moving_need();
+    share_after = 0;
+    paths_begin(&paths);
+    const char *path = paths_to(&paths, "raw");
+    int listener = paths_listen(path, 1);
+    pipc_t *pipe = pipc_open_unix(path, 10000, NULL);
+    assert_non_null(pipe);
+    *raw = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(*raw >= 0);
+    close(listener);
+    unlink(path);
+    paths_end(&paths);
+    share_after = before;
+    return pipe;
+}
+
+/* The library accepts; the test is a client with a plain socket. */
+pipc_t *moving_raw_accepted(int *raw)
+{
+    struct paths paths;
+    uint64_t before = share_after;
+    moving_need();
+    share_after = 0;
+    paths_begin(&paths);
+    const char *path = paths_to(&paths, "raw");
+    pipc_server_t *server = paths_serve(path, NULL);
+    *raw = paths_connect(path);
+    assert_true(*raw >= 0);
+    assert_int_equal(fcntl(*raw, F_SETFL, 0), 0);
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    pipc_server_close(server);
+    paths_end(&paths);
+    share_after = before;
+    return pipe;
+}
+
+size_t moving_frame(unsigned char *frame, const char *text)
+{
+    size_t size = strlen(text);
+    memset(frame, 0, MOVING_HEADER);
+    frame[3] = (unsigned char)size;
+    memcpy(frame + MOVING_HEADER, text, size);
+    return MOVING_HEADER + size;
+}
+
+void moving_say_raw(int raw, const char *text)
+{
+    unsigned char frame[64];
+    size_t size = moving_frame(frame, text);
+    assert_int_equal(send(raw, frame, size, MSG_NOSIGNAL), size);
+}
+
+void moving_expect_raw(int raw, const char *text)
+{
+    unsigned char frame[64], got[64];
+    size_t size = moving_frame(frame, text);
+    assert_int_equal(recv(raw, got, size, MSG_WAITALL), size);
+    assert_memory_equal(got, frame, size);
+}
+
+/* A frame whose first byte brings descriptors. */
+void moving_say_with(int raw, const char *text, const int *fds, int count)
+{
+    unsigned char frame[64];
+    size_t size = moving_frame(frame, text);
+    fds_send_raw(raw, frame, 1, fds, count);
+    assert_int_equal(send(raw, frame + 1, size - 1, MSG_NOSIGNAL), size - 1);
+}
+
+/* --- A hostile peer that has the memory --- */
+
+/* The victim is a server, which has offered. Its frame has been read. */
+void moving_attack_server(struct moving_attack *a)
+{
+    unsigned char frame[64];
+    struct msghdr message = {.msg_iov = &(struct iovec){frame, 1}, .msg_iovlen = 1};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    a->own = 1;
+    a->pipe = moving_raw_accepted(&a->raw);
+    net_say(a->pipe, "offer");
+    assert_int_equal(moving_state(a->pipe), SHARE_OFFERED);
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    assert_int_equal(recvmsg(a->raw, &message, MSG_CMSG_CLOEXEC), 1);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    assert_non_null(header);
+    memcpy(&a->memory, CMSG_DATA(header), sizeof a->memory);
+    assert_int_equal(recv(a->raw, frame + 1, 8, MSG_WAITALL), 8);
+    assert_int_equal(share_memory_take(&a->shared, a->memory), 0);
+}
+
+/* The victim is a client, which has accepted. */
+void moving_attack_client(struct moving_attack *a)
+{
+    a->own = 0;
+    a->pipe = moving_raw_client(&a->raw);
+    a->memory = share_memory_make(&a->shared);
+    assert_true(a->memory >= 0);
+    moving_say_with(a->raw, "offer", &a->memory, 1);
+    net_expect(a->pipe, "offer");
+    net_say(a->pipe, "answer");
+    assert_int_equal(moving_state(a->pipe), SHARE_LEAVING);
+}
+
+void moving_end_attack(struct moving_attack *a)
+{
+    pipc_close(a->pipe);
+    share_memory_give_up(&a->shared);
+    close(a->memory);
+    close(a->raw);
+}
+
+void moving_set_mark(struct moving_attack *a, uint64_t mark)
+{
+    atomic_store(&a->shared.page->end[a->own].mark, mark);
+}
+
+/* Bytes of the attacker's ring, as an honest writer puts them there. */
+void moving_write_ring(struct moving_attack *a, const void *bytes, size_t size)
+{
+    struct ring_words *words = &a->shared.page->ring[a->own];
+    uint64_t head = atomic_load(&words->head);
+    memcpy(a->shared.data[a->own] + head, bytes, size);
+    atomic_store(&words->head, head + size);
+}

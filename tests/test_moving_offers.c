@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a hostile server may offer its client in place of memory, and a client its server: it stays
+ * a socket, no message is lost, and no descriptor is left.
+ */
+#include "moving.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fds.h"
+#include "net.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+static size_t right_size(void)
+{
+    struct share_memory memory;
+    moving_need();
+    int fd = share_memory_make(&memory);
+    assert_true(fd >= 0);
+    off_t size = lseek(fd, 0, SEEK_END);
+    close(fd);
+    share_memory_give_up(&memory);
+    return (size_t)size;
+}
+
+static int memory_of(size_t size, unsigned flags, int seals)
+{
+    int fd = memfd_create("hostile", flags | MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    uint64_t magic = 0;
+    struct share_memory memory;
+    int honest = share_memory_make(&memory);
+    assert_int_equal(pread(honest, &magic, sizeof magic, 0), sizeof magic);
+    close(honest);
+    share_memory_give_up(&memory);
+    if ((flags & MFD_HUGETLB) == 0)
+        assert_int_equal(pwrite(fd, &magic, sizeof magic, 0), sizeof magic);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+    return fd;
+}
+
+enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW };
+
+static int make_unsealed(void)
+{
+    return memory_of(right_size(), 0, 0);
+}
+static int make_no_shrink(void)
+{
+    return memory_of(right_size(), 0, F_SEAL_SHRINK);
+}
+static int make_no_grow(void)
+{
+    return memory_of(right_size(), 0, F_SEAL_GROW);
+}
+static int make_read_only(void)
+{
+    return memory_of(right_size(), 0, SEALS | F_SEAL_WRITE);
+}
+static int make_future(void)
+{
+    return memory_of(right_size(), 0, SEALS | F_SEAL_FUTURE_WRITE);
+}
+static int make_small(void)
+{
+    return memory_of(right_size() - 4096, 0, SEALS);
+}
+static int make_tiny(void)
+{
+    return memory_of(8, 0, SEALS);
+}
+static int make_large(void)
+{
+    return memory_of(right_size() + 4096, 0, SEALS);
+}
+static int make_huge(void)
+{
+    return memory_of((size_t)1 << 40, 0, SEALS);
+}
+static int make_huge_pages(void)
+{
+    return memory_of((size_t)4 << 20, MFD_HUGETLB, SEALS);
+}
+
+static int make_no_magic(void)
+{
+    int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(ftruncate(fd, (off_t)right_size()), 0);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, SEALS), 0);
+    return fd;
+}
+
+static int make_file(void)
+{
+    char name[] = "/var/tmp/moving-XXXXXX";
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    unlink(name);
+    assert_int_equal(ftruncate(fd, (off_t)right_size()), 0);
+    return fd;
+}
+
+/* A descriptor that may not be mapped for writing. */
+static int make_opened_for_reading(void)
+{
+    char name[64];
+    int fd = memory_of(right_size(), 0, SEALS);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    int reading = open(name, O_RDONLY | O_CLOEXEC);
+    close(fd);
+    return reading;
+}
+
+static int make_zero(void)
+{
+    return open("/dev/zero", O_RDWR | O_CLOEXEC);
+}
+static int make_null(void)
+{
+    return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+static int make_directory(void)
+{
+    return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+static int make_path(void)
+{
+    return open("/", O_PATH | O_CLOEXEC);
+}
+static int make_epoll(void)
+{
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+static int make_socket(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int (*const makers[])(void) = {make_unsealed,
+                                      make_no_shrink,
+                                      make_no_grow,
+                                      make_read_only,
+                                      make_future,
+                                      make_small,
+                                      make_tiny,
+                                      make_large,
+                                      make_huge,
+                                      make_huge_pages,
+                                      make_no_magic,
+                                      make_file,
+                                      make_opened_for_reading,
+                                      make_zero,
+                                      make_null,
+                                      make_directory,
+                                      make_path,
+                                      make_epoll,
+                                      make_socket};
+
+TEST(a_client_that_is_offered_anything_else_stays_a_socket)
+{
+    for (size_t i = 0; i < sizeof makers / sizeof makers[0]; i++) {
+        int raw, fd = makers[i]();
+        if (fd < 0)
+            continue; /* no huge pages here */
+        pipc_t *pipe = moving_raw_client(&raw);
+        int before = harness_open_descriptors();
+        moving_say_with(raw, "offer", &fd, 1);
+        net_expect(pipe, "offer");
+        net_say(pipe, "answer");
+        moving_expect_raw(raw, "answer");
+        assert_int_equal(moving_state(pipe), SHARE_NEVER);
+        assert_int_equal(harness_open_descriptors(), before);
+        moving_say_raw(raw, "and on");
+        net_expect(pipe, "and on");
+        pipc_close(pipe);
+        close(raw);
+        close(fd);
+    }
+}
+
+TEST(a_client_that_is_offered_many_descriptors_keeps_none)
+{
+    int raw;
+    struct fds fds;
+    fds_make(&fds);
+    pipc_t *pipe = moving_raw_client(&raw);
+    int before = harness_open_descriptors();
+    moving_say_with(raw, "offer", fds.fd, FDS_MAX);
+    net_expect(pipe, "offer");
+    net_say(pipe, "answer");
+    moving_expect_raw(raw, "answer");
+    assert_int_equal(moving_state(pipe), SHARE_NEVER);
+    assert_int_equal(harness_open_descriptors(), before);
+    pipc_close(pipe);
+    close(raw);
+    fds_end(&fds);
+}
+
+TEST(a_server_takes_no_memory_from_its_clients)
+{
+    int raw, fd = memory_of(right_size(), 0, SEALS);
+    pipc_t *pipe = moving_raw_accepted(&raw);
+    int before = harness_open_descriptors();
+    unsigned char frame[64];
+    size_t size = moving_frame(frame, "offer");
+    if (fds_try_send_raw(raw, frame, 1, &fd, 1) < 0)
+        assert_int_equal(send(raw, frame, 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(send(raw, frame + 1, size - 1, MSG_NOSIGNAL), size - 1);
+    net_expect(pipe, "offer");
+    assert_int_equal(moving_state(pipe), SHARE_AWAIT);
+    assert_int_equal(harness_open_descriptors(), before);
+    pipc_close(pipe);
+    close(raw);
+    close(fd);
+}
+
+HARNESS_MAIN("moving into shared memory, offers",
+             IT(a_client_that_is_offered_anything_else_stays_a_socket),
+             IT(a_client_that_is_offered_many_descriptors_keeps_none),
+             IT(a_server_takes_no_memory_from_its_clients))

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a side waits in each state of the move into shared memory: what comes in the middle of a
+ * wait, doorbells among other bytes, and the descriptor. The peer is the test, step by step.
+ */
+#include "moving.h"
+
+#include <sys/socket.h>
+
+#include "fault.h"
+#include "net.h"
+
+enum { LONG_MS = 10000 };
+
+static void set_timeout(pipc_t *pipe, int ms)
+{
+    assert_int_equal(pipc_set_timeout(pipe, ms, ms), 0);
+}
+
+/* --- In the middle of a wait --- */
+
+static bool done;
+
+/* An accepted offer, a message before the mark, and a doorbell with it. */
+static bool leave_with_doorbells(void *context)
+{
+    struct moving_attack *a = context;
+    unsigned char frame[64];
+    size_t size = moving_frame(frame, "one");
+    if (done)
+        return false;
+    done = true;
+    memcpy(frame + size, "bell", 4);
+    moving_set_mark(a, 1 + size);
+    assert_int_equal(send(a->raw, frame, size + 4, MSG_NOSIGNAL), size + 4);
+    moving_write_ring(a, frame, moving_frame(frame, "two"));
+    return true;
+}
+
+TEST(doorbells_that_come_with_the_last_bytes_of_a_socket_are_no_message)
+{
+    for (int ms = -1; ms <= LONG_MS; ms += LONG_MS + 1) {
+        struct moving_attack a;
+        char text[8];
+        moving_attack_server(&a);
+        set_timeout(a.pipe, ms);
+        done = false;
+        fault_reset();
+        fault_before_wait(leave_with_doorbells, &a);
+        fault_arm();
+        ssize_t size = pipc_read(a.pipe, text, sizeof text);
+        fault_disarm();
+        assert_int_equal(size, 3);
+        assert_memory_equal(text, "one", 3);
+        net_expect(a.pipe, "two");
+        assert_int_equal(moving_state(a.pipe), SHARE_MOVED);
+        moving_end_attack(&a);
+    }
+    fault_reset();
+}
+
+static bool say_hello(void *context)
+{
+    pipc_t **end = context;
+    if (done)
+        return false;
+    done = true;
+    net_say(end[1], "hello");
+    return true;
+}
+
+/* A read that waits without a limit is a read of the socket, before the move. */
+TEST(a_read_without_a_limit_is_woken_by_a_peer_that_leaves_the_socket)
+{
+    pipc_t *end[2];
+    char text[8];
+    moving_open(end, 0, NULL);
+    net_say(end[1], "offer");
+    net_expect(end[0], "offer");
+    set_timeout(end[0], 10);
+    assert_errno(pipc_read(end[0], text, sizeof text), ETIMEDOUT); /* it takes the offer */
+    moving_expect(end, SHARE_LEAVING, SHARE_OFFERED);
+    set_timeout(end[0], -1);
+    done = false;
+    fault_reset();
+    fault_before_wait(say_hello, end);
+    fault_arm();
+    ssize_t size = pipc_read(end[0], text, sizeof text);
+    fault_disarm();
+    assert_int_equal(size, 5);
+    moving_expect(end, SHARE_MOVED, SHARE_MOVED);
+    fault_reset();
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
+/* --- Room --- */
+
+static char data[1000];
+
+static void fill_ring(pipc_t *pipe)
+{
+    while (pipc_write(pipe, data, sizeof data) >= 0)
+        continue;
+    assert_int_equal(errno, EAGAIN);
+}
+
+/* What is unread in the socket does not hide a doorbell, and does not keep the descriptor ready. */
+TEST(a_descriptor_that_waits_for_room_alone_is_not_readable_for_messages)
+{
+    struct moving_attack a;
+    moving_attack_client(&a);
+    set_timeout(a.pipe, 0);
+    fill_ring(a.pipe);
+    int fd = pipc_fd(a.pipe);
+    moving_say_raw(a.raw, "later");
+    assert_int_equal(pipc_want(a.pipe, PIPC_WANT_WRITE), 0);
+    assert_errno(pipc_write(a.pipe, data, sizeof data), EAGAIN);
+    assert_false(harness_readable(fd, 0));
+    struct ring_words *words = &a.shared.page->ring[1 - a.own];
+    moving_set_mark(&a, 1 + MOVING_HEADER + 5 + MOVING_HEADER + 5);
+    atomic_store(&words->tail, atomic_load(&words->head));
+    atomic_store(&words->steps, atomic_load(&words->head));
+    assert_int_equal(send(a.raw, "", 1, MSG_NOSIGNAL), 1);
+    assert_true(harness_readable(fd, LONG_MS));
+    assert_int_equal(pipc_write(a.pipe, data, sizeof data), sizeof data);
+    assert_false(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(a.pipe, PIPC_WANT_READ), 0);
+    assert_true(harness_readable(fd, 0));
+    net_expect(a.pipe, "later");
+    assert_false(harness_readable(fd, 0));
+    assert_int_equal(moving_state(a.pipe), SHARE_MOVED);
+    moving_end_attack(&a);
+}
+
+/* --- The kernel lacks memory --- */
+
+TEST(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later)
+{
+    pipc_t *end[2];
+    char byte;
+    moving_open(end, 0, NULL);
+    moving_move(end);
+    int fd = pipc_fd(end[0]);
+    assert_false(harness_readable(fd, 0));
+    set_timeout(end[1], 30);
+    fault_reset();
+    fault_fail(CALL_send, 1, 1, ENOBUFS);
+    fault_arm();
+    assert_int_equal(pipc_write(end[1], "wake", 4), 4);
+    fault_disarm();
+    assert_false(harness_readable(fd, 0));
+    fault_arm();
+    assert_errno(pipc_read(end[1], &byte, 1), ETIMEDOUT); /* rings as long as it waits */
+    fault_disarm();
+    assert_true(harness_readable(fd, 0));
+    net_expect(end[0], "wake");
+    fault_fail(CALL_send, 1, 0, ENOMEM);
+    fault_arm();
+    assert_true(pipc_fd(end[1]) >= 0);
+    assert_int_equal(pipc_write(end[1], "wake", 4), 4);
+    fault_disarm();
+    assert_true(harness_readable(fd, 0)); /* the update has rung */
+    net_expect(end[0], "wake");
+    fault_reset();
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
+/* --- Ends --- */
+
+/* A peer that polls the memory looks at the socket when that word changes. */
+TEST(a_close_changes_the_version_of_its_side)
+{
+    for (int who = 0; who < 2; who++) {
+        pipc_t *end[2];
+        char byte;
+        moving_open(end, 0, NULL);
+        moving_move(end);
+        const struct share *share = moving_transport(end[1 - who])->share;
+        const _Atomic uint64_t *version = share->ring.memory.peer_version;
+        uint64_t before = atomic_load(version);
+        pipc_close(end[who]);
+        assert_true(atomic_load(version) != before);
+        assert_errno(pipc_read(end[1 - who], &byte, 1), EPIPE);
+        assert_errno(pipc_write(end[1 - who], &byte, 1), EPIPE);
+        pipc_close(end[1 - who]);
+    }
+}
+
+HARNESS_MAIN("moving into shared memory, waits",
+             IT(doorbells_that_come_with_the_last_bytes_of_a_socket_are_no_message),
+             IT(a_read_without_a_limit_is_woken_by_a_peer_that_leaves_the_socket),
+             IT(a_descriptor_that_waits_for_room_alone_is_not_readable_for_messages),
+             IT(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later),
+             IT(a_close_changes_the_version_of_its_side))
