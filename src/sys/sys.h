@@ -22,6 +22,7 @@
  *   - reads and writes of pipes with flags of their own (sys_pipe.h): costs more calls;
  *   - memory without a name, and a page that fork wipes (sys_memory.h): shm_open and a handler
  *     serve;
+ *   - memory that a stranger sends, whose size is sealed (sys_memory.h): Unix sockets stay sockets;
  *   - tokens of life, and processes as descriptors (sys_life.h): a death is noticed later.
  *
  * The oldest Linux that it runs on is 3.17 (getrandom), and the oldest C libraries are glibc 2.27
