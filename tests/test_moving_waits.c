@@ -94,6 +94,69 @@ TEST(a_read_without_a_limit_is_woken_by_a_peer_that_leaves_the_socket)
     pipc_close(end[1]);
 }
 
+/* --- Answers --- */
+
+TEST(a_side_that_has_written_looks_for_an_answer_before_it_sleeps)
+{
+    pipc_t *end[2];
+    char byte;
+    moving_open(end, 0, NULL);
+    moving_move(end);
+    const struct ring_answer *answer = &moving_transport(end[0])->share->answer;
+    set_timeout(end[0], 5);
+    net_say(end[0], "question");
+    assert_int_equal(answer->to_skip, 0);
+    assert_errno(pipc_read(end[0], &byte, 1), ETIMEDOUT);
+    assert_int_equal(answer->to_skip, ANSWER_SKIPS_MIN); /* in vain */
+    assert_errno(pipc_read(end[0], &byte, 1), ETIMEDOUT);
+    assert_int_equal(answer->to_skip, ANSWER_SKIPS_MIN); /* it has asked nothing since */
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
+static atomic_bool has_ended;
+
+static void note_end(void *unused)
+{
+    (void)unused;
+    atomic_store(&has_ended, true);
+}
+
+static void *ask_until_cancelled(void *pipe)
+{
+    char byte = 0;
+    pthread_cleanup_push(note_end, NULL);
+    while (pipc_write(pipe, &byte, 1) == 1 && pipc_read(pipe, &byte, 1) == 1)
+        continue;
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+/* The answers go on: only a look ends the thread, or a wait. */
+TEST(a_thread_whose_answers_come_at_once_can_be_cancelled)
+{
+    pipc_t *end[2];
+    pthread_t asker;
+    void *result;
+    char byte;
+    moving_open(end, 0, NULL);
+    moving_move(end);
+    assert_int_equal(pthread_create(&asker, NULL, ask_until_cancelled, end[0]), 0);
+    for (int i = 0; i < 1000 / harness_scale(); i++) {
+        assert_int_equal(pipc_read(end[1], &byte, 1), 1);
+        assert_int_equal(pipc_write(end[1], &byte, 1), 1);
+    }
+    assert_int_equal(pthread_cancel(asker), 0);
+    set_timeout(end[1], 0);
+    while (!atomic_load(&has_ended))
+        if (pipc_read(end[1], &byte, 1) == 1)
+            pipc_write(end[1], &byte, 1);
+    assert_int_equal(pthread_join(asker, &result), 0);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 /* --- Room --- */
 
 static char data[1000];
@@ -191,6 +254,8 @@ TEST(a_close_changes_the_version_of_its_side)
 HARNESS_MAIN("moving into shared memory, waits",
              IT(doorbells_that_come_with_the_last_bytes_of_a_socket_are_no_message),
              IT(a_read_without_a_limit_is_woken_by_a_peer_that_leaves_the_socket),
+             IT(a_side_that_has_written_looks_for_an_answer_before_it_sleeps),
+             IT(a_thread_whose_answers_come_at_once_can_be_cancelled),
              IT(a_descriptor_that_waits_for_room_alone_is_not_readable_for_messages),
              IT(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later),
              IT(a_close_changes_the_version_of_its_side))

@@ -133,27 +133,12 @@ static int wait_once(struct ring_end *e, int64_t deadline, bool for_signal)
     return ready;
 }
 
-/* Nobody has to wake this side for what comes meanwhile. */
-static bool look_for_answer(struct ring_end *e)
-{
-    if (!ring_answer_wants_look(&e->answer, e->ring.out_head))
-        return false;
-    bool came;
-    int64_t begin = sys_ticks();
-    do {
-        sys_cpu_relax();
-        came = ring_is_ready(&e->ring, RING_BYTES);
-    } while (!came && (uint64_t)(sys_ticks() - begin) < ANSWER_LOOK_TICKS);
-    ring_answer_looked(&e->answer, came);
-    return came;
-}
-
 static int end_wait(struct transport *transport, unsigned events, int64_t deadline)
 {
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
     int ready;
-    if (events == TRANSPORT_IN && look_for_answer(e)) {
+    if (events == TRANSPORT_IN && ring_answer_look(&e->answer, &e->ring)) {
         sys_cancellation_point();
         return 0;
     }

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "transport/ring.h"
+
 #define ANSWER_SKIPS_MIN  4
 #define ANSWER_SKIPS_MAX  1024
 #define ANSWER_LOOK_TICKS 60000 /* sys_ticks: some 15 to 30 microseconds */
@@ -59,5 +61,8 @@ static inline void ring_answer_looked(struct ring_answer *answer, bool came)
     if (answer->skips < ANSWER_SKIPS_MAX)
         answer->skips *= 2;
 }
+
+/* A wait for bytes begins. True: they came, in a look. */
+bool ring_answer_look(struct ring_answer *answer, const struct ring *ring);
 
 #endif

@@ -82,6 +82,7 @@ static void init_ring(struct fd_transport *t)
                                        .peer_interest = &page->end[peer].interest,
                                        .peer_version = &page->end[peer].version};
     ring_init(&s->ring, &memory, &reach);
+    ring_answer_init(&s->answer, s->ring.out_head);
     atomic_store(&page->end[own].interest, RING_INTERESTS); /* the first bytes ring */
 }
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "transport/ring.h"
+#include "transport/ring_answer.h"
 #include "transport/share_memory.h"
 #include "transport/transport_fd.h"
 
@@ -28,6 +29,7 @@ struct share {
     uint64_t mark;  /* bytes of the socket after which the peer's go on in the ring */
     struct share_memory memory;
     struct ring ring;
+    struct ring_answer answer;
     bool owes;              /* the kernel had no memory for a doorbell */
     bool is_dead;           /* the peer: nobody has its end of the socket */
     uint64_t asked_version; /* of the peer, when that was checked last */

@@ -80,6 +80,11 @@ static int wait_once_in_ring(struct fd_transport *t, unsigned events, int64_t de
 int share_wait_in_ring(struct fd_transport *t, unsigned events, int64_t deadline)
 {
     int result = 0;
+    if (events == TRANSPORT_IN && t->share->state == SHARE_MOVED && share_pay(t) &&
+        ring_answer_look(&t->share->answer, &t->share->ring)) {
+        sys_cancellation_point();
+        return 0;
+    }
     while (result == 0) {
         result = wait_once_in_ring(t, events, deadline);
         if (result == 0 && sys_deadline_has_passed(deadline)) {

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/ring_answer.h"
+
+#include "sys/sys.h"
+
+/* Nobody has to wake this side for what comes meanwhile. */
+bool ring_answer_look(struct ring_answer *answer, const struct ring *ring)
+{
+    if (!ring_answer_wants_look(answer, ring->out_head))
+        return false;
+    bool came;
+    int64_t begin = sys_ticks();
+    do {
+        sys_cpu_relax();
+        came = ring_is_ready(ring, RING_BYTES);
+    } while (!came && (uint64_t)(sys_ticks() - begin) < ANSWER_LOOK_TICKS);
+    ring_answer_looked(answer, came);
+    return came;
+}
