@@ -60,11 +60,6 @@ _Static_assert(SHARE_SOON(SHARE_AFTER) + SHARE_READ_MAX < SHARE_AFTER, "an offer
 
 uint64_t share_after = SHARE_AFTER;
 
-static uint64_t flowed(const struct fd_transport *t)
-{
-    return t->received + t->sent;
-}
-
 static void init_ring(struct fd_transport *t)
 {
     struct share *s = t->share;
@@ -94,6 +89,7 @@ static void leave(struct fd_transport *t)
     struct share *s = t->share;
     atomic_store(&s->memory.page->end[share_own_end(s)].mark, t->sent + 1);
     s->state = SHARE_LEAVING;
+    t->read_due = t->due = 0;
     t->base.atomic_max = RING_WHOLE_MAX;
     t->base.reserve_max = RING_PIECE_SIZE;
 }
@@ -119,11 +115,16 @@ void share_end(struct fd_transport *t)
     sys_close(s->offer);
     s->offer = -1;
     s->state = SHARE_NEVER;
+    t->read_due = t->due = 0;
 }
 
 void share_look(struct fd_transport *t)
 {
-    look(t, flowed(t) >= SHARE_SOON(t->share->after));
+    if (share_flowed(t) < SHARE_SOON(t->share->after))
+        return;
+    look(t, true);
+    t->read_due = 0;
+    t->due = UINT64_MAX;
 }
 
 static void take_offer(struct fd_transport *t)
@@ -146,7 +147,7 @@ static void take_offer(struct fd_transport *t)
 static int try_later(struct fd_transport *t)
 {
     struct share *s = t->share;
-    s->next = flowed(t) + ((s->after > SHARE_RETRY ? s->after : SHARE_RETRY) << s->tries);
+    t->due = share_flowed(t) + ((s->after > SHARE_RETRY ? s->after : SHARE_RETRY) << s->tries);
     if (++s->tries == SHARE_TRIES)
         share_end(t);
     return 0;
@@ -155,7 +156,7 @@ static int try_later(struct fd_transport *t)
 int share_offer(struct fd_transport *t, const void *byte)
 {
     struct share *s = t->share;
-    if (s->state != SHARE_AWAIT || !s->offers || flowed(t) < s->next || !sys_has_room(t->out))
+    if (s->state != SHARE_AWAIT || !s->offers || share_is_quiet(t) || !sys_has_room(t->out))
         return 0;
     int saved = errno;
     int fd = share_memory_make(&s->memory);
@@ -173,7 +174,8 @@ int share_offer(struct fd_transport *t, const void *byte)
     t->sent++;
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     s->state = SHARE_OFFERED;
-    s->next = t->sent + SHARE_PATIENCE;
+    s->until = t->sent + SHARE_PATIENCE;
+    t->read_due = t->due = 0;
     return 1;
 }
 
@@ -207,7 +209,7 @@ static void advance_offered(struct fd_transport *t)
     load_mark(t);
     if (t->share->has_mark)
         leave(t);
-    else if (t->sent >= t->share->next)
+    else if (t->sent >= t->share->until)
         share_withdraw(t);
 }
 
@@ -256,15 +258,12 @@ static ssize_t receive_plain(struct fd_transport *t, void *to, size_t size, bool
                  : sys_read(t->in, SYS_SOCKET, to, size);
 }
 
-/* The taker, before an offer. */
+/* The taker, when an offer may come. */
 static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bool waits)
 {
     struct share *s = t->share;
     struct pollfd entry = {.fd = t->in, .events = POLLIN};
-    if (!s->looks)
-        share_look(t);
-    if (!s->looks)
-        return receive_plain(t, to, size < SHARE_READ_MAX ? size : SHARE_READ_MAX, waits);
+    share_look(t);
     if (waits && sys_poll(&entry, 1, -1) < 0) {
         errno = EINTR; /* whatever it is, it passes */
         return -1;
@@ -272,6 +271,8 @@ static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bo
     ssize_t got = sys_rights_take_one(t->in, to, size, &s->offer);
     if (got < 0 && waits && errno == EAGAIN)
         errno = EINTR;
+    if (s->offer >= 0 || t->received >= s->after + SHARE_PATIENCE)
+        t->due = 0;
     return got;
 }
 
@@ -308,10 +309,10 @@ static ssize_t receive_until_mark(struct fd_transport *t, void *to, size_t size,
     return receive_plain(t, to, size < left ? size : (size_t)left, waits);
 }
 
-static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool waits)
+static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bool waits)
 {
     struct share *s = t->share;
-    if (s == NULL || s->state == SHARE_NEVER)
+    if (s->state == SHARE_NEVER)
         return receive_plain(t, to, size, waits);
     if (s->state == SHARE_AWAIT)
         return s->offers || s->offer >= 0 ? receive_plain(t, to, size, waits)
@@ -325,6 +326,18 @@ static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool
     return s->has_mark ? cut_at_mark(t, (uint64_t)got, waits) : got;
 }
 
+static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool waits)
+{
+    ssize_t got;
+    if (share_reads_quietly(t))
+        got = receive_plain(t, to, size < t->share->read_max ? size : t->share->read_max, waits);
+    else
+        got = receive_in_step(t, to, size, waits);
+    if (got > 0)
+        t->received += (uint64_t)got;
+    return got;
+}
+
 /* -1: EAGAIN, that was all; ENOMEM; EPROTO. */
 static int absorb_once(struct fd_transport *t)
 {
@@ -335,7 +348,6 @@ static int absorb_once(struct fd_transport *t)
     ssize_t got = share_receive(t, t->buffer + t->end, t->capacity - t->end, false);
     if (got < 0)
         return -1;
-    t->received += (uint64_t)got;
     t->end += (size_t)got;
     t->at_end = got == 0;
     return 0;
@@ -380,8 +392,13 @@ struct share *share_new(struct fd_transport *t, bool offers)
     struct share *s = sys_alloc(sizeof *s);
     if (s == NULL)
         return NULL;
-    *s = (struct share){.offers = offers, .after = share_after, .next = share_after, .offer = -1};
+    *s = (struct share){.offers = offers,
+                        .after = share_after,
+                        .read_max = offers ? SIZE_MAX : SHARE_READ_MAX,
+                        .offer = -1};
     t->share = s;
+    t->due = offers ? s->after : SHARE_SOON(s->after);
+    t->read_due = offers ? UINT64_MAX : t->due;
     t->receive = share_receive;
     return s;
 }

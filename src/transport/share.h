@@ -19,14 +19,15 @@ enum share_state { SHARE_AWAIT, SHARE_OFFERED, SHARE_LEAVING, SHARE_MOVED, SHARE
 
 struct share {
     enum share_state state;
-    bool offers;    /* the side that accepted the connection; the other one takes */
-    unsigned tries; /* to offer, that failed */
-    uint64_t after; /* bytes that have to flow before */
-    uint64_t next;  /* the same before the next step */
-    bool looks;     /* for an offer, which may come with the next bytes */
-    int offer;      /* has come; -1: none */
-    bool has_mark;  /* the peer's */
-    uint64_t mark;  /* bytes of the socket after which the peer's go on in the ring */
+    bool offers;     /* the side that accepted the connection; the other one takes */
+    unsigned tries;  /* to offer, that failed */
+    uint64_t after;  /* bytes that have to flow before */
+    size_t read_max; /* by one read, before that: it does not reach over both limits */
+    bool looks;      /* for an offer, which may come with the next bytes */
+    uint64_t until;  /* bytes that it has sent then: an offer is withdrawn */
+    int offer;       /* has come; -1: none */
+    bool has_mark;   /* the peer's */
+    uint64_t mark;   /* bytes of the socket after which the peer's go on in the ring */
     struct share_memory memory;
     struct ring ring;
     struct ring_answer answer;
@@ -92,6 +93,24 @@ unsigned share_processor(void *unused);
 static inline unsigned share_own_end(const struct share *share)
 {
     return share->offers ? 0 : 1;
+}
+
+/* Bytes that have flowed, in both directions. */
+static inline uint64_t share_flowed(const struct fd_transport *t)
+{
+    return t->received + t->sent;
+}
+
+/* It is in AWAIT, and nothing is due. */
+static inline bool share_is_quiet(const struct fd_transport *t)
+{
+    return share_flowed(t) < t->due;
+}
+
+/* The same, and a read brings nothing but bytes. */
+static inline bool share_reads_quietly(const struct fd_transport *t)
+{
+    return share_flowed(t) < t->read_due;
 }
 
 static inline bool share_has_left(const struct share *share)

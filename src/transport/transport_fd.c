@@ -129,17 +129,10 @@ static int still_failed(struct fd_transport *t)
     return -1;
 }
 
-static ssize_t read_more(struct fd_transport *t, void *to, size_t size, bool waits)
+static ssize_t read_more(struct fd_transport *t, void *to, size_t size)
 {
-    ssize_t got;
-    if (t->receive != NULL)
-        got = t->receive(t, to, size, waits);
-    else
-        got = waits ? sys_read_wait(t->in, t->in_kind, to, size)
-                    : sys_read(t->in, t->in_kind, to, size);
-    if (got > 0)
-        t->received += (uint64_t)got;
-    return got;
+    return t->receive == NULL ? sys_read(t->in, t->in_kind, to, size)
+                              : t->receive(t, to, size, false);
 }
 
 static bool is_cut(const struct fd_transport *t)
@@ -155,7 +148,7 @@ static int fill(struct fd_transport *t, size_t want, struct transport_view *view
         if (fd_make_room(t, want) != 0)
             return -1;
         size_t room = t->capacity - t->end;
-        ssize_t got = read_more(t, t->buffer + t->end, room, false);
+        ssize_t got = read_more(t, t->buffer + t->end, room);
         if (got < 0)
             return no_data(t, errno, view);
         t->at_end = got == 0;
@@ -166,18 +159,25 @@ static int fill(struct fd_transport *t, size_t want, struct transport_view *view
     return 0;
 }
 
-/*
- * One blocking read is all that an unlimited wait for input costs. EAGAIN: somebody has set
- * O_NONBLOCK; from now on it is poll that waits.
- */
-static ssize_t wait_in_read(struct fd_transport *t, void *buffer, size_t size)
+static void note_no_bytes(struct fd_transport *t, ssize_t got)
 {
-    ssize_t got = read_more(t, buffer, size, true);
     if (got < 0 && errno == EAGAIN)
         t->blocks = false;
     else if (got < 0 && errno != EINTR)
         t->failed = errno;
     t->at_end = got == 0;
+}
+
+/*
+ * One blocking read is all that an unlimited wait for input costs. EAGAIN: somebody has set
+ * O_NONBLOCK; from now on it is poll that waits.
+ */
+static inline ssize_t wait_in_read(struct fd_transport *t, void *buffer, size_t size)
+{
+    ssize_t got = t->receive == NULL ? sys_read_wait(t->in, t->in_kind, buffer, size)
+                                     : t->receive(t, buffer, size, true);
+    if (got <= 0)
+        note_no_bytes(t, got);
     return got;
 }
 
@@ -213,14 +213,14 @@ static ssize_t fd_peek(struct transport *transport, size_t want, enum transport_
     return (ssize_t)(t->end - t->begin);
 }
 
-static void fd_skip(struct transport *transport, size_t size)
+void fd_skip(struct transport *transport, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
     t->begin += size;
     give_up_empty(t, small_size(t));
 }
 
-static bool fd_goodbye(struct transport *transport)
+bool fd_goodbye(struct transport *transport)
 {
     (void)transport;
     return true;
@@ -265,7 +265,7 @@ static ssize_t read_directly(struct fd_transport *t, void *buffer, size_t size, 
             errno = EAGAIN;
         return got;
     }
-    ssize_t got = read_more(t, buffer, size, false);
+    ssize_t got = read_more(t, buffer, size);
     t->at_end = got == 0;
     return got;
 }
@@ -309,8 +309,6 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         count = 1; /* the rest goes with the next call */
     pace_note_write(&t->pace);
     ssize_t sent = sys_writev(t->out, t->out_kind, parts, count);
-    if (sent > 0)
-        t->sent += (uint64_t)sent;
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     return sent;
 }
@@ -358,7 +356,7 @@ static int fd_wait(struct transport *transport, unsigned events, int64_t deadlin
     return ready > 0 ? 0 : -1;
 }
 
-static int fd_descriptor(struct transport *transport)
+int fd_descriptor(struct transport *transport)
 {
     return ready_descriptor(&fd_of(transport)->ready);
 }
@@ -388,7 +386,7 @@ static unsigned fd_over(struct transport *transport)
     return sys_hung_up(fd_of(transport)->in) ? TRANSPORT_IN : 0;
 }
 
-static bool fd_unread(struct transport *transport)
+bool fd_unread(struct transport *transport)
 {
     return sys_has_unread(fd_of(transport)->in);
 }
@@ -398,7 +396,7 @@ static bool fd_unread(struct transport *transport)
 /*
  * Only of a connection that libpipc has made: who brings a socket may have made both of its ends.
  */
-static int fd_credentials(struct transport *transport, struct sys_credentials *credentials)
+int fd_credentials(struct transport *transport, struct sys_credentials *credentials)
 {
     struct fd_transport *t = fd_of(transport);
     if (t->own && t->in_kind == SYS_SOCKET)
@@ -407,7 +405,7 @@ static int fd_credentials(struct transport *transport, struct sys_credentials *c
     return -1;
 }
 
-static void fd_peer(struct transport *transport, char *text, size_t size)
+void fd_peer(struct transport *transport, char *text, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
     struct sys_credentials peer;

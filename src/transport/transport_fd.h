@@ -51,8 +51,10 @@ struct fd_transport {
     enum fd_carries carries;  /* the writer's */
     struct arrived *arrived;  /* where descriptors that come go to; NULL: none are taken */
     fd_receive_more *receive; /* how bytes are read; NULL: by sys_read and sys_read_wait */
-    uint64_t received, sent;  /* bytes so far */
     struct share *share;      /* a socket that may move into shared memory; NULL: it stays one */
+    uint64_t received, sent;  /* of such a socket: bytes so far */
+    /* Their sum, when its next step may be due, with a read and with anything else. */
+    uint64_t read_due, due;
     const struct transport_ops *open_ops;       /* of one that was reserved: what `ops` become */
     bool in_permit_changed, out_permit_changed; /* whether the peer may send descriptors */
     struct ready ready;
@@ -73,6 +75,13 @@ static inline const struct transport_ops *fd_open_ops(struct transport *transpor
     return fd_of(transport)->open_ops;
 }
 
+/* Members of the table that others have as well. */
+void fd_skip(struct transport *transport, size_t size);
+bool fd_goodbye(struct transport *transport);
+bool fd_unread(struct transport *transport);
+int fd_descriptor(struct transport *transport);
+void fd_peer(struct transport *transport, char *text, size_t size);
+int fd_credentials(struct transport *transport, struct sys_credentials *credentials);
 bool fd_carries_fds(struct transport *transport);
 ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *fds, int count);
 bool fd_accept_fds(struct transport *transport, struct arrived *arrived);

@@ -39,8 +39,8 @@ static void stay_a_socket(struct fd_transport *t)
 static struct share *advance(struct transport *transport)
 {
     struct fd_transport *t = fd_of(transport);
-    if (t->share == NULL)
-        return NULL;
+    if (share_is_quiet(t) || t->share == NULL)
+        return t->share;
     share_advance(t);
     if (t->share->state == SHARE_NEVER)
         stay_a_socket(t);
@@ -91,6 +91,8 @@ static ssize_t share_peek(struct transport *transport, size_t want, enum transpo
                           struct transport_view *view)
 {
     struct fd_transport *t = fd_of(transport);
+    if (share_reads_quietly(t))
+        return fd_ops.peek(transport, want, mode, view);
     for (;;) {
         if (mode == PEEK_READ && advance(transport) == NULL)
             return fd_ops.peek(transport, want, mode, view);
@@ -104,14 +106,11 @@ static ssize_t share_peek(struct transport *transport, size_t want, enum transpo
     }
 }
 
-static void share_skip(struct transport *transport, size_t size)
-{
-    fd_ops.skip(transport, size);
-}
-
 static ssize_t share_read(struct transport *transport, void *buffer, size_t size, bool waits)
 {
     struct fd_transport *t = fd_of(transport);
+    if (share_reads_quietly(t))
+        return fd_ops.read(transport, buffer, size, waits);
     for (;;) {
         if (advance(transport) != NULL && t->share->state == SHARE_MOVED && t->begin == t->end)
             return ring_read(ring_of(transport), buffer, size);
@@ -119,16 +118,6 @@ static ssize_t share_read(struct transport *transport, void *buffer, size_t size
         if (got >= 0 || errno != EAGAIN || t->share == NULL || !share_has_news(t))
             return got;
     }
-}
-
-static bool share_goodbye(struct transport *transport)
-{
-    return fd_ops.goodbye(transport);
-}
-
-static bool share_accept_fds(struct transport *transport, struct arrived *arrived)
-{
-    return fd_ops.accept_fds(transport, arrived);
 }
 
 static ssize_t moved_peek(struct transport *transport, size_t want, enum transport_peek mode,
@@ -159,8 +148,18 @@ static const void *first_byte(const struct iovec *parts, int count)
     return NULL;
 }
 
+static ssize_t write_socket(struct transport *transport, const struct iovec *parts, int count)
+{
+    ssize_t sent = fd_ops.writev(transport, parts, count);
+    if (sent > 0)
+        fd_of(transport)->sent += (uint64_t)sent;
+    return sent;
+}
+
 static ssize_t share_writev(struct transport *transport, const struct iovec *parts, int count)
 {
+    if (share_is_quiet(fd_of(transport)))
+        return write_socket(transport, parts, count);
     struct share *s = advance(transport);
     if (s == NULL)
         return fd_ops.writev(transport, parts, count);
@@ -169,7 +168,7 @@ static ssize_t share_writev(struct transport *transport, const struct iovec *par
     const void *byte = first_byte(parts, count);
     if (byte != NULL && share_offer(fd_of(transport), byte) == 1)
         return 1;
-    return fd_ops.writev(transport, parts, count);
+    return write_socket(transport, parts, count);
 }
 
 /* Nobody asks for room before reserve_max says so. */
@@ -198,8 +197,12 @@ static ssize_t share_write_fds(struct transport *transport, const void *byte, co
                                int count)
 {
     struct share *s = advance(transport);
-    if (s == NULL || !share_has_left(s))
-        return fd_ops.write_fds(transport, byte, fds, count);
+    if (s == NULL || !share_has_left(s)) {
+        ssize_t sent = fd_ops.write_fds(transport, byte, fds, count);
+        if (sent > 0)
+            fd_of(transport)->sent++;
+        return sent;
+    }
     errno = EOPNOTSUPP; /* the peer takes none: else it would have stayed a socket */
     return -1;
 }
@@ -232,13 +235,6 @@ static int share_wait(struct transport *transport, unsigned events, int64_t dead
                                            : share_wait_in_ring(fd_of(transport), events, deadline);
 }
 
-/* ---- the descriptor ---- */
-
-static int share_descriptor(struct transport *transport)
-{
-    return fd_ops.descriptor(transport);
-}
-
 static bool share_update_readiness(struct transport *transport, bool readable, unsigned events)
 {
     struct share *s = advance(transport);
@@ -264,21 +260,6 @@ static unsigned share_over(struct transport *transport)
     }
 }
 
-static bool share_unread(struct transport *transport)
-{
-    return fd_ops.unread(transport);
-}
-
-static void share_peer(struct transport *transport, char *text, size_t size)
-{
-    fd_ops.peer(transport, text, size);
-}
-
-static int share_credentials(struct transport *transport, struct sys_credentials *credentials)
-{
-    return fd_ops.credentials(transport, credentials);
-}
-
 static void share_close(struct transport *transport)
 {
     struct share *s = fd_of(transport)->share;
@@ -299,10 +280,10 @@ static int share_detach(struct transport *transport, int fds[2])
 
 static const struct transport_ops share_ops = {
     .peek = share_peek,
-    .skip = share_skip,
-    .goodbye = share_goodbye,
+    .skip = fd_skip,
+    .goodbye = fd_goodbye,
     .read = share_read,
-    .accept_fds = share_accept_fds,
+    .accept_fds = fd_accept_fds,
     .writev = share_writev,
     .reserve = share_reserve,
     .commit = share_commit,
@@ -310,12 +291,12 @@ static const struct transport_ops share_ops = {
     .write_fds = share_write_fds,
     .shutdown = share_shutdown,
     .wait = share_wait,
-    .descriptor = share_descriptor,
+    .descriptor = fd_descriptor,
     .update_readiness = share_update_readiness,
     .over = share_over,
-    .unread = share_unread,
-    .peer = share_peer,
-    .credentials = share_credentials,
+    .unread = fd_unread,
+    .peer = fd_peer,
+    .credentials = fd_credentials,
     .close = share_close,
     .detach = share_detach,
 };
@@ -323,9 +304,9 @@ static const struct transport_ops share_ops = {
 static const struct transport_ops moved_ops = {
     .peek = moved_peek,
     .skip = moved_skip,
-    .goodbye = share_goodbye,
+    .goodbye = fd_goodbye,
     .read = moved_read,
-    .accept_fds = share_accept_fds,
+    .accept_fds = fd_accept_fds,
     .writev = moved_writev,
     .reserve = share_reserve,
     .commit = share_commit,
@@ -333,12 +314,12 @@ static const struct transport_ops moved_ops = {
     .write_fds = share_write_fds,
     .shutdown = share_shutdown,
     .wait = share_wait,
-    .descriptor = share_descriptor,
+    .descriptor = fd_descriptor,
     .update_readiness = share_update_readiness,
     .over = share_over,
-    .unread = share_unread,
-    .peer = share_peer,
-    .credentials = share_credentials,
+    .unread = fd_unread,
+    .peer = fd_peer,
+    .credentials = fd_credentials,
     .close = share_close,
     .detach = share_detach,
 };
