@@ -132,7 +132,8 @@ static enum io_result read_now(struct channel *c, void *buffer, size_t size, ssi
     enum io_result result = inbound_read_now(&c->in, buffer, size, got, &has_more);
     if (result == IO_FAILED && was_reported)
         channel_find_nothing(c, true);
-    if (result != IO_AGAIN && has_more)
+    bool is_same = c->transport->reads_ahead; /* it may have become another one in this call */
+    if (result != IO_AGAIN && (has_more || !is_same))
         channel_update_readiness(c, TRANSPORT_IN);
     else if (result != IO_AGAIN)
         channel_update_if_changed(c, TRANSPORT_IN);

@@ -7,6 +7,8 @@
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_cancel.h"
 
+#include "sys/sys_io.h"
+
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
 

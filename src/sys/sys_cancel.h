@@ -152,7 +152,4 @@ static inline int atmark_nocancel(int fd, int *is_at_mark)
 }
 #endif
 
-/* May this thread wait in read(2)? Else it polls, and then reads without waiting. */
-bool sys_can_wait_in_read(void);
-
 #endif

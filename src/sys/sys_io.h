@@ -6,6 +6,7 @@
 #ifndef PIPC_SYS_IO_H
 #define PIPC_SYS_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -19,6 +20,8 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
  * wait here any more.
  */
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size);
+/* Does it, in this thread, by read(2) itself? Else it polls, and then reads without waiting. */
+bool sys_can_wait_in_read(void);
 /*
  * Room that a read has to offer. A pipe whose writer is in packet mode (O_DIRECT), which the reader
  * cannot know, drops what a read does not take of a packet.

@@ -29,6 +29,8 @@ struct sys_memory_layout {
 void *sys_memory_map(int fd, const struct sys_memory_layout *layout);
 void sys_memory_unmap(void *memory, const struct sys_memory_layout *layout);
 size_t sys_page(void);
+/* Give pages of such memory back, of all who map it: they read as zeros. If possible. */
+void sys_memory_drop(void *pages, size_t size);
 
 /* A page that reads as zeros in a child after fork. NULL where the kernel has no such thing. */
 void *sys_page_wiped_on_fork(void);

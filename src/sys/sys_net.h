@@ -68,6 +68,8 @@ int sys_peer_address(int fd, struct sys_address *address);  /* ENOTCONN */
 int sys_peer_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
 bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
+/* From now on a sys_read_wait ends after so long, with EAGAIN. If possible. Keeps errno. */
+void sys_socket_limit_waits(int fd, int64_t time);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
 void sys_socket_shutdown(int fd);
 /* The same with a reset, after which the kernel keeps nothing: for those who come in thousands. */

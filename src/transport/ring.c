@@ -42,8 +42,10 @@ void ring_init(struct ring *r, const struct ring_memory *memory, const struct ri
     r->in_head = r->in_tail;
     r->in_step = r->in_tail;
     r->out_head = atomic_load(&memory->out->head);
-    r->in_area = ring_area_init(memory->in_data, atomic_load(&memory->in->grown));
-    r->out_area = ring_area_init(memory->out_data, atomic_load(&memory->out->grown));
+    uint64_t in_grown = atomic_load(&memory->in->grown),
+             out_grown = atomic_load(&memory->out->grown);
+    r->in_area = ring_area_init(memory->in_data, in_grown, memory->keeps_size);
+    r->out_area = ring_area_init(memory->out_data, out_grown, memory->keeps_size);
     /* Unknown: loaded before the first write. */
     r->out_tail = r->out_head - ring_area_size(&r->out_area);
 }

@@ -60,6 +60,7 @@ enum { RING_BYTES = 1, RING_ROOM = 2, RING_INTERESTS = RING_BYTES | RING_ROOM };
 struct ring_memory {
     struct ring_words *in, *out;
     uint8_t *in_data, *out_data; /* RING_SPAN bytes each, mapped as ring_area.h says */
+    bool keeps_size;             /* neither grows: see RING_AREA_KEPT */
     atomic_uint *interest, *peer_interest;
     const _Atomic uint64_t *peer_version; /* changes whenever the peer comes, goes, shuts or dies */
 };

@@ -35,8 +35,11 @@ _Static_assert(RING_SIZE < RING_GROWN, "growing makes it larger");
 struct ring_area {
     uint8_t *base;
     size_t mask;
-    uint64_t grown; /* 0: small; else B + 1 */
+    uint64_t grown; /* 0: small; RING_AREA_KEPT: for good; else B + 1 */
 };
+
+/* No B + 1. The word of an area that never grows says so, and it has 2 * RING_SIZE bytes mapped. */
+#define RING_AREA_KEPT UINT64_MAX
 
 static inline size_t ring_area_size(const struct ring_area *area)
 {
@@ -55,11 +58,11 @@ static inline void ring_area_set_grown(struct ring_area *area, uint64_t grown)
     area->grown = grown;
 }
 
-/* As a former holder has left it. */
-static inline struct ring_area ring_area_init(uint8_t *base, uint64_t grown)
+/* As a former holder has left it; or with `is_kept`, whatever the word says. */
+static inline struct ring_area ring_area_init(uint8_t *base, uint64_t grown, bool is_kept)
 {
-    struct ring_area area = {base, RING_SIZE - 1, 0};
-    if (grown != 0)
+    struct ring_area area = {base, RING_SIZE - 1, is_kept ? RING_AREA_KEPT : 0};
+    if (grown != 0 && !is_kept)
         ring_area_set_grown(&area, grown);
     return area;
 }

@@ -35,6 +35,7 @@
 #include <errno.h>
 
 #include "sys/sys.h"
+#include "sys/sys_net.h"
 #include "sys/sys_rights.h"
 
 /*
@@ -53,16 +54,22 @@
 #define SHARE_RETRY    ((uint64_t)8192)
 #define SHARE_TRIES    7
 
+#define SHARE_STILL (5 * SYS_SECOND)
+
 /* What an honest peer has sent before it leaves. */
 #define SHARE_ABSORB_MAX ((size_t)16 * 1024 * 1024)
 
 _Static_assert(SHARE_SOON(SHARE_AFTER) + SHARE_READ_MAX < SHARE_AFTER, "an offer is looked for");
 
 uint64_t share_after = SHARE_AFTER;
+int64_t share_still = SHARE_STILL;
 
-static void init_ring(struct fd_transport *t)
+static int make_ring(struct fd_transport *t)
 {
     struct share *s = t->share;
+    s->ring = sys_alloc(sizeof *s->ring);
+    if (s->ring == NULL)
+        return -1;
     struct share_page *page = s->memory.page;
     unsigned own = share_own_end(s), peer = 1 - own;
     const struct ring_peer reach = {.context = t,
@@ -73,12 +80,21 @@ static void init_ring(struct fd_transport *t)
                                        .out = &page->ring[own],
                                        .in_data = s->memory.data[peer],
                                        .out_data = s->memory.data[own],
+                                       .keeps_size = !s->memory.is_large,
                                        .interest = &page->end[own].interest,
                                        .peer_interest = &page->end[peer].interest,
                                        .peer_version = &page->end[peer].version};
-    ring_init(&s->ring, &memory, &reach);
-    ring_answer_init(&s->answer, s->ring.out_head);
+    ring_init(s->ring, &memory, &reach);
+    ring_answer_init(&s->answer, s->ring->out_head);
     atomic_store(&page->end[own].interest, RING_INTERESTS); /* the first bytes ring */
+    return 0;
+}
+
+static void give_memory_up(struct share *s)
+{
+    share_memory_give_up(&s->memory);
+    sys_free(s->ring);
+    s->ring = NULL;
 }
 
 /* ---- steps ---- */
@@ -90,6 +106,7 @@ static void leave(struct fd_transport *t)
     atomic_store(&s->memory.page->end[share_own_end(s)].mark, t->sent + 1);
     s->state = SHARE_LEAVING;
     t->read_due = t->due = 0;
+    t->base.reads_ahead = false;
     t->base.atomic_max = RING_WHOLE_MAX;
     t->base.reserve_max = RING_PIECE_SIZE;
 }
@@ -111,7 +128,7 @@ void share_end(struct fd_transport *t)
 {
     struct share *s = t->share;
     look(t, false);
-    share_memory_give_up(&s->memory);
+    give_memory_up(s);
     sys_close(s->offer);
     s->offer = -1;
     s->state = SHARE_NEVER;
@@ -134,14 +151,10 @@ static void take_offer(struct fd_transport *t)
     look(t, false);
     sys_close(s->offer);
     s->offer = -1;
-    if (taken == 0) {
-        init_ring(t);
-        if (decide(s, SHARE_IS_ACCEPTED)) {
-            leave(t);
-            return;
-        }
-    }
-    share_end(t);
+    if (taken == 0 && make_ring(t) == 0 && decide(s, SHARE_IS_ACCEPTED))
+        leave(t);
+    else
+        share_end(t);
 }
 
 static int try_later(struct fd_transport *t)
@@ -161,14 +174,12 @@ int share_offer(struct fd_transport *t, const void *byte)
     int saved = errno;
     int fd = share_memory_make(&s->memory);
     ssize_t sent = -1;
-    if (fd >= 0) {
-        init_ring(t);
+    if (fd >= 0 && make_ring(t) == 0)
         sent = sys_rights_send(t->out, byte, &fd, 1);
-        sys_close(fd);
-    }
+    sys_close(fd);
     errno = saved;
     if (sent <= 0) {
-        share_memory_give_up(&s->memory);
+        give_memory_up(s);
         return try_later(t);
     }
     t->sent++;
@@ -226,6 +237,13 @@ static void advance_awaiting(struct fd_transport *t)
         share_look(t);
 }
 
+/* The socket wakes from here on, and a wait there is not for ever. */
+static void arrive(struct fd_transport *t)
+{
+    sys_socket_limit_waits(t->in, share_still);
+    t->share->state = SHARE_MOVED;
+}
+
 void share_advance(struct fd_transport *t)
 {
     struct share *s = t->share;
@@ -237,7 +255,7 @@ void share_advance(struct fd_transport *t)
     if (s->state == SHARE_LEAVING) {
         load_mark(t);
         if (is_at_mark(t))
-            s->state = SHARE_MOVED;
+            arrive(t);
     }
     errno = saved;
 }
@@ -329,8 +347,10 @@ static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bo
 static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool waits)
 {
     ssize_t got;
+    if (!t->share->offers && size > SHARE_READ_MAX)
+        size = SHARE_READ_MAX; /* so a read does not reach over both limits */
     if (share_reads_quietly(t))
-        got = receive_plain(t, to, size < t->share->read_max ? size : t->share->read_max, waits);
+        got = receive_plain(t, to, size, waits);
     else
         got = receive_in_step(t, to, size, waits);
     if (got > 0)
@@ -361,7 +381,7 @@ bool share_absorb(struct fd_transport *t)
     bool is_empty = result == 0 || errno == EAGAIN;
     if (result != 0 && errno == EPROTO) {
         t->failed = EPROTO;
-        t->share->ring.is_broken = true;
+        t->share->ring->is_broken = true;
     }
     share_advance(t);
     errno = saved;
@@ -374,14 +394,14 @@ bool share_arm(struct fd_transport *t, unsigned interest)
 {
     struct share *s = t->share;
     if (s->state == SHARE_MOVED)
-        return ring_arm(&s->ring, interest);
-    atomic_store(s->ring.memory.interest, interest);
+        return ring_arm(s->ring, interest);
+    atomic_store(s->ring->memory.interest, interest);
     atomic_thread_fence(memory_order_seq_cst);
     bool had_mark = s->has_mark;
     load_mark(t);
-    if (had_mark == s->has_mark && !ring_is_ready(&s->ring, interest & RING_ROOM))
+    if (had_mark == s->has_mark && !ring_is_ready(s->ring, interest & RING_ROOM))
         return false;
-    ring_disarm(&s->ring);
+    ring_disarm(s->ring);
     return true;
 }
 
@@ -392,10 +412,7 @@ struct share *share_new(struct fd_transport *t, bool offers)
     struct share *s = sys_alloc(sizeof *s);
     if (s == NULL)
         return NULL;
-    *s = (struct share){.offers = offers,
-                        .after = share_after,
-                        .read_max = offers ? SIZE_MAX : SHARE_READ_MAX,
-                        .offer = -1};
+    *s = (struct share){.offers = offers, .after = share_after, .offer = -1};
     t->share = s;
     t->due = offers ? s->after : SHARE_SOON(s->after);
     t->read_due = offers ? UINT64_MAX : t->due;
@@ -405,7 +422,7 @@ struct share *share_new(struct fd_transport *t, bool offers)
 
 void share_free(struct share *s)
 {
-    share_memory_give_up(&s->memory);
+    give_memory_up(s);
     sys_close(s->offer);
     sys_free(s);
 }

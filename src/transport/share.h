@@ -19,29 +19,31 @@ enum share_state { SHARE_AWAIT, SHARE_OFFERED, SHARE_LEAVING, SHARE_MOVED, SHARE
 
 struct share {
     enum share_state state;
-    bool offers;     /* the side that accepted the connection; the other one takes */
-    unsigned tries;  /* to offer, that failed */
-    uint64_t after;  /* bytes that have to flow before */
-    size_t read_max; /* by one read, before that: it does not reach over both limits */
-    bool looks;      /* for an offer, which may come with the next bytes */
-    uint64_t until;  /* bytes that it has sent then: an offer is withdrawn */
-    int offer;       /* has come; -1: none */
-    bool has_mark;   /* the peer's */
-    uint64_t mark;   /* bytes of the socket after which the peer's go on in the ring */
-    struct share_memory memory;
-    struct ring ring;
-    struct ring_answer answer;
-    bool owes;              /* the kernel had no memory for a doorbell */
-    bool is_dead;           /* the peer: nobody has its end of the socket */
+    unsigned tries; /* to offer, that failed */
+    int offer;      /* has come; -1: none */
+    bool offers;    /* the side that accepted the connection; the other one takes */
+    bool looks;     /* for an offer, which may come with the next bytes */
+    bool has_mark;  /* the peer's */
+    bool owes;      /* the kernel had no memory for a doorbell */
+    bool is_still;  /* a wait has lasted for share_still */
+    bool is_dead;   /* the peer: nobody has its end of the socket */
+    unsigned armed; /* the events for which the descriptor was drained; see transport_share.c */
+    uint64_t updated_in, updated_out; /* likewise */
+    uint64_t after;                   /* bytes that have to flow before */
+    uint64_t until;                   /* bytes that it has sent then: an offer is withdrawn */
+    uint64_t mark;          /* bytes of the socket after which the peer's go on in the ring */
     uint64_t asked_version; /* of the peer, when that was checked last */
     int64_t asked;          /* sys_ticks */
-    /* The descriptor, see transport_share.c. */
-    unsigned armed; /* the events for which it was drained */
-    uint64_t updated_in, updated_out;
+    uint64_t dropped;       /* own position, when the own ring's pages were given back last */
+    struct ring_answer answer;
+    struct share_memory memory;
+    struct ring *ring; /* NULL: no memory, either */
 };
 
 /* So many bytes, of both directions, have to flow before a pipe moves. Tests change it. */
 extern uint64_t share_after;
+/* A wait of twice that gives back what the peer has read. Tests change it. */
+extern int64_t share_still;
 
 struct share *share_new(struct fd_transport *transport, bool offers); /* NULL: ENOMEM */
 void share_free(struct share *share);

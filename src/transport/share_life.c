@@ -45,7 +45,7 @@ static bool is_worth_asking(const struct share *s, uint64_t version, enum ring_q
 {
     if (question == RING_ASK_KERNEL || version != s->asked_version)
         return true;
-    if (question == RING_ASK_VERSION || (question == RING_ASK_WRITER && !ring_is_drained(&s->ring)))
+    if (question == RING_ASK_VERSION || (question == RING_ASK_WRITER && !ring_is_drained(s->ring)))
         return false;
     return (uint64_t)(now - s->asked) >= SHARE_ASK_TICKS;
 }
@@ -77,7 +77,7 @@ static void note_doorbells(struct fd_transport *t, ssize_t got)
     if (got != 0)
         return;
     t->share->is_dead = true;
-    ring_set_dead(&t->share->ring);
+    ring_set_dead(t->share->ring);
 }
 
 void share_drain(struct fd_transport *t)
@@ -96,7 +96,7 @@ int share_await_doorbell(struct fd_transport *t)
     uint8_t doorbells[SHARE_DRAIN_SIZE];
     ssize_t got = sys_read_wait(t->in, SYS_SOCKET, doorbells, sizeof doorbells);
     if (got < 0 && errno == EAGAIN)
-        t->blocks = false;
+        t->share->is_still = true; /* or somebody has set O_NONBLOCK */
     else if (got < 0 && errno == EINTR)
         return -1;
     note_doorbells(t, got);

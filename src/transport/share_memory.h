@@ -14,6 +14,9 @@
 
 #include "transport/ring.h"
 
+/* Of all that this process shares, so much may be in large pieces. Tests change it. */
+extern size_t share_large_max;
+
 /* Of an offer: it stands, or one of the two has decided, each by compare-and-exchange. */
 enum { SHARE_IS_OFFERED, SHARE_IS_ACCEPTED, SHARE_IS_WITHDRAWN };
 
@@ -31,12 +34,18 @@ struct share_page {
 struct share_memory {
     struct share_page *page; /* NULL: none */
     uint8_t *data[2];        /* see ring_area.h */
+    bool is_large;           /* its rings can grow */
 };
 
-/* New memory. Returns the descriptor to send. -1: errno; or EDQUOT, this process shares enough. */
+/*
+ * New memory: large while this process does not share much, then small. Returns the descriptor to
+ * send. -1: errno; or EDQUOT, this process shares enough.
+ */
 int share_memory_make(struct share_memory *memory);
 /* From a descriptor of the peer's, which stays open. -1: it is not what the first makes; errno. */
 int share_memory_take(struct share_memory *memory, int fd);
+/* All pages of what end `end` writes: nothing there is unread. */
+void share_memory_drop(const struct share_memory *memory, unsigned end);
 bool share_memory_is_offered(int fd);                   /* the same, which gives it up at once */
 void share_memory_give_up(struct share_memory *memory); /* keeps errno */
 

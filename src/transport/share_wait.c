@@ -41,17 +41,43 @@ static int pause_for_memory(int64_t deadline)
     return sys_poll(&none, 1, sys_deadline_earlier(deadline, sys_now() + SHARE_PAUSE)) < 0 ? -1 : 0;
 }
 
+/*
+ * An idle pipe costs no memory: pages that hold nothing unread go back. The pages of the other
+ * direction are the peer's to give, since it may be about to write there.
+ */
+static void drop_pages(struct share *s)
+{
+    s->dropped = s->ring->out_head;
+    if (atomic_load(&s->ring->memory.out->tail) == s->dropped)
+        share_memory_drop(&s->memory, share_own_end(s));
+}
+
+/* For input; but when nothing has come for long, what can be given back is. */
+static int poll_doorbells(struct fd_transport *t, int64_t deadline)
+{
+    struct share *s = t->share;
+    struct pollfd entry = {.fd = t->in, .events = POLLIN};
+    if (s->state != SHARE_MOVED || s->dropped == s->ring->out_head)
+        return sys_poll(&entry, 1, deadline);
+    int64_t until = sys_deadline_earlier(deadline, sys_now() + share_still);
+    int ready = sys_poll(&entry, 1, until);
+    if (ready != 0 || until == deadline)
+        return ready;
+    drop_pages(s);
+    return sys_poll(&entry, 1, deadline);
+}
+
 /* A wait without a limit is one call, which also drains. -1: errno. */
 static int await_doorbells(struct fd_transport *t, unsigned events, int64_t deadline)
 {
-    struct pollfd entry = {.fd = t->in, .events = POLLIN};
-    if (t->share->state == SHARE_MOVED && deadline < 0 && t->blocks &&
-        (events & TRANSPORT_CAUGHT) == 0)
+    struct share *s = t->share;
+    bool may_block = t->blocks && !s->is_still && (events & TRANSPORT_CAUGHT) == 0;
+    if (s->state == SHARE_MOVED && deadline < 0 && may_block && sys_can_wait_in_read())
         return share_await_doorbell(t);
-    int ready = sys_poll(&entry, 1, deadline);
+    int ready = poll_doorbells(t, deadline);
     if (ready == 0)
         errno = ETIMEDOUT;
-    if (ready > 0 && t->share->state == SHARE_MOVED)
+    if (ready > 0 && s->state == SHARE_MOVED)
         share_drain(t);
     return ready > 0 ? 0 : -1;
 }
@@ -61,7 +87,7 @@ static int wait_once_in_ring(struct fd_transport *t, unsigned events, int64_t de
 {
     struct share *s = t->share;
     bool is_prepared = prepare_wait(t, events);
-    if (s->state == SHARE_LEAVING && is_over_now(&s->ring))
+    if (s->state == SHARE_LEAVING && is_over_now(s->ring))
         return 1;
     if (share_arm(t, share_interest(events)))
         return 1;
@@ -71,8 +97,8 @@ static int wait_once_in_ring(struct fd_transport *t, unsigned events, int64_t de
         return -1;
     if (s->state != SHARE_MOVED)
         return (events & TRANSPORT_IN) != 0 || share_has_news(t) || t->at_end || t->failed != 0;
-    if (!ring_is_ready(&s->ring, share_interest(events)))
-        return ring_ask(&s->ring, RING_ASK_KERNEL) == RING_PEER_DEAD;
+    if (!ring_is_ready(s->ring, share_interest(events)))
+        return ring_ask(s->ring, RING_ASK_KERNEL) == RING_PEER_DEAD;
     s->asked = sys_ticks(); /* it has just been alive */
     return 1;
 }
@@ -80,8 +106,9 @@ static int wait_once_in_ring(struct fd_transport *t, unsigned events, int64_t de
 int share_wait_in_ring(struct fd_transport *t, unsigned events, int64_t deadline)
 {
     int result = 0;
+    t->share->is_still = false;
     if (events == TRANSPORT_IN && t->share->state == SHARE_MOVED && share_pay(t) &&
-        ring_answer_look(&t->share->answer, &t->share->ring)) {
+        ring_answer_look(&t->share->answer, t->share->ring)) {
         sys_cancellation_point();
         return 0;
     }
@@ -92,7 +119,7 @@ int share_wait_in_ring(struct fd_transport *t, unsigned events, int64_t deadline
             result = -1;
         }
     }
-    ring_disarm(&t->share->ring);
+    ring_disarm(t->share->ring);
     return result < 0 ? -1 : 0;
 }
 
@@ -101,7 +128,7 @@ int share_wait_in_ring(struct fd_transport *t, unsigned events, int64_t deadline
 /* Work that its caller may not have known of needs a new edge. */
 static bool is_new_work(struct fd_transport *t, unsigned interest)
 {
-    struct ring *r = &t->share->ring;
+    struct ring *r = t->share->ring;
     bool is_new = r->ran_short;
     if ((interest & RING_ROOM) == 0)
         ring_disarm(r);
@@ -114,12 +141,12 @@ static bool is_new_work(struct fd_transport *t, unsigned interest)
 static bool is_still_idle(struct fd_transport *t, unsigned events, bool peer_changed)
 {
     struct share *s = t->share;
-    bool has_progress = s->updated_in != s->ring.in_tail || s->updated_out != s->ring.out_head;
-    s->updated_in = s->ring.in_tail;
-    s->updated_out = s->ring.out_head;
+    bool has_progress = s->updated_in != s->ring->in_tail || s->updated_out != s->ring->out_head;
+    s->updated_in = s->ring->in_tail;
+    s->updated_out = s->ring->out_head;
     return has_progress && !peer_changed && !s->owes && !t->ready.readable &&
            s->state == SHARE_MOVED && s->armed == events &&
-           ring_is_armed(&s->ring, share_interest(events));
+           ring_is_armed(s->ring, share_interest(events));
 }
 
 /* True: something has come meanwhile. */
@@ -127,7 +154,7 @@ static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
 {
     struct share *s = t->share;
     bool was_dead = s->is_dead;
-    ring_disarm(&s->ring);
+    ring_disarm(s->ring);
     if (s->state == SHARE_MOVED)
         share_drain(t);
     else if ((events & TRANSPORT_IN) == 0 && !share_absorb(t))
@@ -137,13 +164,13 @@ static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
         return true;
     if (was_dead || !s->is_dead)
         return false;
-    ring_disarm(&s->ring);
+    ring_disarm(s->ring);
     return true;
 }
 
 bool share_update_in_ring(struct fd_transport *t, bool readable, unsigned events)
 {
-    struct ring *r = &t->share->ring;
+    struct ring *r = t->share->ring;
     bool changed = ring_peer_changed(r);
     if (events & TRANSPORT_EDGE)
         r->ran_short = true;

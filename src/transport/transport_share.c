@@ -16,7 +16,7 @@ static const struct transport_ops share_ops, moved_ops;
 
 static struct ring *ring_of(struct transport *transport)
 {
-    return &fd_of(transport)->share->ring;
+    return fd_of(transport)->share->ring;
 }
 
 static void become(struct transport *transport, const struct transport_ops *ops)
@@ -52,7 +52,6 @@ static struct share *advance(struct transport *transport)
 static void become_moved(struct transport *transport)
 {
     fd_free_buffer(fd_of(transport));
-    transport->reads_ahead = false;
     become(transport, &moved_ops);
 }
 
@@ -62,7 +61,7 @@ static int take_from_ring(struct fd_transport *t, size_t want, bool *end)
     if (fd_make_room(t, want) != 0)
         return -1;
     while (t->end - t->begin < want && !*end) {
-        ssize_t got = ring_read(&t->share->ring, t->buffer + t->end, want - (t->end - t->begin));
+        ssize_t got = ring_read(t->share->ring, t->buffer + t->end, want - (t->end - t->begin));
         if (got < 0)
             return errno == EAGAIN ? 0 : -1;
         t->end += (size_t)got;
@@ -164,7 +163,7 @@ static ssize_t share_writev(struct transport *transport, const struct iovec *par
     if (s == NULL)
         return fd_ops.writev(transport, parts, count);
     if (share_has_left(s))
-        return ring_writev(&s->ring, parts, count);
+        return ring_writev(s->ring, parts, count);
     const void *byte = first_byte(parts, count);
     if (byte != NULL && share_offer(fd_of(transport), byte) == 1)
         return 1;
@@ -250,7 +249,7 @@ static unsigned share_over(struct transport *transport)
     struct share *s = advance(transport);
     if (s == NULL || !share_has_left(s))
         return fd_ops.over(transport);
-    switch (ring_ask(&s->ring, RING_ASK_KERNEL)) {
+    switch (ring_ask(s->ring, RING_ASK_KERNEL)) {
     case RING_PEER_DEAD:
         return TRANSPORT_IN | TRANSPORT_OUT;
     case RING_PEER_SHUT:

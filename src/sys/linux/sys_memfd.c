@@ -35,6 +35,13 @@ void sys_memory_seal(int fd)
     errno = saved;
 }
 
+void sys_memory_drop(void *pages, size_t size)
+{
+    int saved = errno;
+    madvise(pages, size, MADV_REMOVE);
+    errno = saved;
+}
+
 /*
  * The seals come first: only files in memory have any, and these answer at once. Of the two kinds,
  * huge pages can be taken away (a hole there is SIGBUS where no page is free), those of tmpfs not.

@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/time.h>
 
 #include "sys/linux/sys_linux.h"
+#include "sys/sys_clock.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_net.h"
 
 /*
  * A host that vanished is noticed after 30 s of silence and 3 probes 10 s apart; or, while
@@ -34,6 +37,15 @@ void sys_socket_set(int fd, int level, int name, int value)
 {
     int saved = errno;
     setsockopt(fd, level, name, &value, sizeof value); /* without it the connection works as well */
+    errno = saved;
+}
+
+void sys_socket_limit_waits(int fd, int64_t time)
+{
+    struct timeval limit = {.tv_sec = time / SYS_SECOND,
+                            .tv_usec = time % SYS_SECOND / (SYS_MILLISECOND / 1000)};
+    int saved = errno;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     errno = saved;
 }
 
