@@ -303,6 +303,8 @@ static bool is_in_set(const struct kind *kind, enum kind_set set)
         return is_usual && kind->local && !kind->same_handle;
     case LOCAL_OR_FORKED_KINDS:
         return kind->local;
+    case MOVING_KINDS:
+        return kind->moves;
     case ANONYMOUS_KINDS:
         return kind->same_handle;
     case TERMINALS:

@@ -35,6 +35,7 @@ enum kind_set {
     LOCAL_KINDS,            /* of all, where opening can fail in a test */
     LOCAL_TWO_HANDLE_KINDS, /* of those, without the anonymous pipe */
     LOCAL_OR_FORKED_KINDS,  /* the local ones, and the anonymous pipe also between processes */
+    MOVING_KINDS,           /* Unix sockets that move into shared memory, or have moved */
     ANONYMOUS_KINDS,        /* the anonymous pipe, between threads and between processes */
     TERMINALS,
 };

@@ -83,9 +83,11 @@ void moving_move(pipc_t *end[2])
     forget_counts(end[1]);
 }
 
+/* With its first message, or as the setting says, into memory that never grows. */
 void moving_open_kind(pipc_t *end[2], const pipc_options_t *options)
 {
-    moving_open(end, 0, options);
+    share_large_max = 0;
+    moving_open(end, (uint64_t)harness_setting("PIPC_TEST_MOVE_AFTER", 0), options);
 }
 
 static bool keeps_socket(const pipc_options_t *options)

@@ -177,4 +177,8 @@ HARNESS_MAIN("faults, each", OVER(without_faults_the_scenario_is_complete, LOCAL
              OVER(any_two_system_calls_may_fail, LOCAL_KINDS, 240000),
              OVER(any_system_call_may_fail_once, LOCAL_KINDS, 240000),
              OVER(any_system_call_may_fail_forever, LOCAL_KINDS, 240000),
-             OVER(any_system_call_may_fail_with_PIPC_GATHER, LOCAL_TWO_HANDLE_KINDS, 240000))
+             OVER(any_system_call_may_fail_with_PIPC_GATHER, LOCAL_TWO_HANDLE_KINDS, 240000),
+             OVER(without_faults_the_scenario_is_complete, MOVING_KINDS, 20000),
+             OVER(any_two_system_calls_may_fail, MOVING_KINDS, 240000),
+             OVER(any_system_call_may_fail_once, MOVING_KINDS, 240000),
+             OVER(any_system_call_may_fail_forever, MOVING_KINDS, 240000))

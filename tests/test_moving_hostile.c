@@ -288,6 +288,7 @@ TEST(whatever_is_written_into_the_memory_each_call_ends_with_a_documented_result
     int rounds = harness_setting("PIPC_TEST_ATTACKS", 600) / harness_scale() + 3;
     for (int round = 0; round < rounds; round++) {
         struct moving_attack a;
+        share_large_max = harness_random_below(2) == 0 ? 0 : (size_t)1 << 30;
         round % 2 == 0 ? moving_attack_server(&a) : moving_attack_client(&a);
         set_timeout(a.pipe, (int)harness_random_below(2));
         if (round % 3 == 0)
@@ -319,6 +320,7 @@ TEST(whatever_is_written_during_a_call_it_ends_with_a_documented_result)
     for (int round = 0; round < 60 / harness_scale() + 2; round++) {
         struct moving_attack a;
         pthread_t thread;
+        share_large_max = harness_random_below(2) == 0 ? 0 : (size_t)1 << 30;
         round % 2 == 0 ? moving_attack_server(&a) : moving_attack_client(&a);
         set_timeout(a.pipe, (int)harness_random_below(2));
         struct beside b = {.a = &a};

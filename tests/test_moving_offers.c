@@ -167,7 +167,7 @@ static int (*const makers[])(void) = {make_unsealed,
                                       make_epoll,
                                       make_socket};
 
-TEST(a_client_that_is_offered_anything_else_stays_a_socket)
+static void offer_anything_else(void)
 {
     for (size_t i = 0; i < sizeof makers / sizeof makers[0]; i++) {
         int raw, fd = makers[i]();
@@ -186,6 +186,34 @@ TEST(a_client_that_is_offered_anything_else_stays_a_socket)
         pipc_close(pipe);
         close(raw);
         close(fd);
+    }
+}
+
+TEST(a_client_that_is_offered_anything_else_stays_a_socket)
+{
+    offer_anything_else();
+    share_large_max = 0; /* the other size is right */
+    offer_anything_else();
+}
+
+TEST(a_client_that_is_offered_memory_of_either_size_takes_it)
+{
+    for (int is_large = 0; is_large < 2; is_large++) {
+        int raw;
+        struct share_memory memory;
+        share_large_max = is_large ? (size_t)1 << 30 : 0;
+        pipc_t *pipe = moving_raw_client(&raw);
+        int fd = share_memory_make(&memory);
+        assert_true(fd >= 0);
+        moving_say_with(raw, "offer", &fd, 1);
+        net_expect(pipe, "offer");
+        net_say(pipe, "answer");
+        assert_int_equal(moving_state(pipe), SHARE_LEAVING);
+        assert_int_equal(moving_transport(pipe)->share->memory.is_large, is_large);
+        pipc_close(pipe);
+        share_memory_give_up(&memory);
+        close(fd);
+        close(raw);
     }
 }
 
@@ -227,5 +255,6 @@ TEST(a_server_takes_no_memory_from_its_clients)
 
 HARNESS_MAIN("moving into shared memory, offers",
              IT(a_client_that_is_offered_anything_else_stays_a_socket),
+             IT(a_client_that_is_offered_memory_of_either_size_takes_it),
              IT(a_client_that_is_offered_many_descriptors_keeps_none),
              IT(a_server_takes_no_memory_from_its_clients))

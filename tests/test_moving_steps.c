@@ -176,28 +176,6 @@ TEST(an_offer_that_nobody_accepts_is_withdrawn)
     free(data);
 }
 
-TEST(pipes_over_the_total_of_a_process_stay_sockets)
-{
-    enum { PIPES = 40 };
-    pipc_t *end[PIPES][2];
-    int moved = 0;
-    for (int i = 0; i < PIPES; i++) {
-        moving_open(end[i], 0, NULL);
-        for (int k = 0; k < 3; k++)
-            net_expect_talk(end[i][1], end[i][0]);
-        moved += moving_state(end[i][1]) == SHARE_MOVED;
-    }
-    assert_in_range(moved, 10, 31); /* both ends count in this process */
-    for (int i = 0; i < PIPES; i++) {
-        net_expect_talk(end[i][0], end[i][1]);
-        close_both(end[i]);
-    }
-    moving_open(end[0], 0, NULL);
-    moving_move(end[0]);
-    moving_expect(end[0], SHARE_MOVED, SHARE_MOVED);
-    close_both(end[0]);
-}
-
 /* --- Pipes that were opened in other ways --- */
 
 static void expect_to_move(pipc_t *end[2])
@@ -364,8 +342,7 @@ HARNESS_MAIN("moving into shared memory, steps", IT(a_shutdown_before_an_offer_k
              IT(a_shutdown_after_the_peer_has_accepted_ends_in_the_memory),
              IT(a_handle_whose_offer_was_accepted_cannot_be_detached),
              IT(what_was_sent_before_a_close_arrives_in_each_step_of_the_move),
-             IT(an_offer_that_nobody_accepts_is_withdrawn),
-             IT(pipes_over_the_total_of_a_process_stay_sockets), IT(a_pipe_with_a_key_moves),
+             IT(an_offer_that_nobody_accepts_is_withdrawn), IT(a_pipe_with_a_key_moves),
              IT(a_pipe_that_was_opened_before_its_server_moves),
              IT(a_client_of_a_listener_that_was_taken_over_moves),
              IT(a_child_goes_on_with_its_parents_end_wherever_the_move_is),

@@ -196,6 +196,25 @@ TEST(a_descriptor_that_waits_for_room_alone_is_not_readable_for_messages)
     moving_end_attack(&a);
 }
 
+/* Only a doorbell has come: the call that finds nothing takes it. */
+TEST(a_read_that_moves_the_pipe_leaves_its_descriptor_silent)
+{
+    struct moving_attack a;
+    char byte;
+    moving_attack_server(&a);
+    set_timeout(a.pipe, 0);
+    int fd = pipc_fd(a.pipe);
+    for (int i = 0; i < 3; i++)
+        assert_errno(pipc_read(a.pipe, &byte, 1), EAGAIN);
+    moving_set_mark(&a, 1);
+    assert_int_equal(send(a.raw, "", 1, MSG_NOSIGNAL), 1);
+    assert_true(harness_readable(fd, LONG_MS));
+    assert_errno(pipc_read(a.pipe, &byte, 1), EAGAIN);
+    assert_int_equal(moving_state(a.pipe), SHARE_MOVED);
+    assert_false(harness_readable(fd, 0));
+    moving_end_attack(&a);
+}
+
 /* --- The kernel lacks memory --- */
 
 TEST(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later)
@@ -241,7 +260,7 @@ TEST(a_close_changes_the_version_of_its_side)
         moving_open(end, 0, NULL);
         moving_move(end);
         const struct share *share = moving_transport(end[1 - who])->share;
-        const _Atomic uint64_t *version = share->ring.memory.peer_version;
+        const _Atomic uint64_t *version = share->ring->memory.peer_version;
         uint64_t before = atomic_load(version);
         pipc_close(end[who]);
         assert_true(atomic_load(version) != before);
@@ -257,5 +276,6 @@ HARNESS_MAIN("moving into shared memory, waits",
              IT(a_side_that_has_written_looks_for_an_answer_before_it_sleeps),
              IT(a_thread_whose_answers_come_at_once_can_be_cancelled),
              IT(a_descriptor_that_waits_for_room_alone_is_not_readable_for_messages),
+             IT(a_read_that_moves_the_pipe_leaves_its_descriptor_silent),
              IT(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later),
              IT(a_close_changes_the_version_of_its_side))

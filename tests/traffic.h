@@ -22,6 +22,7 @@ struct flow {
 struct traffic {
     pipc_t *end[2];
     bool same_handle;
+    bool moves;          /* into shared memory: a call to the system wakes the peer */
     struct flow flow[2]; /* from end 0, from end 1 */
     int descriptor;      /* of end 1 */
 };
