@@ -529,15 +529,22 @@
  * no system call, as on pipc_open. Nothing else changes, but for what stands here.
  *
  *   - It moves after 128 KiB, counted in both directions together, with the next message of the
- *     side that accepted. At each moment of the move, order, held bytes, the descriptor of pipc_fd,
- *     the end of stream and deaths are as on the socket, which stays: it wakes the sides, and its
- *     end is the end of stream. No process needs a descriptor more.
+ *     side that accepted. A pipe on which that side sends nothing stays a socket. At each moment of
+ *     the move, order, held bytes, the descriptor of pipc_fd, the end of stream and deaths are as
+ *     on the socket, which stays: it wakes the sides, and its end is the end of stream. No process
+ *     needs a descriptor more.
  *   - It stays a socket if one side has set PIPC_NO_SHARED_MEMORY, PIPC_DUPLEX, PIPC_GATHER or
  *     PIPC_ACCEPT_FDS; if a side has called pipc_shutdown before; if the peer is no libpipc; or if
- *     one of the processes shares 64 MiB already, which are 31 such pipes. Adopted sockets stay.
- *   - Each direction holds as much as one of pipc_open, and grows like that. So a pipe takes 512
- *     KiB, and with long messages up to 2 MiB, as bytes come to them, until both sides have closed
- *     it. A write that waits for room is woken as on pipc_open.
+ *     one of the processes shares 64 MiB already. Adopted sockets stay, and pipc_open_pair does.
+ *   - Each direction holds 256 KiB. In the first pipes of a server, up to 32 MiB, it can grow to 1
+ *     MiB for long messages, as on pipc_open. So a pipe takes 512 KiB, or up to 2 MiB, as bytes
+ *     come to them, until both sides have closed it. The 64 MiB of a process count what each could
+ *     take: 15 pipes that can grow and 67 others, for example.
+ *   - A call that has waited for 10 s gives pages back: those of what this side has written, once
+ *     the peer has read all of it. A program that polls pipc_fd instead gives none back.
+ *   - A write that waits for room is woken as on pipc_open. A read looks for an answer as there. If
+ *     the kernel has no memory to wake the peer, this side tries again in each later call that
+ *     waits, and after a pipc_fd in each call: so long, the peer may sleep beside a message.
  *   - A write that does not wait may omit the check for a peer that was killed, as on pipc_open; it
  *     does not for one that has closed.
  *   - A pipe that has moved cannot be detached: pipc_detach fails with EOPNOTSUPP. Set
@@ -546,7 +553,8 @@
  *     change. What a hostile peer then writes there, at any moment, is checked as bytes from a
  *     socket are. It can send anything, keep messages from coming, or stay silent. It cannot make a
  *     call wait longer than its timeout, keep this side busy without being busy itself, or reach
- *     other memory of this process.
+ *     other memory of this process. Clients can use up the 64 MiB of a server: then the pipes of
+ *     others stay sockets.
  *   - The memory comes as a descriptor (SCM_RIGHTS) with a byte of the stream. From 32 KiB on,
  *     until that has come or 8 MiB have come without it, a client that can refuse descriptors does
  *     not (see above). What the server sends then in its place is closed at once: its
