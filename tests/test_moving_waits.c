@@ -215,6 +215,27 @@ TEST(a_read_that_moves_the_pipe_leaves_its_descriptor_silent)
     moving_end_attack(&a);
 }
 
+/* Its first doorbell comes when nobody waits for messages any more. */
+TEST(a_doorbell_that_nobody_waits_for_keeps_no_descriptor_readable)
+{
+    struct moving_attack a;
+    unsigned char frame[64];
+    moving_attack_server(&a);
+    set_timeout(a.pipe, 0);
+    int fd = pipc_fd(a.pipe);
+    assert_int_equal(pipc_want(a.pipe, 0), 0);
+    moving_set_mark(&a, 1);
+    assert_int_equal(pipc_flush(a.pipe), 0); /* it leaves, and moves */
+    assert_int_equal(moving_state(a.pipe), SHARE_MOVED);
+    for (int i = 0; i < 3; i++) {
+        moving_write_ring(&a, frame, moving_frame(frame, "unread"));
+        assert_int_equal(send(a.raw, "", 1, MSG_NOSIGNAL), 1);
+        assert_int_equal(pipc_pending(a.pipe), i + 1);
+        assert_false(harness_readable(fd, 0));
+    }
+    moving_end_attack(&a);
+}
+
 /* --- The kernel lacks memory --- */
 
 TEST(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later)
@@ -277,5 +298,6 @@ HARNESS_MAIN("moving into shared memory, waits",
              IT(a_thread_whose_answers_come_at_once_can_be_cancelled),
              IT(a_descriptor_that_waits_for_room_alone_is_not_readable_for_messages),
              IT(a_read_that_moves_the_pipe_leaves_its_descriptor_silent),
+             IT(a_doorbell_that_nobody_waits_for_keeps_no_descriptor_readable),
              IT(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later),
              IT(a_close_changes_the_version_of_its_side))

@@ -137,15 +137,18 @@ static bool is_new_work(struct fd_transport *t, unsigned interest)
     return is_new;
 }
 
-/* Still armed, and something was done: nothing has rung, and nothing is missed. */
+/*
+ * Still armed, and something was done: nothing has rung, and nothing is missed. Without an interest
+ * that cannot be told: the last doorbell may have come after it was looked for.
+ */
 static bool is_still_idle(struct fd_transport *t, unsigned events, bool peer_changed)
 {
     struct share *s = t->share;
     bool has_progress = s->updated_in != s->ring->in_tail || s->updated_out != s->ring->out_head;
     s->updated_in = s->ring->in_tail;
     s->updated_out = s->ring->out_head;
-    return has_progress && !peer_changed && !s->owes && !t->ready.readable &&
-           s->state == SHARE_MOVED && s->armed == events &&
+    return share_interest(events) != 0 && has_progress && !peer_changed && !s->owes &&
+           !t->ready.readable && s->state == SHARE_MOVED && s->armed == events &&
            ring_is_armed(s->ring, share_interest(events));
 }
 
@@ -159,7 +162,7 @@ static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
         share_drain(t);
     else if ((events & TRANSPORT_IN) == 0 && !share_absorb(t))
         return true;
-    s->armed = events;
+    s->armed = s->state == SHARE_MOVED ? events : 0;
     if (share_arm(t, share_interest(events)))
         return true;
     if (was_dead || !s->is_dead)
