@@ -100,6 +100,11 @@ TEST(it_moves_although_the_client_reads_late)
     set_timeouts(end, LONG_MS);
     for (unsigned i = 0; i < 50; i++)
         send_filled(end[1], 1000, i);
+    if (moving_state(end[1]) == SHARE_OFFERED) { /* before Linux 6.16 */
+        close_both(end);
+        harness_skip("the kernel drops the descriptor, and does not refuse it");
+        return;
+    }
     moving_expect(end, SHARE_AWAIT, SHARE_AWAIT);
     for (unsigned i = 0; i < 50; i++)
         expect_filled(end[0], 1000, i);
