@@ -7,8 +7,10 @@ import statistics
 Key = collections.namedtuple('Key', 'library transport style work setting bytes')
 SETTINGS = 'one core', 'two cores', 'busy cores'
 WORKS = {'roundtrip': 'Round trip', 'oneway': 'One way'}
-TRANSPORTS = 'anonymous', 'pair', 'fifo', 'unix', 'pipe', 'socketpair', 'tcp'  # libpipc's
-NAMES = {'anonymous': 'pipc_open', 'pipe': 'adopted pipe', 'socketpair': 'adopted socketpair'}
+TRANSPORTS = ('anonymous', 'pair', 'fifo', 'unix', 'unix socket', 'pipe', 'socketpair',
+              'tcp')  # libpipc's
+NAMES = {'anonymous': 'pipc_open', 'unix': 'unix, moved', 'unix socket': 'unix, not moved',
+         'pipe': 'adopted pipe', 'socketpair': 'adopted socketpair'}
 
 
 class Results:

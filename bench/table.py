@@ -5,7 +5,8 @@ import sys
 from results import WORKS, Results, in_order, label, size_name
 
 # Plain system calls on the same kind of descriptor.
-RAW = {'anonymous': 'pipe', 'pair': 'pipe', 'ipc': 'socketpair', 'Pipe': 'socketpair'}
+RAW = {'anonymous': 'pipe', 'pair': 'pipe', 'ipc': 'socketpair', 'unix': 'socketpair',
+       'unix socket': 'socketpair', 'Pipe': 'socketpair'}
 
 
 def times(ratio):

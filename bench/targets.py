@@ -4,6 +4,7 @@
 Usage: targets.py CSV
 """
 import collections
+import itertools
 import sys
 
 from results import (NAMES, SETTINGS, WORKS, Key, Results, amount, in_order, markdown,
@@ -17,7 +18,7 @@ RULES = (
     Rule('anonymous', ('pipe', 'pipe 1M', 'socketpair'), 1.0, 0),
     Rule('anonymous', ('ring',), 0.7, 64 * KIB),
     # The others: a bare pipe that holds as much.
-    Rule('unix', ('socketpair',), 0.95, 0),
+    Rule('unix socket', ('socketpair',), 0.95, 0),
     Rule('pair', ('pipe',), 1.0, 0),
     Rule('fifo', ('pipe 1M',), 1.0, 0),
     Rule('pipe', ('pipe',), 1.0, 0),
@@ -133,7 +134,21 @@ def small_messages(results):
         rows += [one_way(results, transport, style, 'ZeroMQ', peer, 5)
                  for style in ('batch', 'batch, read', 'gather')]
     rows += [one_way(results, transport, 'gather', 'ZeroMQ', 'ipc', 5)
-             for transport in ('pair', 'unix')]
+             for transport in ('pair', 'unix socket')]
+    return rows
+
+
+def moved(results):
+    """A Unix socket that has moved into shared memory."""
+    rows = [ratio(results, 'unix, moved, %s %s' % (size_name(size), WORKS['oneway'].lower()),
+                  Key('libpipc', 'unix', 'plain', 'oneway', 'two cores', size),
+                  Key('ZeroMQ', 'ipc', 'plain', 'oneway', 'two cores', size), wanted)
+            for size, wanted in ((16, 5), (MIB, 1.5))]
+    for work, setting in itertools.product(WORKS, SETTINGS[:2]):
+        for size in 16, 64 * KIB, MIB:
+            key = Key('libpipc', 'unix', 'plain', work, setting, size)
+            what = 'unix, moved, %s %s on %s' % (size_name(size), WORKS[work].lower(), setting)
+            rows.append(ratio(results, what, key, key._replace(transport='anonymous'), 0.9))
     return rows
 
 
@@ -173,7 +188,8 @@ def main():
     all_cells(results)
     print('### Single figures\n')
     print(markdown(['work', 'wanted', 'measured (lowest-highest)', ''],
-                   small_messages(results) + connections(results) + idle(results)))
+                   small_messages(results) + moved(results) + connections(results)
+                   + idle(results)))
 
 
 main()

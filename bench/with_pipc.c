@@ -110,21 +110,35 @@ static void join_tcp(struct link *link, int side)
     link->end[side] = make_end(pipe, "pipc_open_tcp");
 }
 
-/* The second side is a server of one client. */
+static pipc_t *serve_one(const char *path, const pipc_options_t *options)
+{
+    pipc_server_t *server = pipc_server_open_unix(path, options);
+    if (server == NULL)
+        fail("pipc_server_open_unix");
+    pipc_t *pipe = pipc_server_accept(server, PATIENCE_MS);
+    pipc_server_close(server);
+    return pipe;
+}
+
+/* The first side is a server of one client: it sends, so the pipe moves into shared memory. */
+static void join_at_path(struct link *link, int side, const pipc_options_t *options)
+{
+    pipc_t *pipe = side == 0 ? serve_one(link->path, options)
+                             : pipc_open_unix(link->path, PATIENCE_MS, options);
+    link->end[side] = make_end(pipe, "a Unix socket");
+}
+
 static void join_unix(struct link *link, int side)
 {
     pipc_options_t options = options_of(link);
-    pipc_t *pipe;
-    if (side == 0) {
-        pipe = pipc_open_unix(link->path, PATIENCE_MS, &options);
-    } else {
-        pipc_server_t *server = pipc_server_open_unix(link->path, &options);
-        if (server == NULL)
-            fail("pipc_server_open_unix");
-        pipe = pipc_server_accept(server, PATIENCE_MS);
-        pipc_server_close(server);
-    }
-    link->end[side] = make_end(pipe, "a Unix socket");
+    join_at_path(link, side, &options);
+}
+
+static void join_unix_socket(struct link *link, int side)
+{
+    pipc_options_t options = options_of(link);
+    options.flags |= PIPC_NO_SHARED_MEMORY;
+    join_at_path(link, side, &options);
 }
 
 /* ---- messages ---- */
@@ -249,12 +263,13 @@ const struct contender with_pipc[] = {
     PIPC_READ("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
     PIPC("pipe", "pipc_open_fds, two pipes", 2, prepare_pipe, drop_fds, join_fds),
     PIPC("socketpair", "pipc_open_fds, AF_UNIX stream", 2, prepare_socketpair, drop_fds, join_fds),
-    PIPC("unix", "pipc_open_unix", 2, NULL, NULL, join_unix),
+    PIPC("unix", "pipc_open_unix, in shared memory", 2, NULL, NULL, join_unix),
+    PIPC("unix socket", "pipc_open_unix, PIPC_NO_SHARED_MEMORY", 2, NULL, NULL, join_unix_socket),
     PIPC("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     PIPC_READ("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     PIPC_GATHERED("pair", "pipc_open_pair", 2, prepare_pair, drop_opened, join_opened),
     PIPC_GATHERED("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
-    PIPC_GATHERED("unix", "pipc_open_unix", 2, NULL, NULL, join_unix),
+    PIPC_GATHERED("unix socket", "pipc_open_unix", 2, NULL, NULL, join_unix),
     PIPC_GATHERED("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     {0},
 };
