@@ -21,7 +21,8 @@
 #define SPARSE        4096
 #define BATCH_BYTES   (1u << 20)
 #define WARM_UP_BYTES (4u << 20)
-#define COUNT_MIN     6 /* messages that the clock runs for, however large they are */
+#define WARM_UP_LEAST (24u << 10) /* bytes, after which pipes may have moved into shared memory */
+#define COUNT_MIN     6           /* messages that the clock runs for, however large they are */
 
 /* What the two processes and the driver share. */
 struct control {
@@ -240,8 +241,11 @@ static void follow_bursts(struct run *run)
 static size_t warm_up_count(const struct run *run)
 {
     size_t count = WARM_UP_BYTES / run->job.size;
+    size_t least = WARM_UP_LEAST / run->job.size;
     if (count > run->batch + 16)
         count = run->batch + 16;
+    if (count < least)
+        count = least;
     return count < 2 ? 2 : count;
 }
 

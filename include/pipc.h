@@ -528,7 +528,7 @@
  * socket, and the pipe is used a lot, it moves into shared memory by itself. Its messages then cost
  * no system call, as on pipc_open. Nothing else changes, but for what stands here.
  *
- *   - It moves after 128 KiB, counted in both directions together, with the next message of the
+ *   - It moves after 32 KiB, counted in both directions together, with the next message of the
  *     side that accepted. A pipe on which that side sends nothing stays a socket. At each moment of
  *     the move, order, held bytes, the descriptor of pipc_fd, the end of stream and deaths are as
  *     on the socket, which stays: it wakes the sides, and its end is the end of stream. No process
@@ -555,7 +555,7 @@
  *     call wait longer than its timeout, keep this side busy without being busy itself, or reach
  *     other memory of this process. Clients can use up the 64 MiB of a server: then the pipes of
  *     others stay sockets.
- *   - The memory comes as a descriptor (SCM_RIGHTS) with a byte of the stream. From 32 KiB on,
+ *   - The memory comes as a descriptor (SCM_RIGHTS) with a byte of the stream. From 8 KiB on,
  *     until that has come or 8 MiB have come without it, a client that can refuse descriptors does
  *     not (see above). What the server sends then in its place is closed at once: its
  *     pipc_write_fds succeeds, and the call that reads may take as long as that closing takes.

@@ -42,8 +42,8 @@
  * By bytes, in both directions: an offer, and from a quarter of that on its peer looks for it. The
  * peer may have read less than was sent to it, but a read does not reach over the difference.
  */
-#define SHARE_AFTER       ((uint64_t)131072)
-#define SHARE_READ_MAX    65536 /* while it does not look yet */
+#define SHARE_AFTER       ((uint64_t)32768)
+#define SHARE_READ_MAX    16384 /* while it does not look yet */
 #define SHARE_SOON(after) ((after) / 4)
 /*
  * The peer is of another make, or does not want: it has not answered when it has read so many bytes
@@ -347,12 +347,12 @@ static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bo
 static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool waits)
 {
     ssize_t got;
-    if (!t->share->offers && size > SHARE_READ_MAX)
-        size = SHARE_READ_MAX; /* so a read does not reach over both limits */
-    if (share_reads_quietly(t))
-        got = receive_plain(t, to, size, waits);
-    else
+    if (!share_reads_quietly(t))
         got = receive_in_step(t, to, size, waits);
+    else if (t->share->offers || size <= SHARE_READ_MAX)
+        got = receive_plain(t, to, size, waits);
+    else /* so a read does not reach over both limits */
+        got = receive_plain(t, to, SHARE_READ_MAX, waits);
     if (got > 0)
         t->received += (uint64_t)got;
     return got;
