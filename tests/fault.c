@@ -41,6 +41,7 @@ static const struct {
     [CALL_epoll_wait] = {"epoll_wait", {ENOMEM, EINTR}},
     [CALL_eventfd] = {"eventfd", {EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, EPERM}},
     [CALL_pipe2] = {"pipe2", {EMFILE, ENFILE}},
+    [CALL_socketpair] = {"socketpair", {EMFILE, ENFILE, ENOMEM}},
     [CALL_close] = {"close", {EIO, EINTR}},
     [CALL_fcntl] = {"fcntl", {ENOLCK, EPERM}},
     [CALL_fstat] = {"fstat", {EBADF, ENOMEM, EOVERFLOW}},

@@ -25,7 +25,8 @@
     X(timerfd_settime) X(sigpending) X(sigtimedwait) X(pthread_sigmask) X(openat) X(mkdirat)   \
     X(mkfifoat) X(unlinkat) X(fstatat) X(renameat) X(fchmodat) X(fdopendir) X(readdir)         \
     X(closedir) X(kill) X(socket) X(bind) X(listen) X(accept4) X(connect) X(getsockname)       \
-    X(setsockopt) X(getaddrinfo) X(getrandom) X(utimensat) X(linkat) X(fchmod) X(fstatfs)
+    X(setsockopt) X(getaddrinfo) X(getrandom) X(utimensat) X(linkat) X(fchmod) X(fstatfs)  \
+    X(socketpair)
 /* clang-format on */
 
 enum fault_call {

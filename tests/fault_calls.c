@@ -77,6 +77,7 @@ WRAP(int, epoll_ctl, int set, int op, int fd, struct epoll_event *event)
 
 WRAP_INT(eventfd, (unsigned value, int flags), (value, flags))
 WRAP_INT(pipe2, (int fd[2], int flags), (fd, flags))
+WRAP_INT(socketpair, (int domain, int type, int protocol, int fd[2]), (domain, type, protocol, fd))
 WRAP_INT(fstat, (int fd, struct stat *status), (fd, status))
 WRAP_INT(fstatfs, (int fd, struct statfs *status), (fd, status))
 WRAP_INT(getsockopt, (int fd, int level, int name, void *value, socklen_t *size),

@@ -177,6 +177,26 @@ static int open_moved(pipc_t *end[2], const pipc_options_t *options)
     return 0;
 }
 
+static int open_moving_pair(pipc_t *end[2], const pipc_options_t *options)
+{
+    moving_open_pair_kind(end, options);
+    return 0;
+}
+
+static int open_moved_pair(pipc_t *end[2], const pipc_options_t *options)
+{
+    moving_open_moved_pair_kind(end, options);
+    return 0;
+}
+
+static int open_pair_of_pipes(pipc_t *end[2], const pipc_options_t *options)
+{
+    pipc_options_t all = options == NULL ? (pipc_options_t)PIPC_OPTIONS_INIT : *options;
+    all.flags |= PIPC_NO_SHARED_MEMORY;
+    all.flags &= ~(unsigned)PIPC_ACCEPT_FDS;
+    return pipc_open_pair(end, &all);
+}
+
 static void make_raw(int fd)
 {
     struct termios mode;
@@ -220,6 +240,25 @@ static const struct kind kinds[] = {
      .local = true},
     {.name = "pair",
      .open = pipc_open_pair,
+     .made = true,
+     .local = true,
+     .descriptors = 2,
+     .most_descriptors = 4},
+    {.name = "pair, moving",
+     .open = open_moving_pair,
+     .made = true,
+     .moves = true,
+     .open_differs = true,
+     .descriptors = 2,
+     .most_descriptors = 4},
+    {.name = "pair, moved",
+     .open = open_moved_pair,
+     .made = true,
+     .moves = true,
+     .descriptors = 2,
+     .most_descriptors = 4},
+    {.name = "pair of pipes",
+     .open = open_pair_of_pipes,
      .made = true,
      .local = true,
      .descriptors = 4,

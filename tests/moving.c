@@ -32,7 +32,7 @@ void moving_expect(pipc_t *end[2], enum share_state first, enum share_state seco
 void moving_need(void)
 {
     struct share_memory memory;
-    int fd = share_memory_make(&memory);
+    int fd = share_memory_make(&memory, SHARE_LIMITED);
     if (fd >= 0) {
         close(fd);
         share_memory_give_up(&memory);
@@ -99,6 +99,34 @@ static bool keeps_socket(const pipc_options_t *options)
 void moving_open_moved_kind(pipc_t *end[2], const pipc_options_t *options)
 {
     moving_open(end, 0, options);
+    if (keeps_socket(options))
+        return;
+    moving_move(end);
+    moving_expect(end, SHARE_MOVED, SHARE_MOVED);
+}
+
+static void open_pair_after(pipc_t *end[2], uint64_t after, const pipc_options_t *options)
+{
+    uint64_t before = share_pair_after;
+    moving_need();
+    share_pair_after = after;
+    assert_int_equal(pipc_open_pair(end, options), 0);
+    share_pair_after = before;
+}
+
+void moving_open_pair(pipc_t *end[2], uint64_t after)
+{
+    open_pair_after(end, after, NULL);
+}
+
+void moving_open_pair_kind(pipc_t *end[2], const pipc_options_t *options)
+{
+    open_pair_after(end, (uint64_t)harness_setting("PIPC_TEST_MOVE_AFTER", 0), options);
+}
+
+void moving_open_moved_pair_kind(pipc_t *end[2], const pipc_options_t *options)
+{
+    open_pair_after(end, 0, options);
     if (keeps_socket(options))
         return;
     moving_move(end);
@@ -204,7 +232,7 @@ void moving_attack_server(struct moving_attack *a)
     assert_non_null(header);
     memcpy(&a->memory, CMSG_DATA(header), sizeof a->memory);
     assert_int_equal(recv(a->raw, frame + 1, 8, MSG_WAITALL), 8);
-    assert_int_equal(share_memory_take(&a->shared, a->memory), 0);
+    assert_int_equal(share_memory_take(&a->shared, a->memory, SHARE_LIMITED), 0);
 }
 
 /* The victim is a client, which has accepted. */
@@ -212,7 +240,7 @@ void moving_attack_client(struct moving_attack *a)
 {
     a->own = 0;
     a->pipe = moving_raw_client(&a->raw);
-    a->memory = share_memory_make(&a->shared);
+    a->memory = share_memory_make(&a->shared, SHARE_LIMITED);
     assert_true(a->memory >= 0);
     moving_say_with(a->raw, "offer", &a->memory, 1);
     net_expect(a->pipe, "offer");

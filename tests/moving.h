@@ -21,6 +21,11 @@ void moving_move(pipc_t *end[2]);
 void moving_open_kind(pipc_t *end[2], const pipc_options_t *options);
 void moving_open_moved_kind(pipc_t *end[2], const pipc_options_t *options);
 
+/* The same of pipc_open_pair. */
+void moving_open_pair(pipc_t *end[2], uint64_t after);
+void moving_open_pair_kind(pipc_t *end[2], const pipc_options_t *options);
+void moving_open_moved_pair_kind(pipc_t *end[2], const pipc_options_t *options);
+
 /* The library connects, or accepts, and looks for an offer, or makes one with its first byte. The
  * test has a plain socket. */
 pipc_t *moving_raw_client(int *raw);

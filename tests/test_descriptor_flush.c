@@ -187,6 +187,7 @@ TEST_OF_KIND(a_failed_flush_does_not_end_the_write_interest)
         drain_until_readable(&p);
         find_no_message(&p.a);
     }
+    drain_until_readable(&p); /* the last of it may have filled the pipe over half */
     for (int i = 0; i < 5; i++) {
         poll_readable(&p.a);
         find_no_message(&p.a);

@@ -101,12 +101,14 @@ TEST(a_message_that_is_gathered_keeps_a_handle_from_being_detached)
     pipc_close(end[1]);
 }
 
-TEST(after_a_shutdown_the_writing_descriptor_of_a_pair_is_gone)
+TEST(after_a_shutdown_the_writing_descriptor_of_a_pair_of_pipes_is_gone)
 {
     pipc_t *end[2];
     int fds[2];
     char byte;
-    assert_int_equal(pipc_open_pair(end, NULL), 0);
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_NO_SHARED_MEMORY;
+    assert_int_equal(pipc_open_pair(end, &options), 0);
     assert_int_equal(pipc_shutdown(end[0]), 0);
     assert_int_equal(pipc_detach(end[0], fds), 0);
     assert_int_equal(fds[1], -1);
@@ -232,7 +234,7 @@ HARNESS_MAIN(
     OVER_TWO_HANDLE_KINDS(what_is_unread_in_memory_or_held_keeps_a_handle_from_being_detached),
     IT(a_message_that_was_read_ahead_keeps_a_handle_from_being_detached),
     IT(a_message_that_is_gathered_keeps_a_handle_from_being_detached),
-    IT(after_a_shutdown_the_writing_descriptor_of_a_pair_is_gone),
+    IT(after_a_shutdown_the_writing_descriptor_of_a_pair_of_pipes_is_gone),
     IT(adopted_descriptors_are_given_back_as_they_were),
     IT(a_handle_that_can_read_no_more_is_detached_or_reports_why),
     IT(a_handle_whose_peer_has_gone_is_detached_although_it_held_messages),

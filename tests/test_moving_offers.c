@@ -24,7 +24,7 @@ static size_t right_size(void)
 {
     struct share_memory memory;
     moving_need();
-    int fd = share_memory_make(&memory);
+    int fd = share_memory_make(&memory, SHARE_LIMITED);
     assert_true(fd >= 0);
     off_t size = lseek(fd, 0, SEEK_END);
     close(fd);
@@ -40,7 +40,7 @@ static int memory_of(size_t size, unsigned flags, int seals)
     assert_int_equal(ftruncate(fd, (off_t)size), 0);
     uint64_t magic = 0;
     struct share_memory memory;
-    int honest = share_memory_make(&memory);
+    int honest = share_memory_make(&memory, SHARE_LIMITED);
     assert_int_equal(pread(honest, &magic, sizeof magic, 0), sizeof magic);
     close(honest);
     share_memory_give_up(&memory);
@@ -203,7 +203,7 @@ TEST(a_client_that_is_offered_memory_of_either_size_takes_it)
         struct share_memory memory;
         share_large_max = is_large ? (size_t)1 << 30 : 0;
         pipc_t *pipe = moving_raw_client(&raw);
-        int fd = share_memory_make(&memory);
+        int fd = share_memory_make(&memory, SHARE_LIMITED);
         assert_true(fd >= 0);
         moving_say_with(raw, "offer", &fd, 1);
         net_expect(pipe, "offer");

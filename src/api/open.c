@@ -16,6 +16,7 @@
 #include "rendezvous/tcp.h"
 #include "rendezvous/unix.h"
 #include "sys/sys.h"
+#include "sys/sys_unix.h"
 #include "transport/transport.h"
 
 #define KNOWN_FLAGS                                                                    \
@@ -230,30 +231,58 @@ pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *o
                                    .key = key_of(&rest)};
     pipe = open_by(pipe, unix_rendezvous(&request), is_async);
     if (pipe != NULL && may_share(&rest))
-        transport_share(channel_transport(pipe->channel), false);
+        transport_share(channel_transport(pipe->channel), SHARE_OPENED_IT);
     return pipe;
 }
 
-static void close_pipe(const int fd[2])
+/* ---- two handles ---- */
+
+/* Of two ends: what each reads from and writes to, which may be the same. */
+struct both_fds {
+    int in[2], out[2];
+};
+
+static void close_fds(const struct both_fds *fds, int end)
 {
-    sys_close(fd[0]);
-    sys_close(fd[1]);
+    sys_close(fds->in[end]);
+    if (fds->out[end] != fds->in[end])
+        sys_close(fds->out[end]);
 }
 
-/* Takes the four descriptors over, or closes those that no end has taken. */
-static int open_ends(pipc_t *end[2], const int there[2], const int back[2],
-                     const pipc_options_t *options)
+static int make_sockets(struct both_fds *fds)
 {
-    pipc_t *first = open_on(transport_fd_own, back[0], there[1], options);
-    if (first == NULL) {
-        close_pipe(there);
-        close_pipe(back);
+    if (sys_unix_pair(fds->in) != 0)
+        return -1;
+    memcpy(fds->out, fds->in, sizeof fds->out);
+    return 0;
+}
+
+static int make_pipes(struct both_fds *fds)
+{
+    int there[2], back[2];
+    if (sys_pipe(there) != 0)
+        return -1;
+    if (sys_pipe(back) != 0) {
+        sys_close(there[0]);
+        sys_close(there[1]);
         return -1;
     }
-    pipc_t *second = open_on(transport_fd_own, there[0], back[1], options);
+    *fds = (struct both_fds){.in = {back[0], there[0]}, .out = {there[1], back[1]}};
+    return 0;
+}
+
+/* Takes the descriptors over, or closes those that no end has taken. */
+static int open_ends(pipc_t *end[2], const struct both_fds *fds, const pipc_options_t *options)
+{
+    pipc_t *first = open_on(transport_fd_own, fds->in[0], fds->out[0], options);
+    if (first == NULL) {
+        close_fds(fds, 0);
+        close_fds(fds, 1);
+        return -1;
+    }
+    pipc_t *second = open_on(transport_fd_own, fds->in[1], fds->out[1], options);
     if (second == NULL) {
-        sys_close(there[0]);
-        sys_close(back[1]);
+        close_fds(fds, 1);
         pipc_close(first);
         return -1;
     }
@@ -262,18 +291,21 @@ static int open_ends(pipc_t *end[2], const int there[2], const int back[2],
     return 0;
 }
 
+/* Two pipes are faster than sockets that stay sockets, but carry no descriptors. */
 int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options)
 {
-    int there[2], back[2];
+    struct both_fds fds;
     if (end == NULL || !are_valid(options))
         return invalid();
-    if (sys_pipe(there) != 0)
+    bool moves = may_share(options);
+    int made = moves || accepts_fds(options) ? make_sockets(&fds) : make_pipes(&fds);
+    if (made != 0 || open_ends(end, &fds, options) != 0)
         return -1;
-    if (sys_pipe(back) != 0) {
-        close_pipe(there);
-        return -1;
+    if (moves) {
+        transport_share(channel_transport(end[0]->channel), SHARE_FIRST_OF_PAIR);
+        transport_share(channel_transport(end[1]->channel), SHARE_SECOND_OF_PAIR);
     }
-    return open_ends(end, there, back, options);
+    return 0;
 }
 
 /* ---- the server ---- */
@@ -375,7 +407,7 @@ pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms)
     const pipc_options_t *options = &server->options;
     pipc_t *pipe = open_socket(server_accept(server->server, timeout_ms), options);
     if (pipe != NULL && server_is_unix(server->server) && may_share(options))
-        transport_share(channel_transport(pipe->channel), true);
+        transport_share(channel_transport(pipe->channel), SHARE_ACCEPTED_IT);
     return pipe;
 }
 

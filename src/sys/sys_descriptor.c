@@ -20,6 +20,18 @@ int sys_above_standard(int fd)
     return moved;
 }
 
+int sys_both_above_standard(int fd[2])
+{
+    fd[0] = sys_above_standard(fd[0]);
+    if (fd[0] >= 0)
+        fd[1] = sys_above_standard(fd[1]);
+    if (fd[0] >= 0 && fd[1] >= 0)
+        return 0;
+    sys_close(fd[0]);
+    sys_close(fd[1]);
+    return -1;
+}
+
 int sys_room_above_standard(int fd)
 {
     int standard = 0;

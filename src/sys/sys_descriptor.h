@@ -13,6 +13,7 @@
  * A negative fd is handed back.
  */
 int sys_above_standard(int fd);
+int sys_both_above_standard(int fd[2]); /* the same for two, of which both or none stay open */
 /* Is there room for one more? For what must not be accepted when it would be lost. `fd`: any. */
 int sys_room_above_standard(int fd);
 int sys_check_modes(int in, int out); /* EINVAL: not open for reading, or not for writing */

@@ -54,6 +54,9 @@ struct sys_credentials {
  */
 int sys_unix_credentials(int fd, struct sys_credentials *credentials);
 
+/* Two that are connected to each other, close-on-exec. */
+int sys_unix_pair(int fd[2]);
+
 /* A stream socket that listens; *is_unix: one of this host. Else EINVAL, also for no socket. */
 int sys_listener_check(int fd, bool *is_unix);
 

@@ -43,7 +43,8 @@
  * peer may have read less than was sent to it, but a read does not reach over the difference.
  */
 #define SHARE_AFTER       ((uint64_t)32768)
-#define SHARE_READ_MAX    16384 /* while it does not look yet */
+#define SHARE_PAIR_AFTER  ((uint64_t)4096) /* both ends look from the start */
+#define SHARE_READ_MAX    16384            /* while it does not look yet */
 #define SHARE_SOON(after) ((after) / 4)
 /*
  * The peer is of another make, or does not want: it has not answered when it has read so many bytes
@@ -61,7 +62,7 @@
 
 _Static_assert(SHARE_SOON(SHARE_AFTER) + SHARE_READ_MAX < SHARE_AFTER, "an offer is looked for");
 
-uint64_t share_after = SHARE_AFTER;
+uint64_t share_after = SHARE_AFTER, share_pair_after = SHARE_PAIR_AFTER;
 int64_t share_still = SHARE_STILL;
 
 static int make_ring(struct fd_transport *t)
@@ -71,7 +72,7 @@ static int make_ring(struct fd_transport *t)
     if (s->ring == NULL)
         return -1;
     struct share_page *page = s->memory.page;
-    unsigned own = share_own_end(s), peer = 1 - own;
+    unsigned own = s->own_end, peer = 1 - own;
     const struct ring_peer reach = {.context = t,
                                     .wake = share_ring_doorbell,
                                     .life = share_life,
@@ -103,7 +104,7 @@ static void give_memory_up(struct share *s)
 static void leave(struct fd_transport *t)
 {
     struct share *s = t->share;
-    atomic_store(&s->memory.page->end[share_own_end(s)].mark, t->sent + 1);
+    atomic_store(&s->memory.page->end[s->own_end].mark, t->sent + 1);
     s->state = SHARE_LEAVING;
     t->read_due = t->due = 0;
     t->base.reads_ahead = false;
@@ -119,7 +120,7 @@ static bool decide(struct share *s, unsigned answer)
 
 static void look(struct fd_transport *t, bool looks)
 {
-    if (t->share->looks != looks)
+    if (t->share->looks != looks && !share_is_pair(t->share))
         sys_rights_permit(t->in, looks);
     t->share->looks = looks;
 }
@@ -137,17 +138,24 @@ void share_end(struct fd_transport *t)
 
 void share_look(struct fd_transport *t)
 {
-    if (share_flowed(t) < SHARE_SOON(t->share->after))
+    if (t->share->looks || share_flowed(t) < SHARE_SOON(t->share->after))
         return;
     look(t, true);
     t->read_due = 0;
     t->due = UINT64_MAX;
 }
 
+/* A pair has no stranger at the other end, who could use up what the others may have. */
+static enum share_limit share_limit(const struct share *s)
+{
+    return share_is_pair(s) ? SHARE_UNLIMITED : SHARE_LIMITED;
+}
+
 static void take_offer(struct fd_transport *t)
 {
     struct share *s = t->share;
-    int taken = share_memory_take(&s->memory, s->offer);
+    int taken = share_memory_take(&s->memory, s->offer, share_limit(s));
+    s->own_end = 1;
     look(t, false);
     sys_close(s->offer);
     s->offer = -1;
@@ -169,11 +177,13 @@ static int try_later(struct fd_transport *t)
 int share_offer(struct fd_transport *t, const void *byte)
 {
     struct share *s = t->share;
-    if (s->state != SHARE_AWAIT || !s->offers || share_is_quiet(t) || !sys_has_room(t->out))
+    if (s->state != SHARE_AWAIT || !share_may_offer(s) || share_is_quiet(t) ||
+        !sys_has_room(t->out))
         return 0;
     int saved = errno;
-    int fd = share_memory_make(&s->memory);
+    int fd = share_memory_make(&s->memory, share_limit(s));
     ssize_t sent = -1;
+    s->own_end = 0;
     if (fd >= 0 && make_ring(t) == 0)
         sent = sys_rights_send(t->out, byte, &fd, 1);
     sys_close(fd);
@@ -196,7 +206,7 @@ static void load_mark(struct fd_transport *t)
     struct share *s = t->share;
     if (s->has_mark || s->memory.page == NULL)
         return;
-    uint64_t mark = atomic_load(&s->memory.page->end[1 - share_own_end(s)].mark);
+    uint64_t mark = atomic_load(&s->memory.page->end[1 - s->own_end].mark);
     s->has_mark = mark != 0;
     s->mark = mark - 1;
 }
@@ -227,7 +237,7 @@ static void advance_offered(struct fd_transport *t)
 static void advance_awaiting(struct fd_transport *t)
 {
     struct share *s = t->share;
-    if (s->offers)
+    if (!share_may_take(s))
         return;
     if (s->offer >= 0)
         take_offer(t);
@@ -276,7 +286,7 @@ static ssize_t receive_plain(struct fd_transport *t, void *to, size_t size, bool
                  : sys_read(t->in, SYS_SOCKET, to, size);
 }
 
-/* The taker, when an offer may come. */
+/* Who may take, when an offer may come. */
 static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bool waits)
 {
     struct share *s = t->share;
@@ -292,6 +302,24 @@ static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bo
     if (s->offer >= 0 || t->received >= s->after + SHARE_PATIENCE)
         t->due = 0;
     return got;
+}
+
+/*
+ * Both ends of a pair have offered before either has seen the other's. Neither has accepted, nor
+ * will: that of the first stands, and the second takes it.
+ */
+static void give_way(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    if (s->offer < 0 || s->state != SHARE_OFFERED)
+        return;
+    if (s->role == SHARE_SECOND_OF_PAIR) {
+        give_memory_up(s);
+        s->state = SHARE_AWAIT;
+    } else {
+        sys_close(s->offer);
+        s->offer = -1;
+    }
 }
 
 static ssize_t nothing_for_now(bool waits)
@@ -330,14 +358,12 @@ static ssize_t receive_until_mark(struct fd_transport *t, void *to, size_t size,
 static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bool waits)
 {
     struct share *s = t->share;
-    if (s->state == SHARE_NEVER)
-        return receive_plain(t, to, size, waits);
-    if (s->state == SHARE_AWAIT)
-        return s->offers || s->offer >= 0 ? receive_plain(t, to, size, waits)
-                                          : receive_looking(t, to, size, waits);
     if (s->has_mark)
         return receive_until_mark(t, to, size, waits);
-    ssize_t got = receive_plain(t, to, size, waits);
+    bool looks = share_may_take(s) && s->offer < 0 &&
+                 (s->state == SHARE_AWAIT || (s->state == SHARE_OFFERED && s->looks));
+    ssize_t got = looks ? receive_looking(t, to, size, waits) : receive_plain(t, to, size, waits);
+    give_way(t);
     if (got < 0)
         return got;
     load_mark(t);
@@ -349,7 +375,7 @@ static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool
     ssize_t got;
     if (!share_reads_quietly(t))
         got = receive_in_step(t, to, size, waits);
-    else if (t->share->offers || size <= SHARE_READ_MAX)
+    else if (!share_may_take(t->share) || size <= SHARE_READ_MAX)
         got = receive_plain(t, to, size, waits);
     else /* so a read does not reach over both limits */
         got = receive_plain(t, to, SHARE_READ_MAX, waits);
@@ -407,15 +433,27 @@ bool share_arm(struct fd_transport *t, unsigned interest)
 
 /* ---- lifetime ---- */
 
-struct share *share_new(struct fd_transport *t, bool offers)
+/* Before this, a read need not look for an offer. */
+static uint64_t first_read_due(const struct share *s)
+{
+    if (!share_may_take(s))
+        return UINT64_MAX;
+    return share_is_pair(s) ? 0 : SHARE_SOON(s->after);
+}
+
+struct share *share_new(struct fd_transport *t, enum share_role role)
 {
     struct share *s = sys_alloc(sizeof *s);
     if (s == NULL)
         return NULL;
-    *s = (struct share){.offers = offers, .after = share_after, .offer = -1};
+    *s = (struct share){.role = role, .after = share_after, .offer = -1};
+    if (share_is_pair(s)) {
+        s->after = share_pair_after;
+        s->looks = true;
+    }
     t->share = s;
-    t->due = offers ? s->after : SHARE_SOON(s->after);
-    t->read_due = offers ? UINT64_MAX : t->due;
+    t->due = share_may_offer(s) ? s->after : SHARE_SOON(s->after);
+    t->read_due = first_read_due(s);
     t->receive = share_receive;
     return s;
 }

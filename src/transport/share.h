@@ -21,8 +21,9 @@ struct share {
     enum share_state state;
     unsigned tries; /* to offer, that failed */
     int offer;      /* has come; -1: none */
-    bool offers;    /* the side that accepted the connection; the other one takes */
-    bool looks;     /* for an offer, which may come with the next bytes */
+    enum share_role role;
+    unsigned own_end; /* of the memory */
+    bool looks;       /* for an offer, which may come with the next bytes */
     bool has_mark;  /* the peer's */
     bool owes;      /* the kernel had no memory for a doorbell */
     bool is_still;  /* a wait has lasted for share_still */
@@ -41,11 +42,11 @@ struct share {
 };
 
 /* So many bytes, of both directions, have to flow before a pipe moves. Tests change it. */
-extern uint64_t share_after;
+extern uint64_t share_after, share_pair_after;
 /* A wait of twice that gives back what the peer has read. Tests change it. */
 extern int64_t share_still;
 
-struct share *share_new(struct fd_transport *transport, bool offers); /* NULL: ENOMEM */
+struct share *share_new(struct fd_transport *transport, enum share_role role); /* NULL: ENOMEM */
 void share_free(struct share *share);
 
 /* Make the steps that are due now. Keeps errno. */
@@ -92,9 +93,19 @@ enum ring_life share_life(void *transport, uint64_t version, enum ring_question 
                           int64_t now);
 unsigned share_processor(void *unused);
 
-static inline unsigned share_own_end(const struct share *share)
+static inline bool share_is_pair(const struct share *share)
 {
-    return share->offers ? 0 : 1;
+    return share->role >= SHARE_FIRST_OF_PAIR;
+}
+
+static inline bool share_may_offer(const struct share *share)
+{
+    return share->role != SHARE_OPENED_IT;
+}
+
+static inline bool share_may_take(const struct share *share)
+{
+    return share->role != SHARE_ACCEPTED_IT;
 }
 
 /* Bytes that have flowed, in both directions. */

@@ -108,7 +108,7 @@ int share_await_doorbell(struct fd_transport *t)
 /* After fork, a parent that closes may do so while its child does the same. */
 static void change_version(struct share *s, uint64_t bits)
 {
-    _Atomic uint64_t *version = &s->memory.page->end[share_own_end(s)].version;
+    _Atomic uint64_t *version = &s->memory.page->end[s->own_end].version;
     atomic_fetch_or(version, bits);
     atomic_fetch_add(version, SHARE_STEP);
 }

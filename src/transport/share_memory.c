@@ -36,9 +36,11 @@ static size_t file_size(bool is_large)
     return layout.head + 2 * layout.ring;
 }
 
-static bool reserve_total(bool is_large, size_t most)
+static bool reserve_total(bool is_large, size_t most, enum share_limit limit)
 {
     size_t size = file_size(is_large);
+    if (limit == SHARE_UNLIMITED)
+        return true;
     if (atomic_fetch_add(&total, size) + size <= most)
         return true;
     atomic_fetch_sub(&total, size);
@@ -46,9 +48,10 @@ static bool reserve_total(bool is_large, size_t most)
     return false;
 }
 
-static void release_total(bool is_large)
+static void release_total(bool is_large, enum share_limit limit)
 {
-    atomic_fetch_sub(&total, file_size(is_large));
+    if (limit == SHARE_LIMITED)
+        atomic_fetch_sub(&total, file_size(is_large));
 }
 
 static int map_memory(struct share_memory *memory, int fd, bool is_large)
@@ -78,17 +81,18 @@ static void write_head(const struct share_memory *memory)
     atomic_store(&memory->page->magic, SHARE_MAGIC);
 }
 
-int share_memory_make(struct share_memory *memory)
+int share_memory_make(struct share_memory *memory, enum share_limit limit)
 {
-    bool is_large = reserve_total(true, share_large_max);
-    if (!is_large && !reserve_total(false, SHARE_TOTAL_MAX))
+    bool is_large = reserve_total(true, share_large_max, limit);
+    if (!is_large && !reserve_total(false, SHARE_TOTAL_MAX, limit))
         return -1;
     int fd = sys_memory_open_sealed(file_size(is_large));
     if (fd >= 0 && map_memory(memory, fd, is_large) == 0) {
+        memory->limit = limit;
         write_head(memory);
         return fd;
     }
-    release_total(is_large);
+    release_total(is_large, limit);
     sys_close(fd);
     return -1;
 }
@@ -114,14 +118,15 @@ static int map_offer(struct share_memory *memory, int fd, bool is_large)
     return -1;
 }
 
-int share_memory_take(struct share_memory *memory, int fd)
+int share_memory_take(struct share_memory *memory, int fd, enum share_limit limit)
 {
     bool is_large;
-    if (find_size(fd, &is_large) != 0 || !reserve_total(is_large, SHARE_TOTAL_MAX))
+    if (find_size(fd, &is_large) != 0 || !reserve_total(is_large, SHARE_TOTAL_MAX, limit))
         return -1;
+    memory->limit = limit;
     if (map_offer(memory, fd, is_large) == 0)
         return 0;
-    release_total(is_large);
+    release_total(is_large, limit);
     return -1;
 }
 
@@ -147,6 +152,6 @@ void share_memory_give_up(struct share_memory *memory)
 {
     if (memory->page == NULL)
         return;
-    release_total(memory->is_large);
+    release_total(memory->is_large, memory->limit);
     unmap_memory(memory);
 }

@@ -31,19 +31,23 @@ struct share_page {
     struct ring_words ring[2];               /* ring[e] carries what end e writes */
 };
 
+/* Does it count for what this process shares at most? */
+enum share_limit { SHARE_LIMITED, SHARE_UNLIMITED };
+
 struct share_memory {
     struct share_page *page; /* NULL: none */
     uint8_t *data[2];        /* see ring_area.h */
     bool is_large;           /* its rings can grow */
+    enum share_limit limit;
 };
 
 /*
  * New memory: large while this process does not share much, then small. Returns the descriptor to
  * send. -1: errno; or EDQUOT, this process shares enough.
  */
-int share_memory_make(struct share_memory *memory);
+int share_memory_make(struct share_memory *memory, enum share_limit limit);
 /* From a descriptor of the peer's, which stays open. -1: it is not what the first makes; errno. */
-int share_memory_take(struct share_memory *memory, int fd);
+int share_memory_take(struct share_memory *memory, int fd, enum share_limit limit);
 /* All pages of what end `end` writes: nothing there is unread. */
 void share_memory_drop(const struct share_memory *memory, unsigned end);
 bool share_memory_is_offered(int fd);                   /* the same, which gives it up at once */

@@ -49,7 +49,7 @@ static void drop_pages(struct share *s)
 {
     s->dropped = s->ring->out_head;
     if (atomic_load(&s->ring->memory.out->tail) == s->dropped)
-        share_memory_drop(&s->memory, share_own_end(s));
+        share_memory_drop(&s->memory, s->own_end);
 }
 
 /* For input; but when nothing has come for long, what can be given back is. */

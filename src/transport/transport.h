@@ -193,7 +193,10 @@ static inline int transport_find_open_error(struct transport *transport)
 
 /* Two descriptors of the program's; owned when this succeeds. They may be the same one. */
 struct transport *transport_fd(int read_fd, int write_fd);
-/* The same for descriptors that libpipc has made, whose O_NONBLOCK nobody else looks at. */
+/*
+ * The same for descriptors that libpipc has made, whose O_NONBLOCK nobody else looks at. One that
+ * serves both is a connected socket.
+ */
 struct transport *transport_fd_own(int read_fd, int write_fd);
 struct transport *transport_fd_socket(int fd); /* a connected one, without asking what it is */
 /*
@@ -207,11 +210,16 @@ void *transport_fd_more(struct transport *transport);
 int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd);
 
 /*
- * An open or reserved socket of this host may move into shared memory, if its peer does the same.
- * `offers`: the side that accepted the connection. Only for one thread at a time, and where no
- * descriptors are accepted. Without the memory for that it stays as it is.
+ * Which side makes the memory: the one that accepted the connection. Or of a pair, which libpipc
+ * has made, either one; if both do at the same time, that of the first counts.
  */
-void transport_share(struct transport *transport, bool offers);
+enum share_role { SHARE_ACCEPTED_IT, SHARE_OPENED_IT, SHARE_FIRST_OF_PAIR, SHARE_SECOND_OF_PAIR };
+/*
+ * An open or reserved socket of this host may move into shared memory, if its peer does the same.
+ * Only for one thread at a time, and where no descriptors are accepted. Without the memory for that
+ * it stays as it is. A pair carries no descriptors then, before it has moved and afterwards.
+ */
+void transport_share(struct transport *transport, enum share_role role);
 
 struct ends;
 /* An end of an anonymous pipe, which `ends` outlives; first made, then given the end it is for. */

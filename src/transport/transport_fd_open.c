@@ -82,20 +82,24 @@ struct transport *transport_fd(int read_fd, int write_fd)
     return NULL;
 }
 
+static void take_over_socket(struct fd_transport *t, int fd)
+{
+    t->in_kind = t->out_kind = SYS_SOCKET;
+    start_own(t, fd, fd);
+}
+
 /* Writing keeps the O_NONBLOCK that these were opened with; a socket needs none. */
 static int take_over(struct fd_transport *t, int read_fd, int write_fd)
 {
+    if (read_fd == write_fd) {
+        take_over_socket(t, read_fd);
+        return 0;
+    }
     int found = find_kinds(t, read_fd, write_fd);
     t->in_kind = sys_kind_if_own(t->in_kind);
     t->out_kind = sys_kind_if_own(t->out_kind);
     start_own(t, read_fd, write_fd);
     return found;
-}
-
-static void take_over_socket(struct fd_transport *t, int fd)
-{
-    t->in_kind = t->out_kind = SYS_SOCKET;
-    start_own(t, fd, fd);
 }
 
 static void give_up_taken(struct fd_transport *t)
@@ -107,12 +111,7 @@ static void give_up_taken(struct fd_transport *t)
 int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
 {
     struct fd_transport *t = fd_of(transport);
-    int taken = 0;
-    if (read_fd == write_fd)
-        take_over_socket(t, read_fd);
-    else
-        taken = take_over(t, read_fd, write_fd);
-    if (taken == 0 && ready_begin(&t->ready) == 0)
+    if (take_over(t, read_fd, write_fd) == 0 && ready_begin(&t->ready) == 0)
         return 0;
     give_up_taken(t);
     return -1;

@@ -323,14 +323,16 @@ static const struct transport_ops moved_ops = {
     .detach = share_detach,
 };
 
-void transport_share(struct transport *transport, bool offers)
+void transport_share(struct transport *transport, enum share_role role)
 {
     struct fd_transport *t = fd_of(transport);
-    if (share_new(t, offers) == NULL)
+    if (role >= SHARE_FIRST_OF_PAIR)
+        t->carries = FD_CARRIES_NONE;
+    if (share_new(t, role) == NULL)
         return;
     t->open_ops = &share_ops;
     if (atomic_load(&transport->ops) == &fd_ops)
         atomic_store(&transport->ops, &share_ops);
-    if (t->in >= 0 && !offers)
+    if (t->in >= 0 && role == SHARE_OPENED_IT)
         share_look(t);
 }

@@ -24,14 +24,7 @@ int sys_pipe(int fd[2])
 {
     if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
         return -1;
-    fd[0] = sys_above_standard(fd[0]);
-    if (fd[0] >= 0)
-        fd[1] = sys_above_standard(fd[1]);
-    if (fd[0] >= 0 && fd[1] >= 0)
-        return 0;
-    sys_close(fd[0]);
-    sys_close(fd[1]);
-    return -1;
+    return sys_both_above_standard(fd);
 }
 
 void sys_pipe_set_size(int fd, int size)

@@ -326,6 +326,13 @@ static int is_named(int fd)
            peer_size > offsetof(struct sockaddr_un, sun_path);
 }
 
+int sys_unix_pair(int fd[2])
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) != 0)
+        return -1;
+    return sys_both_above_standard(fd);
+}
+
 int sys_unix_credentials(int fd, struct sys_credentials *credentials)
 {
     struct ucred found;
