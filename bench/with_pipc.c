@@ -258,7 +258,7 @@ static size_t receive_many(void *at, struct iovec *messages, size_t max)
 
 const struct contender with_pipc[] = {
     PIPC("anonymous", "pipc_open", 1, prepare_anonymous, NULL, join_opened),
-    PIPC("pair", "pipc_open_pair", 2, prepare_pair, drop_opened, join_opened),
+    PIPC("pair", "pipc_open_pair, which moves", 2, prepare_pair, drop_opened, join_opened),
     PIPC("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
     PIPC_READ("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
     PIPC("pipe", "pipc_open_fds, two pipes", 2, prepare_pipe, drop_fds, join_fds),
@@ -267,7 +267,7 @@ const struct contender with_pipc[] = {
     PIPC("unix socket", "pipc_open_unix, PIPC_NO_SHARED_MEMORY", 2, NULL, NULL, join_unix_socket),
     PIPC("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
     PIPC_READ("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),
-    PIPC_GATHERED("pair", "pipc_open_pair", 2, prepare_pair, drop_opened, join_opened),
+    PIPC_GATHERED("pair", "pipc_open_pair, pipes", 2, prepare_pair, drop_opened, join_opened),
     PIPC_GATHERED("fifo", "pipc_open_fifo", 2, NULL, NULL, join_fifo),
     PIPC_GATHERED("unix socket", "pipc_open_unix", 2, NULL, NULL, join_unix),
     PIPC_GATHERED("tcp", "pipc_open_tcp on loopback", 2, NULL, NULL, join_tcp),

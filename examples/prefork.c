@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { workers = 4, clients_max = 500, largest = 4096, patience_ms = 10000 };
@@ -23,14 +22,13 @@ static void check(int ok, const char *what)
         exit((perror(what), 1));
 }
 
-static void work(int fd)
+static void work(pipc_t *parent)
 {
     char pid[32], text[largest];
     size_t pid_size = (size_t)snprintf(pid, sizeof pid, "%d ", (int)getpid());
     ssize_t size;
-    pipc_options_t options = {.struct_size = sizeof options, .flags = PIPC_ACCEPT_FDS};
-    pipc_t *parent = pipc_open_fds(fd, fd, &options), *client;
-    check(parent != NULL, "pipc_open_fds");
+    pipc_t *client;
+    int fd;
     while ((size = pipc_read(parent, text, sizeof text)) != -1) {
         check(pipc_take_fds(parent, &fd, 1) == 1, "pipc_take_fds");
         check((client = pipc_open_fds(fd, fd, NULL)) != NULL, "pipc_open_fds");
@@ -46,15 +44,16 @@ static void work(int fd)
 
 static void start_worker(int number)
 {
-    int fd[2];
-    pid_t child = socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0 ? fork() : -1;
-    check(child != -1, "socketpair, fork");
-    close(fd[child == 0 ? 0 : 1]);
-    while (child == 0 && number > 0)
-        pipc_close(to_worker[--number]);
+    pipc_t *end[2];
+    pipc_options_t options = {.struct_size = sizeof options, .flags = PIPC_ACCEPT_FDS};
+    pid_t child = pipc_open_pair(end, &options) == 0 ? fork() : -1;
+    check(child != -1, "pipc_open_pair, fork");
+    pipc_close(end[child == 0 ? 0 : 1]);
+    for (int other = 0; child == 0 && other < number; other++)
+        pipc_close(to_worker[other]);
     if (child == 0)
-        work(fd[1]);
-    check((to_worker[number] = pipc_open_fds(fd[0], fd[0], NULL)) != NULL, "pipc_open_fds");
+        work(end[1]);
+    to_worker[number] = end[0];
 }
 
 /* Nothing may be unread in a handle that is detached: so the message goes along. */

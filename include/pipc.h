@@ -17,9 +17,9 @@
  * is the peer. What the peer reads are the messages in order, each whole and once. Only an end of
  * the stream can cut them off (2).
  *
- * A pipe is made of memory that two threads or a parent and a child share, of two kernel pipes, of
- * two FIFOs with a name, of a Unix socket on a path, of a TCP connection, or of descriptors that
- * the program brings. The calls are the same on all of them. Descriptors that the program brings
+ * A pipe is made of memory that two threads or a parent and a child share, of a socketpair, of two
+ * FIFOs with a name, of a Unix socket on a path, of a TCP connection, or of descriptors that the
+ * program brings. The calls are the same on all of them. Descriptors that the program brings
  * are called adopted; the handle then owns them (pipc_open_fds). Messages that have arrived and are
  * unread are called pending; so are, at a server, clients that have not shown the key yet. A key is
  * a secret by which two programs recognise each other on a socket (6, Keys). The library starts no
@@ -77,11 +77,11 @@
  * In each case, all messages that arrived whole before it are delivered first. On pipc_open, a next
  * peer may follow a goodbye (6).
  *
- * On Unix sockets, opened, accepted or adopted, a message can bring descriptors: up to 16 open
- * files, sockets or pipes of the sender. pipc_write_fds sends it. The peer reads it like any other,
- * and then takes copies of the descriptors with pipc_take_fds. It has to ask for them with
- * PIPC_ACCEPT_FDS when it opens the handle, or the server. Everything else is as for a message
- * without: order, timeouts, held bytes, goodbye, fork.
+ * On Unix sockets, opened, accepted or adopted, and on pipc_open_pair, a message can bring
+ * descriptors: up to 16 open files, sockets or pipes of the sender. pipc_write_fds sends it. The
+ * peer reads it like any other, and then takes copies of the descriptors with pipc_take_fds. It has
+ * to ask for them with PIPC_ACCEPT_FDS when it opens the handle, the pair or the server. Everything
+ * else is as for a message without: order, timeouts, held bytes, goodbye, fork.
  *
  *   - pipc_read, pipc_read_msg and pipc_read_pending take descriptors together with their message.
  *     pipc_read_pending ends its batch behind a message that brings some, so that they are those of
@@ -250,7 +250,8 @@
  *   pipc_open, while no end is held          3
  *   ... for one end that is held here     3 to 6           5
  *   ... for two, by threads               3 to 7        5 to 7
- *   pipc_open_pair, each end                 2             4
+ *   pipc_open_pair, each end                 1             2 *)
+ *   ... where it is made of pipes (6)        2             4
  *   pipc_open_fds                       those given    2 more; on one socket 1 more *)
  *   pipc_open_fifo                           2             4       (6 during the rendezvous)
  *   pipc_open_tcp, pipc_open_unix,           1             2 *)
@@ -400,11 +401,18 @@
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any
  * thread may use either handle, one thread at a time. An end of stream without a goodbye is seen
- * when each copy of the peer's handle, in all processes, is gone or shut down.
+ * when each copy of the peer's handle, in all processes, is gone, or one of them has shut down.
  *
- * No descriptors travel over a pipc_open_pair, which is made of two kernel pipes: pipc_write_fds
- * fails with EOPNOTSUPP. For ends that pass descriptors, use pipc_open_fds on each end of a
- * socketpair(2) of type SOCK_STREAM.
+ *   - A pair is a socketpair(2). After 4 KiB, counted in both directions together, it moves into
+ *     shared memory, with the next message of whichever end writes. All that stands under "Shared
+ *     memory" below holds, but for when, and for the 64 MiB: pairs do not count. Each direction can
+ *     grow to 1 MiB.
+ *   - With PIPC_ACCEPT_FDS it stays a socketpair, and its ends pass descriptors. Without, they pass
+ *     none: pipc_write_fds fails with EOPNOTSUPP.
+ *   - With PIPC_DUPLEX, PIPC_GATHER or PIPC_NO_SHARED_MEMORY, and without PIPC_ACCEPT_FDS, a pair
+ *     is two kernel pipes, which are faster than a socket. It needs twice as many descriptors (4),
+ *     and a direction has an end when each copy of the peer's handle is gone or shut down.
+ *   - Where the other end goes to a program that is hostile, set PIPC_NO_SHARED_MEMORY.
  *
  * pipc_open_fds: any two descriptors that work with read(2) and write(2): a socket, a socketpair,
  * FIFOs, a terminal, stdin and stdout, pipes to a tunnel. The peer may be any program that speaks
@@ -535,7 +543,8 @@
  *     needs a descriptor more.
  *   - It stays a socket if one side has set PIPC_NO_SHARED_MEMORY, PIPC_DUPLEX, PIPC_GATHER or
  *     PIPC_ACCEPT_FDS; if a side has called pipc_shutdown before; if the peer is no libpipc; or if
- *     one of the processes shares 64 MiB already. Adopted sockets stay, and pipc_open_pair does.
+ *     one of the processes shares 64 MiB already. Adopted sockets stay. pipc_open_pair moves too
+ *     (see there).
  *   - Each direction holds 256 KiB. In the first pipes of a server, up to 32 MiB, it can grow to 1
  *     MiB for long messages, as on pipc_open. So a pipe takes 512 KiB, or up to 2 MiB, as bytes
  *     come to them, until both sides have closed it. The 64 MiB of a process count what each could
@@ -910,7 +919,7 @@
  * 16.
  *
  * Python's multiprocessing.connection and Erlang's {packet, 4} send the same frames. What is in
- * shared memory is private to the library. On a Unix socket whose peer has accepted the memory (6),
+ * shared memory is private to the library. On a socket whose peer has accepted the memory (6),
  * the library sends bytes behind its last frame, which only wake the peer.
  *
  * With a key, a handshake comes first, the same as Python's. Each item is a frame of at most 256
@@ -997,7 +1006,7 @@
  *   pidfd_open             5.3           a death is checked for several times a second instead
  *   MADV_WIPEONFORK        4.14          a fork without handlers (clone(2) itself) is not noticed
  *   memfd_create           3.17          shm_open, and memory that is reserved from the start; Unix
- *                                        sockets stay sockets (6)
+ *                                        sockets and pairs stay sockets (6)
  *   renameat2              3.15          what comes in the place of a dead socket can be lost (6)
  *   eventfd                2.6.27        pipes, two descriptors for one
  */
@@ -1061,7 +1070,7 @@ typedef struct {
 #define PIPC_GATHER        0x10u /* small messages wait and go together. See 3; not on pipc_open */
 #define PIPC_ACCEPT_FDS    0x20u /* messages may bring descriptors, see 2; elsewhere no effect */
 #define PIPC_ASYNC         0x80u /* opening does not wait for the peer, see 6; elsewhere EINVAL */
-/* A Unix socket does not move into shared memory, see 6; elsewhere no effect. */
+/* A Unix socket or a pair does not move into shared memory, see 6; elsewhere no effect. */
 #define PIPC_NO_SHARED_MEMORY 0x40u
 
 /* The events of pipc_want. */
@@ -1137,7 +1146,7 @@ PIPC_API pipc_t *pipc_open(const pipc_options_t *options);
  * pipc_open_pair - make a pipe whose two ends are two handles.
  *
  * end       where the two handles go; unchanged on failure
- * options   for both; NULL for the defaults
+ * options   for both; NULL for the defaults. Of which kind the pipe is depends on the flags (6)
  *
  * After fork, each side closes its copy of the other side's handle.
  *
@@ -1279,16 +1288,17 @@ PIPC_API void pipc_close(pipc_t *pipe);
  * call: the descriptor of pipc_fd is closed, and no thread may use the handle afterwards.
  *
  * The descriptors wait (no O_NONBLOCK), or are as the program gave them to pipc_open_fds. Those
- * that the library made are close-on-exec, and Unix sockets among them bring descriptors only if
- * PIPC_ACCEPT_FDS was set (6). O_NONBLOCK belongs to the open file, which processes
- * share after fork. So only the process that goes on with the pipe makes this call; the others call
- * pipc_close. In a child, descriptors of pipc_open_fds keep the O_NONBLOCK that they had meanwhile.
+ * that the library made are close-on-exec, and Unix sockets among them, but for those of a pair,
+ * bring descriptors only if PIPC_ACCEPT_FDS was set (6). O_NONBLOCK belongs to the open file, which
+ * processes share after fork. So only the process that goes on with the pipe makes this call; the
+ * others call pipc_close. In a child, descriptors of pipc_open_fds keep the O_NONBLOCK that they
+ * had meanwhile.
  *
  * Returns 0. On failure -1, and the handle is as before: EAGAIN (something is unread in memory, or
  * held (3); with PIPC_ASYNC, the peer is not there yet), EOPNOTSUPP (pipc_open, and a Unix socket
- * that has moved into shared memory (6)), EINVAL (NULL). A part of a message in memory is EAGAIN
- * too, until the peer has sent the rest and it was read, or the peer has gone. If reading has
- * failed for good, with EPROTO or ECONNRESET, this call reports that error, since bytes of the
+ * or a pair that has moved into shared memory (6)), EINVAL (NULL). A part of a message in memory is
+ * EAGAIN too, until the peer has sent the rest and it was read, or the peer has gone. If reading
+ * has failed for good, with EPROTO or ECONNRESET, this call reports that error, since bytes of the
  * stream are gone. After an end of stream or a goodbye it succeeds; EPIPE: bytes came behind the
  * goodbye. One thread (8).
  */
@@ -1328,7 +1338,7 @@ PIPC_API ssize_t pipc_write(pipc_t *pipe, const void *data, size_t size);
 PIPC_API ssize_t pipc_writev(pipc_t *pipe, const struct iovec *parts, int count);
 
 /*
- * pipc_write_fds - send one message that brings descriptors (2), on a Unix socket.
+ * pipc_write_fds - send one message that brings descriptors (2), on a Unix socket or a pair.
  *
  * data, size   as for pipc_write
  * fds, count   open descriptors of this process, 0 to 16. Their order is kept, and one may be there
@@ -1508,8 +1518,8 @@ PIPC_API ssize_t pipc_flush(pipc_t *pipe);
 /*
  * pipc_shutdown - send no more messages from here; reading goes on.
  *
- * Later calls still push out what is held. The peer reads all, then gets EPIPE: on a pair, FIFOs
- * and adopted pipes once no process has a copy of this handle that can still write. From now on,
+ * Later calls still push out what is held. The peer reads all, then gets EPIPE: on pipes (also of
+ * a pair) and FIFOs once no process has a copy of this handle that can still write. From now on,
  * writing here and pipc_disconnect fail with EPIPE. A further call has no effect.
  *
  * Returns 0. On failure -1: EINVAL (pipe is NULL); with PIPC_ASYNC an errno of the constructor (no

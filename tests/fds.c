@@ -36,6 +36,7 @@ static int open_to_client(pipc_t *end[2], const pipc_options_t *options)
 }
 
 const struct kind fds_kinds[] = {{.name = "adopted sockets", .open = open_adopted_sockets},
+                                 {.name = "pair", .open = pipc_open_pair},
                                  {.name = "client to server", .open = open_to_server},
                                  {.name = "server to client", .open = open_to_client},
                                  {.name = NULL}};

@@ -242,6 +242,7 @@ static const struct kind kinds[] = {
      .open = pipc_open_pair,
      .made = true,
      .local = true,
+     .moves_later = true,
      .descriptors = 2,
      .most_descriptors = 4},
     {.name = "pair, moving",

@@ -22,6 +22,7 @@ struct kind {
     bool tcp;          /* bytes may be under way for a while; closing with unread input resets */
     bool path;         /* a Unix socket that the library has opened and accepted */
     bool moves;        /* into shared memory, with its first messages or before the test */
+    bool moves_later;  /* the same, after some messages */
     bool terminal;     /* only tests that ask for it run over it */
     bool open_differs; /* once open it is like another kind: left out where tests take long */
     int descriptors, most_descriptors; /* of both ends, when opened; with all that they may add */
@@ -35,7 +36,7 @@ enum kind_set {
     LOCAL_KINDS,            /* of all, where opening can fail in a test */
     LOCAL_TWO_HANDLE_KINDS, /* of those, without the anonymous pipe */
     LOCAL_OR_FORKED_KINDS,  /* the local ones, and the anonymous pipe also between processes */
-    MOVING_KINDS,           /* Unix sockets that move into shared memory, or have moved */
+    MOVING_KINDS,           /* sockets that move into shared memory, or have moved */
     ANONYMOUS_KINDS,        /* the anonymous pipe, between threads and between processes */
     TERMINALS,
 };

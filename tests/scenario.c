@@ -309,10 +309,10 @@ static bool open_pipe(struct scenario *s, const struct kind *kind, struct scenar
     options.flags = flags_to_open;
     memset(s, 0, sizeof *s);
     s->traffic.same_handle = kind->same_handle;
-    s->traffic.moves = kind->moves;
+    s->traffic.moves = kind->moves || kind->moves_later;
     s->traffic.descriptor = -1;
     s->armed = true;
-    if (!kind->path) /* that has a name, and asserts that it opens */
+    if (!kind->path && !kind->moves) /* those assert that they open */
         fault_arm();
     result->opened = kind->open(s->traffic.end, &options) == 0;
     result->error = result->opened ? 0 : errno;

@@ -4,6 +4,10 @@
  * with a byte of the stream. The side that connected looks for it, and accepts by a word in that
  * memory. A peer of another make never sees the descriptor.
  *
+ * Of a pair, either end offers with what it writes, and looks from the start. If both have offered
+ * before they see the other's offer, that of the first end stands. Neither has accepted then: who
+ * has offered accepts nothing. The first drops what comes, the second gives its own memory up.
+ *
  * Each side counts the bytes of the socket. When its own bytes leave for the ring, it writes its
  * mark into the memory: one more than the number of bytes that it has sent by the socket. The peer
  * reads the socket up to the mark, and then the ring. So a side leaves at any byte, also in the
@@ -12,8 +16,8 @@
  *   event                     in AWAIT         in OFFERED        in LEAVING       in MOVED
  *   enough has flowed         offer OFFERED,   -                 -                -
  *    (offers)                 or try later
- *   an offer comes (takes)    mark  LEAVING,   -                 -                -
- *                             or    NEVER
+ *   an offer comes (takes)    mark  LEAVING,   of a pair's       -                -
+ *                             or    NEVER      second: as AWAIT
  *   the peer has a mark       -                mark  LEAVING     -                -
  *   the socket is read up     -                -                       MOVED      -
  *    to the mark

@@ -24,11 +24,11 @@ struct share {
     enum share_role role;
     unsigned own_end; /* of the memory */
     bool looks;       /* for an offer, which may come with the next bytes */
-    bool has_mark;  /* the peer's */
-    bool owes;      /* the kernel had no memory for a doorbell */
-    bool is_still;  /* a wait has lasted for share_still */
-    bool is_dead;   /* the peer: nobody has its end of the socket */
-    unsigned armed; /* the events for which the descriptor was drained; see transport_share.c */
+    bool has_mark;    /* the peer's */
+    bool owes;        /* the kernel had no memory for a doorbell */
+    bool is_still;    /* a wait has lasted for share_still */
+    bool is_dead;     /* the peer: nobody has its end of the socket */
+    unsigned armed;   /* the events for which the descriptor was drained; see transport_share.c */
     uint64_t updated_in, updated_out; /* likewise */
     uint64_t after;                   /* bytes that have to flow before */
     uint64_t until;                   /* bytes that it has sent then: an offer is withdrawn */
