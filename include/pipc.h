@@ -412,6 +412,8 @@
  *   - With PIPC_DUPLEX, PIPC_GATHER or PIPC_NO_SHARED_MEMORY, and without PIPC_ACCEPT_FDS, a pair
  *     is two kernel pipes, which are faster than a socket. It needs twice as many descriptors (4),
  *     and a direction has an end when each copy of the peer's handle is gone or shut down.
+ *   - Before it has moved, the room is that of a socket: less than 300 small messages, where the
+ *     system has its usual limits. A pipe has room for more of them, in 64 KiB.
  *   - Where the other end goes to a program that is hostile, set PIPC_NO_SHARED_MEMORY.
  *
  * pipc_open_fds: any two descriptors that work with read(2) and write(2): a socket, a socketpair,
