@@ -547,6 +547,9 @@
  *     PIPC_ACCEPT_FDS; if a side has called pipc_shutdown before; if the peer is no libpipc; or if
  *     one of the processes shares 64 MiB already. Adopted sockets stay. pipc_open_pair moves too
  *     (see there).
+ *   - It stays a socket if the peer is another user: its uid, when it connected or listened, was
+ *     neither the effective one of this process nor that of root. So root shares memory with root
+ *     alone, and others each with themselves.
  *   - Each direction holds 256 KiB. In the first pipes of a server, up to 32 MiB, it can grow to 1
  *     MiB for long messages, as on pipc_open. So a pipe takes 512 KiB, or up to 2 MiB, as bytes
  *     come to them, until both sides have closed it. The 64 MiB of a process count what each could
@@ -562,10 +565,16 @@
  *     PIPC_NO_SHARED_MEMORY where a connection is handed on after long use.
  *   - The side that accepted makes the memory, and the other side checks that its size can never
  *     change. What a hostile peer then writes there, at any moment, is checked as bytes from a
- *     socket are. It can send anything, keep messages from coming, or stay silent. It cannot make a
- *     call wait longer than its timeout, keep this side busy without being busy itself, or reach
- *     other memory of this process. Clients can use up the 64 MiB of a server: then the pipes of
- *     others stay sockets.
+ *     socket are. It can send anything, keep messages from coming, or stay silent. It cannot keep
+ *     this side busy without being busy itself, or reach other memory of this process.
+ *   - But it can delay each access to the memory, and so each call, also one with timeout 0, for as
+ *     long as it likes: while it punches holes, the kernel makes others wait. It can also keep the
+ *     memory when this side has closed the pipe, which a limit on the memory of this side's control
+ *     group counts; and clients can use up the 64 MiB of a server: then the pipes of others stay
+ *     sockets. A process of the same user can usually stop this one too; where it cannot, because
+ *     it is in a sandbox, set PIPC_NO_SHARED_MEMORY.
+ *   - Where the system commits no more memory than it has (vm.overcommit_memory is 2) and has none
+ *     left, an access raises SIGBUS, as on pipc_open.
  *   - The memory comes as a descriptor (SCM_RIGHTS) with a byte of the stream. From 8 KiB on,
  *     until that has come or 8 MiB have come without it, a client that can refuse descriptors does
  *     not (see above). What the server sends then in its place is closed at once: its

@@ -6,10 +6,12 @@
 #include "moving.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fds.h"
 #include "net.h"
+#include "paths.h"
 
 enum { LONG_MS = 10000, LARGE = 70000, HUGE = 400000 };
 
@@ -151,6 +153,78 @@ TEST_OF_KIND(it_stays_a_socket_when_one_side_has_such_a_flag)
     assert_true(moving_state(end[0]) == SHARE_NEVER || moving_state(end[0]) == SHARE_AWAIT);
     assert_true(moving_state(end[1]) != SHARE_MOVED && moving_state(end[1]) != SHARE_LEAVING);
     close_both(end);
+}
+
+/* --- Another user --- */
+
+struct talk {
+    const char *path;
+    bool becomes_another;
+    enum share_state expected; /* afterwards */
+};
+
+/* Much more than what moves a pipe. */
+static void talk(pipc_t *pipe, bool begins, enum share_state expected)
+{
+    assert_non_null(pipe);
+    for (unsigned i = 0; i < 300; i++) {
+        if (begins)
+            send_filled(pipe, 300, i);
+        expect_filled(pipe, 300, i);
+        if (!begins)
+            send_filled(pipe, 300, i);
+    }
+    assert_int_equal(moving_state(pipe), expected);
+    pipc_close(pipe);
+}
+
+static int talk_as_client(void *arg)
+{
+    struct talk *with = arg;
+    if (with->becomes_another)
+        paths_become(PATHS_USER_A);
+    talk(pipc_open_unix(with->path, LONG_MS, NULL), false, with->expected);
+    return 0;
+}
+
+static int talk_as_server(void *arg)
+{
+    struct talk *with = arg;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.mode = 0666;
+    if (with->becomes_another)
+        paths_become(PATHS_USER_A);
+    pipc_server_t *server = paths_serve(with->path, &options);
+    talk(pipc_server_accept(server, LONG_MS), true, with->expected);
+    pipc_server_close(server);
+    return 0;
+}
+
+/* Of two users, root lets no memory of the other's in, and offers none to the other. */
+TEST(a_pipe_to_another_user_stays_a_socket)
+{
+    struct paths paths;
+    paths_need_users();
+    moving_need();
+    paths_begin(&paths);
+    assert_int_equal(chmod(paths.directory, 01777), 0);
+    struct talk server = {paths_to(&paths, "socket"), false, SHARE_MOVED}, client = server;
+    pid_t pid = harness_fork(talk_as_client, &client);
+    talk_as_server(&server);
+    assert_int_equal(harness_wait(pid), 0);
+
+    client = (struct talk){server.path, true, SHARE_AWAIT};
+    server.expected = SHARE_NEVER;
+    pid = harness_fork(talk_as_client, &client);
+    talk_as_server(&server);
+    assert_int_equal(harness_wait(pid), 0);
+
+    server = (struct talk){client.path, true, SHARE_AWAIT};
+    client = (struct talk){client.path, false, SHARE_NEVER};
+    pid = harness_fork(talk_as_server, &server);
+    talk_as_client(&client);
+    assert_int_equal(harness_wait(pid), 0);
+    paths_end(&paths);
 }
 
 /* --- Where in the stream --- */
@@ -330,6 +404,7 @@ HARNESS_MAIN("moving into shared memory",
              IT(it_moves_with_the_first_message_of_a_server_that_only_read),
              IT(it_moves_although_the_client_reads_late),
              OVER_CASES(it_stays_a_socket_when_one_side_has_such_a_flag, flags_cases),
+             IT(a_pipe_to_another_user_stays_a_socket),
              IT(no_message_changes_wherever_it_moves_in_a_conversation),
              IT(no_message_changes_wherever_it_moves_in_a_stream),
              IT(no_message_changes_wherever_it_moves_while_both_send),

@@ -70,6 +70,8 @@ bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
 /* From now on a sys_read_wait ends after so long, with EAGAIN. If possible. Keeps errno. */
 void sys_socket_limit_waits(int fd, int64_t time);
+/* What it holds, in bytes with the kernel's overhead, until the peer reads. 0: unknown. */
+size_t sys_socket_buffer(int fd);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */
 void sys_socket_shutdown(int fd);
 /* The same with a reset, after which the kernel keeps nothing: for those who come in thousands. */

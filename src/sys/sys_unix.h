@@ -54,6 +54,12 @@ struct sys_credentials {
  */
 int sys_unix_credentials(int fd, struct sys_credentials *credentials);
 
+/*
+ * The peer was this process's user, or root, when it called connect(2) or listen(2). No, where that
+ * cannot be known: a user who has no number here has the one of nobody.
+ */
+bool sys_unix_peer_is_own_user(int fd);
+
 /* Two that are connected to each other, close-on-exec. */
 int sys_unix_pair(int fd[2]);
 

@@ -41,6 +41,7 @@
 #include "sys/sys.h"
 #include "sys/sys_net.h"
 #include "sys/sys_rights.h"
+#include "sys/sys_unix.h"
 
 /*
  * By bytes, in both directions: an offer, and from a quarter of that on its peer looks for it. The
@@ -61,8 +62,11 @@
 
 #define SHARE_STILL (5 * SYS_SECOND)
 
-/* What an honest peer has sent before it leaves. */
-#define SHARE_ABSORB_MAX ((size_t)16 * 1024 * 1024)
+/*
+ * An honest peer leaves with its next call, so no more can come by then than its socket holds. Its
+ * buffer is as large as the own one, by default; or as these, whichever is more.
+ */
+#define SHARE_ABSORB_MAX ((size_t)512 * 1024)
 
 _Static_assert(SHARE_SOON(SHARE_AFTER) + SHARE_READ_MAX < SHARE_AFTER, "an offer is looked for");
 
@@ -110,6 +114,8 @@ static void leave(struct fd_transport *t)
     struct share *s = t->share;
     atomic_store(&s->memory.page->end[s->own_end].mark, t->sent + 1);
     s->state = SHARE_LEAVING;
+    size_t buffers = 2 * sys_socket_buffer(t->out);
+    s->absorb_max = buffers > SHARE_ABSORB_MAX ? buffers : SHARE_ABSORB_MAX;
     t->read_due = t->due = 0;
     t->base.reads_ahead = false;
     t->base.atomic_max = RING_WHOLE_MAX;
@@ -140,10 +146,24 @@ void share_end(struct fd_transport *t)
     t->read_due = t->due = 0;
 }
 
+/*
+ * Who shares memory can delay each access to it by what the kernel locks (by punching holes, say),
+ * and can keep it when this side has closed. So it has to be trusted as much as this user's own
+ * processes, which could stop this one as well.
+ */
+static bool is_trusted(const struct fd_transport *t)
+{
+    return share_is_pair(t->share) || sys_unix_peer_is_own_user(t->in);
+}
+
 void share_look(struct fd_transport *t)
 {
     if (t->share->looks || share_flowed(t) < SHARE_SOON(t->share->after))
         return;
+    if (!is_trusted(t)) {
+        share_end(t);
+        return;
+    }
     look(t, true);
     t->read_due = 0;
     t->due = UINT64_MAX;
@@ -185,6 +205,11 @@ int share_offer(struct fd_transport *t, const void *byte)
         !sys_has_room(t->out))
         return 0;
     int saved = errno;
+    if (s->tries == 0 && !is_trusted(t)) {
+        share_end(t);
+        errno = saved;
+        return 0;
+    }
     int fd = share_memory_make(&s->memory, share_limit(s));
     ssize_t sent = -1;
     s->own_end = 0;
@@ -296,6 +321,8 @@ static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bo
     struct share *s = t->share;
     struct pollfd entry = {.fd = t->in, .events = POLLIN};
     share_look(t);
+    if (!s->looks)
+        return receive_plain(t, to, size, waits);
     if (waits && sys_poll(&entry, 1, -1) < 0) {
         errno = EINTR; /* whatever it is, it passes */
         return -1;
@@ -391,7 +418,7 @@ static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool
 /* -1: EAGAIN, that was all; ENOMEM; EPROTO. */
 static int absorb_once(struct fd_transport *t)
 {
-    if (t->end - t->begin > SHARE_ABSORB_MAX)
+    if (t->share->absorbed > t->share->absorb_max)
         return (int)makes_no_sense();
     if (fd_make_more_room(t) != 0)
         return -1;
@@ -400,6 +427,7 @@ static int absorb_once(struct fd_transport *t)
         return -1;
     t->end += (size_t)got;
     t->at_end = got == 0;
+    t->share->absorbed += (size_t)got;
     return 0;
 }
 

@@ -32,10 +32,11 @@ struct share {
     uint64_t updated_in, updated_out; /* likewise */
     uint64_t after;                   /* bytes that have to flow before */
     uint64_t until;                   /* bytes that it has sent then: an offer is withdrawn */
-    uint64_t mark;          /* bytes of the socket after which the peer's go on in the ring */
-    uint64_t asked_version; /* of the peer, when that was checked last */
-    int64_t asked;          /* sys_ticks */
-    uint64_t dropped;       /* own position, when the own ring's pages were given back last */
+    uint64_t mark;               /* bytes of the socket after which the peer's go on in the ring */
+    uint64_t asked_version;      /* of the peer, when that was checked last */
+    int64_t asked;               /* sys_ticks */
+    uint64_t dropped;            /* own position, when the own ring's pages were given back last */
+    size_t absorbed, absorb_max; /* by share_absorb; what an honest peer can have sent then */
     struct ring_answer answer;
     struct share_memory memory;
     struct ring *ring; /* NULL: no memory, either */

@@ -49,6 +49,15 @@ void sys_socket_limit_waits(int fd, int64_t time)
     errno = saved;
 }
 
+size_t sys_socket_buffer(int fd)
+{
+    int saved = errno, bytes = 0;
+    socklen_t size = sizeof bytes;
+    bool is_known = getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size) == 0 && bytes > 0;
+    errno = saved;
+    return is_known ? (size_t)bytes : 0;
+}
+
 int sys_socket_open(int domain, int type)
 {
     return sys_above_standard(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

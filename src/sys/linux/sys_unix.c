@@ -15,6 +15,7 @@
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_file.h"
+#include "sys/sys_process.h"
 #include "sys/sys_rights.h"
 #include "sys/sys_socket.h"
 
@@ -333,16 +334,30 @@ int sys_unix_pair(int fd[2])
     return sys_both_above_standard(fd);
 }
 
+static int find_peer(int fd, struct ucred *peer)
+{
+    socklen_t size = sizeof *peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size);
+}
+
 int sys_unix_credentials(int fd, struct sys_credentials *credentials)
 {
     struct ucred found;
-    socklen_t size = sizeof found;
     if (is_named(fd) <= 0) {
         errno = EOPNOTSUPP;
         return -1;
     }
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &found, &size) != 0)
+    if (find_peer(fd, &found) != 0)
         return -1;
     *credentials = (struct sys_credentials){found.pid, found.uid, found.gid};
     return 0;
+}
+
+#define OVERFLOW_USER 65534 /* as the kernel names users without a number here, by default */
+
+bool sys_unix_peer_is_own_user(int fd)
+{
+    struct ucred peer;
+    return find_peer(fd, &peer) == 0 && peer.uid != OVERFLOW_USER &&
+           (peer.uid == 0 || peer.uid == sys_user_id());
 }
