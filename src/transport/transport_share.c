@@ -277,51 +277,20 @@ static int share_detach(struct transport *transport, int fds[2])
     return -1;
 }
 
-static const struct transport_ops share_ops = {
-    .peek = share_peek,
-    .skip = fd_skip,
-    .goodbye = fd_goodbye,
-    .read = share_read,
-    .accept_fds = fd_accept_fds,
-    .writev = share_writev,
-    .reserve = share_reserve,
-    .commit = share_commit,
-    .carries_fds = share_carries_fds,
-    .write_fds = share_write_fds,
-    .shutdown = share_shutdown,
-    .wait = share_wait,
-    .descriptor = fd_descriptor,
-    .update_readiness = share_update_readiness,
-    .over = share_over,
-    .unread = fd_unread,
-    .peer = fd_peer,
-    .credentials = fd_credentials,
-    .close = share_close,
-    .detach = share_detach,
-};
+/* In both tables: these look at the state. */
+#define SHARE_MEMBERS                                                                       \
+    .goodbye = fd_goodbye, .accept_fds = fd_accept_fds, .reserve = share_reserve,           \
+    .commit = share_commit, .carries_fds = share_carries_fds, .write_fds = share_write_fds, \
+    .shutdown = share_shutdown, .wait = share_wait, .descriptor = fd_descriptor,            \
+    .update_readiness = share_update_readiness, .over = share_over, .unread = fd_unread,    \
+    .peer = fd_peer, .credentials = fd_credentials, .close = share_close, .detach = share_detach
 
-static const struct transport_ops moved_ops = {
-    .peek = moved_peek,
-    .skip = moved_skip,
-    .goodbye = fd_goodbye,
-    .read = moved_read,
-    .accept_fds = fd_accept_fds,
-    .writev = moved_writev,
-    .reserve = share_reserve,
-    .commit = share_commit,
-    .carries_fds = share_carries_fds,
-    .write_fds = share_write_fds,
-    .shutdown = share_shutdown,
-    .wait = share_wait,
-    .descriptor = fd_descriptor,
-    .update_readiness = share_update_readiness,
-    .over = share_over,
-    .unread = fd_unread,
-    .peer = fd_peer,
-    .credentials = fd_credentials,
-    .close = share_close,
-    .detach = share_detach,
-};
+static const struct transport_ops share_ops = {SHARE_MEMBERS, .peek = share_peek, .skip = fd_skip,
+                                               .read = share_read, .writev = share_writev};
+
+static const struct transport_ops moved_ops = {SHARE_MEMBERS, .peek = moved_peek,
+                                               .skip = moved_skip, .read = moved_read,
+                                               .writev = moved_writev};
 
 void transport_share(struct transport *transport, enum share_role role)
 {
