@@ -173,6 +173,13 @@ void fault_fail(enum fault_call call, unsigned long nth, unsigned long more, int
     plan((struct fault){call, nth, more, error, 0, false});
 }
 
+void fault_follow(void *context)
+{
+    const struct fault_plan *plan = context;
+    if (plan->nth > 0)
+        fault_fail_plausibly(plan->nth, plan->more, plan->which);
+}
+
 void fault_refuse_writes(void)
 {
     static const enum fault_call calls[] = {CALL_pwritev2, CALL_writev, CALL_send, CALL_sendmsg};

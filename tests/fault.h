@@ -78,6 +78,13 @@ void fault_before_wait(bool (*step)(void *context), void *context);
 /* Like fault_fail(CALL_ANY), with error number `which` of those that the function can give. */
 void fault_fail_plausibly(unsigned long nth, unsigned long more, unsigned which);
 
+/* The same as a plan, for a script that is repeated; nth 0: nothing fails. */
+struct fault_plan {
+    unsigned long nth, more;
+    unsigned which;
+};
+void fault_follow(void *plan);
+
 /* The first call that was made to fail, or CALL_NONE; how many errors a function can give; the
  * error that was given. */
 enum fault_call fault_failed(void);

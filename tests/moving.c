@@ -133,6 +133,28 @@ void moving_open_moved_pair_kind(pipc_t *end[2], const pipc_options_t *options)
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
 }
 
+/* --- Messages --------------------------------------------------------------------------------- */
+
+void moving_send(pipc_t *pipe, size_t size, unsigned tag)
+{
+    unsigned char data[MOVING_LARGE];
+    harness_fill(data, size, tag);
+    assert_int_equal(pipc_write(pipe, data, size), size);
+}
+
+void moving_receive(pipc_t *pipe, size_t size, unsigned tag)
+{
+    unsigned char data[MOVING_LARGE];
+    assert_int_equal(pipc_read(pipe, data, sizeof data), size);
+    harness_check(data, size, tag);
+}
+
+void moving_close(pipc_t *end[2])
+{
+    pipc_close(end[1]);
+    pipc_close(end[0]);
+}
+
 /* --- A plain socket at one end ---------------------------------------------------------------- */
 
 /* The library connects; the test is a server with a plain socket. */

@@ -26,6 +26,12 @@ void moving_open_pair(pipc_t *end[2], uint64_t after);
 void moving_open_pair_kind(pipc_t *end[2], const pipc_options_t *options);
 void moving_open_moved_pair_kind(pipc_t *end[2], const pipc_options_t *options);
 
+/* A message whose content is known by its size, at most MOVING_LARGE, and its tag. */
+enum { MOVING_LARGE = 70000 };
+void moving_send(pipc_t *pipe, size_t size, unsigned tag);
+void moving_receive(pipc_t *pipe, size_t size, unsigned tag);
+void moving_close(pipc_t *end[2]);
+
 /* The library connects, or accepts, and looks for an offer, or makes one with its first byte. The
  * test has a plain socket. */
 pipc_t *moving_raw_client(int *raw);

@@ -126,31 +126,19 @@ static void run_script(const struct fds *fds, void (*prepare)(void *context), vo
     assert_int_equal(fault_bad_closes(), 0);
 }
 
-struct plan {
-    unsigned long nth, more;
-    unsigned which;
-};
-
-static void prepare_plan(void *context)
-{
-    const struct plan *plan = context;
-    if (plan->nth > 0)
-        fault_fail_plausibly(plan->nth, plan->more, plan->which);
-}
-
 TEST(each_call_fails_once_and_for_good)
 {
     struct fds fds;
-    struct plan plan = {0};
+    struct fault_plan plan = {0};
     fds_make(&fds);
-    run_script(&fds, prepare_plan, &plan);
+    run_script(&fds, fault_follow, &plan);
     unsigned long calls = fault_calls(CALL_ANY);
     assert_true(fault_calls(CALL_recvmsg) > 0 && fault_calls(CALL_sendmsg) > 0);
     for (plan.nth = 1; plan.nth <= calls; plan.nth++)
         for (plan.more = 0; plan.more != 1; plan.more = plan.more == 0 ? FAULT_FOREVER : 1)
             for (plan.which = 0;; plan.which++) {
                 if (harness_random_below((size_t)harness_scale()) == 0)
-                    run_script(&fds, prepare_plan, &plan);
+                    run_script(&fds, fault_follow, &plan);
                 else
                     break;
                 if (fault_failed() == CALL_NONE || plan.which + 1 >= fault_errors(fault_failed()))

@@ -13,32 +13,12 @@
 #include "net.h"
 #include "paths.h"
 
-enum { LONG_MS = 10000, LARGE = 70000, HUGE = 400000 };
+enum { LONG_MS = 10000, LARGE = MOVING_LARGE, HUGE = 400000 };
 
 static void set_timeouts(pipc_t *end[2], int ms)
 {
     assert_int_equal(pipc_set_timeout(end[0], ms, ms), 0);
     assert_int_equal(pipc_set_timeout(end[1], ms, ms), 0);
-}
-
-static void close_both(pipc_t *end[2])
-{
-    pipc_close(end[1]);
-    pipc_close(end[0]);
-}
-
-static void send_filled(pipc_t *pipe, size_t size, unsigned tag)
-{
-    unsigned char data[LARGE];
-    harness_fill(data, size, tag);
-    assert_int_equal(pipc_write(pipe, data, size), size);
-}
-
-static void expect_filled(pipc_t *pipe, size_t size, unsigned tag)
-{
-    unsigned char data[LARGE];
-    assert_int_equal(pipc_read(pipe, data, sizeof data), size);
-    harness_check(data, size, tag);
 }
 
 /* --- When --- */
@@ -49,21 +29,21 @@ TEST(it_moves_when_enough_has_flowed_and_costs_no_descriptor)
     moving_open(end, 131072, NULL);
     int before = harness_open_descriptors();
     for (unsigned i = 0; i < 63; i++) {
-        send_filled(end[1], 1000, i);
-        expect_filled(end[0], 1000, i);
-        send_filled(end[0], 1000, i);
-        expect_filled(end[1], 1000, i);
+        moving_send(end[1], 1000, i);
+        moving_receive(end[0], 1000, i);
+        moving_send(end[0], 1000, i);
+        moving_receive(end[1], 1000, i);
     }
     moving_expect(end, SHARE_AWAIT, SHARE_AWAIT);
     for (unsigned i = 0; i < 10; i++) {
-        send_filled(end[1], 1000, i);
-        expect_filled(end[0], 1000, i);
-        send_filled(end[0], 1000, i);
-        expect_filled(end[1], 1000, i);
+        moving_send(end[1], 1000, i);
+        moving_receive(end[0], 1000, i);
+        moving_send(end[0], 1000, i);
+        moving_receive(end[1], 1000, i);
     }
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
     assert_int_equal(harness_open_descriptors(), before);
-    close_both(end);
+    moving_close(end);
 }
 
 TEST(it_moves_while_only_the_server_sends)
@@ -71,11 +51,11 @@ TEST(it_moves_while_only_the_server_sends)
     pipc_t *end[2];
     moving_open(end, 131072, NULL);
     for (unsigned i = 0; i < 400; i++) {
-        send_filled(end[1], 500, i);
-        expect_filled(end[0], 500, i);
+        moving_send(end[1], 500, i);
+        moving_receive(end[0], 500, i);
     }
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-    close_both(end);
+    moving_close(end);
 }
 
 /* The side that accepted offers the memory, with something that it sends. */
@@ -84,14 +64,14 @@ TEST(it_moves_with_the_first_message_of_a_server_that_only_read)
     pipc_t *end[2];
     moving_open(end, 131072, NULL);
     for (unsigned i = 0; i < 400; i++) {
-        send_filled(end[0], 500, i);
-        expect_filled(end[1], 500, i);
+        moving_send(end[0], 500, i);
+        moving_receive(end[1], 500, i);
     }
     moving_expect(end, SHARE_AWAIT, SHARE_AWAIT);
     net_expect_talk(end[1], end[0]);
     net_expect_talk(end[1], end[0]);
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-    close_both(end);
+    moving_close(end);
 }
 
 /* The first offers come before the client has read enough to look for one. */
@@ -101,21 +81,21 @@ TEST(it_moves_although_the_client_reads_late)
     moving_open(end, 4096, NULL);
     set_timeouts(end, LONG_MS);
     for (unsigned i = 0; i < 50; i++)
-        send_filled(end[1], 1000, i);
+        moving_send(end[1], 1000, i);
     if (moving_state(end[1]) == SHARE_OFFERED) { /* before Linux 6.16 */
-        close_both(end);
+        moving_close(end);
         harness_skip("the kernel drops the descriptor, and does not refuse it");
         return;
     }
     moving_expect(end, SHARE_AWAIT, SHARE_AWAIT);
     for (unsigned i = 0; i < 50; i++)
-        expect_filled(end[0], 1000, i);
+        moving_receive(end[0], 1000, i);
     for (unsigned i = 0; i < 400; i++) {
-        send_filled(end[1], 1000, i);
-        expect_filled(end[0], 1000, i);
+        moving_send(end[1], 1000, i);
+        moving_receive(end[0], 1000, i);
     }
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-    close_both(end);
+    moving_close(end);
 }
 
 /* --- Who does not want --- */
@@ -142,17 +122,17 @@ TEST_OF_KIND(it_stays_a_socket_when_one_side_has_such_a_flag)
         server.flags = (unsigned)-kind->descriptors;
     moving_open_each(end, 1024, &client, &server);
     for (unsigned i = 0; i < 300; i++) {
-        send_filled(end[1], 300, i);
+        moving_send(end[1], 300, i);
         assert_true(pipc_flush(end[1]) >= 0);
-        expect_filled(end[0], 300, i);
+        moving_receive(end[0], 300, i);
         assert_int_equal(pipc_take_fds(end[0], none, 1), 0);
-        send_filled(end[0], 300, i);
+        moving_send(end[0], 300, i);
         assert_true(pipc_flush(end[0]) >= 0);
-        expect_filled(end[1], 300, i);
+        moving_receive(end[1], 300, i);
     }
     assert_true(moving_state(end[0]) == SHARE_NEVER || moving_state(end[0]) == SHARE_AWAIT);
     assert_true(moving_state(end[1]) != SHARE_MOVED && moving_state(end[1]) != SHARE_LEAVING);
-    close_both(end);
+    moving_close(end);
 }
 
 /* --- Another user --- */
@@ -169,10 +149,10 @@ static void talk(pipc_t *pipe, bool begins, enum share_state expected)
     assert_non_null(pipe);
     for (unsigned i = 0; i < 300; i++) {
         if (begins)
-            send_filled(pipe, 300, i);
-        expect_filled(pipe, 300, i);
+            moving_send(pipe, 300, i);
+        moving_receive(pipe, 300, i);
         if (!begins)
-            send_filled(pipe, 300, i);
+            moving_send(pipe, 300, i);
     }
     assert_int_equal(moving_state(pipe), expected);
     pipc_close(pipe);
@@ -235,10 +215,10 @@ enum { SIZES = sizeof sizes / sizeof sizes[0] };
 static void ping_pong(pipc_t *end[2])
 {
     for (unsigned i = 0; i < SIZES; i++) {
-        send_filled(end[1], sizes[i], i);
-        expect_filled(end[0], sizes[i], i);
-        send_filled(end[0], sizes[i], i + 100);
-        expect_filled(end[1], sizes[i], i + 100);
+        moving_send(end[1], sizes[i], i);
+        moving_receive(end[0], sizes[i], i);
+        moving_send(end[0], sizes[i], i + 100);
+        moving_receive(end[1], sizes[i], i + 100);
     }
 }
 
@@ -247,22 +227,22 @@ static void bulk(pipc_t *end[2])
 {
     for (unsigned way = 0; way < 2; way++) {
         for (unsigned i = 0; i < SIZES; i++)
-            send_filled(end[1 - way], sizes[i], i);
+            moving_send(end[1 - way], sizes[i], i);
         for (unsigned i = 0; i < SIZES; i++)
-            expect_filled(end[way], sizes[i], i);
+            moving_receive(end[way], sizes[i], i);
     }
 }
 
 static void crosswise(pipc_t *end[2])
 {
     for (unsigned i = 0; i < SIZES; i++) {
-        send_filled(end[0], sizes[i], i);
-        send_filled(end[1], sizes[i], i + 100);
+        moving_send(end[0], sizes[i], i);
+        moving_send(end[1], sizes[i], i + 100);
         if (i % 3 != 2)
             continue;
         for (unsigned k = i - 2; k <= i; k++) {
-            expect_filled(end[1], sizes[k], k);
-            expect_filled(end[0], sizes[k], k + 100);
+            moving_receive(end[1], sizes[k], k);
+            moving_receive(end[0], sizes[k], k + 100);
         }
     }
 }
@@ -282,7 +262,7 @@ static void move_after(uint64_t after, void (*script)(pipc_t *end[2]))
     unsigned char byte;
     assert_errno(pipc_read(end[1], &byte, 1), ESHUTDOWN);
     assert_errno(pipc_read(end[1], &byte, 1), EPIPE);
-    close_both(end);
+    moving_close(end);
 }
 
 static void move_everywhere(void (*script)(pipc_t *end[2]))
@@ -361,7 +341,7 @@ static void move_with_both_held(uint64_t after)
     set_timeouts(end, LONG_MS);
     ping_pong(end);
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-    close_both(end);
+    moving_close(end);
 }
 
 TEST(output_that_both_hold_goes_on_in_the_memory)
@@ -375,7 +355,7 @@ TEST(output_that_both_hold_goes_on_in_the_memory)
 static void *write_on(void *arg)
 {
     for (unsigned i = 0; i < 200; i++)
-        send_filled(arg, LARGE, i);
+        moving_send(arg, LARGE, i);
     return NULL;
 }
 
@@ -389,12 +369,12 @@ TEST(a_writer_that_waits_for_room_goes_on_in_the_memory)
         net_expect_talk(end[1], end[0]);
         assert_int_equal(pthread_create(&thread, NULL, write_on, end[way]), 0);
         for (unsigned i = 0; i < 200; i++)
-            expect_filled(end[1 - way], LARGE, i);
+            moving_receive(end[1 - way], LARGE, i);
         assert_int_equal(pthread_join(thread, NULL), 0);
         net_expect_talk(end[0], end[1]);
         net_expect_talk(end[1], end[0]);
         moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-        close_both(end);
+        moving_close(end);
     }
 }
 

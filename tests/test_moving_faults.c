@@ -114,22 +114,10 @@ static void run_script(void (*prepare)(void *context), void *context, bool polls
     assert_int_equal(fault_bad_closes(), 0);
 }
 
-struct plan {
-    unsigned long nth, more;
-    unsigned which;
-};
-
-static void prepare_plan(void *context)
-{
-    const struct plan *plan = context;
-    if (plan->nth > 0)
-        fault_fail_plausibly(plan->nth, plan->more, plan->which);
-}
-
 static void fail_each(bool polls)
 {
-    struct plan plan = {0};
-    run_script(prepare_plan, &plan, polls);
+    struct fault_plan plan = {0};
+    run_script(fault_follow, &plan, polls);
     unsigned long calls = fault_calls(CALL_ANY);
     assert_true(fault_calls(CALL_recvmsg) > 0 && fault_calls(CALL_sendmsg) > 0);
     assert_true(fault_calls(CALL_memfd_create) == 1 && fault_calls(CALL_fstatfs) == 2);
@@ -138,7 +126,7 @@ static void fail_each(bool polls)
             for (plan.which = 0;; plan.which++) {
                 if (harness_random_below((size_t)harness_scale()) != 0)
                     break;
-                run_script(prepare_plan, &plan, polls);
+                run_script(fault_follow, &plan, polls);
                 if (fault_failed() == CALL_NONE || plan.which + 1 >= fault_errors(fault_failed()))
                     break;
             }

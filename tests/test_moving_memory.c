@@ -17,12 +17,6 @@ static void set_timeout(pipc_t *pipe, int ms)
     assert_int_equal(pipc_set_timeout(pipe, ms, ms), 0);
 }
 
-static void close_both(pipc_t *end[2])
-{
-    pipc_close(end[0]);
-    pipc_close(end[1]);
-}
-
 static const struct share_memory *memory_of(const pipc_t *pipe)
 {
     return &moving_transport(pipe)->share->memory;
@@ -57,11 +51,11 @@ TEST(the_first_pipes_get_large_memory_then_small_then_none)
     assert_in_range(small, 30, 33);
     for (int i = 0; i < PIPES; i++) {
         net_expect_talk(end[i][0], end[i][1]);
-        close_both(end[i]);
+        moving_close(end[i]);
     }
     assert_true(move(end[0]));
     assert_true(memory_of(end[0][0])->is_large);
-    close_both(end[0]);
+    moving_close(end[0]);
 }
 
 static void *write_long(void *pipe)
@@ -105,7 +99,7 @@ TEST(long_messages_go_through_large_and_small_memory)
         assert_int_equal(pthread_join(writer, NULL), 0);
         assert_int_equal(touched(memory, 0) > RING_SIZE, is_large);
         assert_true(touched(memory, 0) >= RING_SIZE / 2);
-        close_both(end);
+        moving_close(end);
     }
 }
 
@@ -152,7 +146,7 @@ TEST(a_read_that_waits_for_long_gives_the_memory_of_its_side_back)
         assert_true(touched(memory_of(end[0]), 0) > 50000); /* the peer has not waited */
         use(end[0], end[1]);
         use(end[1], end[0]);
-        close_both(end);
+        moving_close(end);
     }
     fault_reset();
 }
@@ -168,7 +162,7 @@ TEST(what_the_peer_has_not_read_stays_in_memory)
     assert_errno(pipc_read(end[0], &byte, 1), ETIMEDOUT);
     assert_true(touched(memory_of(end[0]), 1) > 0);
     net_expect(end[1], "unread");
-    close_both(end);
+    moving_close(end);
 }
 
 HARNESS_MAIN("moving into shared memory, memory",

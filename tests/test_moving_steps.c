@@ -12,27 +12,7 @@
 #include "net.h"
 #include "paths.h"
 
-enum { LONG_MS = 10000, LARGE = 70000 };
-
-static void close_both(pipc_t *end[2])
-{
-    pipc_close(end[1]);
-    pipc_close(end[0]);
-}
-
-static void send_filled(pipc_t *pipe, size_t size, unsigned tag)
-{
-    unsigned char data[LARGE];
-    harness_fill(data, size, tag);
-    assert_int_equal(pipc_write(pipe, data, size), size);
-}
-
-static void expect_filled(pipc_t *pipe, size_t size, unsigned tag)
-{
-    unsigned char data[LARGE];
-    assert_int_equal(pipc_read(pipe, data, sizeof data), size);
-    harness_check(data, size, tag);
-}
+enum { LONG_MS = 10000, LARGE = MOVING_LARGE };
 
 /* --- Steps out of the usual order: the table in share.c --- */
 
@@ -47,11 +27,11 @@ TEST(a_shutdown_before_an_offer_keeps_the_socket)
         assert_int_equal(pipc_shutdown(end[who]), 0);
         assert_int_equal(moving_state(end[who]), SHARE_NEVER);
         for (unsigned i = 0; i < 20; i++) {
-            send_filled(end[1 - who], 200, i);
-            expect_filled(end[who], 200, i);
+            moving_send(end[1 - who], 200, i);
+            moving_receive(end[who], 200, i);
         }
         assert_errno(pipc_read(end[1 - who], &byte, 1), EPIPE);
-        close_both(end);
+        moving_close(end);
     }
 }
 
@@ -75,7 +55,7 @@ TEST(a_shutdown_withdraws_an_offer)
     moving_expect(end, SHARE_NEVER, SHARE_NEVER);
     net_say(end[0], "answer");
     net_expect(end[1], "answer");
-    close_both(end);
+    moving_close(end);
 }
 
 TEST(a_handle_that_has_offered_can_be_detached)
@@ -88,7 +68,7 @@ TEST(a_handle_that_has_offered_can_be_detached)
     net_expect(end[0], "offer");
     net_expect_talk(end[0], end[1]);
     moving_expect(end, SHARE_NEVER, SHARE_NEVER);
-    close_both(end);
+    moving_close(end);
 }
 
 static void accept_offer(pipc_t *end[2])
@@ -112,7 +92,7 @@ TEST(a_shutdown_after_the_peer_has_accepted_ends_in_the_memory)
         assert_errno(pipc_read(end[1 - who], &byte, 1), EPIPE);
         assert_errno(pipc_write(end[who], "", 0), EPIPE);
         moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-        close_both(end);
+        moving_close(end);
     }
 }
 
@@ -126,7 +106,7 @@ TEST(a_handle_whose_offer_was_accepted_cannot_be_detached)
     net_expect(end[1], "accepted");
     net_expect_talk(end[0], end[1]);
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-    close_both(end);
+    moving_close(end);
 }
 
 TEST(what_was_sent_before_a_close_arrives_in_each_step_of_the_move)
@@ -163,7 +143,7 @@ TEST(an_offer_that_nobody_accepts_is_withdrawn)
     int socket = moving_transport(end[0])->in;
     size_t mapped = harness_mapped_bytes();
     for (int i = 0; i < 200 && moving_state(end[1]) == SHARE_OFFERED; i++) {
-        send_filled(end[1], LARGE, 0);
+        moving_send(end[1], LARGE, 0);
         for (size_t left = LARGE + (i == 0 ? 13 : 4); left > 0;) {
             ssize_t got = recv(socket, data, left < 1 << 20 ? left : 1 << 20, 0);
             assert_true(got > 0);
@@ -172,7 +152,7 @@ TEST(an_offer_that_nobody_accepts_is_withdrawn)
     }
     assert_int_equal(moving_state(end[1]), SHARE_NEVER);
     assert_true(harness_mapped_bytes() < mapped);
-    close_both(end);
+    moving_close(end);
     free(data);
 }
 
@@ -194,8 +174,8 @@ static int call_with_key(void *path)
     pipc_t *pipe = pipc_open_unix(path, LONG_MS, &options);
     assert_non_null(pipe);
     for (unsigned i = 0; i < 40; i++) {
-        expect_filled(pipe, 1000, i);
-        send_filled(pipe, 1000, i);
+        moving_receive(pipe, 1000, i);
+        moving_send(pipe, 1000, i);
     }
     assert_int_equal(moving_state(pipe), SHARE_MOVED);
     pipc_close(pipe);
@@ -216,8 +196,8 @@ TEST(a_pipe_with_a_key_moves)
     pipc_t *pipe = pipc_server_accept(server, LONG_MS);
     assert_non_null(pipe);
     for (unsigned i = 0; i < 40; i++) { /* the first offer may come too early */
-        send_filled(pipe, 1000, i);
-        expect_filled(pipe, 1000, i);
+        moving_send(pipe, 1000, i);
+        moving_receive(pipe, 1000, i);
     }
     assert_int_equal(moving_state(pipe), SHARE_MOVED);
     assert_int_equal(harness_wait(pid), 0);
@@ -249,7 +229,7 @@ TEST(a_pipe_that_was_opened_before_its_server_moves)
     net_say(end[1], "wake up");
     assert_true(harness_readable(fd, LONG_MS));
     net_expect(end[0], "wake up");
-    close_both(end);
+    moving_close(end);
     pipc_server_close(server);
     paths_end(&paths);
 }
@@ -267,7 +247,7 @@ TEST(a_client_of_a_listener_that_was_taken_over_moves)
     end[0] = pipc_open_unix(path, LONG_MS, NULL);
     end[1] = pipc_server_accept(server, LONG_MS);
     expect_to_move(end);
-    close_both(end);
+    moving_close(end);
     pipc_server_close(server);
     unlink(path);
     paths_end(&paths);
@@ -280,8 +260,8 @@ static int go_on(void *arg)
     pipc_t **end = arg;
     pipc_close(end[1]);
     for (unsigned i = 0; i < 50; i++) {
-        expect_filled(end[0], 5000, i);
-        send_filled(end[0], 5000, i + 100);
+        moving_receive(end[0], 5000, i);
+        moving_send(end[0], 5000, i + 100);
     }
     pipc_close(end[0]);
     return 0;
@@ -300,8 +280,8 @@ TEST(a_child_goes_on_with_its_parents_end_wherever_the_move_is)
         pid_t pid = harness_fork(go_on, end);
         pipc_close(end[0]);
         for (unsigned i = 0; i < 50; i++) {
-            send_filled(end[1], 5000, i);
-            expect_filled(end[1], 5000, i + 100);
+            moving_send(end[1], 5000, i);
+            moving_receive(end[1], 5000, i + 100);
         }
         assert_int_equal(moving_state(end[1]), SHARE_MOVED);
         char byte;

@@ -14,33 +14,13 @@
 #include "net.h"
 #include "paths.h"
 
-enum { LONG_MS = 10000, LARGE = 70000, FIRST = 4096 };
-
-static void close_both(pipc_t *end[2])
-{
-    pipc_close(end[1]);
-    pipc_close(end[0]);
-}
+enum { LONG_MS = 10000, LARGE = MOVING_LARGE, FIRST = 4096 };
 
 static void open_with(pipc_t *end[2], unsigned flags)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.flags = flags;
     assert_int_equal(pipc_open_pair(end, &options), 0);
-}
-
-static void send_filled(pipc_t *pipe, size_t size, unsigned tag)
-{
-    unsigned char data[LARGE];
-    harness_fill(data, size, tag);
-    assert_int_equal(pipc_write(pipe, data, size), size);
-}
-
-static void expect_filled(pipc_t *pipe, size_t size, unsigned tag)
-{
-    unsigned char data[LARGE];
-    assert_int_equal(pipc_read(pipe, data, sizeof data), size);
-    harness_check(data, size, tag);
 }
 
 /* --- When --- */
@@ -54,16 +34,16 @@ TEST(it_moves_after_4_KiB_whichever_end_writes)
         open_with(end, 0);
         for (unsigned i = 0; i < FIRST / 16; i++) {
             moving_expect(end, SHARE_AWAIT, SHARE_AWAIT);
-            send_filled(end[who], 12, i);
-            expect_filled(end[1 - who], 12, i);
+            moving_send(end[who], 12, i);
+            moving_receive(end[1 - who], 12, i);
         }
         for (unsigned i = 0; i < 3; i++) {
-            send_filled(end[who], 12, i);
-            expect_filled(end[1 - who], 12, i);
+            moving_send(end[who], 12, i);
+            moving_receive(end[1 - who], 12, i);
         }
         moving_expect(end, SHARE_MOVED, SHARE_MOVED);
         assert_int_equal(harness_open_descriptors(), before + 2);
-        close_both(end);
+        moving_close(end);
         assert_int_equal(harness_open_descriptors(), before);
     }
 }
@@ -85,13 +65,13 @@ TEST_OF_KIND(with_other_flags_it_does_not_move)
     int each = (flags & PIPC_ACCEPT_FDS) != 0 ? 1 : 2;
     assert_int_equal(harness_open_descriptors(), before + 2 * each);
     for (unsigned i = 0; i < 100; i++) {
-        send_filled(end[i % 2], 1000, i);
+        moving_send(end[i % 2], 1000, i);
         assert_true(pipc_flush(end[i % 2]) >= 0);
-        expect_filled(end[1 - i % 2], 1000, i);
+        moving_receive(end[1 - i % 2], 1000, i);
     }
     moving_expect(end, SHARE_NEVER, SHARE_NEVER);
     assert_int_equal(harness_open_descriptors(), before + 2 * each);
-    close_both(end);
+    moving_close(end);
 }
 
 /* What one process may share with others leaves room for no more than a hundred. */
@@ -107,7 +87,7 @@ TEST(any_number_of_pairs_moves)
         moving_expect(end[i], SHARE_MOVED, SHARE_MOVED);
     }
     for (int i = 0; i < PAIRS; i++)
-        close_both(end[i]);
+        moving_close(end[i]);
 }
 
 TEST(without_memory_it_stays_a_socket)
@@ -120,13 +100,13 @@ TEST(without_memory_it_stays_a_socket)
     fault_arm();
     for (unsigned i = 0; i < 40; i++)
         for (int who = 0; who < 2; who++) {
-            send_filled(end[who], LARGE / 2, i);
-            expect_filled(end[1 - who], LARGE / 2, i);
+            moving_send(end[who], LARGE / 2, i);
+            moving_receive(end[1 - who], LARGE / 2, i);
         }
     fault_disarm();
     moving_expect(end, SHARE_NEVER, SHARE_NEVER);
     assert_int_equal(harness_open_descriptors(), before + 2);
-    close_both(end);
+    moving_close(end);
 }
 
 /* --- Both ends offer --- */
@@ -151,7 +131,7 @@ TEST(when_both_ends_offer_at_once_the_memory_of_the_first_is_used)
     assert_ptr_equal(moving_transport(end[0])->share->memory.page, page);
     assert_in_range(harness_mapped_bytes(), 1, mapped);
     assert_int_equal(harness_open_descriptors(), before + 2);
-    close_both(end);
+    moving_close(end);
 }
 
 /* Whatever the ends do first. Steps: who writes or reads next; a read of what was not sent is left
@@ -168,20 +148,20 @@ TEST(all_orders_of_the_first_steps_of_both_ends_move_it_and_change_no_message)
         for (int i = 0; i < STEPS; i++) {
             unsigned step = order >> (2 * i) & 3, who = step & 1;
             if (step < 2)
-                send_filled(end[who], sent[who] % 5, sent[who] + who * 100), sent[who]++;
+                moving_send(end[who], sent[who] % 5, sent[who] + who * 100), sent[who]++;
             else if (got[who] < sent[1 - who])
-                expect_filled(end[who], got[who] % 5, got[who] + (1 - who) * 100), got[who]++;
+                moving_receive(end[who], got[who] % 5, got[who] + (1 - who) * 100), got[who]++;
         }
         for (unsigned who = 0; who < 2; who++)
             for (; got[who] < sent[1 - who]; got[who]++)
-                expect_filled(end[who], got[who] % 5, got[who] + (1 - who) * 100);
+                moving_receive(end[who], got[who] % 5, got[who] + (1 - who) * 100);
         for (int i = 0; i < 5; i++)
             net_expect_talk(end[i % 2], end[1 - i % 2]);
         moving_expect(end, SHARE_MOVED, SHARE_MOVED);
         assert_int_equal(pipc_disconnect(end[order % 2], "done"), 0);
         unsigned char byte;
         assert_errno(pipc_read(end[1 - order % 2], &byte, 1), ESHUTDOWN);
-        close_both(end);
+        moving_close(end);
     }
 }
 
@@ -193,13 +173,13 @@ enum { SIZES = sizeof sizes / sizeof sizes[0] };
 static void talk_crosswise(pipc_t *end[2])
 {
     for (unsigned i = 0; i < SIZES; i++) {
-        send_filled(end[0], sizes[i], i);
-        send_filled(end[1], sizes[i], i + 100);
+        moving_send(end[0], sizes[i], i);
+        moving_send(end[1], sizes[i], i + 100);
         if (i % 3 != 2)
             continue;
         for (unsigned k = i - 2; k <= i; k++) {
-            expect_filled(end[1], sizes[k], k);
-            expect_filled(end[0], sizes[k], k + 100);
+            moving_receive(end[1], sizes[k], k);
+            moving_receive(end[0], sizes[k], k + 100);
         }
     }
 }
@@ -213,7 +193,7 @@ TEST(no_message_changes_wherever_it_moves_while_both_send)
         for (int i = 0; i < 4; i++)
             net_expect_talk(end[i % 2], end[1 - i % 2]);
         moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-        close_both(end);
+        moving_close(end);
     }
 }
 
@@ -227,8 +207,8 @@ static void *talk(void *arg)
 {
     struct talk *t = arg;
     for (unsigned i = 0; i < 200; i++) {
-        send_filled(t->pipe, i % 50, i + t->tag);
-        expect_filled(t->pipe, i % 50, i + 1000 - t->tag);
+        moving_send(t->pipe, i % 50, i + t->tag);
+        moving_receive(t->pipe, i % 50, i + 1000 - t->tag);
     }
     return NULL;
 }
@@ -244,7 +224,7 @@ TEST(it_moves_while_two_threads_talk)
         talk(&here);
         assert_int_equal(pthread_join(thread, NULL), 0);
         moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-        close_both(end);
+        moving_close(end);
     }
 }
 
@@ -255,8 +235,8 @@ static int echo_in_child(void *arg)
     pipc_t **end = arg;
     pipc_close(end[0]);
     for (unsigned i = 0; i < 30; i++) {
-        expect_filled(end[1], 5000, i);
-        send_filled(end[1], 5000, i + 100);
+        moving_receive(end[1], 5000, i);
+        moving_send(end[1], 5000, i + 100);
     }
     pipc_close(end[1]);
     return 0;
@@ -280,8 +260,8 @@ TEST(a_child_takes_over_an_end_wherever_the_move_is)
             pid_t pid = harness_fork(echo_in_child, end);
             pipc_close(end[1]);
             for (unsigned i = 0; i < 30; i++) {
-                send_filled(end[0], 5000, i);
-                expect_filled(end[0], 5000, i + 100);
+                moving_send(end[0], 5000, i);
+                moving_receive(end[0], 5000, i + 100);
             }
             assert_int_equal(moving_state(end[0]), SHARE_MOVED);
             assert_errno(pipc_read(end[0], &byte, 1), EPIPE);
@@ -303,15 +283,15 @@ TEST(descriptors_travel_only_with_PIPC_ACCEPT_FDS)
         net_expect_talk(end[i % 2], end[1 - i % 2]);
     }
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-    close_both(end);
+    moving_close(end);
     open_with(end, PIPC_NO_SHARED_MEMORY);
     assert_errno(pipc_write_fds(end[0], "no", 2, fds.fd, 1), EOPNOTSUPP);
-    close_both(end);
+    moving_close(end);
     open_with(end, PIPC_ACCEPT_FDS | PIPC_NO_SHARED_MEMORY);
     fds_say(end[0], "yes", &fds, 3);
     fds_expect(end[1], "yes");
     fds_expect_taken(end[1], &fds, 3);
-    close_both(end);
+    moving_close(end);
     fds_end(&fds);
 }
 
@@ -328,7 +308,7 @@ TEST(an_end_is_one_socket_that_can_be_detached_until_it_has_moved)
     moving_move(end);
     for (int i = 0; i < 2; i++)
         assert_errno(pipc_detach(end[i], fds), EOPNOTSUPP);
-    close_both(end);
+    moving_close(end);
 }
 
 /* A recv(2) ends behind the byte that brings descriptors, also if they are dropped. */
@@ -370,7 +350,7 @@ TEST(the_ends_name_nobody)
     assert_errno(pipc_credentials(end[0], &credentials), EOPNOTSUPP);
     moving_move(end);
     assert_errno(pipc_credentials(end[1], &credentials), EOPNOTSUPP);
-    close_both(end);
+    moving_close(end);
 }
 
 HARNESS_MAIN("pair", IT(it_moves_after_4_KiB_whichever_end_writes),
