@@ -387,12 +387,13 @@
  *   - A live holder is never taken for dead, whatever the program does with its descriptors.
  *     Copying them with dup, closing some or closing all of them does not end its hold on the end.
  *   - If an attacker controls a child or another process that has the pipe, that process can send
- *     anything, keep messages from coming, pretend to be dead, or stay silent. It cannot make a
- *     call wait longer than its timeout, keep the survivor busy after its own death, or reach the
- *     memory of another process. Nor can it hide its death from a peer that has waited in a call
- *     while it was alive; from a peer that has not, it can. A fork that does not go through the C
- *     library's fork(3) leaves the child with the descriptor of an earlier pipc_fd, and what that
- *     child does to it affects the parent.
+ *     anything, keep messages from coming, pretend to be dead, or stay silent. It cannot keep the
+ *     survivor busy after its own death, or reach the memory of another process. Nor can it hide
+ *     its death from a peer that has waited in a call while it was alive; from a peer that has not,
+ *     it can. What it writes makes no call wait longer than its timeout. But while it punches holes
+ *     into the memory, the kernel makes each access wait, and so each call, also with timeout 0.
+ *   - A fork that does not go through the C library's fork(3) leaves the child with the descriptor
+ *     of an earlier pipc_fd, and what that child does to it affects the parent.
  *   - All handles of pipc_open together need one of the process's keys for thread-specific data
  *     (pthread_key_create). The library also needs /proc here, to recognise a live holder by more
  *     than its process id. Without it an exec is not noticed, and a process in another pid
