@@ -126,7 +126,9 @@ TEST_OF_KIND(small_messages_of_a_batch_share_a_system_call)
     ssize_t went = peer_write_batch(&p.a, messages, 100);
     fault_disarm();
     assert_int_equal(went, 100);
-    assert_in_range(fault_calls(CALL_ANY), 1, strstr(kind->name, ", moving") != NULL ? 25 : 5);
+    /* In shared memory it takes none while the peer's doorbell still rings. */
+    unsigned long least = kind->moves || kind->same_handle ? 0 : 1;
+    assert_in_range(fault_calls(CALL_ANY), least, strstr(kind->name, ", moving") ? 25 : 5);
     expect_pending(&p.b, 100);
     peers_close(&p);
 }
