@@ -275,7 +275,8 @@
  *
  * On failure, constructors return NULL, other functions return -1, and both set errno. The
  * reference (13) names the few exceptions. Nothing is reported in any other way. A dead direction
- * fails with the same errno in every later call that reads or writes a message.
+ * fails with the same errno in every later call that reads or writes a message. pipc_strerror
+ * returns a sentence for each.
  *
  *   EAGAIN       The timeout is 0, and nothing could be done now. The handle is unchanged.
  *   ETIMEDOUT    The timeout passed, and nothing was done. Unchanged.
@@ -811,8 +812,9 @@
  *   pipc_stats, _peer, _credentials            any         any           any
  *   pipc_close, _detach                        see 13      none          none
  *
- * pipc_msg_free, pipc_version and the constructors may be called by any thread at any time. A
- * server is for one thread at a time, except pipc_server_port, which any thread may call.
+ * pipc_msg_free, pipc_strerror, pipc_version and the constructors may be called by any thread at
+ * any time. A server is for one thread at a time, except pipc_server_port, which any thread may
+ * call.
  *
  * A thread can be cancelled (pthread_cancel) while a call waits, and nowhere else in the library. A
  * cancelled call leaves the handle usable. If a part of a message had been written, the message
@@ -1041,6 +1043,9 @@
 #define PIPC_VERSION_MAJOR 0
 #define PIPC_VERSION_MINOR 1
 #define PIPC_VERSION_PATCH 0
+/* The same as one number, for #if: 1002003 is version 1.2.3. */
+#define PIPC_VERSION_NUMBER \
+    (PIPC_VERSION_MAJOR * 1000000 + PIPC_VERSION_MINOR * 1000 + PIPC_VERSION_PATCH)
 
 /* What the shared library exports. Only libpipc's own build defines it otherwise. */
 #if !defined(PIPC_API) && defined(__GNUC__)
@@ -1730,6 +1735,18 @@ PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
  * it as well, and disturbs nobody. One thread at a time for each server.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);
+
+/*
+ * pipc_strerror - what an errno of this library means, as a sentence without a full stop.
+ * strerror(3) has the system's words, which often say something else.
+ *
+ * error   an errno that a function of this header has set; 0 is "no error"
+ *
+ * Returns a constant string, in English, never NULL; any other number is "an error of the system".
+ * Where an errno has several meanings (5), the sentence names them. The wording may change between
+ * versions. errno is kept. Any thread.
+ */
+PIPC_API const char *pipc_strerror(int error);
 
 /* pipc_version - the version at run time, such as "0.1.0"; a constant string. Any thread. */
 PIPC_API const char *pipc_version(void);
