@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Writes the table of figures into the README, between its two marks. Usage: readme.py CSV README"""
+"""Writes the table of figures into the README, between its two marks.
+
+Usage: readme.py CSV README
+"""
 import sys
 
 from results import Key, Results

@@ -884,7 +884,7 @@
  *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
  *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
  *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
- *    tears them: before it, call pipc_flush until it succeeds.
+ *    tears them: before it, call pipc_flush again as long as it fails with EAGAIN or ETIMEDOUT.
  *  - With PIPC_GATHER, a write that succeeded may have sent nothing, and nothing sends it later but
  *    a call. Before a program waits for anything but this pipe, it calls pipc_flush (3).
  *  - With PIPC_ASYNC, the default timeouts of -1 make the first read or write wait for the peer. A
@@ -1523,9 +1523,10 @@ PIPC_API ssize_t pipc_pending(pipc_t *pipe);
  * Deletes nothing. Returns the number of messages that can be read now. Then nothing is held any
  * more: it has gone, or writing is dead, which this call does not report and the next write does.
  * With PIPC_ASYNC the peer is there then, and why it never will be is reported here too (6). On
- * failure -1: EAGAIN or ETIMEDOUT (some is still held, or the peer is not there yet), EINTR,
- * EINVAL, ENOMEM; with PIPC_ASYNC an errno of the constructor, EPERM (a child); on pipc_open EBUSY,
- * EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
+ * failure -1: EAGAIN or ETIMEDOUT (some is still held, or the peer is not there yet), EPIPE (after
+ * pipc_shutdown, when no write can report it any more: writing had died, and what was held then is
+ * lost), EINTR, EINVAL, ENOMEM; with PIPC_ASYNC an errno of the constructor, EPERM (a child); on
+ * pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
  *
  * Waits while something is held, and with PIPC_ASYNC until the peer is there, up to the write
  * timeout. One writing thread (8).
@@ -1535,9 +1536,10 @@ PIPC_API ssize_t pipc_flush(pipc_t *pipe);
 /*
  * pipc_shutdown - send no more messages from here; reading goes on.
  *
- * Later calls still push out what is held. The peer reads all, then gets EPIPE: on pipes (also of
- * a pair) and FIFOs once no process has a copy of this handle that can still write. From now on,
- * writing here and pipc_disconnect fail with EPIPE. A further call has no effect.
+ * Later calls still push out what is held; pipc_flush reports when that has gone, or is lost. The
+ * peer reads all, then gets EPIPE: on pipes (also of a pair) and FIFOs once no process has a copy
+ * of this handle that can still write. From now on, writing here and pipc_disconnect fail with
+ * EPIPE. A further call has no effect.
  *
  * Returns 0. On failure -1: EINVAL (pipe is NULL); with PIPC_ASYNC an errno of the constructor (no
  * peer will come), EPERM (a child); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no

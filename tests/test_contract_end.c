@@ -130,6 +130,32 @@ TEST_OF_KIND(shutdown_writes_held_output_first)
     peers_close(&p);
 }
 
+TEST_OF_KIND(after_a_shutdown_flush_returns_EPIPE_when_held_output_is_lost)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_held(&p.a, 1);
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    peer_close(&p.b);
+    peer_set_timeout(&p.a, -1, -1);
+    assert_errno(peer_flush(&p.a), EPIPE);
+    assert_errno(peer_flush(&p.a), EPIPE);
+    peers_close(&p);
+}
+
+TEST_OF_KIND(after_a_shutdown_flush_returns_EPIPE_when_output_was_lost_before)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_held(&p.a, 1);
+    peer_close(&p.b);
+    peer_set_timeout(&p.a, -1, -1);
+    assert_int_equal(peer_flush(&p.a), 0); /* the next write would report it */
+    assert_int_equal(peer_shutdown(&p.a), 0);
+    assert_errno(peer_flush(&p.a), EPIPE);
+    peers_close(&p);
+}
+
 /* --- Close ------------------------------------------------------------------------------------ */
 
 TEST_OF_KIND(after_the_peers_close_reads_return_all_messages_and_then_EPIPE)
@@ -376,6 +402,8 @@ TEST_OF_KIND(a_read_returns_EPIPE_when_the_peer_exited_without_closing)
 HARNESS_MAIN("end", OVER_KINDS(shutdown_ends_one_direction_after_all_messages),
              OVER_KINDS(a_blocked_read_ends_when_the_peer_shuts_down),
              OVER_KINDS(shutdown_writes_held_output_first),
+             OVER_KINDS(after_a_shutdown_flush_returns_EPIPE_when_held_output_is_lost),
+             OVER_KINDS(after_a_shutdown_flush_returns_EPIPE_when_output_was_lost_before),
              OVER_KINDS(after_the_peers_close_reads_return_all_messages_and_then_EPIPE),
              OVER_KINDS(a_blocked_read_ends_when_the_peer_closes),
              OVER_KINDS(a_blocked_write_ends_when_the_peer_closes),

@@ -34,11 +34,12 @@ static void session_drain(struct session *session)
 {
     if (!session->write_end || session->drained || session->failed)
         return;
-    if (pipc_flush(session->pipe) != -1 ||
-        (errno != EAGAIN && errno != ETIMEDOUT && errno != EINTR)) {
-        session->drained = true;
-        session->moved = true;
-    }
+    bool has_gone = pipc_flush(session->pipe) != -1;
+    if (!has_gone && (errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR))
+        return;
+    if (!has_gone) /* what the peer has sent can still be read */
+        session->code = pipe_failed("writing", errno);
+    session->drained = session->moved = true;
 }
 
 /* Where somebody types, or nothing is to be sent, the peer's end is the end. */

@@ -18,7 +18,12 @@ ssize_t channel_flush(struct channel *c)
         c->duplex ? (size_t)atomic_load(&c->in.messages_pending) : inbound_count_unread(&c->in);
     errno = saved;
     channel_end_writing(c);
-    return result == 0 ? (ssize_t)unread : -1;
+    if (result != 0)
+        return -1;
+    if (!outbound_lost_at_end(&c->out))
+        return (ssize_t)unread;
+    errno = EPIPE;
+    return -1;
 }
 
 int channel_shutdown(struct channel *c)

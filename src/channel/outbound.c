@@ -84,6 +84,12 @@ static void drop_held(struct outbound *out)
     note_held(out);
 }
 
+static void lose_held(struct outbound *out)
+{
+    out->has_lost = out->has_lost || held_size(out) > 0;
+    drop_held(out);
+}
+
 /* What is held stays. Of a message a rest is held only when all before it has gone. */
 static int reserve(struct outbound *out, size_t size)
 {
@@ -153,7 +159,7 @@ static enum io_result fail(struct outbound *out, int error)
         error = EPIPE;
     }
     end_writing(out, error);
-    drop_held(out);
+    lose_held(out);
     errno = error;
     return IO_FAILED;
 }
@@ -239,7 +245,7 @@ static enum io_result push_all_but(struct outbound *out, size_t keep)
     if (is_gathered(out))
         end_gathering(out);
     if (out->error != 0)
-        drop_held(out); /* reading has found out, and how writing died does not change */
+        lose_held(out); /* reading has found out, and how writing died does not change */
     while (held_size(out) > keep) {
         struct iovec part = {out->held + out->begin, held_size(out) - keep};
         ssize_t sent = out->transport->ops->writev(out->transport, &part, 1);

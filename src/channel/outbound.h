@@ -60,6 +60,7 @@ struct outbound {
     _Atomic uint32_t process; /* what is held was gathered by this one; 0: it is a rest */
     atomic_bool is_gathering; /* it was gathered, and nobody has tried to send it */
     bool closing;     /* no more messages; shut down once nothing is held, and nobody waits */
+    bool has_lost;    /* held bytes were dropped, since writing had died */
     unsigned waiting; /* threads that wait for room */
     int error;        /* why writing is dead; 0: alive */
     _Atomic uint64_t bytes_held; /* a copy of end - begin */
@@ -195,6 +196,15 @@ static inline enum io_result outbound_try_reserve(struct outbound *out, const st
         memcpy(frame + FRAME_HEADER_MIN, message->iov_base, message->iov_len);
     ops->commit(out->transport, size);
     return IO_DONE;
+}
+
+/* No write can report any more that held bytes were lost. */
+static inline bool outbound_lost_at_end(struct outbound *out)
+{
+    duplex_lock(&out->lock);
+    bool is_lost = out->closing && out->has_lost;
+    duplex_unlock(&out->lock);
+    return is_lost;
 }
 
 /*
