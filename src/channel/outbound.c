@@ -337,15 +337,6 @@ void outbound_close(struct outbound *out)
 
 /* ---- gathering ---- */
 
-static void append_parts(struct outbound *out, const struct iovec *parts, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (parts[i].iov_len > 0)
-            memcpy(out->held + out->end, parts[i].iov_base, parts[i].iov_len);
-        out->end += parts[i].iov_len;
-    }
-}
-
 /* Without memory for it a message is sent. */
 static bool may_gather(struct outbound *out, size_t size)
 {
@@ -371,7 +362,7 @@ ssize_t outbound_gather(struct outbound *out, const struct iovec *parts, int cou
         if (out->end == 0)
             begin_to_gather(out);
         out->end += frame_header(out->held + out->end, size, false);
-        append_parts(out, parts, count);
+        out->end += outgoing_copy(out->held + out->end, parts, count);
         note_held(out);
     }
     duplex_unlock(&out->lock);
@@ -484,7 +475,7 @@ int outbound_reserve(struct outbound *out, size_t size)
 static void copy_to_held(struct outbound *out, const struct outgoing *rest)
 {
     drop_held(out);
-    append_parts(out, rest->parts, rest->count);
+    out->end = outgoing_copy(out->held, rest->parts, rest->count);
     note_held(out);
 }
 

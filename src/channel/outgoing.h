@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 struct outgoing {
@@ -35,6 +36,18 @@ static inline size_t outgoing_size_up_to(const struct iovec *parts, int count, s
     size_t size = 0;
     for (int i = 0; i < count && size <= max; i++)
         size += parts[i].iov_len <= max ? parts[i].iov_len : max + 1;
+    return size;
+}
+
+/* All of it into one place; returns the bytes. */
+static inline size_t outgoing_copy(uint8_t *to, const struct iovec *parts, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count; i++) {
+        if (parts[i].iov_len > 0)
+            memcpy(to + size, parts[i].iov_base, parts[i].iov_len);
+        size += parts[i].iov_len;
+    }
     return size;
 }
 
