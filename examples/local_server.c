@@ -11,14 +11,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { clients_max = 500, answers_at_once = 64 };
 
 static pipc_t *clients[clients_max];
 static struct pollfd items[1 + clients_max]; /* the server, then the clients */
 static int client_count;
-static unsigned long answers;
+static unsigned long answers, nobody = 65534;
 
 static void check(int ok, const char *what)
 {
@@ -28,16 +27,15 @@ static void check(int ok, const char *what)
     }
 }
 
-/* Nobody is a process that is not visible here, whatever its user is reported to be. */
+/* A process or a user that is not visible here is nobody, whatever the list has. */
 static int is_allowed(pipc_t *pipe, char **uids)
 {
     pipc_credentials_t client = PIPC_CREDENTIALS_INIT;
-    if (pipc_credentials(pipe, &client) == -1 || client.pid == 0)
+    if (pipc_credentials(pipe, &client) == -1 || client.pid == 0 || client.uid == nobody)
         return 0;
-    for (; *uids != NULL; uids++)
-        if (strtoul(*uids, NULL, 10) == client.uid)
-            return 1;
-    return 0;
+    while (*uids != NULL && strtoul(*uids, NULL, 10) != client.uid)
+        uids++;
+    return *uids != NULL;
 }
 
 static void accept_client(pipc_server_t *server, char **uids)
@@ -62,18 +60,17 @@ static void accept_client(pipc_server_t *server, char **uids)
 static int serve(pipc_t *pipe)
 {
     char number[32];
+    int ok = 1;
     pipc_msg_t message;
-    for (int i = 0; i < answers_at_once; i++) { /* then the others have their turn */
+    for (int i = 0; ok && i < answers_at_once; i++) { /* then the others have their turn */
         if (pipc_read_msg(pipe, &message) == -1)
             return errno == EAGAIN;
         int size = snprintf(number, sizeof number, "%lu ", ++answers);
         struct iovec answer[2] = {{number, (size_t)size}, {message.data, message.size}};
-        int ok = message.kind == PIPC_DATA && pipc_writev(pipe, answer, 2) != -1;
+        ok = message.kind == PIPC_DATA && pipc_writev(pipe, answer, 2) != -1;
         pipc_msg_free(&message);
-        if (!ok)
-            return 0;
     }
-    return 1;
+    return ok;
 }
 
 int main(int argc, char **argv)
@@ -84,6 +81,9 @@ int main(int argc, char **argv)
     options.mode = 0666; /* the list decides, and not the mode */
     pipc_server_t *server = pipc_server_open_unix(argv[1], &options);
     check(server != NULL, argv[1]);
+    FILE *overflow = fopen("/proc/sys/kernel/overflowuid", "r");
+    if (overflow != NULL && fscanf(overflow, "%lu", &nobody) == 1)
+        fclose(overflow);
     items[0] = (struct pollfd){.fd = pipc_server_fd(server), .events = POLLIN};
     check(puts("ready") >= 0 && fflush(stdout) == 0, "puts");
     for (;;) {

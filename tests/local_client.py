@@ -19,8 +19,8 @@ def example(name):
     return os.path.join(EXAMPLES, name)
 
 
-def start_server(*uids, descriptors=100):
-    command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors)]
+def start_server(*uids, descriptors=100, namespaces=()):
+    command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors), *namespaces]
     server = subprocess.Popen([*command, example("local_server"), PATH, *map(str, uids)],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert server.stdout.readline() == b"ready\n"
@@ -47,14 +47,49 @@ def many_clients_are_answered():
     stop(server)
 
 
+def must_turn_away(server):
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(PATH)
+            goodbye = client.recv(1000)
+            assert goodbye.endswith(b"BYEthis user is not served"), goodbye
+            assert client.recv(1) == b""
+    finally:
+        stop(server)  # in a namespace it would survive what abuse.py does at the end
+
+
 def a_user_who_is_not_on_the_list_is_turned_away():
-    server = start_server(os.getuid() + 1)  # where the one before was killed
-    with Client(PATH) as client:
-        # Python does not know goodbyes: the mark of one, then its bytes.
-        goodbye = os.read(client.fileno(), 1000)
-        assert goodbye.endswith(b"BYEthis user is not served"), goodbye
-        assert os.read(client.fileno(), 1) == b""
-    stop(server)
+    must_turn_away(start_server(os.getuid() + 1))  # where the one before was killed
+
+
+def in_namespaces(*options):
+    """The command for it, or None where it is forbidden."""
+    command = ["unshare", *options]
+    try:
+        result = subprocess.run([*command, "true"], stderr=subprocess.PIPE)
+    except FileNotFoundError as missing:
+        print("skipped:", missing)
+        return None
+    if result.returncode != 0:
+        print("skipped:", result.stderr.decode().strip())
+        return None
+    return command
+
+
+def a_user_without_a_number_here_is_turned_away():
+    with open("/proc/sys/kernel/overflowuid") as overflow:
+        nobody = int(overflow.read())
+    namespaces = in_namespaces("--user")
+    if namespaces is not None:
+        must_turn_away(start_server(nobody, os.getuid(), namespaces=namespaces))
+
+
+def a_process_without_a_number_here_is_turned_away():
+    # There the client's user is 0, which the list has.
+    namespaces = in_namespaces("--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+    if namespaces is not None:
+        must_turn_away(start_server(0, namespaces=namespaces))
 
 
 def a_client_that_does_not_read_is_dropped():
@@ -181,6 +216,8 @@ def without_a_socket_it_says_so():
 
 many_clients_are_answered()
 a_user_who_is_not_on_the_list_is_turned_away()
+a_user_without_a_number_here_is_turned_away()
+a_process_without_a_number_here_is_turned_away()
 a_client_that_does_not_read_is_dropped()
 garbage_ends_only_its_sender()
 without_free_descriptors_it_goes_on()

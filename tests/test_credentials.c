@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "moving.h"
 #include "net.h"
 #include "paths.h"
+
+enum { NOBODY = 65534, NUMBER_INSIDE = 4321 };
 
 static pipc_credentials_t credentials_of(pipc_t *pipe)
 {
@@ -192,6 +195,95 @@ TEST(a_process_that_the_pid_namespace_does_not_see_has_the_pid_0)
     assert_int_equal(status, 0);
 }
 
+/* A child's own user namespace, in which only its own user has a number, or none has. */
+struct stranger {
+    struct handover h;
+    bool is_mapped;
+};
+
+static bool enter_user_namespace(bool is_mapped)
+{
+    char line[64];
+    int size = snprintf(line, sizeof line, "%d %ld 1", NUMBER_INSIDE, (long)geteuid());
+    if (unshare(CLONE_NEWUSER) != 0)
+        return false;
+    if (!is_mapped)
+        return true;
+    int map = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+    bool is_written = map >= 0 && write(map, line, (size_t)size) == size;
+    close(map);
+    return is_written;
+}
+
+static int serve_strangers(void *arg)
+{
+    struct stranger *s = arg;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.mode = 0666;
+    pipc_server_t *server = paths_serve(s->h.path, &options);
+    if (!enter_user_namespace(s->is_mapped)) {
+        pipc_server_close(server);
+        return HARNESS_SKIP_STATUS;
+    }
+    assert_int_equal(geteuid(), s->is_mapped ? NUMBER_INSIDE : NOBODY);
+    share_after = 0;
+    harness_gate_open(&s->h.ready);
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    assert_int_equal(credentials_of(pipe).uid, NOBODY);
+    net_expect(pipe, "ping");
+    net_say(pipe, "pong");
+    assert_int_equal(moving_state(pipe), SHARE_NEVER); /* no memory for nobody */
+    pipc_close(pipe);
+    pipc_server_close(server);
+    return 0;
+}
+
+static int call_once(void *path)
+{
+    pipc_t *pipe = pipc_open_unix(path, 10000, NULL);
+    if (pipe == NULL)
+        return errno;
+    net_say(pipe, "ping");
+    net_expect(pipe, "pong");
+    pipc_close(pipe);
+    return 0;
+}
+
+static void call_from_outside(bool is_mapped)
+{
+    struct paths paths;
+    struct stranger s = {.is_mapped = is_mapped};
+    paths_begin(&paths);
+    snprintf(s.h.path, sizeof s.h.path, "%s", paths_to(&paths, "socket"));
+    harness_gate_init(&s.h.ready);
+    pid_t pid = harness_fork(serve_strangers, &s);
+    /* It opens the gate, or ends. */
+    close(s.h.ready.fd[1]);
+    char byte;
+    bool is_ready = read(s.h.ready.fd[0], &byte, 1) == 1;
+    int called = is_ready ? paths_run_as(PATHS_USER_B, call_once, s.h.path) : 0;
+    int status = harness_wait(pid);
+    close(s.h.ready.fd[0]);
+    paths_end(&paths);
+    if (status == HARNESS_SKIP_STATUS)
+        harness_skip("no user namespace here");
+    assert_int_equal(status, 0);
+    assert_int_equal(called, 0);
+}
+
+TEST(a_user_whom_the_user_namespace_does_not_know_has_the_overflow_uid)
+{
+    paths_need_users();
+    call_from_outside(true);
+}
+
+TEST(where_this_user_is_unknown_too_a_stranger_is_not_taken_for_the_same)
+{
+    paths_need_users();
+    call_from_outside(false);
+}
+
 /* --- Other kinds --- */
 
 TEST_OF_KIND(only_a_Unix_socket_has_credentials)
@@ -240,5 +332,7 @@ HARNESS_MAIN("credentials", IT(both_ends_know_each_other_before_anything_is_read
              IT(another_process_of_another_user_is_named),
              IT(a_client_sees_who_took_the_socket_over_and_not_who_made_it),
              IT(a_process_that_the_pid_namespace_does_not_see_has_the_pid_0),
+             IT(a_user_whom_the_user_namespace_does_not_know_has_the_overflow_uid),
+             IT(where_this_user_is_unknown_too_a_stranger_is_not_taken_for_the_same),
              OVER_KINDS(only_a_Unix_socket_has_credentials),
              IT(an_adopted_socket_has_no_credentials), IT(wrong_arguments_return_EINVAL))

@@ -3,7 +3,10 @@
  * The name of a server on a path: who gets it, what is in its way, who may connect, and what is
  * left afterwards. Races for a name are in test_unix_race.c.
  */
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -338,6 +341,59 @@ TEST(a_forked_copy_keeps_nothing_once_its_server_was_closed)
     paths_end(&paths);
 }
 
+struct doomed {
+    const char *path;
+    pid_t *copy; /* of the listener: the process that has it */
+    struct harness_gate ready, end;
+};
+
+static int keep_listener(void *arg)
+{
+    struct doomed *doomed = arg;
+    *doomed->copy = getpid();
+    harness_gate_open(&doomed->ready);
+    harness_gate_wait(&doomed->end);
+    return 0;
+}
+
+static int serve_and_fork(void *arg)
+{
+    struct doomed *doomed = arg;
+    pipc_server_t *server = paths_serve(doomed->path, NULL);
+    harness_fork(keep_listener, doomed);
+    harness_gate_wait(&doomed->end); /* it is killed here */
+    pipc_server_close(server);
+    return 0;
+}
+
+/* Nothing says whether the copy will still be used. */
+TEST(a_forked_copy_of_a_killed_servers_listener_keeps_the_name_until_it_ends)
+{
+    struct paths paths;
+    struct doomed doomed;
+    paths_begin(&paths);
+    doomed.path = paths_to(&paths, "socket");
+    doomed.copy = mmap(NULL, sizeof *doomed.copy, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(doomed.copy != MAP_FAILED);
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* the copy becomes the test's child */
+    harness_gate_init(&doomed.ready);
+    harness_gate_init(&doomed.end);
+    pid_t server = harness_fork(serve_and_fork, &doomed);
+    harness_gate_wait(&doomed.ready);
+    assert_int_equal(kill(server, SIGKILL), 0);
+    assert_int_equal(harness_wait(server), -SIGKILL);
+    for (int i = 0; i < 3; i++)
+        expect_to_stay(&paths, "socket", EADDRINUSE);
+    harness_gate_open(&doomed.end);
+    assert_int_equal(harness_wait(*doomed.copy), 0);
+    paths_assert_works(&paths, doomed.path);
+    harness_gate_close(&doomed.ready);
+    harness_gate_close(&doomed.end);
+    munmap(doomed.copy, sizeof *doomed.copy);
+    paths_end(&paths);
+}
+
 /* --- Descriptors, and the server's clients ---------------------------------------------------- */
 
 TEST(a_server_needs_four_descriptors_which_no_exec_inherits)
@@ -417,6 +473,7 @@ HARNESS_MAIN("Unix sockets, server", IT(a_client_and_its_server_exchange_message
              IT(close_turns_away_clients_that_were_not_accepted),
              IT(a_forked_copy_that_is_closed_disturbs_nobody),
              IT(a_forked_copy_keeps_nothing_once_its_server_was_closed),
+             IT(a_forked_copy_of_a_killed_servers_listener_keeps_the_name_until_it_ends),
              IT(a_server_needs_four_descriptors_which_no_exec_inherits),
              IT(at_the_limit_of_descriptors_clients_wait_for_one),
              IT(a_flood_of_silent_clients_does_not_keep_out_one_with_the_key))
