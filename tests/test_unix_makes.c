@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Other makes of the same frames on Unix sockets: Python's multiprocessing.connection as it is, in
- * both roles, with and without a key; and socat, with frames made by hand.
+ * both roles, with and without a key; socat and nc, with frames made by hand.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -149,29 +149,36 @@ TEST(python_and_libpipc_refuse_each_others_wrong_key)
     paths_end(&paths);
 }
 
-/* --- socat ------------------------------------------------------------------------------------ */
+/* --- Frames made by hand ---------------------------------------------------------------------- */
 
-static int run_socat(void *path)
+/* Connects standard input and output to the path, which is $0. */
+static const char socat_command[] = "socat -t 10 - UNIX-CONNECT:\"$0\"";
+static const char netcat_command[] = "nc -N -U \"$0\"";
+
+struct by_hand {
+    const char *path, *command;
+};
+
+static int run_by_hand(void *arg)
 {
-    char address[160];
-    snprintf(address, sizeof address, "UNIX-CONNECT:%s", (const char *)path);
-    execlp("sh", "sh", "-c",
-           "printf '\\0\\0\\0\\005hello' | socat -t 10 - \"$0\" | od -An -c | tr -d ' ' |\n"
-           "    grep -qFx '\\0\\0\\0005world'",
-           address, (char *)NULL);
+    const struct by_hand *by = arg;
+    char script[256];
+    snprintf(script, sizeof script,
+             "printf '\\0\\0\\0\\005hello' | %s | od -An -c | tr -d ' ' |\n"
+             "    grep -qFx '\\0\\0\\0005world'",
+             by->command);
+    execlp("sh", "sh", "-c", script, by->path, (char *)NULL);
     return MISSING;
 }
 
-TEST(socat_talks_to_a_server_with_frames_made_by_hand)
+static void talk_by_hand(const char *command)
 {
     struct paths paths;
-    char path[128], got[16];
-    if (system("command -v socat >/dev/null") != 0)
-        harness_skip("no socat here");
+    char got[16];
     paths_begin(&paths);
-    snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
-    pipc_server_t *server = paths_serve(path, NULL);
-    pid_t pid = harness_fork(run_socat, path);
+    struct by_hand by = {paths_to(&paths, "socket"), command};
+    pipc_server_t *server = paths_serve(by.path, NULL);
+    pid_t pid = harness_fork(run_by_hand, &by);
     pipc_t *pipe = pipc_server_accept(server, LONG_MS);
     assert_non_null(pipe);
     assert_int_equal(pipc_read(pipe, got, sizeof got), 5);
@@ -183,7 +190,22 @@ TEST(socat_talks_to_a_server_with_frames_made_by_hand)
     paths_end(&paths);
 }
 
+TEST(socat_talks_to_a_server_with_frames_made_by_hand)
+{
+    if (system("command -v socat >/dev/null") != 0)
+        harness_skip("no socat here");
+    talk_by_hand(socat_command);
+}
+
+TEST(netcat_talks_to_a_server_with_frames_made_by_hand)
+{
+    if (system("nc -h 2>&1 | grep -q OpenBSD") != 0)
+        harness_skip("no nc that knows Unix sockets (netcat-openbsd) here");
+    talk_by_hand(netcat_command);
+}
+
 HARNESS_MAIN("Unix sockets, other makes", IT(python_calls_a_server_with_and_without_a_key),
              IT(python_listens_for_a_client_with_and_without_a_key),
              IT(python_and_libpipc_refuse_each_others_wrong_key),
-             IT(socat_talks_to_a_server_with_frames_made_by_hand))
+             IT(socat_talks_to_a_server_with_frames_made_by_hand),
+             IT(netcat_talks_to_a_server_with_frames_made_by_hand))
