@@ -331,7 +331,7 @@ TEST_OF_KIND(all_newer_calls_may_be_refused)
  * place. */
 static void begin_large(pipc_t *end[2])
 {
-    static char large[300000];
+    static char large[3000000];
     pipc_msg_t message;
     for (int i = 0; i < 2; i++)
         assert_int_equal(pipc_set_timeout(end[i], 0, 0), 0);
@@ -413,6 +413,9 @@ TEST_OF_KIND(pipc_fd_fails_without_epoll)
     kind_close(kind, end);
 }
 
+/* While they move and afterwards; shortages meanwhile are in test_moving_shortage.c. */
+#define WHERE_PIPES_MOVE(name) OVER(name, MOVING_KINDS, 20000)
+
 HARNESS_MAIN("faults at limits", OVER(handles_with_descriptors_over_1024_work, LOCAL_KINDS, 20000),
              OVER(handles_with_descriptors_0_to_2_work, LOCAL_KINDS, 20000),
              OVER(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing, LOCAL_KINDS,
@@ -428,4 +431,11 @@ HARNESS_MAIN("faults at limits", OVER(handles_with_descriptors_over_1024_work, L
              OVER(calls_do_not_block_when_newer_calls_are_refused_later, LOCAL_TWO_HANDLE_KINDS,
                   5000),
              OVER(no_call_has_to_set_O_NONBLOCK_later, LOCAL_TWO_HANDLE_KINDS, 5000),
-             OVER(pipc_fd_fails_without_epoll, LOCAL_KINDS, 20000))
+             OVER(pipc_fd_fails_without_epoll, LOCAL_KINDS, 20000),
+             WHERE_PIPES_MOVE(handles_with_descriptors_over_1024_work),
+             WHERE_PIPES_MOVE(handles_with_descriptors_0_to_2_work),
+             WHERE_PIPES_MOVE(each_newer_call_may_be_refused),
+             WHERE_PIPES_MOVE(all_newer_calls_may_be_refused),
+             WHERE_PIPES_MOVE(calls_do_not_block_when_newer_calls_are_refused_later),
+             WHERE_PIPES_MOVE(no_call_has_to_set_O_NONBLOCK_later),
+             WHERE_PIPES_MOVE(pipc_fd_fails_without_epoll))

@@ -373,8 +373,8 @@ TEST(a_forked_copy_of_a_killed_servers_listener_keeps_the_name_until_it_ends)
     struct doomed doomed;
     paths_begin(&paths);
     doomed.path = paths_to(&paths, "socket");
-    doomed.copy = mmap(NULL, sizeof *doomed.copy, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    doomed.copy =
+        mmap(NULL, sizeof *doomed.copy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(doomed.copy != MAP_FAILED);
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* the copy becomes the test's child */
     harness_gate_init(&doomed.ready);
