@@ -168,6 +168,16 @@ TEST(calls_of_the_move_are_cut_short_and_interrupted)
 
 /* --- Killed ----------------------------------------------------------------------------------- */
 
+static void open_socket(pipc_t *end[2])
+{
+    moving_open(end, 0, NULL);
+}
+
+static void open_pair(pipc_t *end[2])
+{
+    moving_open_pair(end, 0);
+}
+
 struct mortal {
     pipc_t *end[2];
     int who;
@@ -228,12 +238,12 @@ static unsigned survive(pipc_t *pipe, bool first, bool only_reads)
     return count;
 }
 
-static void kill_at_each_call(int who, bool only_sends)
+static void kill_at_each_call(void (*open)(pipc_t *end[2]), int who, bool only_sends)
 {
     int status;
     struct mortal mortal = {.who = who, .call = 1, .only_sends = only_sends};
     do {
-        moving_open(mortal.end, 0, NULL);
+        open(mortal.end);
         pid_t pid = harness_fork(talk_and_die, &mortal);
         pipc_t *survivor = mortal.end[1 - who];
         pipc_close(mortal.end[who]);
@@ -249,17 +259,30 @@ static void kill_at_each_call(int who, bool only_sends)
 
 TEST(a_server_that_is_killed_at_each_call_leaves_whole_messages_and_an_end)
 {
-    kill_at_each_call(1, false);
+    kill_at_each_call(open_socket, 1, false);
 }
 
 TEST(a_client_that_is_killed_at_each_call_leaves_whole_messages_and_an_end)
 {
-    kill_at_each_call(0, false);
+    kill_at_each_call(open_socket, 0, false);
 }
 
 TEST(a_sending_server_that_is_killed_at_each_call_leaves_whole_messages_and_an_end)
 {
-    kill_at_each_call(1, true);
+    kill_at_each_call(open_socket, 1, true);
+}
+
+/* Either end may begin, and then it offers. */
+TEST(an_end_of_a_pair_that_is_killed_at_each_call_leaves_whole_messages_and_an_end)
+{
+    kill_at_each_call(open_pair, 0, false);
+    kill_at_each_call(open_pair, 1, false);
+}
+
+TEST(a_sending_end_of_a_pair_that_is_killed_leaves_whole_messages_and_an_end)
+{
+    kill_at_each_call(open_pair, 0, true);
+    kill_at_each_call(open_pair, 1, true);
 }
 
 HARNESS_MAIN("moving into shared memory, faults",
@@ -268,4 +291,6 @@ HARNESS_MAIN("moving into shared memory, faults",
              IT(calls_of_the_move_are_cut_short_and_interrupted),
              IT(a_server_that_is_killed_at_each_call_leaves_whole_messages_and_an_end),
              IT(a_client_that_is_killed_at_each_call_leaves_whole_messages_and_an_end),
-             IT(a_sending_server_that_is_killed_at_each_call_leaves_whole_messages_and_an_end))
+             IT(a_sending_server_that_is_killed_at_each_call_leaves_whole_messages_and_an_end),
+             IT(an_end_of_a_pair_that_is_killed_at_each_call_leaves_whole_messages_and_an_end),
+             IT(a_sending_end_of_a_pair_that_is_killed_leaves_whole_messages_and_an_end))
