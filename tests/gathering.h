@@ -6,10 +6,12 @@
 #ifndef PIPC_TESTS_GATHERING_H
 #define PIPC_TESTS_GATHERING_H
 
+#include <limits.h>
 #include <stdint.h>
 
 #include "fault.h"
 #include "peers.h"
+#include "sys/sys_pipe.h"
 
 enum {
     GATHER_BYTES = 16384, /* so many go together */
@@ -57,6 +59,18 @@ static inline unsigned long writes_of_system(void)
 {
     return fault_calls(CALL_write) + fault_calls(CALL_writev) + fault_calls(CALL_pwritev2) +
            fault_calls(CALL_send) + fault_calls(CALL_sendmsg);
+}
+
+/*
+ * So many bytes went in at most so many calls. Only into a pipe that was adopted they go in pieces
+ * of PIPE_BUF where the kernel has no write that does not wait: poll reports no more room than that.
+ */
+static inline void expect_writes(const struct kind *kind, size_t size, unsigned long most)
+{
+    bool is_adopted_pipe = !kind->made && kind->descriptors == 4;
+    if (is_adopted_pipe && !sys_pipe_has_nowait())
+        most += size / PIPE_BUF + 1;
+    assert_in_range(writes_of_system(), 1, most);
 }
 
 /*

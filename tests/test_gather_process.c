@@ -355,7 +355,7 @@ static uint32_t read_numbered(pipc_t *pipe)
 TEST_OF_KIND(a_process_killed_at_any_call_leaves_whole_messages_to_the_reader)
 {
     int status = -SIGKILL;
-    for (unsigned long n = 1; status == -SIGKILL && n < 200; n++) {
+    for (unsigned long n = 1; status == -SIGKILL && n < 5000; n++) {
         struct both both;
         struct mortal mortal = {&both, n};
         open_both(&both, kind);
