@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sends every message back to whoever sent it: one thread, one epoll loop, many clients.
- *
  *     cc tcp_echo_server.c $(pkg-config --cflags --libs libpipc)
  *     ./a.out PORT [KEY [md5]]      PORT 0: any that is free; md5: also for Python 3.11 and older
  */
@@ -13,11 +12,6 @@
 #include <sys/epoll.h>
 
 enum { events_at_once = 64, messages_at_once = 64 };
-
-struct client {
-    pipc_t *pipe;
-    int answered; /* the next message, which has not been taken yet */
-};
 
 static int set; /* the server's descriptor and the clients' */
 
@@ -41,50 +35,43 @@ static void accept_client(pipc_server_t *server)
     pipc_t *pipe = pipc_server_accept(server, 0);
     if (pipe == NULL)
         return; /* it has gone, or has no key, or no descriptor is free: then it waits for one */
-    struct client *client = calloc(1, sizeof *client);
-    int fd = pipc_fd(pipe);
-    if (client == NULL || fd == -1 || pipc_set_timeout(pipe, 0, 0) == -1 ||
-        watch(fd, client) == -1) {
-        perror("a client is turned away"); /* the others stay */
-        free(client);
-        pipc_close(pipe);
+    if (pipc_set_timeout(pipe, 0, 0) == 0 && pipc_fd(pipe) != -1 && watch(pipc_fd(pipe), pipe) == 0)
         return;
-    }
-    client->pipe = pipe;
+    perror("a client is turned away"); /* the others stay */
+    pipc_close(pipe);
 }
 
-static void drop_client(struct client *client)
+static void drop_client(pipc_t *pipe)
 {
-    epoll_ctl(set, EPOLL_CTL_DEL, pipc_fd(client->pipe), NULL); /* while it is open */
-    pipc_close(client->pipe);
-    free(client);
+    epoll_ctl(set, EPOLL_CTL_DEL, pipc_fd(pipe), NULL); /* while it is open */
+    pipc_close(pipe);
 }
 
-static int holds_output(pipc_t *pipe)
+static pipc_stats_t stats_of(pipc_t *pipe)
 {
     pipc_stats_t stats = PIPC_STATS_INIT;
-    check(pipc_stats(pipe, &stats) == 0, "pipc_stats");
-    return stats.bytes_held > 0;
+    pipc_stats(pipe, &stats);
+    return stats;
 }
 
-/* Sends messages back, and says what to wait for next. Returns -1 when the client has gone. */
-static int serve(struct client *client)
+/* Sends messages back, and says what to wait for next. A message stays unread until all of its
+ * answer has left: so who does not read is not read from. Returns -1 when the client has gone. */
+static int serve(pipc_t *pipe)
 {
     pipc_msg_t message;
     for (int i = 0; i < messages_at_once; i++) { /* then the others have their turn */
-        if (pipc_peek(client->pipe, &message) == -1)
-            return errno == EAGAIN ? pipc_want(client->pipe, PIPC_WANT_READ) : -1;
+        if (pipc_peek(pipe, &message) == -1)
+            return errno == EAGAIN ? pipc_want(pipe, PIPC_WANT_READ) : -1;
         if (message.kind == PIPC_BYE)
             return -1;
-        if (!client->answered && pipc_write(client->pipe, message.data, message.size) == -1)
-            return errno == EAGAIN ? pipc_want(client->pipe, PIPC_WANT_WRITE) : -1;
-        client->answered = 1;
-        if (holds_output(client->pipe)) /* the message stays until all of its answer has left */
-            return pipc_want(client->pipe, PIPC_WANT_WRITE);
-        check(pipc_skip(client->pipe) == 0, "pipc_skip");
-        client->answered = 0;
+        int is_answered = stats_of(pipe).messages_written > stats_of(pipe).messages_read;
+        if (!is_answered && pipc_write(pipe, message.data, message.size) == -1)
+            return errno == EAGAIN ? pipc_want(pipe, PIPC_WANT_WRITE) : -1;
+        if (stats_of(pipe).bytes_held > 0)
+            return pipc_want(pipe, PIPC_WANT_WRITE);
+        pipc_skip(pipe);
     }
-    return pipc_want(client->pipe, PIPC_WANT_READ);
+    return pipc_want(pipe, PIPC_WANT_READ);
 }
 
 int main(int argc, char **argv)

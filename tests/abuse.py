@@ -257,8 +257,9 @@ def make_files():
 
 
 @contextlib.contextmanager
-def echo_server(*arguments, **more):
-    with Program("tcp_echo_server", 0, *arguments, **more) as server:
+def echo_server(*arguments, program="tcp_echo_server", **more):
+    arguments = (0, *arguments) if program == "tcp_echo_server" else arguments
+    with Program(program, *arguments, **more) as server:
         wait_until(lambda: server.printed().endswith(b"\n"), "the port")
         server.port = int(server.printed())
         yield server
