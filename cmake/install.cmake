@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# What `cmake --install` puts where: the header, both libraries, libpipc.pc, the CMake package and
+# What `cmake --install` puts where: the headers, both libraries, libpipc.pc, the CMake package and
 # the documents. The manual pages are in docs/man/CMakeLists.txt.
 # The tree may be moved afterwards: everything in it finds the rest by relative paths.
 #
@@ -10,7 +10,8 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pipc)
 
-install(FILES include/pipc.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+install(FILES include/pipc.h include/pipc.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    COMPONENT development)
 foreach(target pipc_static pipc_shared)
     if(TARGET ${target})
         install(TARGETS ${target} EXPORT pipc_targets

@@ -68,8 +68,8 @@ install_tree()
         fail "these remember where they were made"
     fi
     find_libdir
-    [ -f "$tree/include/pipc.h" ] || fail "no pipc.h"
-    [ "$(find "$tree" -name '*.h')" = "$tree/include/pipc.h" ] || fail "more headers than one"
+    [ "$(cd "$tree/include" && echo *)" = "pipc.h pipc.hpp" ] || fail "other headers than two"
+    [ "$(find "$tree" -name '*.h*' | wc -l)" = 2 ] || fail "headers in another folder"
     version=$(pkg-config --modversion libpipc)
     [ "$(readlink "$libdir/libpipc.so")" = libpipc.so.0 ] ||
         fail "libpipc.so does not lead to libpipc.so.0"
@@ -98,13 +98,13 @@ run_consumer() # $1 program
     "$1" || fail "$way: the program failed"
 }
 
-pkgconfig() # $1 compiler and its options, $2 options for pkg-config, $3 the source's suffix
+pkgconfig() # $1 compiler and its options, $2 options for pkg-config, $3 source, $4 its suffix
 {
     find_libdir
     export LD_LIBRARY_PATH="$libdir"
     compile=$1
-    source=$work/main.$3
-    cp "$consumer/main.c" "$source"
+    source=$work/program.$4
+    cp "$consumer/$3".c* "$source"
     # shellcheck disable=SC2086  # $2 may be nothing
     eval "set -- $(pkg-config $2 --cflags --libs libpipc)" # it quotes for the shell
     # shellcheck disable=SC2086  # a command and its options
@@ -150,7 +150,7 @@ check_components() # their files differ, and make the whole tree
         quiet "$CMAKE" --install "$BUILD_DIR" --prefix "$work/$component" --component $component
     done
     only "$work/runtime" '/libpipc\.so\.[0-9.]+$'
-    only "$work/development" '/pipc\.h$|/libpipc\.(a|so|pc)$|/cmake/pipc/[a-zA-Z-]+\.cmake$'
+    only "$work/development" '/pipc\.h(pp)?$|/libpipc\.(a|so|pc)$|/cmake/pipc/[a-zA-Z-]+\.cmake$'
     only "$work/documentation" '/doc/|/man[37]/'
     for component in runtime development tools documentation; do
         [ ! -d "$work/$component" ] || files "$work/$component"
@@ -179,34 +179,34 @@ tree)
     install_tree
     ;;
 pkgconfig_shared)
-    pkgconfig "$CC -std=c99" "" c
+    pkgconfig "$CC -std=c99" "" main c
     linked || fail "not linked with the shared library"
     run_consumer "$work/consumer"
     ;;
 rpath) # a prefix where the loader does not look
     find_libdir
-    pkgconfig "$CC -std=c99 -Wl,-rpath,$(pkg-config --variable=libdir libpipc)" "" c
+    pkgconfig "$CC -std=c99 -Wl,-rpath,$(pkg-config --variable=libdir libpipc)" "" main c
     unset LD_LIBRARY_PATH
     run_consumer "$work/consumer"
     ;;
 pkgconfig_static)
     hide_shared
-    pkgconfig "$CC -std=c99" --static c
+    pkgconfig "$CC -std=c99" --static main c
     linked && fail "linked with the shared library"
     run_consumer "$work/consumer"
-    pkgconfig "$CC -std=c99 -static" --static c # and nothing shared at all
+    pkgconfig "$CC -std=c99 -static" --static main c # and nothing shared at all
     run_consumer "$work/consumer"
     ;;
 other_compiler) # than the one that made the archive
     case $CC in *clang*) other=gcc ;; *) other=clang ;; esac
     command -v $other >/dev/null || { echo "no $other here: skipped"; exit 77; }
     hide_shared
-    pkgconfig "$other -std=c99" --static c
+    pkgconfig "$other -std=c99" --static main c
     run_consumer "$work/consumer"
     ;;
 plugin) # that contains the library exports nothing of it, and takes nothing of it from elsewhere
     hide_shared
-    pkgconfig "$CC -std=c99 -shared -fPIC -Wl,-z,defs" --static c
+    pkgconfig "$CC -std=c99 -shared -fPIC -Wl,-z,defs" --static main c
     nm -DP "$work/consumer" | grep '^pipc_' >&2 &&
         fail "the library's symbols are seen in the plug-in"
     ! readelf -d "$work/consumer" | grep -q STATIC_TLS ||
@@ -214,8 +214,10 @@ plugin) # that contains the library exports nothing of it, and takes nothing of 
     nm -DP --defined-only "$work/consumer" | grep -q '^main ' ||
         fail "the plug-in's own symbols are not seen"
     ;;
-pkgconfig_cxx)
-    pkgconfig "$CXX -std=c++11" "" cc
+pkgconfig_cxx) # pipc.h, and pipc.hpp
+    pkgconfig "$CXX -std=c++11" "" main cc
+    run_consumer "$work/consumer"
+    pkgconfig "$CXX -std=c++17" "" main_cxx cpp
     run_consumer "$work/consumer"
     ;;
 uninstall)

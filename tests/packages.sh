@@ -130,6 +130,7 @@ use() # $1 kind of package, $2 option for CMake: compiles and runs a program wit
     inside sh -c 'cd /tmp/consumer && rm -rf build &&
         cc -static main.c -o static $(pkg-config --static --cflags --libs libpipc) && ./static &&
         cmake -S . -B build $0 && cmake --build build && cd build && ctest --no-tests=error' "$2"
+    [ -s "$root/usr/include/pipc.hpp" ] || fail "no header for C++"
     [ -s "$root/usr/share/man/man3/pipc_write.3.gz" ] || fail "no manual page"
     [ ! -e "$root/usr/bin/pipccat" ] || inside pipccat --help
     say "$1: compiled and ran a program in the clean root: shared, static, with CMake"
