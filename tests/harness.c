@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hosts.h"
+
 /* The library keeps a page until the process ends, to detect a fork. */
 #define PER_PROCESS_MAPPING ((size_t)sysconf(_SC_PAGESIZE))
 
@@ -357,6 +359,7 @@ int harness_run(int argc, char **argv, const char *suite, const struct harness_t
                  kind = next_kind(&tests[i], kind), at++)
                 add_job(&entries[at], &jobs[at], &tests[i], kind);
     harness_choose_seed();
+    hosts_set_loopback_up();
     const char *filter = argc > 1 ? argv[1] : getenv("PIPC_TEST_FILTER");
     if (filter != NULL)
         cmocka_set_test_filter(filter);

@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +31,32 @@ void hosts_write_file(const char *path, const char *text)
     if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
         harness_skip("this machine lets a test make no network of its own");
     close(fd);
+}
+
+static bool has_loopback(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(9)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool has_route = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return has_route;
+}
+
+void hosts_set_loopback_up(void)
+{
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    if (has_loopback() || unshare(CLONE_NEWNET) != 0)
+        return;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
+}
+
+void hosts_need_loopback(void)
+{
+    if (!has_loopback())
+        harness_skip("the loopback interface is down, and a test may not set it up");
 }
 
 /* A namespace of users first, for who is not allowed to make one of networks. */

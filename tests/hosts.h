@@ -21,6 +21,13 @@ void hosts_go_far(void); /* in a process of its own, that has no threads */
 bool hosts_do(const char *command);
 void hosts_do_far(const char *command); /* asserts that it works */
 
+/*
+ * Before the tests of a program: where the loopback interface is down, as in a new namespace, they
+ * have a network of their own, in which it is up. If that is forbidden, those that need it skip.
+ */
+void hosts_set_loopback_up(void);
+void hosts_need_loopback(void);
+
 /* A network of this process alone: loopback, and an interface with the near host's addresses. */
 void hosts_make_alone(void);
 

@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "fifos.h"
 #include "harness.h"
+#include "hosts.h"
 #include "moving.h"
 #include "net.h"
 #include "paths.h"
@@ -118,6 +119,7 @@ static int tcp_socket(void)
 static int listen_on_loopback(struct sockaddr_in *address)
 {
     socklen_t length = sizeof *address;
+    hosts_need_loopback();
     int fd = tcp_socket();
     *address = (struct sockaddr_in){.sin_family = AF_INET};
     address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -29,6 +29,7 @@ void net_open_rendezvous(pipc_t *end[2], const pipc_options_t *options)
 
 void net_open_server(pipc_t *end[2], const pipc_options_t *options)
 {
+    hosts_need_loopback();
     pipc_server_t *server = pipc_server_open(NULL, 0, options);
     if (server == NULL)
         fail_msg("pipc_server_open: %s", strerror(errno));

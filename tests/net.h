@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "hosts.h"
 
 /* --- Ports ------------------------------------------------------------------------------------ */
 
@@ -35,6 +36,7 @@ static inline struct net_port net_reserve(void)
     struct sockaddr_in6 address = {.sin6_family = AF_INET6};
     socklen_t size = sizeof address;
     int off = 0, on = 1;
+    hosts_need_loopback();
     struct net_port port = {.fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     assert_true(port.fd >= 0);
     assert_int_equal(setsockopt(port.fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off), 0);

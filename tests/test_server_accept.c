@@ -12,6 +12,7 @@
 
 static pipc_server_t *open_server(const char *host, const pipc_options_t *options)
 {
+    hosts_need_loopback();
     pipc_server_t *server = pipc_server_open(host, 0, options);
     if (server == NULL)
         fail_msg("pipc_server_open: %s", strerror(errno));
