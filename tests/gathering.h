@@ -63,7 +63,7 @@ static inline unsigned long writes_of_system(void)
 
 /*
  * So many bytes went in at most so many calls. Only into a pipe that was adopted they go in pieces
- * of PIPE_BUF where the kernel has no write that does not wait: poll reports no more room than that.
+ * of PIPE_BUF, where the kernel has no write that does not wait: poll reports room for no more.
  */
 static inline void expect_writes(const struct kind *kind, size_t size, unsigned long most)
 {

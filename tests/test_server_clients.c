@@ -17,6 +17,7 @@ static const pipc_options_t *with_key(const char *key)
 
 static pipc_server_t *open_server(const pipc_options_t *options)
 {
+    hosts_need_loopback();
     pipc_server_t *server = pipc_server_open(NULL, 0, options);
     if (server == NULL)
         fail_msg("pipc_server_open: %s", strerror(errno));

@@ -14,6 +14,7 @@ static const pipc_options_t *with_key(void)
 
 static pipc_server_t *open_server(void)
 {
+    hosts_need_loopback();
     pipc_server_t *server = pipc_server_open(NULL, 0, with_key());
     if (server == NULL)
         fail_msg("pipc_server_open: %s", strerror(errno));
