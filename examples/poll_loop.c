@@ -2,6 +2,7 @@
 /*
  * One poll loop over two pipes and a foreign descriptor, standard input. What is typed goes to two
  * forked workers: one answers with it in capitals, the other with the number of bytes.
+ *     cc poll_loop.c $(pkg-config --cflags --libs libpipc)
  */
 #include <ctype.h>
 #include <errno.h>
@@ -12,22 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { text_size = 4096, start_ms = 10000 };
-
+enum { text_size = 4096 };
 static void check(int ok, const char *what)
 {
-    if (!ok) {
-        perror(what);
-        exit(1);
-    }
+    if (!ok)
+        exit((perror(what), 1));
 }
 
-static void work(pipc_t *pipe, int counts)
+static void work(pipc_t *pipe, int counts, pipc_t *other)
 {
     char text[text_size];
-    ssize_t size;
-    check(pipc_write(pipe, NULL, 0) == 0, "pipc_write"); /* here we are */
-    while ((size = pipc_read(pipe, text, sizeof text)) >= 0) {
+    pipc_close(other); /* a copy here would hide our parent's end from the other worker */
+    for (ssize_t size; (size = pipc_read(pipe, text, sizeof text)) >= 0;) {
         for (ssize_t i = 0; i < size; i++)
             text[i] = (char)toupper((unsigned char)text[i]);
         if (counts)
@@ -36,25 +33,19 @@ static void work(pipc_t *pipe, int counts)
     }
     check(errno == EPIPE && pipc_disconnect(pipe, NULL) == 0, "worker"); /* EPIPE: no more input */
     pipc_close(pipe);
+    exit(0);
 }
 
-static pipc_t *start_worker(int counts)
+static pipc_t *start_worker(int counts, pipc_t *other)
 {
-    pipc_t *pipe = pipc_open(NULL);
-    check(pipe != NULL, "pipc_open");
-    /* Our first call, before the fork: should we die, the worker learns it. */
-    check(pipc_set_timeout(pipe, start_ms, -1) == 0, "pipc_set_timeout");
-    pid_t pid = fork();
-    check(pid != -1, "fork");
-    if (pid == 0) {
-        work(pipe, counts);
-        exit(0);
-    }
-    /* The worker's first call. Should it die before, nobody learns it: so wait, but not for
-     * ever. */
-    check(pipc_read(pipe, NULL, 0) == 0, "a worker does not start");
-    check(pipc_set_timeout(pipe, 0, -1) == 0, "pipc_set_timeout");
-    return pipe;
+    pipc_t *end[2];
+    pid_t pid = pipc_open_pair(end, NULL) == 0 ? fork() : -1;
+    check(pid != -1, "pipc_open_pair, fork");
+    pipc_close(end[pid == 0 ? 0 : 1]);
+    if (pid == 0)
+        work(end[1], counts, other);
+    check(pipc_set_timeout(end[0], 0, -1) == 0, "pipc_set_timeout");
+    return end[0];
 }
 
 /* [readme:drain] */
@@ -75,23 +66,21 @@ static int drain(pipc_t *pipe)
 static int forward(pipc_t *const pipe[2])
 {
     char text[text_size];
-    ssize_t size = read(STDIN_FILENO, text, sizeof text);
-    int sent = 0;
+    ssize_t size = read(STDIN_FILENO, text, sizeof text), sent = 0;
     check(size >= 0, "read");
     for (int i = 0; i < 2; i++)
         if (size == 0)
             check(pipc_shutdown(pipe[i]) == 0, "pipc_shutdown");
-        else if (pipc_write(pipe[i], text, (size_t)size) == size)
-            sent++;
         else
-            check(errno == EPIPE, "pipc_write"); /* drain learns it as well */
+            sent += pipc_write(pipe[i], text, (size_t)size) == size; /* drain learns why not */
     return sent == 0;
 }
 
 int main(void)
 {
     int status, failed = 0;
-    pipc_t *pipe[2] = {start_worker(0), start_worker(1)};
+    pipc_t *pipe[2] = {start_worker(0, NULL), NULL};
+    pipe[1] = start_worker(1, pipe[0]);
     /* [readme] */
     int fd[3] = {pipc_fd(pipe[0]), pipc_fd(pipe[1]), STDIN_FILENO};
     check(fd[0] != -1 && fd[1] != -1, "pipc_fd");
@@ -105,8 +94,7 @@ int main(void)
     /* [/readme] */
     pipc_close(pipe[0]);
     pipc_close(pipe[1]);
-    check(fflush(stdout) == 0, "fflush");
     while (wait(&status) > 0)
         failed |= status != 0;
-    return failed;
+    return failed || fflush(stdout) != 0;
 }

@@ -39,7 +39,6 @@ def any_number_of_descriptors_is_enough_or_a_failure():
     with_each_limit(alone("poll_loop", text=b"hello\n"))
     with_each_limit(alone("wordcount", os.path.abspath(__file__)))
     with_each_limit(alone("port_program", text=frame(b"hello")))
-    with_each_limit(alone("task_farm", "serve", 0, 2, *make_files()))
 
 
 @test

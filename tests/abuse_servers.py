@@ -167,8 +167,8 @@ def sums(files):
 
 
 @contextlib.contextmanager
-def farm(workers, files, **more):
-    with Program("task_farm", "serve", 0, workers, *files, **more) as server:
+def farm(files, **more):
+    with Program("task_farm", 0, *files, **more) as server:
         def port():
             found = re.search(rb"^port (\d+)\n", server.complained(), re.MULTILINE)
             return found and int(found[1])
@@ -177,8 +177,16 @@ def farm(workers, files, **more):
         yield server
 
 
+def has_one_file(server):
+    """A client without which the farm does not end."""
+    silent = connect(server.port)
+    silent.sendall(frame(b""))
+    assert silent.recv(1)
+    return silent
+
+
 def must_finish(server, files, **more):
-    with Program("task_farm", "work", "127.0.0.1", server.port, **more) as worker:
+    with Program("task_worker", "127.0.0.1", server.port, **more) as worker:
         server.must_end(0)
         assert server.printed() == sums(files)
         worker.must_end(0)
@@ -187,7 +195,7 @@ def must_finish(server, files, **more):
 @test
 def the_farm_survives_garbage_and_goodbyes():
     files = make_files()
-    with farm(0, files) as server:
+    with farm(files) as server:
         before = server.descriptors()
         here = frame(b"")
         for text in GARBAGE + [GOODBYE, here, here * 2, frame(b"1 2"), here + frame(b"x" * 100),
@@ -209,31 +217,32 @@ def the_farm_survives_garbage_and_goodbyes():
 def the_farm_survives_killed_workers():
     files = make_files()
     for patience in 0, 0.001, 0.003, 0.01:
-        with farm(3, files) as server:
-            for pid in server.children():
-                time.sleep(patience)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            with Program("task_farm", "work", "127.0.0.1", server.port) as worker:
-                server.must_end(0)
-                assert server.printed() == sums(files)
-                worker.must_end()
+        with farm(files) as server:
+            silent = has_one_file(server)
+            for _ in range(3):
+                with Program("task_worker", "127.0.0.1", server.port):
+                    time.sleep(patience)
+            silent.close()
+            must_finish(server, files)
 
 
 @test
 def workers_of_a_killed_farm_end():
-    with farm(3, make_files()) as server:
-        with Program("task_farm", "work", "127.0.0.1", server.port) as worker:
-            os.kill(server.pid, signal.SIGKILL)
-            worker.must_end()
-        wait_until(server.group_is_empty, "its workers end")
+    with farm(make_files()) as server:
+        before = server.descriptors()
+        silent = has_one_file(server)
+        with Program("task_worker", "127.0.0.1", server.port) as worker:
+            wait_until(lambda: server.descriptors() == before + 4, "two clients")
+            server.kill()
+            worker.must_end(1)
+        silent.close()
 
 
 @test
 def a_worker_survives_what_is_no_server():
     for text in GARBAGE + [GOODBYE, b""]:
         listener, host, port = listen()
-        with Program("task_farm", "work", host, port) as worker:
+        with Program("task_worker", host, port) as worker:
             connection = accept(listener)
             connection.sendall(text)
             end_writing(connection)
@@ -246,7 +255,7 @@ def a_worker_survives_what_is_no_server():
 def the_farm_goes_on_when_descriptors_run_out():
     files = make_files()
     for limit in 14, 15, 16, 17, 18, 25:
-        with farm(0, files, descriptors=limit) as server:
+        with farm(files, descriptors=limit) as server:
             before = server.descriptors()
             crowd = [connect(server.port) for _ in range(20)]
             for connection in crowd:
@@ -269,12 +278,12 @@ def the_farm_is_open_to_the_world_only_with_a_key():
         places = [place.split(":") for place, _, state in lines if state == "0A"]  # listening
         return {address for address, port in places if port == "%04X" % server.port}
     files = make_files()
-    with farm(0, files) as server:
+    with farm(files) as server:
         assert listens_at(server) <= {"0100007F", "00000000000000000000000001000000"}
     key = {"TASK_FARM_KEY": "secret"}
-    with farm(0, files, environment=key) as server:
+    with farm(files, environment=key) as server:
         assert listens_at(server) & {"00000000", "0" * 32}
-        with Program("task_farm", "work", "127.0.0.1", server.port,
+        with Program("task_worker", "127.0.0.1", server.port,
                      environment={"TASK_FARM_KEY": "Secret"}) as other:
             other.must_end(1)
         must_finish(server, files, environment=key)

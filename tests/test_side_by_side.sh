@@ -11,5 +11,6 @@ read: one
 answer: 7
 socket: hello
 END
-"$BUILD_DIR/examples/side_by_side" >"$work/output"
+"$BUILD_DIR/examples/from_pipc" >"$work/output"
+"$BUILD_DIR/examples/side_by_side" >>"$work/output"
 diff "$work/expected" "$work/output"
