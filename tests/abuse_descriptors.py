@@ -38,6 +38,8 @@ def any_number_of_descriptors_is_enough_or_a_failure():
     with_each_limit(alone("threads"))
     with_each_limit(alone("poll_loop", text=b"hello\n"))
     with_each_limit(alone("wordcount", os.path.abspath(__file__)))
+    with_each_limit(alone("pipeline", text=b"one\ntwo\n"))
+    with_each_limit(alone("worker_pool", text=b"one\ntwo\n"))
     with_each_limit(alone("port_program", text=frame(b"hello")))
 
 
