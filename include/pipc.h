@@ -56,6 +56,8 @@
  *
  * Compile with: cc hello.c $(pkg-config --cflags --libs libpipc)
  *
+ * C++17 programs can include pipc.hpp instead: each of its members is one call of this header.
+ *
  * The call of pipc_set_timeout is the parent's, for the parent's end. The child's timeouts are -1.
  *
  *
