@@ -149,7 +149,7 @@ TEST(a_handle_that_was_moved_from_is_empty)
     auto [one, other] = ipc::pipe::open_pair();
     ipc::pipe moved = std::move(one);
     CHECK(!one && one.get() == nullptr && moved);
-    CHECK(thrown([&] { one.write("x"); }) == EINVAL);
+    CHECK(thrown([&end = one] { end.write("x"); }) == EINVAL);
     CHECK(one.bye_text() == nullptr);
     check_both_ways(moved, other);
 }
@@ -158,7 +158,7 @@ TEST(a_handle_that_is_assigned_to_closes_what_it_had)
 {
     auto [one, other] = ipc::pipe::open_pair();
     one = ipc::pipe();
-    CHECK(reported([&](std::error_code &code) { other.read_msg(code); }) == EPIPE);
+    CHECK(reported([&end = other](std::error_code &code) { end.read_msg(code); }) == EPIPE);
 
     server here = server::open(nullptr, 0);
     uint16_t port = here.port();
@@ -174,14 +174,14 @@ TEST(an_error_is_thrown_with_its_errno)
     auto [one, other] = ipc::pipe::open_pair();
     one.set_timeout(0, 0);
     char text[1];
-    CHECK(thrown([&] { one.read(text); }) == EAGAIN);
+    CHECK(thrown([&text, &end = one] { end.read(text); }) == EAGAIN);
     other.write("two");
-    CHECK(thrown([&] { one.read(text); }) == EMSGSIZE);
+    CHECK(thrown([&text, &end = one] { end.read(text); }) == EMSGSIZE);
     one.skip();
     other.close();
     try {
         one.read(text);
-        CHECK(!"nothing was thrown");
+        cpp_fail("nothing was thrown", __FILE__, __LINE__);
     } catch (const std::system_error &error) {
         CHECK(error.code() == std::errc::broken_pipe);
         CHECK(std::strncmp(error.what(), "pipc_read: ", 11) == 0);
@@ -354,7 +354,7 @@ TEST(a_detached_pipe_is_empty_and_its_descriptors_go_on)
 {
     auto [one, other] = ipc::pipe::open_pair();
     other.write("unread");
-    CHECK(one.pending() == 1 && thrown([&, &end = one] { end.detach(); }) == EAGAIN && one);
+    CHECK(one.pending() == 1 && thrown([&end = one] { end.detach(); }) == EAGAIN && one);
     one.read_msg();
     auto [in, out] = one.detach();
     CHECK(!one && in >= 0 && out >= 0);
