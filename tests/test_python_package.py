@@ -373,17 +373,17 @@ def a_third_thread_finds_no_end_and_none_after_the_close():
         except BaseException as error:
             results.append(error)
 
-    gate = threading.Event()
+    has_read, gate = threading.Event(), threading.Event()
 
     def second():
         pipe.read()
+        has_read.set()
         gate.wait()
         pipe.close()
     other = threading.Thread(target=second)
     other.start()
     pipe.write(b"first")
-    while pipe.stats()["messages_read"] == 0:
-        select.select([], [], [], 0.001)
+    has_read.wait()
     for arguments in (OSError, errno.EBUSY), (ValueError,):
         third = threading.Thread(target=use, args=arguments)
         third.start()
