@@ -135,7 +135,8 @@ def a_slow_subscriber_misses_messages_and_learns_how_many():
         sent = flood(server, honest)
         server.must_be_idle()
         must_have(server, 2)
-        arrived = bytearray()
+        arrived = bytearray(receive(lazy, 40 * 4013))
+        server.must_be_idle() # there is room again, and nothing to send
         lazy.settimeout(0.02)
         for number in itertools.count(sent + 1): # until there is room for a message again
             server.type(b"again\n")
