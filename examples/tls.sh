@@ -22,6 +22,7 @@ cp client.crt trusted.crt
 
 # On the server's host, for ever: each client gets a process of its own. Port 0: any, which socat
 # names in its log.
+: >log
 tls=cert=server.crt,key=server.key,cafile=trusted.crt
 socat -d -d "OPENSSL-LISTEN:0,bind=127.0.0.1,fork,$tls" "EXEC:$programs/port_program" 2>log &
 server=$!

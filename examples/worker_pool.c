@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
 enum { worker_count = 4, tries_max = 3, task_size = 4096 };
 static struct worker {
     pipc_t *pipe;
@@ -39,6 +38,7 @@ static void start(struct worker *worker)
 {
     pipc_t *end[2];
     worker->pipe = NULL;
+    fflush(stdout); /* or the child has a copy of what is not written yet */
     pid_t pid = pipc_open_pair(end, NULL) == 0 ? fork() : -1;
     if (pid == -1)
         err(1, "pipc_open_pair, fork");
