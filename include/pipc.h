@@ -258,6 +258,8 @@
  *   pipc_open_fifo                           2             4       (6 during the rendezvous)
  *   pipc_open_tcp, pipc_open_unix,           1             2 *)
  *     pipc_server_accept
+ *   a pair or a Unix socket that has         4             4 *)
+ *     moved into shared memory (6)
  *   pipc_server_open                         2, and one for each address that it listens on
  *   pipc_server_open_unix                    4 (6 during the start); on an abstract name 3
  *   pipc_server_open_fd                      2 more than the one that is given
@@ -545,8 +547,12 @@
  *   - It moves after 32 KiB, counted in both directions together, with the next message of the
  *     side that accepted. A pipe on which that side sends nothing stays a socket. At each moment of
  *     the move, order, held bytes, the descriptor of pipc_fd, the end of stream and deaths are as
- *     on the socket, which stays: it wakes the sides, and its end is the end of stream. No process
- *     needs a descriptor more.
+ *     on the socket, which stays: its end is the end of stream.
+ *   - The sides wake each other by two kernel pipes, which is faster than by the socket. With them
+ *     a handle has 4 descriptors, with pipc_fd or without. From the offer of the memory on it has 2
+ *     of these. A side that cannot have them is woken by the socket, and nothing else changes:
+ *     there are no pipes or sets of descriptors (EMFILE, ENFILE, ENOMEM), or the kernel is older
+ *     than Linux 6.4 (12). Then it has as many descriptors as before.
  *   - It stays a socket if one side has set PIPC_NO_SHARED_MEMORY, PIPC_DUPLEX, PIPC_GATHER or
  *     PIPC_ACCEPT_FDS; if a side has called pipc_shutdown before; if the peer is no libpipc; or if
  *     one of the processes shares 64 MiB already. Adopted sockets stay. pipc_open_pair moves too
@@ -579,16 +585,18 @@
  *     it is in a sandbox, set PIPC_NO_SHARED_MEMORY.
  *   - Where the system commits no more memory than it has (vm.overcommit_memory is 2) and has none
  *     left, an access raises SIGBUS, as on pipc_open.
- *   - The memory comes as a descriptor (SCM_RIGHTS) with a byte of the stream. From 8 KiB on,
- *     until that has come or 8 MiB have come without it, a client that can refuse descriptors does
- *     not (see above). What the server sends then in its place is closed at once: its
- *     pipc_write_fds succeeds, and the call that reads may take as long as that closing takes.
- *     Connect only to servers that are trusted so far, or set PIPC_NO_SHARED_MEMORY.
+ *   - The memory comes as a descriptor (SCM_RIGHTS) with a byte of the stream, and an end of each
+ *     pipe as two more. From 8 KiB on, until they have come or 8 MiB have come without them, a
+ *     client that can refuse descriptors does not (see above). What the server sends then in their
+ *     place is closed at once: its pipc_write_fds succeeds, and the call that reads may take as
+ *     long as that closing takes. Connect only to servers that are trusted so far, or set
+ *     PIPC_NO_SHARED_MEMORY.
  *   - A program of another make that takes descriptors itself, by recvmsg(2) with room for them,
- *     finds that one once. It closes it, or the server sets PIPC_NO_SHARED_MEMORY.
+ *     finds these once. It closes them, or the server sets PIPC_NO_SHARED_MEMORY.
  *   - The move makes system calls that a sandbox (seccomp(2)) has to allow: memfd_create, fcntl,
  *     fstat, fstatfs, mmap, munmap, sendmsg, recvmsg and setsockopt. Where they fail with an errno,
- *     the pipe stays a socket.
+ *     the pipe stays a socket. With pipe2, epoll_create1, epoll_ctl, epoll_wait, preadv2 and
+ *     pwritev2 the sides wake each other by pipes.
  *
  * pipc_server_open_fd: a server on a socket that listens already: from a service manager (systemd,
  * s6, inetd in mode "wait"), from a parent, or with options that the program has set. It is a
@@ -1018,7 +1026,8 @@
  *   TCP_RTO_MAX_MS         6.15          a vanished host is noticed late (6)
  *   fchmodat2              6.6           pipc_server_open_unix may need /proc (6)
  *   RWF_NOWAIT on pipes    6.4           pipes are polled before they are read, as FIFOs are; those
- *                                        of pipc_open_fds also before each 4 KiB that are written
+ *                                        of pipc_open_fds also before each 4 KiB that are written;
+ *                                        shared memory has no pipes beside its socket (6)
  *   pidfd_open             5.3           a death is checked for several times a second instead
  *   MADV_WIPEONFORK        4.14          a fork without handlers (clone(2) itself) is not noticed
  *   memfd_create           3.17          shm_open, and memory that is reserved from the start; Unix

@@ -41,6 +41,18 @@ void moving_need(void)
     }
 }
 
+bool moving_has_bells(void)
+{
+    struct share_bell bell;
+    int others[2];
+    if (!share_bell_make(&bell, others))
+        return false;
+    share_bell_close(&bell);
+    close(others[0]);
+    close(others[1]);
+    return true;
+}
+
 void moving_open_each(pipc_t *end[2], uint64_t after, const pipc_options_t *client,
                       const pipc_options_t *server)
 {
@@ -234,48 +246,85 @@ void moving_say_with(int raw, const char *text, const int *fds, int count)
 
 /* --- A hostile peer that has the memory --- */
 
+/* Descriptors of an offer; their number. */
+static int receive_offer(int raw, int *fds)
+{
+    unsigned char byte;
+    struct msghdr message = {.msg_iov = &(struct iovec){&byte, 1}, .msg_iovlen = 1};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(SHARE_OFFER_MAX * sizeof(int))];
+    } control;
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    assert_int_equal(recvmsg(raw, &message, MSG_CMSG_CLOEXEC), 1);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    assert_non_null(header);
+    size_t size = header->cmsg_len - CMSG_LEN(0);
+    memcpy(fds, CMSG_DATA(header), size);
+    return (int)(size / sizeof *fds);
+}
+
 /* The victim is a server, which has offered. Its frame has been read. */
 void moving_attack_server(struct moving_attack *a)
 {
     unsigned char frame[64];
-    struct msghdr message = {.msg_iov = &(struct iovec){frame, 1}, .msg_iovlen = 1};
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    a->own = 1;
+    int fds[SHARE_OFFER_MAX + 1];
+    *a = (struct moving_attack){.own = 1, .bell = SHARE_NO_BELL};
     a->pipe = moving_raw_accepted(&a->raw);
     net_say(a->pipe, "offer");
     assert_int_equal(moving_state(a->pipe), SHARE_OFFERED);
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
-    assert_int_equal(recvmsg(a->raw, &message, MSG_CMSG_CLOEXEC), 1);
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    assert_non_null(header);
-    memcpy(&a->memory, CMSG_DATA(header), sizeof a->memory);
-    assert_int_equal(recv(a->raw, frame + 1, 8, MSG_WAITALL), 8);
+    int count = receive_offer(a->raw, fds);
+    a->memory = fds[0];
+    assert_true(count == 1 || count == SHARE_OFFER_MAX);
+    if (count > 1)
+        assert_true(share_bell_take(&a->bell, fds + 1));
+    assert_int_equal(recv(a->raw, frame, 8, MSG_WAITALL), 8);
     assert_int_equal(share_memory_take(&a->shared, a->memory, SHARE_LIMITED), 0);
+}
+
+static void attack_client(struct moving_attack *a, bool has_bell)
+{
+    int fds[SHARE_OFFER_MAX];
+    *a = (struct moving_attack){.own = 0, .bell = SHARE_NO_BELL};
+    a->pipe = moving_raw_client(&a->raw);
+    a->memory = fds[0] = share_memory_make(&a->shared, SHARE_LIMITED);
+    assert_true(a->memory >= 0);
+    has_bell = has_bell && share_bell_make(&a->bell, fds + 1);
+    moving_say_with(a->raw, "offer", fds, has_bell ? SHARE_OFFER_MAX : 1);
+    for (int i = 1; has_bell && i < SHARE_OFFER_MAX; i++)
+        close(fds[i]);
+    net_expect(a->pipe, "offer");
+    net_say(a->pipe, "answer");
+    assert_int_equal(moving_state(a->pipe), SHARE_LEAVING);
 }
 
 /* The victim is a client, which has accepted. */
 void moving_attack_client(struct moving_attack *a)
 {
-    a->own = 0;
-    a->pipe = moving_raw_client(&a->raw);
-    a->memory = share_memory_make(&a->shared, SHARE_LIMITED);
-    assert_true(a->memory >= 0);
-    moving_say_with(a->raw, "offer", &a->memory, 1);
-    net_expect(a->pipe, "offer");
-    net_say(a->pipe, "answer");
-    assert_int_equal(moving_state(a->pipe), SHARE_LEAVING);
+    attack_client(a, true);
+}
+
+void moving_attack_client_without_bell(struct moving_attack *a)
+{
+    attack_client(a, false);
 }
 
 void moving_end_attack(struct moving_attack *a)
 {
     pipc_close(a->pipe);
     share_memory_give_up(&a->shared);
+    share_bell_close(&a->bell);
     close(a->memory);
     close(a->raw);
+}
+
+void moving_ring(struct moving_attack *a)
+{
+    if (atomic_load(&a->shared.page->end[1 - a->own].bell) != 0)
+        assert_int_equal(write(a->bell.peers, "", 1), 1);
+    else
+        assert_int_equal(send(a->raw, "", 1, MSG_NOSIGNAL), 1);
 }
 
 void moving_set_mark(struct moving_attack *a, uint64_t mark)

@@ -43,18 +43,26 @@ void moving_expect_raw(int raw, const char *text);
 /* A frame whose first byte brings descriptors. */
 void moving_say_with(int raw, const char *text, const int *fds, int count);
 
-/* The library's peer: a plain socket, and the memory. */
+/* Where pipes cannot be used as doorbells, sockets are: no test needs them then. */
+bool moving_has_bells(void);
+
+/* The library's peer: a plain socket, the memory, and the pipes where there are some. */
 struct moving_attack {
     pipc_t *pipe; /* the victim */
     int raw, memory;
     struct share_memory shared;
+    struct share_bell bell;
     unsigned own; /* the attacker's end of it */
 };
 /* The victim is a server, which has offered and whose frame has been read; or a client, which has
  * accepted. */
 void moving_attack_server(struct moving_attack *a);
 void moving_attack_client(struct moving_attack *a);
+/* The same, of a client that is offered memory alone. */
+void moving_attack_client_without_bell(struct moving_attack *a);
 void moving_end_attack(struct moving_attack *a);
+/* Where an honest peer would ring. */
+void moving_ring(struct moving_attack *a);
 void moving_set_mark(struct moving_attack *a, uint64_t mark);
 /* Bytes of the attacker's ring, as an honest writer puts them there. */
 void moving_write_ring(struct moving_attack *a, const void *bytes, size_t size);

@@ -12,6 +12,7 @@
 
 #include "fault.h"
 #include "fifos.h"
+#include "moving.h"
 #include "net.h"
 
 static void make_nonblocking(int fd)
@@ -110,6 +111,7 @@ static intmax_t wait_in_vain(struct peer *peer, void *unused)
 }
 
 /* In this process both ends are open. */
+enum { MOVED_AT_FIRST = 8 };
 static void expect_descriptors(const struct kind *kind, int before, int at_first, int at_most)
 {
     struct peers p;
@@ -121,7 +123,8 @@ static void expect_descriptors(const struct kind *kind, int before, int at_first
     assert_true(peer_fd(&p.a) >= 0 && peer_fd(&p.b) >= 0);
     peer_set_timeout(&p.a, 0, 0);
     fill_pipe(&p.a, 1000, 0);
-    assert_in_range(harness_open_descriptors(), before + at_first + 2, before + at_most);
+    int at_least = at_first == MOVED_AT_FIRST ? at_first : at_first + 2; /* pipc_fd adds none */
+    assert_in_range(harness_open_descriptors(), before + at_least, before + at_most);
     peers_close(&p);
     assert_int_equal(harness_open_descriptors(), before);
 }
@@ -131,7 +134,8 @@ TEST_OF_KIND(a_handle_needs_as_many_descriptors_as_the_manual_says)
     int before = harness_open_descriptors();
     need_eventfd();
     assert_true(kind->descriptors > 0);
-    expect_descriptors(kind, before, kind->descriptors, kind->most_descriptors);
+    bool has_bells = kind->descriptors < MOVED_AT_FIRST || moving_has_bells();
+    expect_descriptors(kind, before, has_bells ? kind->descriptors : 2, kind->most_descriptors);
 }
 
 static pipc_t *adopt_socket(int fd)

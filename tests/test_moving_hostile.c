@@ -114,6 +114,12 @@ static unsigned long calls_of_a_poll_loop(pipc_t *pipe)
     return fault_calls(CALL_ANY);
 }
 
+static void ring_by_pipe(const struct moving_attack *a)
+{
+    if (a->bell.peers >= 0 && write(a->bell.peers, "", 1) < 0)
+        assert_int_equal(errno, EAGAIN);
+}
+
 /* Each word of the attacker changes once. Then nothing comes, and the victim sleeps. */
 static void change_words(struct moving_attack *a, int what)
 {
@@ -139,6 +145,16 @@ static void change_words(struct moving_attack *a, int what)
     case 5:
         send(a->raw, "", 1, MSG_NOSIGNAL); /* a part of a message, or a doorbell */
         break;
+    case 6:
+        ring_by_pipe(a);
+        break;
+    case 7:
+        atomic_store(&page->end[a->own].bell, 1);
+        atomic_store(&page->end[1 - a->own].bell, 0);
+        break;
+    case 8:
+        share_bell_close(&a->bell); /* the socket lives */
+        break;
     default:
         fallocate(a->memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)1 << 24);
     }
@@ -146,7 +162,7 @@ static void change_words(struct moving_attack *a, int what)
 
 TEST(a_word_that_changes_keeps_nobody_busy)
 {
-    for (int what = 0; what <= 6; what++)
+    for (int what = 0; what <= 9; what++)
         for (int who = 0; who < 3; who++) {
             struct moving_attack a;
             who == 0 ? moving_attack_server(&a) : moving_attack_client(&a);
@@ -190,7 +206,7 @@ static void scribble(struct moving_attack *a)
 {
     struct share_page *page = a->shared.page;
     unsigned end = (unsigned)harness_random_below(2);
-    switch (harness_random_below(12)) {
+    switch (harness_random_below(15)) {
     case 0:
         atomic_store(&page->end[end].version, odd_number());
         break;
@@ -229,6 +245,18 @@ static void scribble(struct moving_attack *a)
     }
     case 10:
         send(a->raw, "\0\0\0\1x", harness_random_below(6), MSG_NOSIGNAL | MSG_DONTWAIT);
+        break;
+    case 11:
+        atomic_store(&page->end[end].bell, (unsigned)odd_number());
+        break;
+    case 12:
+        ring_by_pipe(a);
+        break;
+    case 13:
+        if (a->bell.own >= 0) {
+            char drop[64];
+            read(a->bell.own, drop, sizeof drop) < 0 ? assert_int_equal(errno, EAGAIN) : (void)0;
+        }
         break;
     default: {
         char drop[64];
@@ -333,6 +361,43 @@ TEST(whatever_is_written_during_a_call_it_ends_with_a_documented_result)
     }
 }
 
+/* --- Its end of a pipe ------------------------------------------------------------------------ */
+
+static void set_moved(struct moving_attack *a)
+{
+    moving_set_mark(a, 1 + MOVING_HEADER + 5);
+    set_timeout(a->pipe, 0);
+    char byte;
+    assert_errno(pipc_read(a->pipe, &byte, 1), EAGAIN);
+    assert_int_equal(moving_state(a->pipe), SHARE_MOVED);
+}
+
+/* The client's end to write is one open file with the attacker's. */
+TEST(a_pipe_that_is_full_and_blocks_or_that_nobody_reads_keeps_no_call)
+{
+    for (int is_closed = 0; is_closed < 2; is_closed++) {
+        struct moving_attack a;
+        static char junk[65536];
+        if (!moving_has_bells())
+            harness_skip("no pipes as doorbells here");
+        moving_attack_client(&a);
+        set_moved(&a);
+        int ring = moving_transport(a.pipe)->share->bell.peers;
+        while (write(ring, junk, sizeof junk) > 0)
+            continue;
+        assert_int_equal(fcntl(ring, F_SETFL, 0), 0);
+        if (is_closed)
+            share_bell_close(&a.bell);
+        for (int i = 0; i < 100; i++) {
+            atomic_store(&a.shared.page->end[a.own].bell, 1);
+            atomic_store(&a.shared.page->end[a.own].interest, RING_INTERESTS);
+            net_say(a.pipe, "ring");
+            assert_int_equal(atomic_load(&a.shared.page->end[a.own].interest), 0);
+        }
+        moving_end_attack(&a);
+    }
+}
+
 /* --- A peer that only sends ------------------------------------------------------------------- */
 
 /* It has accepted, and goes on by the socket for ever, while the victim waits for room alone. */
@@ -364,4 +429,5 @@ HARNESS_MAIN("moving into shared memory, hostile peers", IT(a_mark_before_what_w
                        2 * HARNESS_TIMEOUT_MS),
              IT_WITHIN(whatever_is_written_during_a_call_it_ends_with_a_documented_result,
                        2 * HARNESS_TIMEOUT_MS),
+             IT(a_pipe_that_is_full_and_blocks_or_that_nobody_reads_keeps_no_call),
              IT(a_peer_that_never_leaves_the_socket_fills_no_memory_without_end))

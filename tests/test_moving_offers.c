@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -217,22 +218,158 @@ TEST(a_client_that_is_offered_memory_of_either_size_takes_it)
     }
 }
 
-TEST(a_client_that_is_offered_many_descriptors_keeps_none)
+/* Of the library's client. Nothing of an offer that it refuses is left. */
+static void expect_answer_to(const int *fds, int count, enum share_state expected)
 {
     int raw;
-    struct fds fds;
-    fds_make(&fds);
     pipc_t *pipe = moving_raw_client(&raw);
     int before = harness_open_descriptors();
-    moving_say_with(raw, "offer", fds.fd, FDS_MAX);
+    moving_say_with(raw, "offer", fds, count);
     net_expect(pipe, "offer");
     net_say(pipe, "answer");
-    moving_expect_raw(raw, "answer");
-    assert_int_equal(moving_state(pipe), SHARE_NEVER);
-    assert_int_equal(harness_open_descriptors(), before);
+    assert_int_equal(moving_state(pipe), expected);
+    if (expected == SHARE_NEVER) {
+        moving_expect_raw(raw, "answer");
+        assert_int_equal(harness_open_descriptors(), before);
+    }
     pipc_close(pipe);
     close(raw);
+    assert_int_equal(harness_open_descriptors(), before - 2);
+}
+
+TEST(a_client_that_is_offered_many_descriptors_keeps_none)
+{
+    struct fds fds;
+    fds_make(&fds);
+    expect_answer_to(fds.fd, FDS_MAX, SHARE_NEVER);
     fds_end(&fds);
+}
+
+/* What may lie where the ends of pipes belong: descriptors, the last two open to write and read. */
+struct ends {
+    int count, fd[SHARE_OFFER_MAX + 1];
+};
+
+static int open_again(int fd, int flags)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    return open(name, flags | O_CLOEXEC | O_NONBLOCK);
+}
+
+static void make_pipe(int *write_end, int *read_end)
+{
+    int fd[2];
+    assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+    *read_end = fd[0];
+    *write_end = fd[1];
+}
+
+static struct ends make_ends(int which)
+{
+    struct ends e = {.count = SHARE_OFFER_MAX};
+    e.fd[0] = memory_of(right_size(), 0, SEALS);
+    make_pipe(&e.fd[1], &e.fd[2]);
+    int both[2] = {e.fd[1], e.fd[2]};
+    switch (which) {
+    case 0: /* none is missing, and one is too many */
+        e.fd[e.count++] = dup(e.fd[1]);
+        break;
+    case 1: /* one is missing */
+        close(e.fd[--e.count]);
+        break;
+    case 2: /* the wrong way round */
+        e.fd[1] = both[1];
+        e.fd[2] = both[0];
+        break;
+    case 3: /* for both ways */
+        e.fd[1] = open_again(both[0], O_RDWR);
+        close(both[0]);
+        break;
+    case 4:
+        e.fd[2] = open_again(both[1], O_RDWR);
+        close(both[1]);
+        break;
+    case 5: /* names of ends */
+        e.fd[1] = open_again(both[0], O_PATH);
+        close(both[0]);
+        break;
+    case 6: /* sockets */
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, &e.fd[1]), 0);
+        break;
+    case 7: /* files */
+        e.fd[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        e.fd[2] = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+        break;
+    case 8: /* memory once more */
+        e.fd[1] = dup(e.fd[0]);
+        e.fd[2] = dup(e.fd[0]);
+        break;
+    default: /* no memory */
+        close(e.fd[0]);
+        make_pipe(&e.fd[0], &e.fd[3]);
+        close(e.fd[3]);
+    }
+    if (which >= 6 && which <= 8) {
+        close(both[0]);
+        close(both[1]);
+    }
+    return e;
+}
+
+TEST(a_client_that_is_offered_memory_and_anything_but_two_ends_of_pipes_stays_a_socket)
+{
+    for (int which = 0; which <= 9; which++) {
+        struct ends e = make_ends(which);
+        expect_answer_to(e.fd, e.count, SHARE_NEVER);
+        for (int i = 0; i < e.count; i++)
+            close(e.fd[i]);
+    }
+}
+
+/* They are as good as an honest peer's until they are used. */
+TEST(a_client_that_is_offered_ends_of_any_pipes_takes_them)
+{
+    char junk[4096] = {0};
+    struct ends e = make_ends(2);
+    int fds[] = {e.fd[0], e.fd[2], e.fd[1]};
+    expect_answer_to(fds, 3, SHARE_LEAVING);
+    close(e.fd[0]);
+    e.fd[0] = fds[0] = memory_of(right_size(), 0, SEALS);
+    assert_int_equal(fcntl(e.fd[2], F_SETFL, O_NONBLOCK), 0);
+    while (write(e.fd[2], junk, sizeof junk) > 0)
+        continue;
+    assert_int_equal(fcntl(e.fd[2], F_SETFL, 0), 0);
+    expect_answer_to(fds, 3, SHARE_LEAVING); /* full, and it would block */
+    for (int i = 0; i < 3; i++)
+        close(e.fd[i]);
+}
+
+TEST(a_client_that_has_no_number_for_an_offer_stays_a_socket)
+{
+    struct rlimit limit, lower;
+    int raw, fds[SHARE_OFFER_MAX] = {memory_of(right_size(), 0, SEALS)};
+    make_pipe(&fds[1], &fds[2]);
+    for (int left = 0; left < SHARE_OFFER_MAX; left++) {
+        pipc_t *pipe = moving_raw_client(&raw);
+        int before = harness_open_descriptors(), next = dup(raw);
+        moving_say_with(raw, "offer", fds, SHARE_OFFER_MAX);
+        close(next);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        lower = limit;
+        lower.rlim_cur = (rlim_t)(next + left);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &lower), 0);
+        net_expect(pipe, "offer");
+        net_say(pipe, "answer");
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        moving_expect_raw(raw, "answer");
+        assert_int_equal(moving_state(pipe), SHARE_NEVER);
+        assert_int_equal(harness_open_descriptors(), before);
+        pipc_close(pipe);
+        close(raw);
+    }
+    for (int i = 0; i < SHARE_OFFER_MAX; i++)
+        close(fds[i]);
 }
 
 TEST(a_server_takes_no_memory_from_its_clients)
@@ -257,4 +394,7 @@ HARNESS_MAIN("moving into shared memory, offers",
              IT(a_client_that_is_offered_anything_else_stays_a_socket),
              IT(a_client_that_is_offered_memory_of_either_size_takes_it),
              IT(a_client_that_is_offered_many_descriptors_keeps_none),
+             IT(a_client_that_is_offered_memory_and_anything_but_two_ends_of_pipes_stays_a_socket),
+             IT(a_client_that_is_offered_ends_of_any_pipes_takes_them),
+             IT(a_client_that_has_no_number_for_an_offer_stays_a_socket),
              IT(a_server_takes_no_memory_from_its_clients))

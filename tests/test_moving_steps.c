@@ -5,10 +5,13 @@
  */
 #include "moving.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "net.h"
 #include "paths.h"
 
@@ -154,6 +157,98 @@ TEST(an_offer_that_nobody_accepts_is_withdrawn)
     assert_true(harness_mapped_bytes() < mapped);
     moving_close(end);
     free(data);
+}
+
+/* --- Without pipes as doorbells --- */
+
+/* A call fails for one side or for both: they ring by the socket then, each as it has to. */
+static void move_while_failing(pipc_t *end[2], enum fault_call call, unsigned long more)
+{
+    moving_open(end, 0, NULL);
+    fault_reset();
+    fault_fail(call, 1, more, EMFILE);
+    fault_arm();
+    moving_move(end);
+    fault_disarm();
+    fault_reset();
+    moving_expect(end, SHARE_MOVED, SHARE_MOVED);
+}
+
+static void *answer(void *pipe)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        moving_receive(pipe, 5000, i);
+        moving_send(pipe, 5000, i);
+    }
+    return NULL;
+}
+
+static void ask(pipc_t *end[2], bool polls)
+{
+    pthread_t thread;
+    int fd = polls ? pipc_fd(end[0]) : -1;
+    assert_int_equal(pipc_set_timeout(end[1], -1, -1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, answer, end[1]), 0);
+    for (unsigned i = 0; i < 50; i++) {
+        moving_send(end[0], 5000, i);
+        if (polls)
+            assert_true(harness_readable(fd, LONG_MS));
+        moving_receive(end[0], 5000, i);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    char byte;
+    pipc_close(end[1]);
+    if (polls)
+        assert_true(harness_readable(fd, LONG_MS));
+    assert_errno(pipc_read(end[0], &byte, 1), EPIPE);
+    pipc_close(end[0]);
+}
+
+TEST(a_side_that_cannot_be_rung_by_a_pipe_is_rung_by_the_socket)
+{
+    static const struct {
+        enum fault_call call;
+        unsigned long more;
+        int watchers;
+    } cases[] = {{CALL_pipe2, 0, 0},         {CALL_pipe2, FAULT_FOREVER, 0},
+                 {CALL_epoll_create1, 0, 1}, {CALL_epoll_create1, FAULT_FOREVER, 0},
+                 {CALL_epoll_ctl, 0, 1},     {CALL_epoll_ctl, FAULT_FOREVER, 0}};
+    if (!moving_has_bells())
+        harness_skip("no pipes as doorbells here");
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int who = 0; who < 4; who++) {
+            pipc_t *end[2];
+            int before = harness_open_descriptors(), watchers = 0;
+            move_while_failing(end, cases[i].call, cases[i].more);
+            for (int k = 0; k < 2; k++)
+                watchers += moving_transport(end[k])->share->bell.is_watched;
+            assert_int_equal(watchers, cases[i].watchers);
+            pipc_t *turned[2] = {end[who % 2], end[1 - who % 2]};
+            ask(turned, who >= 2);
+            assert_int_equal(harness_open_descriptors(), before);
+        }
+}
+
+/* More rings than a pipe has room for. */
+TEST(a_pipe_as_doorbell_never_fills)
+{
+    pipc_t *end[2];
+    char byte = 0;
+    if (!moving_has_bells())
+        harness_skip("no pipes as doorbells here");
+    moving_open(end, 0, NULL);
+    moving_move(end);
+    int fd = pipc_fd(end[0]), unread = 0, bell = moving_transport(end[0])->share->bell.own;
+    assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
+    for (int i = 0; i < 2 * SYS_PIPE_BELL_SIZE; i++) {
+        assert_int_equal(pipc_write(end[1], &byte, 1), 1);
+        assert_true(harness_readable(fd, LONG_MS));
+        assert_int_equal(ioctl(bell, FIONREAD, &unread), 0);
+        assert_true(unread < SYS_PIPE_BELL_SIZE);
+        assert_int_equal(pipc_read(end[0], &byte, 1), 1);
+        assert_errno(pipc_read(end[0], &byte, 1), EAGAIN);
+    }
+    moving_close(end);
 }
 
 /* --- Pipes that were opened in other ways --- */
@@ -322,7 +417,9 @@ HARNESS_MAIN("moving into shared memory, steps", IT(a_shutdown_before_an_offer_k
              IT(a_shutdown_after_the_peer_has_accepted_ends_in_the_memory),
              IT(a_handle_whose_offer_was_accepted_cannot_be_detached),
              IT(what_was_sent_before_a_close_arrives_in_each_step_of_the_move),
-             IT(an_offer_that_nobody_accepts_is_withdrawn), IT(a_pipe_with_a_key_moves),
+             IT(an_offer_that_nobody_accepts_is_withdrawn),
+             IT(a_side_that_cannot_be_rung_by_a_pipe_is_rung_by_the_socket),
+             IT(a_pipe_as_doorbell_never_fills), IT(a_pipe_with_a_key_moves),
              IT(a_pipe_that_was_opened_before_its_server_moves),
              IT(a_client_of_a_listener_that_was_taken_over_moves),
              IT(a_child_goes_on_with_its_parents_end_wherever_the_move_is),

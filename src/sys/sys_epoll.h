@@ -27,6 +27,9 @@ int sys_epoll_wait_for_signal(int set, int64_t deadline);
 #define SYS_EPOLL_READY_MAX 64 /* at a time */
 int sys_epoll_take_ready(int set, int *fds, int max);
 
+/* Forget edges so far. Has the peer of `other`, a member, ended? Keeps errno. */
+bool sys_epoll_forget(int set, int other);
+
 /* Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. */
 bool sys_hung_up(int fd);
 

@@ -31,7 +31,10 @@ bool sys_has_room(int fd)
 {
     struct pollfd entry = {.fd = fd, .events = POLLOUT};
     int saved = errno;
-    bool has_room = poll_nocancel(&entry, 1, 0) > 0 && (entry.revents & POLLOUT) != 0;
+    int ready;
+    do
+        ready = poll_nocancel(&entry, 1, 0); /* a signal ends it even so */
+    while (ready < 0 && errno == EINTR);
     errno = saved;
-    return has_room;
+    return ready > 0 && (entry.revents & POLLOUT) != 0;
 }

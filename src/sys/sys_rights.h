@@ -60,10 +60,11 @@ ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought);
 /* The next byte was sent out of band. While it is there, the socket is readable. Keeps errno. */
 bool sys_rights_are_behind_mark(int fd);
 
+enum { SYS_RIGHTS_FEW = 3 };
 /*
- * As sys_read, and one descriptor that came with the last byte, which is the caller's; -1: none
- * came. More are dropped, and so is one for which no number is free.
+ * As sys_read, and up to SYS_RIGHTS_FEW descriptors that came with the last byte, which are the
+ * caller's. *count -1: there were more, or no number is free for one of them, and all are dropped.
  */
-ssize_t sys_rights_take_one(int fd, void *buffer, size_t size, int *right);
+ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int *count);
 
 #endif

@@ -9,6 +9,7 @@ void ready_init(struct ready *ready, int in, int out, bool is_socket)
 {
     *ready = (struct ready){.set = -1,
                             .doorbell = {-1, -1},
+                            .bell = -1,
                             .by_room = is_socket && in == out,
                             .in = {.fd = in},
                             .out = {.fd = out}};
@@ -139,28 +140,60 @@ static bool make_readable(struct ready *ready)
     return true;
 }
 
-static uint32_t room_events(const struct ready_state *state)
+static uint32_t room_events(const struct ready *ready, const struct ready_state *state)
 {
     if (state->readable)
-        return sys_epoll_in | sys_epoll_out;
+        return sys_epoll_out | (ready->bell < 0 ? sys_epoll_in : sys_epoll_end);
     if (state->in == READY_NOT && state->out == READY_NOT)
         return sys_epoll_edge;
-    return in_events(state->in) | out_events(state->out);
+    return ready->bell < 0 ? in_events(state->in) | out_events(state->out) : sys_epoll_end;
+}
+
+/*
+ * Renewing forgets edges. Where those of a bell are waited for, the caller has just looked (see
+ * sys_epoll_forget), and then an entry that changes raises an edge by itself.
+ */
+static bool is_renewed(const struct ready *ready, const struct ready_state *state, uint32_t events)
+{
+    if (events == sys_epoll_edge || (state->readable && (state->edge || !ready->readable)))
+        return true;
+    return ready->bell < 0 && (events & ~ready->in.events) != 0;
 }
 
 static bool update_by_room(struct ready *ready, const struct ready_state *state)
 {
-    uint32_t events = room_events(state);
-    bool is_new = state->readable && (state->edge || !ready->readable);
-    bool is_renewed = is_new || (events & ~ready->in.events) != 0 || events == sys_epoll_edge;
-    bool has_failed = change_entry(ready, events, is_renewed) != 0;
+    uint32_t events = room_events(ready, state);
+    bool renews = is_renewed(ready, state, events);
+    bool has_failed = change_entry(ready, events, renews) != 0;
     bool readable = state->readable || has_failed;
     if (!readable)
         drop_doorbell(ready);
-    else if (is_renewed || has_failed || (state->wrote && ready->doorbell[0] < 0))
+    else if (renews || has_failed || (state->wrote && ready->doorbell[0] < 0))
         readable = make_readable(ready);
     ready->readable = readable;
     return !has_failed;
+}
+
+static int add_bell(struct ready *ready, int bell)
+{
+    if (sys_epoll_add(ready->set, bell, sys_epoll_in | sys_epoll_edge) != 0)
+        return -1;
+    if (!ready->in.is_there && sys_epoll_add(ready->set, ready->in.fd, sys_epoll_end) != 0) {
+        sys_epoll_remove(ready->set, bell);
+        return -1;
+    }
+    if (!ready->in.is_there)
+        ready->in.events = sys_epoll_end;
+    ready->in.is_there = true;
+    ready->bell = bell;
+    return 0;
+}
+
+bool ready_hush(struct ready *ready)
+{
+    const struct ready_state quiet = {.in = READY_FOR_ALL};
+    bool is_quiet = !ready->readable && ready->in.events == sys_epoll_end;
+    return is_quiet || update_by_room(ready, &quiet);
 }
 
 /* ---- both ---- */
@@ -204,6 +237,18 @@ int ready_descriptor(struct ready *ready)
     if (ready->set >= 0 || (open_set(ready) == 0 && ready_begin(ready) == 0))
         return ready->set;
     ready_close(ready);
+    return -1;
+}
+
+int ready_begin_bell(struct ready *ready, int bell)
+{
+    bool is_new = ready->set < 0;
+    if (is_new && open_set(ready) != 0)
+        return -1;
+    if (add_bell(ready, bell) == 0)
+        return 0;
+    if (is_new)
+        ready_close(ready);
     return -1;
 }
 

@@ -29,10 +29,10 @@
  * NEVER: it stays a socket. LEAVING: own bytes go into the ring, and the peer's may still come by
  * the socket. "Or as the mark": the peer has accepted meanwhile; the word of the answer decides.
  *
- * A side that has left rings by the socket, and never before its mark is there. If the socket is
- * full, the peer has something unread there and is awake. A side that has left and waits for room
- * alone must find a doorbell behind unread bytes: it takes them into memory. They are few, since
- * the peer leaves too with its next call.
+ * A side that has left rings by the socket, and never before its mark is there; and by a pipe once
+ * the peer has moved (share_bell.h). If the socket is full, the peer has something unread there and
+ * is awake. A side that has left and waits for room alone must find a doorbell behind unread bytes:
+ * it takes them into memory. They are few, since the peer leaves too with its next call.
  */
 #include "transport/share.h"
 
@@ -102,8 +102,16 @@ static int make_ring(struct fd_transport *t)
 static void give_memory_up(struct share *s)
 {
     share_memory_give_up(&s->memory);
+    share_bell_close(&s->bell);
     sys_free(s->ring);
     s->ring = NULL;
+}
+
+static void drop_offer(struct share *s)
+{
+    for (int i = 0; i < s->offered; i++)
+        sys_close(s->offer[i]);
+    s->offered = 0;
 }
 
 /* ---- steps ---- */
@@ -140,8 +148,7 @@ void share_end(struct fd_transport *t)
     struct share *s = t->share;
     look(t, false);
     give_memory_up(s);
-    sys_close(s->offer);
-    s->offer = -1;
+    drop_offer(s);
     s->state = SHARE_NEVER;
     t->read_due = t->due = 0;
 }
@@ -175,15 +182,23 @@ static enum share_limit share_limit(const struct share *s)
     return share_is_pair(s) ? SHARE_UNLIMITED : SHARE_LIMITED;
 }
 
+/* Memory, and the pipes where the peer has some. */
+static bool take_all(struct share *s)
+{
+    if (s->offered != 1 && s->offered != SHARE_OFFER_MAX)
+        return false;
+    return share_memory_take(&s->memory, s->offer[0], share_limit(s)) == 0 &&
+           (s->offered == 1 || share_bell_take(&s->bell, s->offer + 1));
+}
+
 static void take_offer(struct fd_transport *t)
 {
     struct share *s = t->share;
-    int taken = share_memory_take(&s->memory, s->offer, share_limit(s));
+    bool is_taken = take_all(s);
     s->own_end = 1;
     look(t, false);
-    sys_close(s->offer);
-    s->offer = -1;
-    if (taken == 0 && make_ring(t) == 0 && decide(s, SHARE_IS_ACCEPTED))
+    drop_offer(s);
+    if (is_taken && make_ring(t) == 0 && decide(s, SHARE_IS_ACCEPTED))
         leave(t);
     else
         share_end(t);
@@ -198,6 +213,20 @@ static int try_later(struct fd_transport *t)
     return 0;
 }
 
+static ssize_t send_offer(struct fd_transport *t, const void *byte)
+{
+    struct share *s = t->share;
+    int fds[SHARE_OFFER_MAX] = {share_memory_make(&s->memory, share_limit(s)), -1, -1};
+    ssize_t sent = -1;
+    s->own_end = 0;
+    if (fds[0] >= 0 && make_ring(t) == 0)
+        sent = sys_rights_send(t->out, byte, fds,
+                               share_bell_make(&s->bell, fds + 1) ? SHARE_OFFER_MAX : 1);
+    for (int i = 0; i < SHARE_OFFER_MAX; i++)
+        sys_close(fds[i]);
+    return sent;
+}
+
 int share_offer(struct fd_transport *t, const void *byte)
 {
     struct share *s = t->share;
@@ -210,12 +239,7 @@ int share_offer(struct fd_transport *t, const void *byte)
         errno = saved;
         return 0;
     }
-    int fd = share_memory_make(&s->memory, share_limit(s));
-    ssize_t sent = -1;
-    s->own_end = 0;
-    if (fd >= 0 && make_ring(t) == 0)
-        sent = sys_rights_send(t->out, byte, &fd, 1);
-    sys_close(fd);
+    ssize_t sent = send_offer(t, byte);
     errno = saved;
     if (sent <= 0) {
         give_memory_up(s);
@@ -268,7 +292,7 @@ static void advance_awaiting(struct fd_transport *t)
     struct share *s = t->share;
     if (!share_may_take(s))
         return;
-    if (s->offer >= 0)
+    if (s->offered != 0)
         take_offer(t);
     else if (t->received >= s->after + SHARE_PATIENCE)
         share_end(t);
@@ -276,10 +300,12 @@ static void advance_awaiting(struct fd_transport *t)
         share_look(t);
 }
 
-/* The socket wakes from here on, and a wait there is not for ever. */
+/* Where the socket wakes from here on, a wait there is not for ever. */
 static void arrive(struct fd_transport *t)
 {
-    sys_socket_limit_waits(t->in, share_still);
+    share_bell_begin(t);
+    if (!t->share->bell.is_watched)
+        sys_socket_limit_waits(t->in, share_still);
     t->share->state = SHARE_MOVED;
 }
 
@@ -302,7 +328,7 @@ void share_advance(struct fd_transport *t)
 bool share_has_news(const struct fd_transport *t)
 {
     const struct share *s = t->share;
-    return (s->state == SHARE_AWAIT && s->offer >= 0) ||
+    return (s->state == SHARE_AWAIT && s->offered != 0) ||
            (s->state == SHARE_OFFERED && s->has_mark) ||
            (s->state == SHARE_LEAVING && is_at_mark(t));
 }
@@ -327,10 +353,10 @@ static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bo
         errno = EINTR; /* whatever it is, it passes */
         return -1;
     }
-    ssize_t got = sys_rights_take_one(t->in, to, size, &s->offer);
+    ssize_t got = sys_rights_take_few(t->in, to, size, s->offer, &s->offered);
     if (got < 0 && waits && errno == EAGAIN)
         errno = EINTR;
-    if (s->offer >= 0 || t->received >= s->after + SHARE_PATIENCE)
+    if (s->offered != 0 || t->received >= s->after + SHARE_PATIENCE)
         t->due = 0;
     return got;
 }
@@ -342,14 +368,13 @@ static ssize_t receive_looking(struct fd_transport *t, void *to, size_t size, bo
 static void give_way(struct fd_transport *t)
 {
     struct share *s = t->share;
-    if (s->offer < 0 || s->state != SHARE_OFFERED)
+    if (s->offered == 0 || s->state != SHARE_OFFERED)
         return;
     if (s->role == SHARE_SECOND_OF_PAIR) {
         give_memory_up(s);
         s->state = SHARE_AWAIT;
     } else {
-        sys_close(s->offer);
-        s->offer = -1;
+        drop_offer(s);
     }
 }
 
@@ -391,7 +416,7 @@ static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bo
     struct share *s = t->share;
     if (s->has_mark)
         return receive_until_mark(t, to, size, waits);
-    bool looks = share_may_take(s) && s->offer < 0 &&
+    bool looks = share_may_take(s) && s->offered == 0 &&
                  (s->state == SHARE_AWAIT || (s->state == SHARE_OFFERED && s->looks));
     ssize_t got = looks ? receive_looking(t, to, size, waits) : receive_plain(t, to, size, waits);
     give_way(t);
@@ -415,44 +440,15 @@ static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool
     return got;
 }
 
-/* -1: EAGAIN, that was all; ENOMEM; EPROTO. */
-static int absorb_once(struct fd_transport *t)
-{
-    if (t->share->absorbed > t->share->absorb_max)
-        return (int)makes_no_sense();
-    if (fd_make_more_room(t) != 0)
-        return -1;
-    ssize_t got = share_receive(t, t->buffer + t->end, t->capacity - t->end, false);
-    if (got < 0)
-        return -1;
-    t->end += (size_t)got;
-    t->at_end = got == 0;
-    t->share->absorbed += (size_t)got;
-    return 0;
-}
-
-bool share_absorb(struct fd_transport *t)
-{
-    int saved = errno, result = 0;
-    while (result == 0 && t->failed == 0 && !t->at_end)
-        result = absorb_once(t);
-    bool is_empty = result == 0 || errno == EAGAIN;
-    if (result != 0 && errno == EPROTO) {
-        t->failed = EPROTO;
-        t->share->ring->is_broken = true;
-    }
-    share_advance(t);
-    errno = saved;
-    return is_empty;
-}
-
 /* ---- waiting ---- */
 
 bool share_arm(struct fd_transport *t, unsigned interest)
 {
     struct share *s = t->share;
-    if (s->state == SHARE_MOVED)
+    if (s->state == SHARE_MOVED) {
+        share_bell_expect(&s->bell);
         return ring_arm(s->ring, interest);
+    }
     atomic_store(s->ring->memory.interest, interest);
     atomic_thread_fence(memory_order_seq_cst);
     bool had_mark = s->has_mark;
@@ -478,7 +474,7 @@ struct share *share_new(struct fd_transport *t, enum share_role role)
     struct share *s = sys_alloc(sizeof *s);
     if (s == NULL)
         return NULL;
-    *s = (struct share){.role = role, .after = share_after, .offer = -1};
+    *s = (struct share){.role = role, .after = share_after, .bell = SHARE_NO_BELL};
     if (share_is_pair(s)) {
         s->after = share_pair_after;
         s->looks = true;
@@ -493,6 +489,6 @@ struct share *share_new(struct fd_transport *t, enum share_role role)
 void share_free(struct share *s)
 {
     give_memory_up(s);
-    sys_close(s->offer);
+    drop_offer(s);
     sys_free(s);
 }

@@ -11,6 +11,7 @@
 
 #include "transport/ring.h"
 #include "transport/ring_answer.h"
+#include "transport/share_bell.h"
 #include "transport/share_memory.h"
 #include "transport/transport_fd.h"
 
@@ -19,8 +20,8 @@ enum share_state { SHARE_AWAIT, SHARE_OFFERED, SHARE_LEAVING, SHARE_MOVED, SHARE
 
 struct share {
     enum share_state state;
-    unsigned tries; /* to offer, that failed */
-    int offer;      /* has come; -1: none */
+    unsigned tries;                      /* to offer, that failed */
+    int offered, offer[SHARE_OFFER_MAX]; /* has come, see sys_rights_take_few */
     enum share_role role;
     unsigned own_end; /* of the memory */
     bool looks;       /* for an offer, which may come with the next bytes */
@@ -39,6 +40,7 @@ struct share {
     size_t absorbed, absorb_max; /* by share_absorb; what an honest peer can have sent then */
     struct ring_answer answer;
     struct share_memory memory;
+    struct share_bell bell;
     struct ring *ring; /* NULL: no memory, either */
 };
 
@@ -63,10 +65,6 @@ int share_offer(struct fd_transport *transport, const void *byte);
 void share_withdraw(struct fd_transport *transport);
 /* Nothing of this happens any more; only before the own bytes have left. */
 void share_end(struct fd_transport *transport);
-/*
- * After it has left: all that is unread in the socket, into memory. False: the rest is still there.
- */
-bool share_absorb(struct fd_transport *transport);
 /* Look for an offer now. */
 void share_look(struct fd_transport *transport);
 /* As ring_arm, but before all of the socket has been read, what is in the ring does not count. */
@@ -134,6 +132,10 @@ static inline bool share_has_left(const struct share *share)
 
 /* ---- share_wait.c ---- */
 
+/*
+ * After it has left: all that is unread in the socket, into memory. False: the rest is still there.
+ */
+bool share_absorb(struct fd_transport *transport);
 /* As the members of the table, once the side has left. */
 int share_wait_in_ring(struct fd_transport *transport, unsigned events, int64_t deadline);
 bool share_update_in_ring(struct fd_transport *transport, bool readable, unsigned events);

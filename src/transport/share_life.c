@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the socket is once a side has left it for the ring: doorbell and lifeline.
+ * What the socket is once a side has left it for the ring: lifeline, and doorbell for a peer that
+ * watches no pipe.
  *
  * Whether the peer lives is asked of the socket. Once a side has left, a socket has no end but the
  * last one: a shutdown is a bit of the side's `version`. Other changes of that word say no more
@@ -22,14 +23,31 @@ enum { SHARE_DRAINS = 16, SHARE_DRAIN_SIZE = 1024 };
 
 /* ---- what the ring asks for ---- */
 
+static bool peer_watches(const struct share *s)
+{
+    return atomic_load(&s->memory.page->end[1 - s->own_end].bell) != 0;
+}
+
+/* Of an honest peer, it has room. The kernel may still say that a write would wait, for memory. */
+static ssize_t ring_pipe(int fd, const struct iovec *byte)
+{
+    ssize_t sent = sys_writev(fd, SYS_PIPE, byte, 1);
+    bool is_tried_again = sent < 0 && errno == EAGAIN && sys_has_room(fd);
+    return is_tried_again ? sys_writev(fd, SYS_PIPE, byte, 1) : sent;
+}
+
 void share_ring_doorbell(void *context)
 {
     struct fd_transport *t = context;
     struct iovec byte = {(void *)(uintptr_t) "", 1};
+    struct share *s = t->share;
     int saved = errno;
-    ssize_t sent = sys_writev(t->out, SYS_SOCKET, &byte, 1);
-    t->share->owes = sent < 0 && (errno == ENOMEM || errno == ENOBUFS);
-    atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
+    bool by_pipe = s->bell.peers >= 0 && peer_watches(s);
+    ssize_t sent =
+        by_pipe ? ring_pipe(s->bell.peers, &byte) : sys_writev(t->out, SYS_SOCKET, &byte, 1);
+    s->owes = sent < 0 && (errno == ENOMEM || errno == ENOBUFS);
+    if (!by_pipe)
+        atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     errno = saved;
 }
 
@@ -85,6 +103,10 @@ void share_drain(struct fd_transport *t)
     uint8_t doorbells[SHARE_DRAIN_SIZE];
     int saved = errno;
     ssize_t got = sizeof doorbells;
+    if (t->share->bell.is_watched) {
+        share_bell_drain(t);
+        return;
+    }
     for (int i = 0; i < SHARE_DRAINS && got == (ssize_t)sizeof doorbells; i++)
         got = sys_read(t->in, SYS_SOCKET, doorbells, sizeof doorbells);
     note_doorbells(t, got);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a side that has left the socket for the ring waits: in a call, and by the descriptor that the
- * program polls. That is the one of transport_fd. The socket brings doorbells; it is watched as
- * long as the program waits for anything. That it has room shows what is to be done (ready.h).
+ * program polls. That is the one of transport_fd. The socket brings doorbells, or a pipe does, and
+ * then calls wait for that descriptor too; they are watched as long as the program waits for
+ * anything. That the socket has room shows what is to be done (ready.h).
  */
 #include <errno.h>
 
@@ -29,9 +30,11 @@ static bool is_over_now(struct ring *ring)
  */
 static bool prepare_wait(struct fd_transport *t, unsigned events)
 {
+    struct share *s = t->share;
     bool has_paid = share_pay(t);
-    bool is_behind = (events & TRANSPORT_IN) == 0 && t->share->state == SHARE_LEAVING;
-    return has_paid && (!is_behind || share_absorb(t));
+    bool is_behind = (events & TRANSPORT_IN) == 0 && s->state == SHARE_LEAVING;
+    bool is_prepared = has_paid && (!is_behind || share_absorb(t));
+    return is_prepared && (!s->bell.is_watched || ready_hush(&t->ready));
 }
 
 /* The peer is not waited for here, but the kernel. */
@@ -52,32 +55,47 @@ static void drop_pages(struct share *s)
         share_memory_drop(&s->memory, s->own_end);
 }
 
+/* Which drains too. But it ends after a stop (SIGSTOP), as if a signal had been caught. */
+static bool waits_in_set(const struct share *s, unsigned events)
+{
+    return s->bell.is_watched && (events & TRANSPORT_CAUGHT) == 0;
+}
+
+static int poll_once(struct fd_transport *t, unsigned events, int64_t deadline)
+{
+    bool is_watched = t->share->bell.is_watched;
+    struct pollfd entry = {.fd = is_watched ? t->ready.set : t->in, .events = POLLIN};
+    if (waits_in_set(t->share, events))
+        return sys_epoll_wait(t->ready.set, deadline);
+    return sys_poll(&entry, 1, deadline);
+}
+
 /* For input; but when nothing has come for long, what can be given back is. */
-static int poll_doorbells(struct fd_transport *t, int64_t deadline)
+static int poll_doorbells(struct fd_transport *t, unsigned events, int64_t deadline)
 {
     struct share *s = t->share;
-    struct pollfd entry = {.fd = t->in, .events = POLLIN};
     if (s->state != SHARE_MOVED || s->dropped == s->ring->out_head)
-        return sys_poll(&entry, 1, deadline);
+        return poll_once(t, events, deadline);
     int64_t until = sys_deadline_earlier(deadline, sys_now() + share_still);
-    int ready = sys_poll(&entry, 1, until);
+    int ready = poll_once(t, events, until);
     if (ready != 0 || until == deadline)
         return ready;
     drop_pages(s);
-    return sys_poll(&entry, 1, deadline);
+    return poll_once(t, events, deadline);
 }
 
 /* A wait without a limit is one call, which also drains. -1: errno. */
 static int await_doorbells(struct fd_transport *t, unsigned events, int64_t deadline)
 {
     struct share *s = t->share;
-    bool may_block = t->blocks && !s->is_still && (events & TRANSPORT_CAUGHT) == 0;
+    bool may_block =
+        t->blocks && !s->is_still && !s->bell.is_watched && (events & TRANSPORT_CAUGHT) == 0;
     if (s->state == SHARE_MOVED && deadline < 0 && may_block && sys_can_wait_in_read())
         return share_await_doorbell(t);
-    int ready = poll_doorbells(t, deadline);
+    int ready = poll_doorbells(t, events, deadline);
     if (ready == 0)
         errno = ETIMEDOUT;
-    if (ready > 0 && s->state == SHARE_MOVED)
+    if (ready > 0 && s->state == SHARE_MOVED && !waits_in_set(s, events))
         share_drain(t);
     return ready > 0 ? 0 : -1;
 }
@@ -121,6 +139,45 @@ int share_wait_in_ring(struct fd_transport *t, unsigned events, int64_t deadline
     }
     ring_disarm(t->share->ring);
     return result < 0 ? -1 : 0;
+}
+
+/* ---- leaving ---- */
+
+static int too_much(void)
+{
+    errno = EPROTO;
+    return -1;
+}
+
+/* -1: EAGAIN, that was all; ENOMEM; EPROTO. */
+static int absorb_once(struct fd_transport *t)
+{
+    if (t->share->absorbed > t->share->absorb_max)
+        return too_much();
+    if (fd_make_more_room(t) != 0)
+        return -1;
+    ssize_t got = t->receive(t, t->buffer + t->end, t->capacity - t->end, false);
+    if (got < 0)
+        return -1;
+    t->end += (size_t)got;
+    t->at_end = got == 0;
+    t->share->absorbed += (size_t)got;
+    return 0;
+}
+
+bool share_absorb(struct fd_transport *t)
+{
+    int saved = errno, result = 0;
+    while (result == 0 && t->failed == 0 && !t->at_end)
+        result = absorb_once(t);
+    bool is_empty = result == 0 || errno == EAGAIN;
+    if (result != 0 && errno == EPROTO) {
+        t->failed = EPROTO;
+        t->share->ring->is_broken = true;
+    }
+    share_advance(t);
+    errno = saved;
+    return is_empty;
 }
 
 /* ---- the descriptor ---- */

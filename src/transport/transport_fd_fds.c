@@ -19,6 +19,7 @@
  *                                           otherwise the socket would stay readable
  */
 #include "sys/sys_rights.h"
+#include "transport/share_bell.h"
 #include "transport/share_memory.h"
 #include "transport/transport_fd.h"
 
@@ -125,6 +126,21 @@ static bool is_refused(struct arrived *a, const struct sys_rights *rights)
     return a->refusals == REFUSED_LOOKS && sys_now() - a->refused_since >= REFUSED_TIME;
 }
 
+static bool is_offer(const struct sys_rights *rights)
+{
+    if (rights->count == SHARE_OFFER_MAX &&
+        (!sys_pipe_is_end(rights->fds[1], true) || !sys_pipe_is_end(rights->fds[2], false)))
+        return false;
+    return (rights->count == 1 || rights->count == SHARE_OFFER_MAX) &&
+           share_memory_is_offered(rights->fds[0]);
+}
+
+static void close_all(const struct sys_rights *rights)
+{
+    for (int i = 0; i < rights->count; i++)
+        sys_close(rights->fds[i]);
+}
+
 /* Those that come next, unless they are known. -1: errno; 0: the end. */
 static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
 {
@@ -144,14 +160,13 @@ static ssize_t look_ahead(struct fd_transport *t, void *to, size_t size)
         return -1;
     }
     a->error = rights.error;
-    a->skips = rights.count == 1 && share_memory_is_offered(rights.fds[0]);
+    a->skips = is_offer(&rights);
     if (a->skips) {
-        sys_close(rights.fds[0]);
+        close_all(&rights);
         return (ssize_t)size;
     }
     if (!arrived_add(a, &rights)) {
-        for (int i = 0; i < rights.count; i++)
-            sys_close(rights.fds[i]);
+        close_all(&rights);
         a->is_full = true;
         errno = EAGAIN;
         return -1;

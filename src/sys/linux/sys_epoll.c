@@ -68,6 +68,19 @@ int sys_epoll_take_ready(int set, int *fds, int max)
     return count;
 }
 
+bool sys_epoll_forget(int set, int other)
+{
+    struct epoll_event events[4];
+    int saved = errno;
+    bool has_ended = false;
+    int count = epoll_wait_nocancel(set, events, 4, 0);
+    for (int i = 0; i < count; i++)
+        has_ended = has_ended || (events[i].data.fd == other &&
+                                  (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+    errno = saved;
+    return has_ended;
+}
+
 bool sys_hung_up(int fd)
 {
     struct pollfd item = {.fd = fd, .events = POLLRDHUP};

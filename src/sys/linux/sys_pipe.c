@@ -105,6 +105,35 @@ static bool ask_kernel(void)
     return known;
 }
 
+/*
+ * Kernels that know RWF_NOWAIT here raise an edge for each write. Two pages count little against
+ * what a user's pipes may hold; while one is empty, poll says that there is room.
+ */
+int sys_pipe_bell(int fd[2])
+{
+    if (!ask_kernel())
+        return -1;
+    if (is_known_to_refuse(NO_NOWAIT_READ | NO_NOWAIT_WRITE)) {
+        errno = ENOSYS;
+        return -1;
+    }
+    if (sys_pipe(fd) != 0)
+        return -1;
+    sys_pipe_set_size(fd[0], 2 * SYS_PIPE_BELL_SIZE);
+    return 0;
+}
+
+/* Asks no file system, as fstat does, which can take its time. */
+bool sys_pipe_is_end(int fd, bool writes)
+{
+    int saved = errno;
+    int flags = fcntl_nocancel(fd, F_GETFL, 0);
+    bool is_end = flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == (writes ? O_WRONLY : O_RDONLY) &&
+                  fcntl_nocancel(fd, F_GETPIPE_SZ, 0) >= SYS_PIPE_BELL_SIZE;
+    errno = saved;
+    return is_end;
+}
+
 bool sys_pipe_is_nameless(dev_t device)
 {
     int saved = errno;

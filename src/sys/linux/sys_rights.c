@@ -244,27 +244,31 @@ ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought)
     return got;
 }
 
-/* No room for a second one, as CMSG_SPACE would give. */
-ssize_t sys_rights_take_one(int fd, void *buffer, size_t size, int *right)
+/* No room for one more, as CMSG_SPACE would give. */
+ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int *count)
 {
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(SYS_RIGHTS_FEW * sizeof(int))];
     } control;
     struct iovec part = {buffer, size};
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
-                             .msg_controllen = CMSG_LEN(sizeof(int))};
-    struct sys_rights rights = {.count = 0};
-    *right = -1;
+                             .msg_controllen = CMSG_LEN(SYS_RIGHTS_FEW * sizeof(int))};
+    struct sys_rights came = {.count = 0};
+    *count = 0;
     ssize_t got = receive(fd, &message, 0);
     if (got <= 0)
         return got;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header != NULL && has_fds(header))
-        keep_rights(header, &rights);
-    if (move_above_standard(&rights) && rights.count > 0)
-        *right = rights.fds[0];
+        keep_rights(header, &came);
+    bool are_all = (message.msg_flags & MSG_CTRUNC) == 0 && move_above_standard(&came);
+    if (are_all)
+        memcpy(rights, came.fds, (size_t)came.count * sizeof(int));
+    else
+        close_rights(came.fds, came.count);
+    *count = are_all ? came.count : -1;
     return got;
 }
