@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -23,10 +24,23 @@ TEST(a_lock_of_the_directory_neither_stops_a_server_nor_keeps_its_name)
     paths_end(&paths);
 }
 
-static const char *claim_on(const struct paths *paths, ino_t inode)
+/* By its inode and the time when it was made. */
+static const char *claim_on(const struct paths *paths, const char *path)
 {
     char name[64];
-    snprintf(name, sizeof name, ".pipc-old-%016llx", (unsigned long long)inode);
+    struct stat file;
+    assert_int_equal(lstat(path, &file), 0);
+    uint64_t made = (uint64_t)file.st_mtim.tv_sec * 1000000000u + (uint64_t)file.st_mtim.tv_nsec;
+    uint64_t id = (uint64_t)file.st_ino ^ made * UINT64_C(0x9e3779b97f4a7c15);
+    snprintf(name, sizeof name, ".pipc-old-%016llx", (unsigned long long)id);
+    return paths_to(paths, name);
+}
+
+/* Made when the number of the inode was another file's. */
+static const char *old_claim_on(const struct paths *paths, const char *path)
+{
+    char name[64];
+    snprintf(name, sizeof name, ".pipc-old-%016llx", (unsigned long long)paths_inode(path));
     return paths_to(paths, name);
 }
 
@@ -36,7 +50,7 @@ TEST(a_dead_socket_is_removed_by_one_starter_at_a_time)
     paths_begin(&paths);
     const char *path = paths_to(&paths, "socket");
     paths_leave_dead(path);
-    const char *claim = claim_on(&paths, paths_inode(path));
+    const char *claim = claim_on(&paths, path);
     int other = paths_bind(claim, SOCK_STREAM);
     ino_t inode = paths_inode(path);
     assert_null_errno(pipc_server_open_unix(path, NULL), EADDRINUSE);
@@ -55,13 +69,27 @@ TEST(any_number_of_killed_starters_may_have_left_claims)
     char path[128];
     snprintf(path, sizeof path, "%s", paths_to(&paths, "socket"));
     paths_leave_dead(path);
-    ino_t inode = paths_inode(path);
+    const char *last = path;
     for (int i = 0; i < 10; i++) {
-        const char *claim = claim_on(&paths, inode);
+        const char *claim = claim_on(&paths, last);
         paths_leave_dead(claim);
-        inode = paths_inode(claim);
+        last = claim;
     }
     assert_int_equal(paths_count(&paths), 11);
+    paths_assert_works(&paths, path);
+    paths_end(&paths);
+}
+
+/* Two starters were killed, and their files had inodes on which the other one's claim was left. */
+TEST(dead_claims_that_lead_to_each_other_stop_no_server)
+{
+    struct paths paths;
+    paths_begin(&paths);
+    const char *path = paths_to(&paths, "socket"), *other = paths_to(&paths, ".pipc-new-0");
+    paths_leave_dead(path);
+    paths_leave_dead(other);
+    assert_int_equal(link(other, old_claim_on(&paths, path)), 0);
+    assert_int_equal(link(path, old_claim_on(&paths, other)), 0);
     paths_assert_works(&paths, path);
     paths_end(&paths);
 }
@@ -114,5 +142,6 @@ HARNESS_MAIN("Unix sockets, claims",
              IT(a_lock_of_the_directory_neither_stops_a_server_nor_keeps_its_name),
              IT(a_dead_socket_is_removed_by_one_starter_at_a_time),
              IT(any_number_of_killed_starters_may_have_left_claims),
+             IT(dead_claims_that_lead_to_each_other_stop_no_server),
              IT(a_child_that_keeps_the_socket_of_a_killed_starter_stops_nobody),
              IT(what_a_killed_starter_left_is_removed_by_the_next_server_and_nothing_else_is))

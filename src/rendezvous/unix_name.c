@@ -16,10 +16,12 @@
  * the directory could hold one of the directory, and one of a file would outlive its holder in
  * forked children, and other users could not open it.
  *
- * So the claim on the file with inode I is the name .pipc-old-I in the directory, as one more link
- * to the socket of the starter that makes it. It is there at most once (EEXIST), nobody can make it
- * without permission to write to the directory, and the kernel knows whether its maker lives, as
- * of any other socket. The rules:
+ * So the claim on a file is the name .pipc-old-I in the directory, as one more link to the socket
+ * of the starter that makes it. I is made of the file's inode and of the time when it was made. It
+ * is there at most once (EEXIST), nobody can make it without permission to write to the directory,
+ * and the kernel knows whether its maker lives, as of any other socket. The time, because the
+ * number of an inode is used again: of two dead files, each could have a claim that was made for an
+ * earlier one and leads to the other, and then nobody could ever remove either. The rules:
  *
  *   - Only a starter that has the claim on a dead file removes it. It first checks that the name is
  *     still that file. It has the file open all the time, so that no other one gets this inode.
@@ -132,7 +134,9 @@ static int take_away(int directory, const char *name, const struct sys_file_stat
 
 static void name_claim(char claim[UNIX_NAME_PRIVATE_MAX], const struct sys_file_status *file)
 {
-    snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx", (unsigned long long)file->inode);
+    /* Odd: of one inode, other times are other names. */
+    uint64_t id = file->inode ^ file->changed_ns * UINT64_C(0x9e3779b97f4a7c15);
+    snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx", (unsigned long long)id);
 }
 
 /* *is_claimed: another starter has the claim, or had it when it was killed. */
