@@ -6,6 +6,7 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
@@ -99,6 +100,8 @@ struct fault {
     bool begun;
 };
 
+_Static_assert(CALL_COUNT <= UCHAR_MAX, "a call is a byte in the order of calls");
+
 static struct {
     struct fault faults[8];
     size_t fault_count;
@@ -115,6 +118,8 @@ static struct {
     atomic_bool cancelled;
     bool (*step)(void *context);
     void *step_context;
+    bool lifted;
+    unsigned char order[FAULT_ORDER_MAX]; /* which calls were made, in this order */
 } state = {.failed = CALL_NONE};
 
 static _Thread_local bool armed;
@@ -150,6 +155,19 @@ void fault_disarm(void)
 unsigned long fault_calls(enum fault_call call)
 {
     return call == CALL_ANY ? state.total : state.calls[call];
+}
+
+enum fault_call fault_call_at(unsigned long nth)
+{
+    return nth >= 1 && nth <= state.total && nth <= FAULT_ORDER_MAX ? state.order[nth - 1]
+                                                                    : CALL_NONE;
+}
+
+void fault_lift(void)
+{
+    state.lifted = true;
+    fault_shorten(false);
+    fault_eagain_after_poll(false);
 }
 
 void fault_count_bad_close(void)
@@ -247,6 +265,14 @@ int fault_error(void)
 static bool is_io(enum fault_call call)
 {
     return call >= CALL_read && call <= CALL_sendmsg;
+}
+
+int fault_begun(size_t which, enum fault_call *call)
+{
+    if (which >= state.fault_count || !state.faults[which].begun)
+        return 0;
+    *call = state.faults[which].call;
+    return state.faults[which].error;
 }
 
 const char *fault_summary(void)
@@ -399,8 +425,10 @@ void fault_count(enum fault_call call)
         return;
     if (may_be_a_point(call))
         fault_assert_no_point(call);
-    state.total++;
+    unsigned long before = state.total++;
     state.calls[call]++;
+    if (before < FAULT_ORDER_MAX)
+        state.order[before] = (unsigned char)call;
     if (state.total == state.death)
         raise(SIGKILL);
     if ((call == state.stop_call || state.stop_call == CALL_ANY) &&
@@ -418,6 +446,8 @@ int fault_refusal(enum fault_call call)
     if (!armed)
         return 0;
     fault_count(call);
+    if (state.lifted)
+        return 0;
     if (state.cancelled && state.starve && call <= CALL_realloc)
         error = ENOMEM;
     for (size_t i = 0; i < state.fault_count && error == 0; i++)

@@ -11,6 +11,7 @@
 #define PIPC_TESTS_FAULT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Every call that can fail. Calls that only free or cannot fail (free, getpid) are not here.
@@ -47,6 +48,12 @@ void fault_disarm(void);
 
 /* Armed calls since the reset, of one function or of all (CALL_ANY). */
 unsigned long fault_calls(enum fault_call call);
+/* Which function the nth armed call (from 1) since the reset was; CALL_NONE beyond the last one, or
+ * beyond so many. */
+enum { FAULT_ORDER_MAX = 4096 };
+enum fault_call fault_call_at(unsigned long nth);
+/* From now on nothing fails, is cut short or interrupted. What failed stays known; time goes on. */
+void fault_lift(void);
 /* Armed closes of descriptors that were not open. */
 unsigned long fault_bad_closes(void);
 
@@ -92,6 +99,8 @@ unsigned fault_errors(enum fault_call call);
 int fault_error(void);
 /* How many calls of that function were made to fail. */
 unsigned long fault_failures(enum fault_call call);
+/* The error of that planned fault (from 0), and to which function it was given; 0: not yet. */
+int fault_begun(size_t which, enum fault_call *call);
 /* The failed calls with their errors, for a message. */
 const char *fault_summary(void);
 /* Whether a call was made to fail with this error. */
