@@ -331,7 +331,11 @@
  *                pipc_open_tcp with PIPC_CONNECT_ONLY: why no connection was possible. Not opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a timeout below -1; options
  *                that make no sense. Unchanged.
- *   ENOMEM, ENFILE, EPERM, EIO, EADDRNOTAVAIL, ENAMETOOLONG, ENOSPC, EROFS, EFBIG, ERANGE
+ *   ENOBUFS      ENOMEM as the kernel calls it for sockets: possible wherever ENOMEM is. Unchanged,
+ *                or not opened.
+ *   ENOSPC       pipc_fd and servers: the user watches as many descriptors by epoll as it may
+ *                (fs.epoll.max_user_watches). Unchanged, or not opened. Files: see 13.
+ *   ENOMEM, ENFILE, EPERM, EIO, EADDRNOTAVAIL, ENAMETOOLONG, EROFS, EFBIG, ERANGE
  *   and others: as in POSIX; see 13. Unchanged, or not opened.
  *
  * With PIPC_ASYNC, calls can also fail with an errno of the constructor (6), and in a child after
@@ -1584,8 +1588,8 @@ PIPC_API int pipc_disconnect(pipc_t *pipe, const char *text);
  *
  * Returns a descriptor that belongs to the handle. It stays the same as long as the handle, or the
  * end of a pipc_open, is held. On failure -1: EPERM (pipc_open_fds on a regular file), EMFILE,
- * ENFILE, ENOMEM, EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM
- * (no end). One thread, or any with PIPC_DUPLEX (8).
+ * ENFILE, ENOMEM, ENOSPC (5), EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE,
+ * ENFILE, EPERM (no end). One thread, or any with PIPC_DUPLEX (8).
  */
 PIPC_API int pipc_fd(pipc_t *pipe);
 
@@ -1667,7 +1671,7 @@ PIPC_API int pipc_stats(const pipc_t *pipe, pipc_stats_t *stats);
  * Returns a server, for pipc_server_close. It belongs to this process, and one thread uses it at a
  * time. On failure NULL: EADDRINUSE (at one of the addresses at least), EACCES (a port under
  * 1,024), EADDRNOTAVAIL (not an address of this machine), ENOENT (the host has no address), EAGAIN
- * (the resolver has no answer now), EINVAL, ENOMEM, EMFILE, ENFILE. Any thread.
+ * (the resolver has no answer now), EINVAL, ENOMEM, EMFILE, ENFILE, ENOSPC (5). Any thread.
  */
 PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
                                          const pipc_options_t *options);
@@ -1699,7 +1703,7 @@ PIPC_API pipc_server_t *pipc_server_open_unix(const char *path, const pipc_optio
  *
  * On success the server owns the descriptor: pipc_server_close closes it. On failure it is the
  * program's, as before. Returns a server. On failure NULL: EBADF (not open), EINVAL (it is no such
- * socket, or does not listen; options), ENOMEM, EMFILE, ENFILE. Any thread.
+ * socket, or does not listen; options), ENOMEM, EMFILE, ENFILE, ENOSPC (5). Any thread.
  */
 PIPC_API pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *options);
 

@@ -31,6 +31,23 @@ TEST(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it)
     raw_close(&raw);
 }
 
+TEST(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one)
+{
+    struct raw raw;
+    raw_open(&raw, &raw_pipes, NULL);
+    fault_reset();
+    fault_fail(CALL_epoll_ctl, 1, 0, ENOSPC);
+    fault_arm();
+    assert_errno(pipc_fd(raw.pipe), ENOSPC);
+    int fd = pipc_fd(raw.pipe);
+    fault_disarm();
+    assert_true(fd >= 0);
+    raw_send(&raw, BYTES("\0\0\0\1x"));
+    assert_true(harness_readable(fd, 0));
+    expect_message(raw.pipe, BYTES("x"));
+    raw_close(&raw);
+}
+
 /* --- Messages in memory, no room to write, and no descriptor to show it ----------------------- */
 
 struct crowded {
@@ -131,4 +148,5 @@ TEST(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_byt
 
 HARNESS_MAIN(
     "descriptor shortage", IT(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it),
+    IT(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one),
     IT(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_bytes_or_room))
