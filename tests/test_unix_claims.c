@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -24,19 +23,18 @@ TEST(a_lock_of_the_directory_neither_stops_a_server_nor_keeps_its_name)
     paths_end(&paths);
 }
 
-/* By its inode and the time when it was made. */
+/* By its inode and its name: FNV-1a. */
 static const char *claim_on(const struct paths *paths, const char *path)
 {
     char name[64];
-    struct stat file;
-    assert_int_equal(lstat(path, &file), 0);
-    uint64_t made = (uint64_t)file.st_mtim.tv_sec * 1000000000u + (uint64_t)file.st_mtim.tv_nsec;
-    uint64_t id = (uint64_t)file.st_ino ^ made * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t id = (uint64_t)paths_inode(path) ^ UINT64_C(0xcbf29ce484222325);
+    for (const char *at = strrchr(path, '/') + 1; *at != '\0'; at++)
+        id = (id ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
     snprintf(name, sizeof name, ".pipc-old-%016llx", (unsigned long long)id);
     return paths_to(paths, name);
 }
 
-/* Made when the number of the inode was another file's. */
+/* By the inode alone, which is used again. */
 static const char *old_claim_on(const struct paths *paths, const char *path)
 {
     char name[64];

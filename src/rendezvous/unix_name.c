@@ -16,12 +16,12 @@
  * the directory could hold one of the directory, and one of a file would outlive its holder in
  * forked children, and other users could not open it.
  *
- * So the claim on a file is the name .pipc-old-I in the directory, as one more link to the socket
- * of the starter that makes it. I is made of the file's inode and of the time when it was made. It
- * is there at most once (EEXIST), nobody can make it without permission to write to the directory,
- * and the kernel knows whether its maker lives, as of any other socket. The time, because the
- * number of an inode is used again: of two dead files, each could have a claim that was made for an
- * earlier one and leads to the other, and then nobody could ever remove either. The rules:
+ * So the claim on a name of a file is the name .pipc-old-I in the directory, as one more link to the
+ * socket of the starter that makes it. I is made of the file's inode and of the name. It is there
+ * at most once (EEXIST), nobody can make it without permission to write to the directory, and the
+ * kernel knows whether its maker lives, as of any other socket. The name, because the number of an
+ * inode is used again: of two dead files, each could have a claim that was made for an earlier one
+ * and leads to the other, and then nobody could ever remove either. The rules:
  *
  *   - Only a starter that has the claim on a dead file removes it. It first checks that the name is
  *     still that file. It has the file open all the time, so that no other one gets this inode.
@@ -132,10 +132,13 @@ static int take_away(int directory, const char *name, const struct sys_file_stat
     return 0;
 }
 
-static void name_claim(char claim[UNIX_NAME_PRIVATE_MAX], const struct sys_file_status *file)
+/* FNV-1a, from the inode on. */
+static void name_claim(char claim[UNIX_NAME_PRIVATE_MAX], const char *name,
+                       const struct sys_file_status *file)
 {
-    /* Odd: of one inode, other times are other names. */
-    uint64_t id = file->inode ^ file->changed_ns * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t id = file->inode ^ UINT64_C(0xcbf29ce484222325);
+    for (; *name != '\0'; name++)
+        id = (id ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
     snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx", (unsigned long long)id);
 }
 
@@ -144,7 +147,7 @@ static int take_away_claimed(struct unix_name *n, const char *name,
                              const struct sys_file_status *dead, bool *is_claimed)
 {
     char claim[UNIX_NAME_PRIVATE_MAX];
-    name_claim(claim, dead);
+    name_claim(claim, name, dead);
     if (sys_file_link(n->directory, n->private_name, claim) != 0) {
         *is_claimed = errno == EEXIST;
         return -1;
@@ -191,7 +194,7 @@ static int remove_dead(struct unix_name *n, const char *name, int depth)
         errno = EADDRINUSE;
     } else if (is_claimed) {
         char claim[UNIX_NAME_PRIVATE_MAX];
-        name_claim(claim, &status);
+        name_claim(claim, name, &status);
         result = remove_dead(n, claim, depth + 1) < 0 ? -1 : 1;
     }
     sys_close(file);

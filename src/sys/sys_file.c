@@ -27,7 +27,6 @@ static void describe_file(const struct stat *from, struct sys_file_status *to)
     to->access = (unsigned)from->st_mode & 0777;
     to->device = (uint64_t)from->st_dev;
     to->inode = (uint64_t)from->st_ino;
-    to->changed_ns = (uint64_t)from->st_mtim.tv_sec * 1000000000u + (uint64_t)from->st_mtim.tv_nsec;
 }
 
 int sys_file_status(int fd, struct sys_file_status *status)

@@ -19,7 +19,6 @@ struct sys_file_status {
     bool is_directory, is_fifo, is_socket;
     unsigned access; /* the nine bits */
     uint64_t device, inode;
-    uint64_t changed_ns; /* its content, that is, when a socket was bound to it */
 };
 
 int sys_file_status(int fd, struct sys_file_status *status);
