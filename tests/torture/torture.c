@@ -19,6 +19,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -223,16 +226,40 @@ static int repeat_kill(char **argv)
 
 typedef unsigned long campaign_fn(const struct kind *kind, uint64_t seed, unsigned long count);
 
+/* Without eventfd a doorbell is a pipe, whose writes cannot be told from those of messages. */
+static bool has_eventfd(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    close(fd);
+    return fd >= 0;
+}
+
+static bool has_memory_to_share(void)
+{
+    int fd = memfd_create("torture", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    close(fd);
+    return fd >= 0;
+}
+
+/* What this system has. */
+static bool is_wanted(const struct kind *kind, const char *name)
+{
+    if ((kind->tcp && !fuzz_has_loopback()) || (kind->same_handle && !has_eventfd()) ||
+        (kind->moves && !has_memory_to_share()))
+        return false;
+    return name == NULL || strcmp(name, kind->name) == 0;
+}
+
 static void run_campaign(campaign_fn *campaign, const char *unit, uint64_t seed,
                          unsigned long count, const char *name)
 {
     int64_t begin = harness_now_ms();
     unsigned long kinds = 0, total = 0;
     for (const struct kind *kind = NULL; (kind = kind_next(ALL_KINDS, kind)) != NULL;)
-        kinds += name == NULL || strcmp(name, kind->name) == 0;
+        kinds += is_wanted(kind, name);
     TORTURE_CHECK(kinds > 0, "no kind of pipe is called %s", name);
     for (const struct kind *kind = NULL; (kind = kind_next(ALL_KINDS, kind)) != NULL;) {
-        if (name != NULL && strcmp(name, kind->name) != 0)
+        if (!is_wanted(kind, name))
             continue;
         int64_t since = harness_now_ms();
         unsigned long runs = campaign(kind, seed, count / kinds + 1);
