@@ -16,12 +16,12 @@
  * the directory could hold one of the directory, and one of a file would outlive its holder in
  * forked children, and other users could not open it.
  *
- * So the claim on a name of a file is the name .pipc-old-I in the directory, as one more link to the
- * socket of the starter that makes it. I is made of the file's inode and of the name. It is there
- * at most once (EEXIST), nobody can make it without permission to write to the directory, and the
- * kernel knows whether its maker lives, as of any other socket. The name, because the number of an
- * inode is used again: of two dead files, each could have a claim that was made for an earlier one
- * and leads to the other, and then nobody could ever remove either. The rules:
+ * So the claim on a name of a file is the name .pipc-old-I in the directory, as one more link to
+ * the socket of the starter that makes it. I is made of the file's inode and of the name. It is
+ * there at most once (EEXIST), nobody can make it without permission to write to the directory,
+ * and the kernel knows whether its maker lives, as of any other socket. The name, because the
+ * number of an inode is used again: of two dead files, each could have a claim that was made for an
+ * earlier one and leads to the other, and then nobody could ever remove either. The rules:
  *
  *   - Only a starter that has the claim on a dead file removes it. It first checks that the name is
  *     still that file. It has the file open all the time, so that no other one gets this inode.
