@@ -320,6 +320,24 @@ TEST(messages_are_written_to_a_file_and_read_from_it)
     pipc_close(pipe);
 }
 
+/* As on disks far away. */
+TEST(a_write_to_a_file_goes_on_after_a_signal)
+{
+    int file = temporary_file(), bytes = again(file);
+    char head[7];
+    pipc_t *pipe = harness_adopt(open("/dev/null", O_RDONLY | O_CLOEXEC), file, NULL);
+    fault_reset();
+    fault_fail(CALL_writev, 1, 2, EINTR);
+    fault_arm();
+    ssize_t sent = pipc_write(pipe, "abc", 3);
+    fault_disarm();
+    assert_int_equal(sent, 3);
+    assert_int_equal(read(bytes, head, sizeof head), 7);
+    assert_memory_equal(head, "\0\0\0\3abc", 7);
+    close(bytes);
+    pipc_close(pipe);
+}
+
 TEST(a_read_returns_ECONNRESET_when_a_file_ends_inside_a_message)
 {
     int file = temporary_file(), reader = again(file), cut = again(file);
@@ -454,6 +472,7 @@ HARNESS_MAIN("adopted", IT(descriptors_stay_the_callers_when_the_handle_is_not_m
              IT(close_restores_O_NONBLOCK_of_a_terminal_that_is_both_descriptors),
              IT(a_close_in_a_child_does_not_restore_the_flags_of_the_parent),
              IT(close_on_exec_is_not_changed), IT(messages_are_written_to_a_file_and_read_from_it),
+             IT(a_write_to_a_file_goes_on_after_a_signal),
              IT(a_read_returns_ECONNRESET_when_a_file_ends_inside_a_message),
              IT(a_file_can_be_read_but_not_polled), IT(descriptors_0_to_2_can_be_adopted),
              IT(pending_counts_all_messages_when_reads_are_short),

@@ -269,6 +269,27 @@ TEST(each_address_of_a_host_is_tried)
     close(port.fd);
 }
 
+/* A system without a free port says EAGAIN, which would mean here that the peer may still come. */
+TEST(an_attempt_for_which_no_port_was_free_is_no_EAGAIN_in_the_end)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_ASYNC | PIPC_CONNECT_ONLY;
+    fault_reset();
+    fault_fail(CALL_connect, 1, FAULT_FOREVER, EAGAIN);
+    fault_arm();
+    pipc_t *pipe = pipc_open_tcp("::1", port.number, 20, &options);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    for (int i = 0; i < 50 && pipc_flush(pipe) == -1 && errno == EAGAIN; i++)
+        harness_readable(pipc_fd(pipe), 100);
+    int error = errno;
+    fault_disarm();
+    assert_int_equal(error, ETIMEDOUT);
+    pipc_close(pipe);
+    close(port.fd);
+}
+
 /* ---- FIFOs ---- */
 
 static pipc_t *open_fifo(const struct fifos *fifos, int timeout_ms)
@@ -426,6 +447,7 @@ HARNESS_MAIN("async, places", IT(a_relative_path_begins_where_the_program_was_wh
              IT(a_handle_is_closed_in_the_middle_of_its_handshake),
              IT(the_resolver_is_asked_once_and_by_the_constructor),
              IT(a_host_that_is_none_fails_at_once), IT(each_address_of_a_host_is_tried),
+             IT(an_attempt_for_which_no_port_was_free_is_no_EAGAIN_in_the_end),
              IT(a_caller_that_waits_gets_one_that_does_not),
              IT(many_asynchronous_callers_of_one_name_are_paired_off),
              IT(files_that_were_deleted_are_made_again),

@@ -144,6 +144,33 @@ TEST(bytes_that_come_with_the_end_are_not_lost)
     free_sides(s);
 }
 
+/* Its last bytes come between a look at the head and the question. */
+static enum ring_life write_and_die(void *context, uint64_t version, enum ring_question question,
+                                    int64_t now)
+{
+    struct fake *fake = context;
+    (void)version;
+    (void)now;
+    if (question != RING_ASK_WRITER)
+        return RING_PEER_MAY_WRITE;
+    if (fake->questions[question]++ == 0)
+        put(&fake->shared->side[0].ring, "xy", 2);
+    return RING_PEER_DEAD;
+}
+
+TEST(bytes_that_come_just_before_the_end_is_found_are_not_lost)
+{
+    struct shared *s = new_sides(0);
+    struct ring *b = &s->side[1].ring;
+    const uint8_t *shown;
+    bool end;
+    b->peer.life = write_and_die;
+    assert_int_equal(ring_peek(b, 3, &shown, &end), 2);
+    assert_true(end);
+    expect(b, "xy", 2);
+    free_sides(s);
+}
+
 TEST(a_peer_that_has_not_changed_is_not_asked_for_in_memory)
 {
     struct shared *s = new_sides(0);
@@ -298,6 +325,7 @@ HARNESS_MAIN("byte ring", IT(bytes_come_in_order_across_the_edge_and_across_the_
              IT(bytes_are_copied_right_wherever_they_are),
              IT(what_a_peer_wrote_before_its_end_comes_first),
              IT(bytes_that_come_with_the_end_are_not_lost),
+             IT(bytes_that_come_just_before_the_end_is_found_are_not_lost),
              IT(a_peer_that_has_not_changed_is_not_asked_for_in_memory),
              IT(a_reader_that_finds_nothing_asks_whether_the_writer_lives),
              IT(a_full_ring_asks_in_every_way_whether_the_reader_lives),

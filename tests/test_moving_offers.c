@@ -168,6 +168,14 @@ static int (*const makers[])(void) = {make_unsealed,
                                       make_epoll,
                                       make_socket};
 
+/* It has looked for an offer, and admits no descriptor any more. */
+static void expect_refused(int raw, int fd)
+{
+    errno = 0;
+    assert_int_equal(fds_try_send_raw(raw, "x", 1, &fd, 1), -1);
+    assert_int_equal(errno, EPERM);
+}
+
 static void offer_anything_else(void)
 {
     for (size_t i = 0; i < sizeof makers / sizeof makers[0]; i++) {
@@ -182,6 +190,8 @@ static void offer_anything_else(void)
         moving_expect_raw(raw, "answer");
         assert_int_equal(moving_state(pipe), SHARE_NEVER);
         assert_int_equal(harness_open_descriptors(), before);
+        if (fds_can_refuse())
+            expect_refused(raw, fd);
         moving_say_raw(raw, "and on");
         net_expect(pipe, "and on");
         pipc_close(pipe);

@@ -92,6 +92,14 @@ TEST(a_network_of_64_bits_is_one_group)
     expect_to_go(first);
 }
 
+TEST(networks_that_begin_alike_are_several_groups)
+{
+    come(ipv6(1, 1));
+    struct handshake *first_of_two = come(ipv6(2, 1));
+    come(ipv6(2, 2));
+    expect_to_go(first_of_two);
+}
+
 TEST(a_full_table_of_any_mixture_has_one_to_drop)
 {
     for (int round = 0; round < 20; round++) {
@@ -116,4 +124,6 @@ HARNESS_MAIN("pending handshakes", IT(the_oldest_of_the_largest_group_is_dropped
              IT(the_oldest_is_dropped_when_all_groups_have_one_size),
              IT(a_client_that_has_shown_the_key_is_dropped_after_silent_ones),
              IT(a_large_group_is_dropped_before_a_small_silent_one),
-             IT(a_network_of_64_bits_is_one_group), IT(a_full_table_of_any_mixture_has_one_to_drop))
+             IT(a_network_of_64_bits_is_one_group),
+             IT(networks_that_begin_alike_are_several_groups),
+             IT(a_full_table_of_any_mixture_has_one_to_drop))

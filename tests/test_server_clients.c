@@ -179,6 +179,27 @@ TEST(each_handshake_has_its_own_deadline)
     pipc_server_close(server);
 }
 
+/* Nothing else would wake it: the wait after that is ended by a signal. */
+TEST(an_accept_that_waits_without_a_limit_turns_late_handshakes_away)
+{
+    pipc_options_t options = *with_key("secret");
+    options.flags |= PIPC_INTERRUPTIBLE;
+    pipc_server_t *server = open_server(&options);
+    int silent = net_connect(pipc_server_port(server));
+    char challenge[104];
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    fault_reset();
+    fault_fail(CALL_poll, 2, 0, EINTR); /* the first one lasts until the deadline */
+    fault_virtual_time();
+    fault_arm();
+    assert_null_errno(pipc_server_accept(server, -1), EINTR);
+    fault_disarm();
+    assert_true(net_take(silent, challenge, sizeof challenge));
+    net_expect_end(silent);
+    close(silent);
+    pipc_server_close(server);
+}
+
 /* Who is connected without a key may be silent as long as he likes; there is nothing to hold up. */
 TEST(a_client_that_never_reads_affects_no_other_client)
 {
@@ -419,6 +440,7 @@ HARNESS_MAIN("server, clients", IT(a_client_with_the_key_is_accepted), IT(the_ke
              IT(a_poll_loop_completes_a_handshake), IT(silent_clients_delay_no_other_client),
              IT(hostile_clients_are_refused_and_delay_no_other_client),
              IT(a_slow_client_delays_no_other_client), IT(each_handshake_has_its_own_deadline),
+             IT(an_accept_that_waits_without_a_limit_turns_late_handshakes_away),
              IT(a_client_that_never_reads_affects_no_other_client),
              IT(an_end_or_a_reset_inside_a_message_returns_ECONNRESET),
              IT(after_a_half_close_the_answers_still_arrive),
