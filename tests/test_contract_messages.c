@@ -438,6 +438,21 @@ TEST_OF_KIND(skip_drops_one_message_of_any_size)
     peers_close(&p);
 }
 
+TEST_OF_KIND(skip_drops_one_of_the_messages_that_are_in_memory)
+{
+    struct peers p;
+    peers_open(&p, kind, NULL);
+    send_text(&p.b, "dropped");
+    send_text(&p.b, "kept");
+    send_text(&p.b, "last");
+    while (peer_pending(&p.a) < 3)
+        continue; /* a connection may need a moment */
+    assert_int_equal(peer_skip(&p.a), 0);
+    expect_text(&p.a, "kept");
+    expect_text(&p.a, "last");
+    peers_close(&p);
+}
+
 HARNESS_MAIN("messages", OVER_KINDS(messages_arrive_whole_in_both_directions),
              OVER_KINDS(messages_arrive_in_order_and_once),
              OVER_KINDS(write_and_read_return_the_size_of_the_message),
@@ -458,4 +473,5 @@ HARNESS_MAIN("messages", OVER_KINDS(messages_arrive_whole_in_both_directions),
              OVER_KINDS(read_pending_returns_0_without_blocking_when_there_are_none),
              OVER_KINDS(peek_shows_the_same_message_until_it_is_read),
              OVER_KINDS(a_peeked_view_stays_valid_while_a_write_waits),
-             OVER_KINDS(skip_drops_one_message_of_any_size))
+             OVER_KINDS(skip_drops_one_message_of_any_size),
+             OVER_KINDS(skip_drops_one_of_the_messages_that_are_in_memory))

@@ -365,6 +365,28 @@ TEST(a_client_with_a_key_gives_up_a_silent_server_at_its_timeout)
     paths_end(&paths);
 }
 
+/* As by a server that is short of descriptors. */
+TEST(a_client_with_a_key_that_is_turned_away_calls_again)
+{
+    struct paths paths;
+    paths_begin(&paths);
+    const char *path = paths_to(&paths, "short");
+    struct paths_caller caller = {path, "secret", -1};
+    int listener = paths_listen(path, 5);
+    pid_t client = harness_fork(paths_call, &caller);
+    for (int i = 0; i < 2; i++) {
+        assert_true(harness_readable(listener, 20000));
+        int there = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(there >= 0);
+        close(there);
+    }
+    kill(client, SIGKILL);
+    harness_wait(client);
+    close(listener);
+    unlink(path);
+    paths_end(&paths);
+}
+
 /* --- Cancellation ----------------------------------------------------------------------------- */
 
 static void disarm(void *unused)
@@ -456,4 +478,5 @@ HARNESS_MAIN(
     IT(a_mode_for_an_abstract_name_returns_EINVAL),
     IT(a_key_lets_in_who_knows_it_and_turns_others_away),
     IT(a_client_with_a_key_gives_up_a_silent_server_at_its_timeout),
-    IT(a_cancelled_client_leaves_nothing), IT(opening_a_server_on_a_path_is_no_cancellation_point))
+    IT(a_client_with_a_key_that_is_turned_away_calls_again), IT(a_cancelled_client_leaves_nothing),
+    IT(opening_a_server_on_a_path_is_no_cancellation_point))
