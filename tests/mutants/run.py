@@ -162,7 +162,7 @@ class Build:
         timer = threading.Timer(self.limit.get(test, LIMIT), end_all, [process])
         timer.start()
         found, text = None, ''
-        for line in process.stdout: # ends with the last process that has a copy
+        for line in process.stdout:  # ends with the last process that has a copy
             text += line
             failed = re.match(r'\[  FAILED  \] (.+)', line)
             if failed:  # one is enough
