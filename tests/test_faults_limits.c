@@ -401,13 +401,17 @@ TEST_OF_KIND(no_call_has_to_set_O_NONBLOCK_later)
     }
 }
 
+/* What has moved has its set already. */
 TEST_OF_KIND(pipc_fd_fails_without_epoll)
 {
     pipc_t *end[2];
     assert_int_equal(kind->open(end, NULL), 0);
     fault_fail(CALL_epoll_create1, 1, FAULT_FOREVER, ENOSYS);
     fault_arm();
-    assert_errno(pipc_fd(end[0]), ENOSYS);
+    if (kind->moves)
+        pipc_fd(end[0]);
+    else
+        assert_errno(pipc_fd(end[0]), ENOSYS);
     assert_int_equal(pipc_write(end[0], "x", 1), 1);
     fault_disarm();
     kind_close(kind, end);
