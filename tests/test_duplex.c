@@ -303,6 +303,41 @@ static void *write_large(void *context)
     return NULL;
 }
 
+static void *write_until_cancelled(void *context)
+{
+    struct long_write *write = context;
+    write->thread = sleeper_me();
+    harness_gate_open(&write->begun);
+    for (;;)
+        assert_int_equal(pipc_write(write->pipe, large, LARGE), LARGE);
+    return NULL;
+}
+
+/* The cancelled thread waits for room no more: a shutdown must not wait for it. */
+TEST_OF_KIND(a_shutdown_after_a_writer_was_cancelled_ends_the_stream)
+{
+    harness_skip_if_cancelling_confuses();
+    pipc_t *end[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pthread_t thread;
+    options.flags = PIPC_DUPLEX;
+    kind_open(kind, end, &options);
+    struct long_write write = {.pipe = end[0]};
+    harness_gate_init(&write.begun);
+    assert_int_equal(pthread_create(&thread, NULL, write_until_cancelled, &write), 0);
+    harness_gate_wait(&write.begun);
+    sleeper_wait(write.thread);
+    assert_int_equal(pthread_cancel(thread), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pipc_shutdown(end[0]), 0);
+    assert_int_equal(pthread_create(&thread, NULL, flush_to_the_end, end[0]), 0);
+    read_to_the_end(end[1]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    harness_gate_close(&write.begun);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 /* Until both messages of the peer are in memory. */
 static void take_in_two(pipc_t *pipe)
 {
@@ -345,4 +380,5 @@ HARNESS_MAIN("duplex", SLOWLY(every_reading_call_works_beside_every_writing_call
              SLOWLY(every_reading_call_works_beside_every_writing_call, TERMINALS),
              OVER_TWO_HANDLE_KINDS(an_end_is_reported_while_the_reader_waits_for_room),
              OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output),
+             OVER_TWO_HANDLE_KINDS(a_shutdown_after_a_writer_was_cancelled_ends_the_stream),
              OVER_TWO_HANDLE_KINDS(a_message_is_reported_while_the_writer_thread_waits_for_room))
