@@ -166,6 +166,7 @@ static void do_connections(unsigned round)
         return;
     for (size_t i = 0; services_pipc[i].library != NULL; i++) {
         serve_many(round, round % 2 == 0 ? &services_pipc[i] : &services_raw[i]);
+        serve_many(round, &services_nested[i]);
         serve_many(round, round % 2 == 0 ? &services_raw[i] : &services_pipc[i]);
     }
 }

@@ -112,8 +112,11 @@ struct service {
     void (*receive)(void *, void *data, size_t size);    /* a message of this size */
     void (*close)(void *connection);
 };
-/* service_pipc.c, service_raw.c: the same transports in the same order, with an empty last one. */
-extern const struct service services_pipc[], services_raw[];
+/*
+ * service_pipc.c, service_raw.c: the same transports in the same order, with an empty last one.
+ * Nested: each connection has an epoll set of its own, which the event loop polls.
+ */
+extern const struct service services_pipc[], services_raw[], services_nested[];
 
 struct many {
     double ns;          /* for each echo */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #define BUFFER 256 /* bytes, and so the largest frame */
 
 struct connection {
-    int fd;
+    int fd, set; /* set: -1, or what is polled in its place */
     size_t have; /* bytes in the buffer, which a frame begins */
     unsigned char buffer[BUFFER];
 };
@@ -87,6 +88,7 @@ static struct connection *make_connection(int fd)
     if (connection == NULL)
         fail("memory");
     connection->fd = fd;
+    connection->set = -1;
     connection->have = 0;
     return connection;
 }
@@ -145,9 +147,28 @@ static int poll_fd(void *connection)
     return ((struct connection *)connection)->fd;
 }
 
+/*
+ * What a library pays at least that has one descriptor for each connection, which it can make
+ * readable itself: an epoll set, in the set of the event loop.
+ */
+static int poll_set(void *at)
+{
+    struct connection *connection = at;
+    struct epoll_event event = {.events = EPOLLIN};
+    if (connection->set < 0)
+        connection->set = epoll_create1(EPOLL_CLOEXEC);
+    else
+        return connection->set;
+    if (epoll_ctl(connection->set, EPOLL_CTL_ADD, connection->fd, &event) != 0)
+        fail("a set of its own");
+    return connection->set;
+}
+
 static void close_one(void *at)
 {
     struct connection *connection = at;
+    if (connection->set >= 0)
+        close(connection->set);
     close(connection->fd);
     free(connection);
 }
@@ -219,15 +240,21 @@ static void receive(void *at, void *data, size_t size)
     consume(connection, HEADER + size);
 }
 
-#define SERVICE(name, listens, accepts, connects)                                          \
-    {                                                                                      \
-        .library = "raw", .transport = name, .listen = listens, .listen_fd = listen_fd,    \
-        .accept = accepts, .stop = stop, .fd = poll_fd, .echo = echo, .connect = connects, \
-        .send = send_one, .receive = receive, .close = close_one                           \
+#define SERVICE(name, polled, listens, accepts, connects)                                 \
+    {                                                                                     \
+        .library = "raw", .transport = name, .listen = listens, .listen_fd = listen_fd,   \
+        .accept = accepts, .stop = stop, .fd = polled, .echo = echo, .connect = connects, \
+        .send = send_one, .receive = receive, .close = close_one                          \
     }
 
 const struct service services_raw[] = {
-    SERVICE("tcp", listen_tcp, accept_tcp, connect_tcp),
-    SERVICE("unix", listen_unix, accept_unix, connect_unix),
+    SERVICE("tcp", poll_fd, listen_tcp, accept_tcp, connect_tcp),
+    SERVICE("unix", poll_fd, listen_unix, accept_unix, connect_unix),
+    {0},
+};
+
+const struct service services_nested[] = {
+    SERVICE("tcp nested", poll_set, listen_tcp, accept_tcp, connect_tcp),
+    SERVICE("unix nested", poll_set, listen_unix, accept_unix, connect_unix),
     {0},
 };

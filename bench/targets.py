@@ -156,7 +156,10 @@ def connections(results):
     rows = []
     for key in [k for k in results.keys() if k.work == 'many' and k.library == 'libpipc']:
         what = '%s, server of %d connections' % (key.transport, key.bytes)
+        nested = key._replace(library='raw', transport=key.transport + ' nested')
         rows += [ratio(results, what, key, key._replace(library='raw'), 0.9),
+                 ratio(results, what + ' (nested: each socket in a set of its own)', key, nested,
+                       0.97),
                  at_most(results, what + ', memory of each', key, 'bytes used', 3072, 'B'),
                  at_most(results, what + ', descriptors of each', key, 'descriptors', 2, '')]
     tcp = Key('libpipc', 'tcp', 'plain', 'open', 'one core', 0)
