@@ -34,8 +34,9 @@ static int serve(pipc_t *pipe)
         int is_answered = stats_of(pipe).messages_written > stats_of(pipe).messages_read;
         if (!is_answered && pipc_write(pipe, message.data, message.size) == -1)
             return errno == EAGAIN ? pipc_want(pipe, PIPC_WANT_WRITE) : -1;
-        if (stats_of(pipe).bytes_held > 0)
-            return pipc_want(pipe, PIPC_WANT_WRITE);
+        if (stats_of(pipe).bytes_held > 0 && pipc_want(pipe, PIPC_WANT_WRITE) == 0 &&
+            stats_of(pipe).bytes_held > 0) /* pipc_want has sent some of it, too */
+            return 0;
         pipc_skip(pipe);
     }
     return pipc_want(pipe, PIPC_WANT_READ);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The echo server (tcp_echo_server.c) in a loop of libevent (Debian: libevent-dev). Each handle has
- * an event for reading, on its descriptor; back-pressure is pipc_want alone.
- *     cc libevent_server.c $(pkg-config --cflags --libs libpipc libevent_core)
- *     ./a.out       prints its port
+ * an event for reading, on its descriptor; back-pressure is pipc_want alone. It prints its port.
+ *     cc libevent_server.c $(pkg-config --cflags --libs libpipc libevent_core); ./a.out
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -33,8 +32,9 @@ static int serve(pipc_t *pipe)
         int is_answered = stats_of(pipe).messages_written > stats_of(pipe).messages_read;
         if (!is_answered && pipc_write(pipe, message.data, message.size) == -1)
             return errno == EAGAIN ? pipc_want(pipe, PIPC_WANT_WRITE) : -1;
-        if (stats_of(pipe).bytes_held > 0)
-            return pipc_want(pipe, PIPC_WANT_WRITE);
+        if (stats_of(pipe).bytes_held > 0 && pipc_want(pipe, PIPC_WANT_WRITE) == 0 &&
+            stats_of(pipe).bytes_held > 0) /* pipc_want has sent some of it, too */
+            return 0;
         pipc_skip(pipe);
     }
     return pipc_want(pipe, PIPC_WANT_READ);

@@ -50,8 +50,7 @@ static void drop_client(pipc_t *pipe)
 static pipc_stats_t stats_of(pipc_t *pipe)
 {
     pipc_stats_t stats = PIPC_STATS_INIT;
-    pipc_stats(pipe, &stats);
-    return stats;
+    return pipc_stats(pipe, &stats), stats;
 }
 
 /* Sends messages back, and says what to wait for next. A message stays unread until all of its
@@ -67,8 +66,9 @@ static int serve(pipc_t *pipe)
         int is_answered = stats_of(pipe).messages_written > stats_of(pipe).messages_read;
         if (!is_answered && pipc_write(pipe, message.data, message.size) == -1)
             return errno == EAGAIN ? pipc_want(pipe, PIPC_WANT_WRITE) : -1;
-        if (stats_of(pipe).bytes_held > 0)
-            return pipc_want(pipe, PIPC_WANT_WRITE);
+        if (stats_of(pipe).bytes_held > 0 && pipc_want(pipe, PIPC_WANT_WRITE) == 0 &&
+            stats_of(pipe).bytes_held > 0) /* pipc_want has sent some of it, too */
+            return 0;
         pipc_skip(pipe);
     }
     return pipc_want(pipe, PIPC_WANT_READ);

@@ -899,6 +899,8 @@
  *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
  *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
  *    tears them: before it, call pipc_flush again as long as it fails with EAGAIN or ETIMEDOUT.
+ *  - pipc_want sends held bytes too, and then nothing wakes a loop that waits for them alone. So
+ *    look at bytes_held after pipc_want, and not only before it (examples/tcp_echo_server.c).
  *  - With PIPC_GATHER, a write that succeeded may have sent nothing, and nothing sends it later but
  *    a call. Before a program waits for anything but this pipe, it calls pipc_flush (3).
  *  - With PIPC_ASYNC, the default timeouts of -1 make the first read or write wait for the peer. A
