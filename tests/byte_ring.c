@@ -3,13 +3,14 @@
 
 #include "sys/sys.h"
 
-static void count_wake(void *context)
+static bool count_wake(void *context)
 {
     struct fake *fake = context;
     if (fake->wakes++ > 0)
-        return;
+        return true;
     fake->written_at_wake = atomic_load(&fake->ring.memory.out->head);
     fake->read_at_wake = atomic_load(&fake->ring.memory.in->tail);
+    return true;
 }
 
 static enum ring_life answer(void *context, uint64_t version, enum ring_question question,

@@ -136,12 +136,13 @@ TEST(what_a_short_read_or_write_moves_wakes_a_peer_on_the_same_processor)
 }
 
 /* Sleeps again whenever it is woken, as a reader does that finds too little. */
-static void wake_in_vain(void *context)
+static bool wake_in_vain(void *context)
 {
     struct fake *fake = context;
     struct shared *s = fake->shared;
     fake->wakes++;
     atomic_store(&s->interest[fake == &s->side[0]], RING_BYTES);
+    return true;
 }
 
 TEST(a_long_write_does_not_wake_again_for_little)
@@ -152,6 +153,25 @@ TEST(a_long_write_does_not_wake_again_for_little)
     assert_false(ring_arm(&s->side[1].ring, RING_BYTES));
     assert_int_equal(put(&s->side[0].ring, bytes, sizeof bytes), sizeof bytes);
     assert_int_equal(s->side[0].wakes, 3); /* for the first piece, for so many more, at the end */
+    free_sides(s);
+}
+
+static bool fail_to_wake(void *context)
+{
+    struct fake *fake = context;
+    return ++fake->wakes > 1;
+}
+
+TEST(a_wakeup_that_could_not_be_made_is_made_with_the_next_bytes)
+{
+    struct shared *s = new_sides(0);
+    s->side[0].ring.peer.wake = fail_to_wake;
+    assert_false(ring_arm(&s->side[1].ring, RING_BYTES));
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(put(&s->side[0].ring, "x", 1), 1);
+        assert_int_equal(s->side[0].wakes, i < 3 ? i : 2);
+        assert_int_equal(ring_is_armed(&s->side[1].ring, RING_BYTES), i == 1);
+    }
     free_sides(s);
 }
 
@@ -179,4 +199,5 @@ HARNESS_MAIN("byte ring wake", IT(a_reader_is_woken_once_for_each_interest_it_de
              IT(a_long_read_wakes_a_writer_early_when_it_can_run_beside_it),
              IT(what_a_short_read_or_write_moves_wakes_a_peer_on_the_same_processor),
              IT(a_long_write_does_not_wake_again_for_little),
+             IT(a_wakeup_that_could_not_be_made_is_made_with_the_next_bytes),
              IT(what_came_before_the_interest_needs_nobody_to_wake))

@@ -27,6 +27,7 @@ struct ring_end {
     struct monitor_set set; /* of own doorbell and monitor: for `wait`, and for the program */
     struct monitor monitor;
     enum descriptor_state descriptor;
+    bool owes;                        /* the kernel had no memory for a doorbell of the peer's */
     unsigned armed;                   /* the interest it was last drained for */
     uint64_t updated_in, updated_out; /* positions at the last update of readiness */
 };

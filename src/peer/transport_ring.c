@@ -28,10 +28,11 @@ static const int *own_doorbell(const struct ring_end *e)
 
 /* ---- what the ring asks for ---- */
 
-static void wake_peer(void *context)
+static bool wake_peer(void *context)
 {
-    const struct ring_end *e = context;
-    sys_doorbell_ring(e->ends->shared.doorbell[1 - e->end]);
+    struct ring_end *e = context;
+    e->owes = !sys_doorbell_ring(e->ends->shared.doorbell[1 - e->end]);
+    return !e->owes;
 }
 
 static unsigned own_processor(void *unused)
@@ -146,7 +147,9 @@ static int end_wait(struct transport *transport, unsigned events, int64_t deadli
     for (;;) {
         if (ring_arm(&e->ring, interest))
             return 0;
-        ready = wait_once(e, deadline, (events & TRANSPORT_CAUGHT) != 0);
+        bool pays_soon = e->owes && !wake_peer(e);
+        ready = wait_once(e, pays_soon ? earlier_of(deadline, BLIND_WAIT_NS) : deadline,
+                          (events & TRANSPORT_CAUGHT) != 0);
         if (ready < 0)
             break;
         if (ring_is_ready(&e->ring, interest)) {
@@ -226,8 +229,8 @@ static void step_descriptor(struct ring_end *e, enum descriptor_event event, uns
     enum descriptor_action action = descriptor_step(&e->descriptor, event);
     if (action == DESCRIPTOR_DRAIN && drain_and_arm(e, interest))
         action = descriptor_step(&e->descriptor, DESCRIPTOR_CAME);
-    if (action == DESCRIPTOR_RING)
-        sys_doorbell_ring(own_doorbell(e));
+    if (action == DESCRIPTOR_RING && !sys_doorbell_ring(own_doorbell(e)))
+        e->descriptor = DESCRIPTOR_UNKNOWN;
 }
 
 /* What arms the doorbell is spent with each message: every update counts. */
@@ -237,6 +240,8 @@ static bool end_update_readiness(struct transport *transport, bool readable, uns
     unsigned interest = interest_of(events);
     bool changed = ring_peer_changed(&e->ring); /* since the caller read */
     ring_end_follow_peer(e);
+    if (e->owes && !wake_peer(e))
+        readable = true; /* so that the program comes back */
     if (events & TRANSPORT_EDGE)
         e->ring.ran_short = true;
     bool has_work =

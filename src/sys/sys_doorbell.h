@@ -12,7 +12,8 @@
 
 int sys_doorbell_open(int bell[2]);
 void sys_doorbell_close(int bell[2]);
-void sys_doorbell_ring(const int bell[2]);  /* keeps errno */
+/* False: the kernel lacks memory for it, which no eventfd needs; again later. Keeps errno. */
+bool sys_doorbell_ring(const int bell[2]);
 void sys_doorbell_drain(const int bell[2]); /* after a wait on a set that has it; keeps errno */
 
 int sys_epoll_add_doorbell(int set, const int bell[2]);

@@ -94,7 +94,7 @@ static bool update_by_doorbell(struct ready *ready, const struct ready_state *st
     bool has_failed = watch(ready, state->in, state->out) != 0;
     bool readable = has_failed || state->readable;
     if (readable && (state->edge || !ready->readable))
-        sys_doorbell_ring(ready->doorbell);
+        readable = sys_doorbell_ring(ready->doorbell) || ready->readable;
     else if (!readable && ready->readable)
         sys_epoll_drain_doorbell(ready->set, ready->doorbell, -1);
     ready->readable = readable;
@@ -136,8 +136,7 @@ static bool make_readable(struct ready *ready)
         return true;
     if (ready->doorbell[0] < 0 && open_doorbell(ready) != 0)
         return false;
-    sys_doorbell_ring(ready->doorbell);
-    return true;
+    return sys_doorbell_ring(ready->doorbell);
 }
 
 static uint32_t room_events(const struct ready *ready, const struct ready_state *state)

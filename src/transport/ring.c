@@ -30,8 +30,6 @@ _Static_assert(RING_PACE_LITTLE < RING_SIZE, "a ring can hold more than little")
 _Static_assert(RING_GROWN - RING_WHOLE_MAX - RING_SIZE >= WAKE_MARK_OF(RING_GROWN),
                "a reader learns in time that the ring has grown");
 _Static_assert(PREFETCH_DISTANCE + PREFETCH_MAX < RING_SIZE, "prefetches stay in the mapping");
-_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
-               "processes share these words; the locks of libatomic do not work there");
 
 void ring_init(struct ring *r, const struct ring_memory *memory, const struct ring_peer *peer)
 {
@@ -50,8 +48,9 @@ void ring_init(struct ring *r, const struct ring_memory *memory, const struct ri
 
 static void wake(struct ring *r)
 {
-    if (atomic_exchange(r->memory.peer_interest, 0) != 0)
-        r->peer.wake(r->peer.context);
+    unsigned word = atomic_exchange(r->memory.peer_interest, 0);
+    if (word != 0 && !r->peer.wake(r->peer.context))
+        atomic_fetch_or(r->memory.peer_interest, word);
 }
 
 static unsigned peer_interest(const struct ring *r)

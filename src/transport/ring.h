@@ -54,6 +54,9 @@ struct ring_words {
     RING_APART _Atomic uint64_t steps; /* the same, but moved less often; see ring.c */
 };
 
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+               "processes share these words; the locks of libatomic do not work there");
+
 /* What a side waits for; above it in the word stands on which processor, as a hint. */
 enum { RING_BYTES = 1, RING_ROOM = 2, RING_INTERESTS = RING_BYTES | RING_ROOM };
 
@@ -81,7 +84,7 @@ enum ring_question {
 /* How a ring reaches its peer. Called on slow paths only. */
 struct ring_peer {
     void *context;
-    void (*wake)(void *context);
+    bool (*wake)(void *context); /* false: not now, so that the next chance is used */
     /* `version`: a copy of the peer's. `now`: sys_ticks; 0 except for READER and WRITER. */
     enum ring_life (*life)(void *context, uint64_t version, enum ring_question question,
                            int64_t now);

@@ -87,7 +87,7 @@ int share_await_doorbell(struct fd_transport *transport);
 bool share_pay(struct fd_transport *transport);
 
 /* For the ring, whose context is the transport. */
-void share_ring_doorbell(void *transport);
+bool share_ring_doorbell(void *transport);
 enum ring_life share_life(void *transport, uint64_t version, enum ring_question question,
                           int64_t now);
 unsigned share_processor(void *unused);

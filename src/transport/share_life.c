@@ -36,7 +36,7 @@ static ssize_t ring_pipe(int fd, const struct iovec *byte)
     return is_tried_again ? sys_writev(fd, SYS_PIPE, byte, 1) : sent;
 }
 
-void share_ring_doorbell(void *context)
+bool share_ring_doorbell(void *context)
 {
     struct fd_transport *t = context;
     struct iovec byte = {(void *)(uintptr_t) "", 1};
@@ -49,13 +49,12 @@ void share_ring_doorbell(void *context)
     if (!by_pipe)
         atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     errno = saved;
+    return !s->owes;
 }
 
 bool share_pay(struct fd_transport *t)
 {
-    if (t->share->owes)
-        share_ring_doorbell(t);
-    return !t->share->owes;
+    return !t->share->owes || share_ring_doorbell(t);
 }
 
 static bool is_worth_asking(const struct share *s, uint64_t version, enum ring_question question,

@@ -32,17 +32,29 @@ int sys_doorbell_open(int bell[2])
 }
 
 /* Adding nothing to the counter wakes those who wait for it, and has always room. */
-void sys_doorbell_ring(const int bell[2])
+static void ring_eventfd(int fd)
 {
     static const uint64_t nothing = 0;
+    while (write_nocancel(fd, &nothing, sizeof nothing) < 0 && errno == EINTR)
+        continue;
+}
+
+/* A full one has been rung. */
+static bool ring_pipe(int fd)
+{
     struct iovec byte = {(void *)(uintptr_t) "", 1};
+    bool has_rung = sys_writev(fd, SYS_PIPE, &byte, 1) > 0;
+    return has_rung || (errno == EAGAIN ? !sys_has_room(fd) : errno != ENOMEM);
+}
+
+bool sys_doorbell_ring(const int bell[2])
+{
     int saved = errno;
-    if (!is_eventfd(bell))
-        sys_writev(bell[1], SYS_PIPE, &byte, 1);
-    else
-        while (write_nocancel(bell[1], &nothing, sizeof nothing) < 0 && errno == EINTR)
-            continue;
+    bool has_rung = is_eventfd(bell) || ring_pipe(bell[1]);
+    if (is_eventfd(bell))
+        ring_eventfd(bell[1]);
     errno = saved;
+    return has_rung;
 }
 
 int sys_epoll_add_doorbell(int set, const int bell[2])
