@@ -176,12 +176,23 @@ static int serve_descriptor(struct server *s, int fd)
     return h == NULL ? -1 : step_pending(s, h); /* the timer is checked in any case */
 }
 
+/*
+ * Then asking the set what is ready is a system call more than accepting. Where others share the
+ * listener, one of them may have taken its O_NONBLOCK away.
+ */
+static bool has_listener_alone(const struct server *s)
+{
+    return s->key.bytes == NULL && s->listeners.count == 1 && s->is_listening && !s->is_adopted;
+}
+
 static int serve_ready(struct server *s)
 {
     int fds[SYS_EPOLL_READY_MAX];
     int fd = -1;
     turn_away_late_ones(s);
     resume_listening(s);
+    if (has_listener_alone(s))
+        return accept_client(s, s->listeners.fd[0]);
     int count = sys_epoll_take_ready(s->set, fds, SYS_EPOLL_READY_MAX);
     for (int i = 0; i < count && fd < 0; i++)
         fd = serve_descriptor(s, fds[i]);
