@@ -125,11 +125,10 @@ struct handshake *handshake_connect(const struct sys_address *address, const str
 }
 
 /* A connect to a free port of this machine can connect to itself. */
-static bool is_connected_to_itself(int fd)
+static bool is_connected_to_itself(int fd, const struct sys_address *peer)
 {
-    struct sys_address own, peer;
-    return sys_local_address(fd, &own) == 0 && sys_peer_address(fd, &peer) == 0 &&
-           own.port == peer.port && sys_same_host(&own, &peer);
+    struct sys_address own;
+    return sys_local_address(fd, &own) == 0 && own.port == peer->port && sys_same_host(&own, peer);
 }
 
 /*
@@ -138,9 +137,10 @@ static bool is_connected_to_itself(int fd)
  */
 static int finish_connecting(struct handshake *h)
 {
-    if (sys_connected(h->fd) != 0)
+    struct sys_address peer;
+    if (sys_connected(h->fd, &peer) != 0)
         return errno == EINPROGRESS ? 0 : -1;
-    if (is_connected_to_itself(h->fd)) {
+    if (is_connected_to_itself(h->fd, &peer)) {
         errno = ECONNREFUSED;
         return -1;
     }

@@ -343,16 +343,17 @@ int sys_connect(const struct sys_address *address)
     return -1;
 }
 
-int sys_connected(int fd)
+/* One that has a peer has no error to report; so the reason is asked for only without. */
+int sys_connected(int fd, struct sys_address *peer)
 {
-    struct sys_address peer;
     int error = 0;
     socklen_t size = sizeof error;
+    if (sys_peer_address(fd, peer) == 0)
+        return 0;
+    int missing = errno;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return -1;
-    if (error == 0 && sys_peer_address(fd, &peer) == 0)
-        return 0;
-    errno = error != 0 ? error : errno == ENOTCONN ? EINPROGRESS : errno;
+    errno = error != 0 ? error : missing == ENOTCONN ? EINPROGRESS : missing;
     return -1;
 }
 
