@@ -73,6 +73,11 @@ void sys_close(int fd)
     errno = saved;
 }
 
+int sys_block_own(int fd)
+{
+    return fcntl_nocancel(fd, F_SETFL, 0);
+}
+
 int sys_nonblock(int fd, bool on)
 {
     int flags = fcntl_nocancel(fd, F_GETFL, 0);

@@ -18,6 +18,8 @@ int sys_both_above_standard(int fd[2]); /* the same for two, of which both or no
 int sys_room_above_standard(int fd);
 int sys_check_modes(int in, int out); /* EINVAL: not open for reading, or not for writing */
 int sys_nonblock(int fd, bool on);    /* what it was before: 0 or 1 */
-void sys_close(int fd);               /* keeps errno; a negative fd is nothing */
+/* Takes O_NONBLOCK from a socket of the seam that nobody else has, and that has no other flag. */
+int sys_block_own(int fd);
+void sys_close(int fd); /* keeps errno; a negative fd is nothing */
 
 #endif

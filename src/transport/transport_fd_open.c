@@ -37,11 +37,11 @@ static int find_kinds(struct fd_transport *t, int read_fd, int write_fd)
     return sys_kind(write_fd, &t->out_kind);
 }
 
-static void start_own(struct fd_transport *t, int read_fd, int write_fd)
+static void start_own(struct fd_transport *t, int read_fd, int write_fd, bool blocks)
 {
     start(t, read_fd, write_fd);
     t->own = true;
-    t->blocks = sys_nonblock(read_fd, false) >= 0;
+    t->blocks = blocks;
 }
 
 #define MORE_AT ((sizeof(struct fd_transport) + alignof(max_align_t) - 1) & -alignof(max_align_t))
@@ -82,23 +82,19 @@ struct transport *transport_fd(int read_fd, int write_fd)
     return NULL;
 }
 
-static void take_over_socket(struct fd_transport *t, int fd)
+static void take_over_socket(struct fd_transport *t, int fd, bool blocks)
 {
     t->in_kind = t->out_kind = SYS_SOCKET;
-    start_own(t, fd, fd);
+    start_own(t, fd, fd, blocks);
 }
 
 /* Writing keeps the O_NONBLOCK that these were opened with; a socket needs none. */
 static int take_over(struct fd_transport *t, int read_fd, int write_fd)
 {
-    if (read_fd == write_fd) {
-        take_over_socket(t, read_fd);
-        return 0;
-    }
     int found = find_kinds(t, read_fd, write_fd);
     t->in_kind = sys_kind_if_own(t->in_kind);
     t->out_kind = sys_kind_if_own(t->out_kind);
-    start_own(t, read_fd, write_fd);
+    start_own(t, read_fd, write_fd, sys_nonblock(read_fd, false) >= 0);
     return found;
 }
 
@@ -111,7 +107,12 @@ static void give_up_taken(struct fd_transport *t)
 int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
 {
     struct fd_transport *t = fd_of(transport);
-    if (take_over(t, read_fd, write_fd) == 0 && ready_begin(&t->ready) == 0)
+    int found = 0;
+    if (read_fd == write_fd)
+        take_over_socket(t, read_fd, sys_block_own(read_fd) == 0);
+    else
+        found = take_over(t, read_fd, write_fd);
+    if (found == 0 && ready_begin(&t->ready) == 0)
         return 0;
     give_up_taken(t);
     return -1;
@@ -119,6 +120,8 @@ int transport_fd_adopt(struct transport *transport, int read_fd, int write_fd)
 
 struct transport *transport_fd_own(int read_fd, int write_fd)
 {
+    if (read_fd == write_fd)
+        return transport_fd_socket(read_fd);
     struct transport *transport = transport_fd_reserve(0);
     if (transport == NULL || take_over(fd_of(transport), read_fd, write_fd) == 0)
         return transport;
@@ -130,6 +133,6 @@ struct transport *transport_fd_socket(int fd)
 {
     struct transport *transport = transport_fd_reserve(0);
     if (transport != NULL)
-        take_over_socket(fd_of(transport), fd);
+        take_over_socket(fd_of(transport), fd, true);
     return transport;
 }
