@@ -28,7 +28,7 @@ channel: $cleanup
 open: $cleanup
 rendezvous: $cleanup
 self: pthread_[a-z_]+|__register_atfork
-sys_cpu: sched_getcpu
+sys_cpu: sched_(getcpu|yield)
 sys_cancel: gnu_get_libc_version|__libc_single_threaded
 sys_file: __fxstat(at)?(64)?|__xmknodat|geteuid
 sys_kind: __fxstat(64)?

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pace of a ring's reader: each row of the table in ring_pace.h. The benchmark measures what
- * it is good for.
+ * The pace of a ring's reader: each row of the table in ring_pace.h; and when the reader of a
+ * stream gives its processor away. The benchmark measures what they are good for.
  */
 #include "harness.h"
 
+#include "sys/sys_cpu.h"
+#include "transport/pace.h"
 #include "transport/ring_pace.h"
 
 enum { LITTLE = RING_PACE_LITTLE - 1, MUCH = RING_PACE_LITTLE };
@@ -109,10 +111,49 @@ TEST(a_side_that_has_written_begins_anew)
     }
 }
 
-HARNESS_MAIN("reader pace", IT(the_first_little_loads_are_used_at_once),
-             IT(a_streak_of_little_loads_gives_the_writer_a_head_start), IT(much_is_used_at_once),
-             IT(between_messages_only_a_streak_is_worth_a_spin),
-             IT(amid_a_message_only_an_ample_load_before_is_worth_a_spin),
-             IT(a_spin_in_vain_gives_up_and_halves_the_patience_down_to_the_least),
-             IT(a_spin_that_found_something_uses_it_and_doubles_the_patience_up_to_the_most),
-             IT(a_side_that_has_written_begins_anew))
+/* In the streak 1 byte came in 1,000 ticks, and the processor was away for a million. */
+static int64_t pause_after_yield(size_t came)
+{
+    struct pace pace = {.streak_brought = 40, .streak_ticks = 40000};
+    int64_t begin = sys_ticks();
+    pace_note_yield(&pace, 1000000, came);
+    return pace.yields_from == 0 ? 0 : pace.yields_from - begin;
+}
+
+TEST(a_stream_that_came_four_times_as_fast_without_its_reader_gets_the_processor_again)
+{
+    assert_int_equal(pause_after_yield(4001), 0);
+    assert_int_equal(pause_after_yield(1 << 20), 0);
+}
+
+TEST(a_stream_that_did_not_is_read_for_32_times_as_long_without_giving_the_processor_away)
+{
+    assert_true(pause_after_yield(4000) >= 32000000);
+    assert_true(pause_after_yield(0) >= 32000000);
+}
+
+TEST(a_reader_that_has_not_read_little_in_a_row_or_has_written_keeps_the_processor)
+{
+    struct pace pace = {0};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pace_give_head_start(&pace), 0);
+        pace_note_read(&pace, 20);
+    }
+    assert_int_equal(pace.streak, 3);
+    assert_int_equal(pace.streak_brought, 40);
+    pace_note_write(&pace);
+    assert_int_equal(pace_give_head_start(&pace), 0);
+    assert_int_equal(pace.streak, 0);
+}
+
+HARNESS_MAIN(
+    "reader pace", IT(the_first_little_loads_are_used_at_once),
+    IT(a_streak_of_little_loads_gives_the_writer_a_head_start), IT(much_is_used_at_once),
+    IT(between_messages_only_a_streak_is_worth_a_spin),
+    IT(amid_a_message_only_an_ample_load_before_is_worth_a_spin),
+    IT(a_spin_in_vain_gives_up_and_halves_the_patience_down_to_the_least),
+    IT(a_spin_that_found_something_uses_it_and_doubles_the_patience_up_to_the_most),
+    IT(a_side_that_has_written_begins_anew),
+    IT(a_stream_that_came_four_times_as_fast_without_its_reader_gets_the_processor_again),
+    IT(a_stream_that_did_not_is_read_for_32_times_as_long_without_giving_the_processor_away),
+    IT(a_reader_that_has_not_read_little_in_a_row_or_has_written_keeps_the_processor))

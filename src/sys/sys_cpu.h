@@ -65,6 +65,8 @@ static inline void sys_cpu_prefetch_to_write(const void *memory)
 
 /* Of the processor that the caller runs on, or did a moment ago; UINT_MAX: unknown. Cheap. */
 unsigned sys_cpu_number(void);
+/* Lets others run that are ready to, on the processor of the caller. Keeps errno. */
+void sys_cpu_yield(void);
 
 static inline int64_t sys_ticks_or_clock(void)
 {

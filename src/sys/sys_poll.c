@@ -19,12 +19,12 @@ void sys_cancellation_point(void)
     pthread_testcancel();
 }
 
-bool sys_has_unread(int fd)
+size_t sys_unread(int fd)
 {
     int size = 0, saved = errno;
-    bool unread = fionread_nocancel(fd, &size) == 0 && size > 0;
+    bool is_known = fionread_nocancel(fd, &size) == 0 && size > 0;
     errno = saved;
-    return unread;
+    return is_known ? (size_t)size : 0;
 }
 
 bool sys_has_room(int fd)

@@ -5,13 +5,14 @@
 
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* poll(2) until the deadline. 0: it has passed. EINTR: a caught signal. */
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline);
 /* For a wait that ended before it came to a call that waits. */
 void sys_cancellation_point(void);
-bool sys_has_unread(int fd); /* false also when the kernel cannot say; keeps errno */
-bool sys_has_room(int fd);   /* likewise */
+size_t sys_unread(int fd); /* bytes; 0 also when the kernel cannot say; keeps errno */
+bool sys_has_room(int fd); /* likewise */
 
 #endif

@@ -11,6 +11,12 @@
  *                                                else ample: 0; else STREAK
  *
  * A write in between makes a streak 0: what comes next may be an answer.
+ *
+ * A head start is a look at the clock for some microseconds, which is enough for a writer on
+ * another processor. One on this processor needs it: so after a fast streak the reader first gives
+ * it away. If nobody else is ready to run, that ends at once. Somebody else may get it, for
+ * milliseconds. So it is compared how fast bytes came meanwhile and in the streak before. If not
+ * four times as fast, the processor is kept for 32 times as long.
  */
 #ifndef PIPC_PACE_H
 #define PIPC_PACE_H
@@ -18,15 +24,25 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct pace {
-    int streak;        /* reads in a row that brought little; below 0: probation */
-    size_t brought;    /* by the last read without a head start */
-    atomic_bool wrote; /* since the last read */
+    int streak;              /* reads in a row that brought little; below 0: probation */
+    atomic_bool wrote;       /* since the last read */
+    uint32_t brought;        /* by the last read without a head start */
+    uint32_t streak_brought; /* by all reads of the streak but the first */
+    int64_t began_streak;    /* when the first had ended, in ticks */
+    int64_t streak_ticks;    /* from then to the head start */
+    int64_t yields_from;     /* from then on the processor may be given away */
 };
 
-/* Before a blocking read. */
-void pace_give_head_start(struct pace *pace);
+/*
+ * Before a blocking read. Returns for how many ticks others have had the processor: much may have
+ * come; 0: nobody had it.
+ */
+int64_t pace_give_head_start(struct pace *pace);
+/* After it, if somebody had: how many bytes have come, unread ones too. */
+void pace_note_yield(struct pace *pace, int64_t lasted, size_t came);
 /* After it: how many bytes it brought. */
 void pace_note_read(struct pace *pace, size_t got);
 /* By the writing side, in any thread. */

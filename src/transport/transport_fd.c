@@ -60,7 +60,7 @@ int fd_make_room(struct fd_transport *t, size_t want)
     size_t large = large_size(t);
     if (t->capacity < large && (t->flows || needed > t->capacity)) {
         size_t capacity = t->flows || needed > small_size(t) ? large : small_size(t);
-        if (grow(t, capacity) != 0)
+        if (grow(t, capacity) != 0 && needed > t->capacity)
             return -1;
     }
     if (t->begin + needed > t->capacity) {
@@ -183,12 +183,17 @@ static inline ssize_t wait_in_read(struct fd_transport *t, void *buffer, size_t 
 
 static void fill_and_wait(struct fd_transport *t)
 {
-    if (!t->blocks || t->failed != 0 || t->at_end || fd_make_room(t, 1) != 0)
+    if (!t->blocks || t->failed != 0 || t->at_end)
         return; /* there is nothing to wait for, and another read would hide it */
-    pace_give_head_start(&t->pace);
+    int64_t yielded = pace_give_head_start(&t->pace);
+    t->flows = t->flows || yielded > 0;
+    if (fd_make_room(t, 1) != 0)
+        return;
     ssize_t got = wait_in_read(t, t->buffer + t->end, t->capacity - t->end);
     t->full = true;
     note_read(t, got > 0 ? (size_t)got : 0);
+    if (yielded > 0 && got > 0)
+        pace_note_yield(&t->pace, yielded, (size_t)got + sys_unread(t->in));
     pace_note_read(&t->pace, got > 0 ? (size_t)got : 0);
 }
 
@@ -388,7 +393,7 @@ static unsigned fd_over(struct transport *transport)
 
 bool fd_unread(struct transport *transport)
 {
-    return sys_has_unread(fd_of(transport)->in);
+    return sys_unread(fd_of(transport)->in) > 0;
 }
 
 /* ---- the rest ---- */

@@ -8,3 +8,8 @@ unsigned sys_cpu_number(void)
 {
     return (unsigned)sched_getcpu();
 }
+
+void sys_cpu_yield(void)
+{
+    sched_yield(); /* cannot fail here */
+}
