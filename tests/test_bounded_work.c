@@ -62,7 +62,7 @@ static size_t in_memory(pipc_t *pipe)
 /* It counts the messages that it received, and whole ones in the next buffer. */
 static void check_counting(size_t size, ssize_t (*count)(pipc_t *pipe))
 {
-    enum { BUFFER = 65536 };
+    enum { BUFFER = 65536 + 4096 };
     size_t all = MUCH / (size + COST), before = 0;
     pipc_t *pipe = open_file(size, all);
     for (ssize_t there = 0; there < (ssize_t)all;) {

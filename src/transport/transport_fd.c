@@ -11,10 +11,11 @@
 #include "transport/transport_fd.h"
 
 /*
- * As much as a pipe holds by default, so that one read empties it; and what is enough while little
- * comes, since there may be ten thousand idle connections.
+ * As much as a pipe holds by default, so that one read empties it, and as a message of 64 KiB has
+ * with its header; and what is enough while little comes, since there may be ten thousand idle
+ * connections.
  */
-#define BUFFER_SIZE       ((size_t)65536)
+#define BUFFER_SIZE       ((size_t)65536 + 4096)
 #define SMALL_BUFFER_SIZE ((size_t)2048)
 /* See goes_before. */
 #define LONG_PART  ((size_t)65536)
