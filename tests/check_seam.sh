@@ -30,9 +30,12 @@ rendezvous: $cleanup
 self: pthread_[a-z_]+|__register_atfork
 sys_cpu: sched_(getcpu|yield)
 sys_cancel: gnu_get_libc_version|__libc_single_threaded
+sys_environment: getenv|gete?[ug]id
+sys_environment_linux: getauxval
 sys_file: __fxstat(at)?(64)?|__xmknodat|geteuid
 sys_kind: __fxstat(64)?
 sys_life: __fxstat(at)?(64)?
+sys_log: __fxstat(at)?(64)?
 sys_memory: sysconf|getpid
 sys_net: (hton|ntoh)[sl]
 sys_poll: pthread_testcancel

@@ -125,6 +125,14 @@ NOCANCEL(int, getnameinfo,
           char *port, socklen_t port_size, int flags),
          (address, length, host, host_size, port, port_size, flags))
 
+static inline int create_nocancel(const char *path, int flags, mode_t mode)
+{
+    int before = nocancel_begin();
+    int fd = openat(AT_FDCWD, path, flags, mode);
+    nocancel_end(before);
+    return fd;
+}
+
 /* The last argument is a number or an address; none is passed as 0, which such commands ignore. */
 static inline int fcntl_nocancel(int fd, int command, intptr_t argument)
 {

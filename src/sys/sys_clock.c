@@ -5,10 +5,20 @@
 
 #include <time.h>
 
-int64_t sys_now(void)
+static int64_t read_clock(clockid_t clock)
 {
     struct timespec now;
-    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+    if (clock_gettime(clock, &now) != 0)
         return 0;
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t sys_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t sys_time_of_day(void)
+{
+    return read_clock(CLOCK_REALTIME);
 }

@@ -251,21 +251,25 @@ int sys_peer_address(int fd, struct sys_address *address)
     return socket_address(fd, true, address);
 }
 
-int sys_peer_address_text(int fd, char *text, size_t size)
+int sys_address_text(const struct sys_address *address, char *text, size_t size)
 {
-    struct sys_address peer;
     union address kernel;
     char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE]; /* with a scope */
-    if (sys_peer_address(fd, &peer) != 0)
-        return -1;
-    socklen_t length = to_kernel(&peer, &kernel);
+    socklen_t length = to_kernel(address, &kernel);
     if (getnameinfo_nocancel(&kernel.any, length, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
         0) {
         errno = ENOTCONN;
         return -1;
     }
-    snprintf(text, size, peer.family == SYS_IPV6 ? "[%s]:%u" : "%s:%u", host, (unsigned)peer.port);
+    snprintf(text, size, address->family == SYS_IPV6 ? "[%s]:%u" : "%s:%u", host,
+             (unsigned)address->port);
     return 0;
+}
+
+int sys_peer_address_text(int fd, char *text, size_t size)
+{
+    struct sys_address peer;
+    return sys_peer_address(fd, &peer) == 0 ? sys_address_text(&peer, text, size) : -1;
 }
 
 int sys_source(const struct sys_address *to, struct sys_address *source)

@@ -66,6 +66,7 @@ int sys_connected(int fd, struct sys_address *peer);
 int sys_local_address(int fd, struct sys_address *address);
 int sys_peer_address(int fd, struct sys_address *address);  /* ENOTCONN */
 int sys_peer_address_text(int fd, char *text, size_t size); /* "host:port"; ENOTCONN */
+int sys_address_text(const struct sys_address *address, char *text, size_t size);
 bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
 /* From now on a sys_read_wait ends after so long, with EAGAIN. If possible. Keeps errno. */
