@@ -23,7 +23,8 @@
  * are called adopted; the handle then owns them (pipc_open_fds). Messages that have arrived and are
  * unread are called pending; so are, at a server, clients that have not shown the key yet. A key is
  * a secret by which two programs recognise each other on a socket (6, Keys). The library starts no
- * thread, installs no signal handler, prints nothing and never aborts.
+ * thread, installs no signal handler and never aborts. It prints nothing, with one exception: a
+ * trace, if whoever starts the program asks for one (5, PIPC_TRACE).
  *
  *     #include <errno.h>
  *     #include <pipc.h>
@@ -347,6 +348,35 @@
  * write(2).
  *
  * SIGPIPE never reaches the program, nor does SIGXFSZ. One that was pending before stays pending.
+ *
+ * PIPC_TRACE: when a message does not arrive, a trace shows what happened to the pipes. With
+ * PIPC_TRACE=FILE in its environment, a program that uses the library appends a line to FILE for
+ * each handle or server that is opened, or is not; step of a rendezvous; verdict of a handshake,
+ * with its reason; goodbye; end of a stream, or death of a peer, and how it was noticed; step into
+ * shared memory; refused call; and close. There is no line for a message, and none has a byte of a
+ * message, of a goodbye's text or of a key. It has names, paths and addresses. Such a line is
+ *
+ *     1795753695.123456 4711 #3 rendezvous: nobody is there: waits at the name
+ *
+ * with the time in seconds since 1970, the process, and the number of the handle: handles and
+ * servers are numbered as they are made, from 1 on; #0 is none. Then come the event, what it is,
+ * and where they are known a "name", an errno, and in parentheses the peer or a port. The wording
+ * may change between versions.
+ *
+ *   - The file is opened when the first handle or server is made. It is made with mode 0600 if it
+ *     is missing. What is no regular file is left alone, and there is no trace: a symlink, a FIFO,
+ *     a device. So it is when the program has rights that its caller may not have: its real and
+ *     effective ids differ, it is set-user-ID, or its file has capabilities.
+ *   - PIPC_TRACE=- is standard error: a copy of descriptor 2 that is made when the first handle or
+ *     server is. What the program does to its own descriptor 2 later makes no difference. Where the
+ *     reader does not keep up, lines are lost.
+ *   - Each line is one write(2) with O_APPEND: lines of several processes stay whole. A child after
+ *     fork writes to the same file. Other programs after exec do if the variable is still there.
+ *   - No failure of the trace is one of the program's. If the disk is full, or a limit is reached,
+ *     lines are lost, or one is cut off; no call fails, no signal comes, and errno is kept.
+ *   - The process has one descriptor more, close-on-exec and above 2, until it ends. If the program
+ *     closes it, the trace ends. What has the number then is not written to.
+ *   - pipc_set_trace gives the lines to a function of the program, with the variable or without.
  *
  *
  * 6 KINDS OF PIPE
@@ -826,9 +856,9 @@
  *   pipc_stats, _peer, _credentials            any         any           any
  *   pipc_close, _detach                        see 13      none          none
  *
- * pipc_msg_free, pipc_strerror, pipc_version and the constructors may be called by any thread at
- * any time. A server is for one thread at a time, except pipc_server_port, which any thread may
- * call.
+ * pipc_msg_free, pipc_strerror, pipc_version, pipc_set_trace and the constructors may be called by
+ * any thread at any time. A server is for one thread at a time, except pipc_server_port, which any
+ * thread may call.
  *
  * A thread can be cancelled (pthread_cancel) while a call waits, and nowhere else in the library. A
  * cancelled call leaves the handle usable. If a part of a message had been written, the message
@@ -1159,6 +1189,9 @@ typedef struct {
     {                                       \
         sizeof(pipc_credentials_t), 0, 0, 0 \
     }
+
+/* What gets the lines of the trace, see pipc_set_trace. */
+typedef void (*pipc_trace_t)(void *context, const char *line);
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
@@ -1766,6 +1799,39 @@ PIPC_API void pipc_server_close(pipc_server_t *server);
  * versions. errno is kept. Any thread.
  */
 PIPC_API const char *pipc_strerror(int error);
+
+/*
+ * pipc_set_trace - give the lines of the trace (5, PIPC_TRACE) to the program, for its own log.
+ *
+ * function   called with context and each line: a string without a newline, valid until the
+ *            function returns. NULL: none any more
+ * context    what the function gets
+ *
+ * It is one function for all handles of the process. It gets the lines that come from now on,
+ * whether or not PIPC_TRACE is set, which goes on beside it.
+ *
+ *   - It is called before a call of the library returns or begins to wait, one line at a time, and
+ *     with no lock of the library held. Each thread hands over the lines of all: the line may be of
+ *     another thread's call, and a thread may get a line a little later than the file. If more than
+ *     64 lines come in one call, some may be lost; then one line says how many.
+ *   - It may call the library, but no call that is at work may use the same handle or server (8):
+ *     which one that is, is not known to it, so it keeps to handles of its own. What it does there
+ *     is in the file, and does not come back to it. It may call pipc_set_trace too.
+ *   - It returns: it does not leave by longjmp or by an exception. It does not end its thread. A
+ *     cancellation is deferred until it has returned.
+ *   - It is this process's. In a child after fork it is never called, so it need not be fit for the
+ *     child of a program with several threads; the child may set one of its own. PIPC_TRACE goes on
+ *     in a child.
+ *   - Each copy of the library in a program, as in plug-ins, has its own.
+ *
+ * The former function is replaced, and lines that it has not got yet are dropped. Once the call has
+ * returned, no thread is in the former function, except a caller that is in it itself. errno is
+ * kept.
+ *
+ * Waits until other threads have returned from the former function. Cancelled there, it has changed
+ * nothing. Any thread, also in the function.
+ */
+PIPC_API void pipc_set_trace(pipc_trace_t function, void *context);
 
 /* pipc_version - the version at run time, such as "0.1.0"; a constant string. Any thread. */
 PIPC_API const char *pipc_version(void);

@@ -489,6 +489,10 @@ class server : public detail::owner<pipc_server_t, pipc_server_close>
 };
 
 inline const char *version() noexcept { return pipc_version(); }
+inline void set_trace(pipc_trace_t function, void *context) noexcept
+{
+    pipc_set_trace(function, context);
+}
 inline const char *strerror(int error) noexcept { return pipc_strerror(error); }
 
 } // namespace libpipc

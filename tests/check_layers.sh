@@ -11,12 +11,13 @@ cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 
 # folder: the folders that it may use besides itself
 layers='
-api:        rendezvous channel codec peer transport sys
-rendezvous: transport codec sys
-channel:    transport codec sys
-peer:       transport sys
-transport:  sys
+api:        rendezvous channel codec peer transport trace sys
+rendezvous: transport codec trace sys
+channel:    transport codec trace sys
+peer:       transport trace sys
+transport:  trace sys
 codec:
+trace:      sys
 sys:
 '
 

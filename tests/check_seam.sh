@@ -42,6 +42,7 @@ sys_poll: pthread_testcancel
 sys_pipe: __fxstat(64)?
 sys_process: getpid|geteuid
 sys_signal: sig(add|empty|fill|is)[a-z]*
+trace_function: pthread_setcancelstate
 "
 
 # What POSIX or a C library makes a cancellation point, or may make one. The seam calls it through

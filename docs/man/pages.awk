@@ -277,7 +277,8 @@ function put_defined(text, comment,   lines, count, k, type)
         put(".It " (comment ~ /events/ ? "Events" : "Flags"))
     else {
         sub(/;$/, "", type)
-        sub(/.*[ }]/, "", type)
+        sub(/\)\(.*/, "", type) # of a pointer to a function: (*NAME)(...)
+        sub(/.*[ }*]/, "", type)
         put(".It Vt " type)
     }
     put_text(comment)

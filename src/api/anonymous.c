@@ -23,6 +23,7 @@
 #include "peer/ends.h"
 #include "sys/self.h"
 #include "sys/sys.h"
+#include "trace/trace.h"
 
 /* A thread of this process that uses the handle. */
 struct user {
@@ -40,6 +41,7 @@ struct anonymous {
     struct self_fork_hook fork_hook; /* linked until the resources are gone */
     struct ends ends;
     void *owner;
+    unsigned number;        /* in the trace */
     pthread_mutex_t lock;   /* for all below; not on the way of messages */
     uint32_t process;       /* whose the users are: a child after fork has copies of its parent's */
     pipc_options_t options; /* limits and flags for channels to come */
@@ -252,6 +254,7 @@ static struct channel *new_channel(struct anonymous *a)
     struct channel *channel = channel_open(&a->options);
     struct transport *transport = channel == NULL ? NULL : transport_ring(&a->ends);
     if (transport != NULL) {
+        transport->handle = a->number;
         channel_attach(channel, transport);
         return channel;
     }
@@ -276,6 +279,8 @@ static struct channel *take_end(struct anonymous *a, struct user *user)
     user->channel = channel;
     a->holder[user->end] = channel;
     share_limit(a);
+    trace(a->number, TRACE_OPEN, user->end == 0 ? "takes the first end" : "takes the second end",
+          NULL, 0);
     return channel;
 }
 
@@ -297,7 +302,10 @@ struct channel *anonymous_channel(struct anonymous *a)
     else
         channel = become_holder(a);
     int saved = errno;
+    if (channel == NULL)
+        trace(a->number, TRACE_REFUSED, "a call finds no end that it can take", NULL, saved);
     quit(a, cancellation);
+    trace_deliver();
     errno = saved;
     return channel;
 }
@@ -375,7 +383,7 @@ static int start(struct anonymous *a)
     return -1;
 }
 
-struct anonymous *anonymous_open(const pipc_options_t *options, void *owner)
+struct anonymous *anonymous_open(const pipc_options_t *options, void *owner, unsigned number)
 {
     struct anonymous *a = sys_alloc(sizeof *a);
     if (a == NULL)
@@ -386,6 +394,7 @@ struct anonymous *anonymous_open(const pipc_options_t *options, void *owner)
     a->fork_hook =
         (struct self_fork_hook){.before = before_fork, .after = after_fork, .in_child = in_child};
     a->owner = owner;
+    a->number = number;
     a->process = self_process();
     a->opener = self_thread();
     a->options = *options;

@@ -15,8 +15,8 @@
 
 struct anonymous;
 
-/* `owner` is freed along with it, by sys_free. */
-struct anonymous *anonymous_open(const pipc_options_t *options, void *owner);
+/* `owner` is freed along with it, by sys_free. `number` is that of the trace. */
+struct anonymous *anonymous_open(const pipc_options_t *options, void *owner, unsigned number);
 /* The caller's channel; takes an end when it holds none. As ends_claim. */
 struct channel *anonymous_channel(struct anonymous *anonymous);
 /* The same, or NULL: takes nothing. */

@@ -4,6 +4,7 @@
 #define PIPC_HANDLE_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "api/anonymous.h"
@@ -32,18 +33,7 @@ struct pipc {
     const struct handle_copy *copy; /* first, in every version */
     struct anonymous *anonymous;
     struct channel *channel;
+    unsigned number; /* in the trace */
 };
-
-static inline int invalid(void)
-{
-    errno = EINVAL;
-    return -1;
-}
-
-static inline void *invalid_handle(void)
-{
-    errno = EINVAL;
-    return NULL;
-}
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "api/handle.h"
+#include "api/report.h"
 #include "rendezvous/async.h"
 #include "rendezvous/fifo.h"
 #include "rendezvous/rendezvous.h"
@@ -17,6 +17,7 @@
 #include "rendezvous/unix.h"
 #include "sys/sys.h"
 #include "sys/sys_unix.h"
+#include "trace/trace.h"
 #include "transport/transport.h"
 
 #define KNOWN_FLAGS                                                                    \
@@ -79,28 +80,40 @@ static bool may_share(const pipc_options_t *options)
 
 /* ---- handles ---- */
 
+static void *invalid_argument(void)
+{
+    errno = EINVAL;
+    return NULL;
+}
+
 static pipc_t *allocate(const pipc_options_t *options)
 {
+    trace_begin();
     if (!are_valid(options))
-        return invalid_handle();
+        return invalid_argument();
     pipc_t *pipe = sys_alloc(sizeof *pipe);
     if (pipe != NULL)
-        *pipe = (pipc_t){&handle_this_copy, NULL, NULL};
+        *pipe = (pipc_t){&handle_this_copy, NULL, NULL, trace_number()};
     return pipe;
 }
 
-pipc_t *pipc_open(const pipc_options_t *options)
+static pipc_t *open_anonymous(const pipc_options_t *options)
 {
     pipc_t *pipe = allocate(options);
     if (pipe == NULL)
         return NULL;
     pipc_options_t all = copy_of(options);
     all.flags &= ~PIPC_ACCEPT_FDS; /* none can come */
-    pipe->anonymous = anonymous_open(&all, pipe);
+    pipe->anonymous = anonymous_open(&all, pipe, pipe->number);
     if (pipe->anonymous != NULL)
         return pipe;
     sys_free(pipe);
     return NULL;
+}
+
+pipc_t *pipc_open(const pipc_options_t *options)
+{
+    return report_opened(open_anonymous(options), "pipe", NULL);
 }
 
 /* What is left to be had is its transport. */
@@ -116,15 +129,26 @@ static pipc_t *open_channel(const pipc_options_t *options)
     return NULL;
 }
 
+/* It was never open. */
+static void discard(void *pipe)
+{
+    int saved = errno;
+    trace(((pipc_t *)pipe)->number, TRACE_CLOSE, "not opened", NULL, saved);
+    channel_close(((pipc_t *)pipe)->channel);
+    sys_free(pipe);
+    errno = saved;
+}
+
 typedef struct transport *open_transport(int read_fd, int write_fd);
 
 /* NULL: the descriptors stay the caller's. */
 static pipc_t *put_on(pipc_t *pipe, struct transport *transport)
 {
     if (transport == NULL) {
-        pipc_close(pipe);
+        discard(pipe);
         return NULL;
     }
+    transport->handle = pipe->number;
     channel_attach(pipe->channel, transport);
     return pipe;
 }
@@ -138,7 +162,7 @@ static pipc_t *open_on(open_transport *open, int read_fd, int write_fd,
 
 pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
 {
-    return open_on(transport_fd, read_fd, write_fd, options);
+    return report_opened(open_on(transport_fd, read_fd, write_fd, options), "descriptors", NULL);
 }
 
 /* ---- rendezvous ---- */
@@ -149,11 +173,6 @@ static unsigned take_flags(pipc_options_t *options, unsigned flags)
     unsigned set = options->flags & flags;
     options->flags &= ~flags;
     return set;
-}
-
-static void discard(void *pipe)
-{
-    pipc_close(pipe);
 }
 
 /* The thread may be cancelled while it waits. */
@@ -169,21 +188,29 @@ static struct transport *await_peer(void *pipe, struct rendezvous *rendezvous)
 /* With a timeout of 0 it is open at once or never, and there is nothing to wait for later. */
 static pipc_t *open_by(pipc_t *pipe, struct rendezvous *rendezvous, bool is_async)
 {
+    if (rendezvous != NULL)
+        rendezvous->handle = pipe->number;
     return put_on(pipe, is_async ? async_open(rendezvous) : await_peer(pipe, rendezvous));
 }
 
-pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
+static pipc_t *open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
 {
     pipc_options_t rest = copy_of(options);
     unsigned flags = take_flags(&rest, PIPC_ASYNC);
     if (timeout_ms < -1 || !are_valid(&rest))
-        return invalid_handle();
+        return invalid_argument();
     pipc_t *pipe = open_channel(&rest); /* before: nobody is met in vain, for lack of memory */
     if (pipe == NULL)
         return NULL;
     struct fifo_request request = {name, rest.directory,
                                    limit_of(timeout_ms, is_interruptible(&rest))};
+    report_opening(pipe, "FIFO", name, 0);
     return open_by(pipe, fifo_rendezvous(&request), flags != 0 && timeout_ms != 0);
+}
+
+pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
+{
+    return report_opened(open_fifo(name, timeout_ms, options), "FIFO", name);
 }
 
 /* NULL: none, which is no empty one. */
@@ -195,14 +222,14 @@ static struct auth_key key_of(const pipc_options_t *options)
     return (struct auth_key){options->key, options->key_size, (options->flags & PIPC_KEY_MD5) != 0};
 }
 
-pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
-                      const pipc_options_t *options)
+static pipc_t *open_tcp(const char *host, uint16_t port, int timeout_ms,
+                        const pipc_options_t *options)
 {
     pipc_options_t rest = copy_of(options);
     unsigned flags = take_flags(&rest, PIPC_CONNECT_ONLY | PIPC_ASYNC);
     bool is_async = (flags & PIPC_ASYNC) != 0 && timeout_ms != 0;
     if (host == NULL || strcmp(host, "*") == 0 || port == 0 || timeout_ms < -1 || !are_valid(&rest))
-        return invalid_handle();
+        return invalid_argument();
     pipc_t *pipe = open_channel(&rest);
     if (pipe == NULL)
         return NULL;
@@ -212,15 +239,22 @@ pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                                   .connect_only = (flags & PIPC_CONNECT_ONLY) != 0,
                                   .resolves_once = is_async,
                                   .key = key_of(&rest)};
+    report_opening(pipe, "TCP", host, port);
     return open_by(pipe, tcp_rendezvous(&request), is_async);
 }
 
-pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options)
+pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
+                      const pipc_options_t *options)
+{
+    return report_opened(open_tcp(host, port, timeout_ms, options), "TCP", host);
+}
+
+static pipc_t *open_unix(const char *path, int timeout_ms, const pipc_options_t *options)
 {
     pipc_options_t rest = copy_of(options);
     bool is_async = take_flags(&rest, PIPC_ASYNC) != 0 && timeout_ms != 0;
     if (path == NULL || path[0] == '\0' || timeout_ms < -1 || !are_valid(&rest))
-        return invalid_handle();
+        return invalid_argument();
     pipc_t *pipe = open_channel(&rest);
     if (pipe == NULL)
         return NULL;
@@ -229,10 +263,16 @@ pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *o
                                    .keeps_directory = is_async,
                                    .accepts_fds = accepts_fds(&rest),
                                    .key = key_of(&rest)};
+    report_opening(pipe, "Unix socket", path, 0);
     pipe = open_by(pipe, unix_rendezvous(&request), is_async);
     if (pipe != NULL && may_share(&rest))
         transport_share(channel_transport(pipe->channel), SHARE_OPENED_IT);
     return pipe;
+}
+
+pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options)
+{
+    return report_opened(open_unix(path, timeout_ms, options), "Unix socket", path);
 }
 
 /* ---- two handles ---- */
@@ -292,11 +332,13 @@ static int open_ends(pipc_t *end[2], const struct both_fds *fds, const pipc_opti
 }
 
 /* Two pipes are faster than sockets that stay sockets, but carry no descriptors. */
-int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options)
+static int open_pair(pipc_t *end[2], const pipc_options_t *options)
 {
     struct both_fds fds;
-    if (end == NULL || !are_valid(options))
-        return invalid();
+    if (end == NULL || !are_valid(options)) {
+        errno = EINVAL;
+        return -1;
+    }
     bool moves = may_share(options);
     int made = moves || accepts_fds(options) ? make_sockets(&fds) : make_pipes(&fds);
     if (made != 0 || open_ends(end, &fds, options) != 0)
@@ -308,18 +350,31 @@ int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options)
     return 0;
 }
 
+int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options)
+{
+    trace_begin();
+    int result = open_pair(end, options);
+    report_opened(result == 0 ? end[0] : NULL, "first of a pair", NULL);
+    if (result == 0)
+        report_opened(end[1], "second of a pair", NULL);
+    return result;
+}
+
 /* ---- the server ---- */
 
 struct pipc_server {
     struct server *server;
+    unsigned number;        /* in the trace */
     pipc_options_t options; /* of the handles to come */
 };
 
 static pipc_server_t *new_server(const pipc_options_t *options)
 {
+    trace_begin();
     pipc_server_t *server = sys_alloc(sizeof *server);
     if (server == NULL)
         return NULL;
+    server->number = trace_number();
     server->options = copy_of(options);
     server->options.key = NULL; /* the caller's, for this call only; the server has a copy */
     server->options.key_size = 0;
@@ -327,24 +382,30 @@ static pipc_server_t *new_server(const pipc_options_t *options)
 }
 
 /* Frees it where it has nothing to listen with. */
-static pipc_server_t *start_server(pipc_server_t *server, struct server *listening)
+static pipc_server_t *start_server(pipc_server_t *server, struct server *listening,
+                                   const char *name)
 {
+    report_listening(listening, server->number, name);
     server->server = listening;
-    if (listening != NULL)
+    if (listening != NULL) {
+        server_trace_as(listening, server->number);
         return server;
+    }
+    int error = errno;
     sys_free(server);
+    errno = error;
     return NULL;
 }
 
 pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_options_t *options)
 {
     if (!are_valid(options))
-        return invalid_handle();
+        return invalid_handle(__func__);
     struct auth_key key = key_of(options);
     pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
-    return start_server(server, server_open(host, port, is_interruptible(options), &key));
+    return start_server(server, server_open(host, port, is_interruptible(options), &key), host);
 }
 
 #define ACCESS_DEFAULT 0600
@@ -364,29 +425,32 @@ static bool is_access(const char *path, mode_t mode)
 pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options)
 {
     if (path == NULL || !are_valid(options))
-        return invalid_handle();
+        return invalid_handle(__func__);
     pipc_options_t all = copy_of(options);
     if (!is_access(path, all.mode))
-        return invalid_handle();
+        return invalid_handle(__func__);
     struct auth_key key = key_of(options);
     pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
     unsigned access = all.mode == 0 ? ACCESS_DEFAULT : (unsigned)all.mode;
-    return start_server(server, server_open_unix(path, access, is_interruptible(options),
-                                                 accepts_fds(options), &key));
+    return start_server(
+        server,
+        server_open_unix(path, access, is_interruptible(options), accepts_fds(options), &key),
+        path);
 }
 
 pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *options)
 {
     if (!are_valid(options))
-        return invalid_handle();
+        return invalid_handle(__func__);
     struct auth_key key = key_of(options);
     pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
-    return start_server(server, server_open_fd(listening_fd, is_interruptible(options),
-                                               accepts_fds(options), &key));
+    return start_server(
+        server, server_open_fd(listening_fd, is_interruptible(options), accepts_fds(options), &key),
+        NULL);
 }
 
 /* Takes over a connected socket, also when it fails. */
@@ -403,17 +467,17 @@ static pipc_t *open_socket(int fd, const pipc_options_t *options)
 pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms)
 {
     if (server == NULL || timeout_ms < -1)
-        return invalid_handle();
+        return invalid_handle(__func__);
     const pipc_options_t *options = &server->options;
     pipc_t *pipe = open_socket(server_accept(server->server, timeout_ms), options);
     if (pipe != NULL && server_is_unix(server->server) && may_share(options))
         transport_share(channel_transport(pipe->channel), SHARE_ACCEPTED_IT);
-    return pipe;
+    return report_accepted(pipe, server->number);
 }
 
 int pipc_server_fd(pipc_server_t *server)
 {
-    return server == NULL ? invalid() : server_descriptor(server->server);
+    return server == NULL ? invalid(NULL, __func__) : server_descriptor(server->server);
 }
 
 uint16_t pipc_server_port(const pipc_server_t *server)
@@ -426,7 +490,9 @@ void pipc_server_close(pipc_server_t *server)
     if (server == NULL)
         return;
     int saved = errno;
+    trace(server->number, TRACE_CLOSE, "server", NULL, 0);
     server_close(server->server);
     sys_free(server);
+    trace_deliver();
     errno = saved;
 }

@@ -66,8 +66,9 @@ static void challenge(struct auth *auth)
 }
 
 /* The other side is told, whatever it was waiting for. */
-static void refuse(struct auth *auth)
+static void refuse(struct auth *auth, enum auth_reason reason)
 {
+    auth->reason = reason;
     put_frame(auth, FAILURE, SIZE(FAILURE));
     auth->state = AUTH_REFUSED;
 }
@@ -122,18 +123,19 @@ static bool may_answer(struct auth *auth, const uint8_t *message, size_t size)
 static void take_challenge(struct auth *auth, const uint8_t *payload, size_t size)
 {
     if (size < SIZE(CHALLENGE) || memcmp(payload, CHALLENGE, SIZE(CHALLENGE)) != 0) {
-        refuse(auth);
+        refuse(auth, AUTH_NO_HANDSHAKE);
         return;
     }
     const uint8_t *message = payload + SIZE(CHALLENGE);
     size -= SIZE(CHALLENGE);
     if (size == MD5_RANDOM && auth->key->md5)
         respond(auth, DIGEST_MD5, message, size);
-    else if (size > MD5_RANDOM && memcmp(message, SHA256, SIZE(SHA256)) == 0 &&
-             may_answer(auth, message, size))
+    else if (size <= MD5_RANDOM || memcmp(message, SHA256, SIZE(SHA256)) != 0)
+        refuse(auth, AUTH_ANOTHER_DIGEST);
+    else if (may_answer(auth, message, size))
         respond(auth, DIGEST_SHA256, message, size);
     else
-        refuse(auth);
+        refuse(auth, AUTH_NOT_FOR_US);
 }
 
 /* ---- their response ---- */
@@ -159,7 +161,7 @@ static bool is_right(const struct auth *auth, const uint8_t *payload, size_t siz
 static void take_response(struct auth *auth, const uint8_t *payload, size_t size)
 {
     if (!is_right(auth, payload, size)) {
-        refuse(auth);
+        refuse(auth, AUTH_WRONG_RESPONSE);
         return;
     }
     put_frame(auth, WELCOME, SIZE(WELCOME));
@@ -170,9 +172,10 @@ static void take_response(struct auth *auth, const uint8_t *payload, size_t size
 
 static void take_verdict(struct auth *auth, const uint8_t *payload, size_t size)
 {
-    if (size != SIZE(WELCOME) || memcmp(payload, WELCOME, SIZE(WELCOME)) != 0)
+    if (size != SIZE(WELCOME) || memcmp(payload, WELCOME, SIZE(WELCOME)) != 0) {
+        auth->reason = AUTH_PEER_REFUSED;
         auth->state = AUTH_REFUSED; /* and nobody waits for a word of ours */
-    else if (auth->accepting)
+    } else if (auth->accepting)
         auth->state = AUTH_DONE;
     else
         challenge(auth);
@@ -248,7 +251,7 @@ void auth_received(struct auth *auth, size_t size)
     auth->in_size += size;
     enum frame_status status = parse(auth, &frame);
     if (status == FRAME_BAD) {
-        refuse(auth);
+        refuse(auth, AUTH_NO_HANDSHAKE);
     } else if (status == FRAME_WHOLE && auth->in_size == frame.header + frame.size) {
         auth->in_size = 0;
         take_frame(auth, auth->in + frame.header, frame.size);

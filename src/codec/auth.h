@@ -41,6 +41,16 @@ enum auth_state {
     AUTH_REFUSED /* the same */
 };
 
+/* Why it was refused. */
+enum auth_reason {
+    AUTH_NO_REASON,      /* it was not */
+    AUTH_NO_HANDSHAKE,   /* what came is no frame of a handshake */
+    AUTH_ANOTHER_DIGEST, /* the peer wants one that the key may not be used with */
+    AUTH_NOT_FOR_US,     /* the challenge was made for another connection */
+    AUTH_WRONG_RESPONSE, /* of another key */
+    AUTH_PEER_REFUSED
+};
+
 /* What follows "#CHALLENGE#" in a challenge of libpipc's. To other makes these are random bytes. */
 struct auth_challenge {
     uint8_t digest[8];            /* "{sha256}" */
@@ -54,6 +64,7 @@ struct auth_challenge {
 struct auth {
     const struct auth_key *key; /* the caller's, as long as the handshake lasts */
     enum auth_state state;
+    enum auth_reason reason;
     bool accepting;
     struct auth_challenge own;
     uint8_t in[4 + AUTH_FRAME_MAX];

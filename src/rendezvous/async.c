@@ -33,6 +33,7 @@
 #include "rendezvous/async_step.h"
 #include "rendezvous/rendezvous.h"
 #include "sys/sys.h"
+#include "trace/trace.h"
 #include "transport/transport_fd.h"
 
 /* ---- reading ---- */
@@ -171,6 +172,7 @@ static int async_wait(struct transport *transport, unsigned events, int64_t dead
         async_ask_interests(a, &what);
     }
     async_unlock(a);
+    trace_deliver();
     if (state == ASYNC_OPEN)
         return fd_open_ops(transport)->wait(transport, events, deadline);
     if (state == ASYNC_FAILED)

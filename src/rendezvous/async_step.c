@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "sys/self.h"
+#include "trace/trace.h"
 
 bool async_is_opener(const struct async *a)
 {
@@ -113,6 +114,7 @@ static void end_rendezvous(struct async *a)
 static void fail_to_open(struct transport *transport, struct async *a, int error)
 {
     end_rendezvous(a);
+    trace(transport->handle, TRACE_RENDEZVOUS, "there will be no peer", NULL, error);
     a->state = ASYNC_FAILED;
     a->error = error == EAGAIN ? ETIMEDOUT : error; /* EAGAIN is what an attempt failed with */
     if (a->timer >= 0 && async_is_opener(a))
@@ -169,6 +171,7 @@ static void open_with(struct transport *transport, struct async *a)
         fd_open_ops(transport)->shutdown(transport);
     a->state = ASYNC_OPEN;
     atomic_store(&transport->opening, 0);
+    trace(transport->handle, TRACE_RENDEZVOUS, "the peer is there", NULL, 0);
 }
 
 static enum rendezvous_result try_step(struct async *a)

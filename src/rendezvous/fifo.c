@@ -70,6 +70,7 @@
 #include "rendezvous/rendezvous.h"
 #include "sys/sys.h"
 #include "sys/sys_file.h"
+#include "trace/trace.h"
 
 /* What an unprivileged process may ask for (/proc/sys/fs/pipe-max-size, by default). */
 #define FIFO_CAPACITY (1024 * 1024)
@@ -113,6 +114,11 @@ _Static_assert(offsetof(struct fifo_machine, base) == 0, "fifo_of casts");
 static struct fifo_machine *fifo_of(struct rendezvous *rendezvous)
 {
     return (struct fifo_machine *)rendezvous;
+}
+
+static void report(const struct fifo_machine *r, const char *what)
+{
+    trace(r->base.handle, TRACE_RENDEZVOUS, what, NULL, 0);
 }
 
 /* ---- claiming ---- */
@@ -203,6 +209,7 @@ static enum outcome claim_waiter(struct fifo_machine *r)
         return open_failed(NOBODY);
     enum outcome outcome = claim_offer(r, &claim);
     if (outcome == DONE) {
+        report(r, "claimed a peer that waited at the name");
         r->fd[0] = claim.out;
         r->fd[1] = claim.in;
         claim.out = claim.in = -1;
@@ -237,6 +244,7 @@ static enum outcome publish(struct fifo_machine *r)
 
 static enum outcome claimed_by_peer(struct fifo_machine *r)
 {
+    report(r, "a peer has claimed this side");
     r->fd[0] = r->offer.in;
     r->fd[1] = r->offer.out;
     r->offer.in = r->offer.out = -1;
@@ -247,6 +255,7 @@ static enum outcome claimed_by_peer(struct fifo_machine *r)
 static enum outcome offer_taken_back(struct fifo_machine *r)
 {
     fifo_offer_discard(&r->offer, r->dir.fd);
+    report(r, "waits at the name no more");
     errno = r->error;
     return r->error == 0 ? AGAIN : FAILED;
 }
@@ -282,6 +291,7 @@ static enum outcome take_back(struct fifo_machine *r, int error)
 static enum outcome last_writer_gone(struct fifo_machine *r)
 {
     if (r->claimed) {
+        report(r, "the peer that claimed this side has died");
         fifo_offer_discard(&r->offer, r->dir.fd);
         return AGAIN;
     }
@@ -303,6 +313,7 @@ static enum outcome check_offer(struct fifo_machine *r)
 {
     if (!fifo_dir_stands(&r->dir) || !fifo_offer_is_whole(&r->offer, r->dir.fd)) {
         r->check_every = CHECK_SOON;
+        report(r, "somebody has deleted what this side waits with");
         return take_back(r, 0);
     }
     r->check_every = r->check_every < CHECK_EVERY / 2 ? 2 * r->check_every : CHECK_EVERY;
@@ -332,6 +343,7 @@ static enum outcome offer(struct fifo_machine *r)
     enum outcome outcome = publish(r);
     if (outcome != DONE)
         return outcome;
+    report(r, "nobody is there: waits at the name");
     r->state = WAITS;
     r->claimed = false;
     plan_check(r);

@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sys/self.h"
@@ -34,6 +35,8 @@
 #include "sys/sys_random.h"
 #include "sys/sys_rights.h"
 #include "sys/sys_socket.h"
+#include "sys/sys_unix.h"
+#include "trace/trace.h"
 
 /*
  * Ample for an exchange of six short frames across the world, short enough that the silent do not
@@ -224,7 +227,51 @@ static int update_interest(struct handshake *h)
     return sys_epoll_change(h->set, h->fd, wants_out ? sys_epoll_out : sys_epoll_in);
 }
 
-int handshake_step(struct handshake *h)
+/* ---- what the trace says of it ---- */
+
+static void describe_peer(int fd, char *text, size_t size)
+{
+    struct sys_credentials peer;
+    if (sys_peer_address_text(fd, text, size) == 0)
+        return;
+    if (sys_unix_credentials(fd, &peer) == 0)
+        snprintf(text, size, "process %lld of user %u", (long long)peer.pid, (unsigned)peer.uid);
+    else
+        snprintf(text, size, "gone");
+}
+
+static const char *verdict(const struct handshake *h, int there)
+{
+    static const char *const refusals[] = {
+        [AUTH_NO_REASON] = "failed",
+        [AUTH_NO_HANDSHAKE] = "what the peer sends is none",
+        [AUTH_ANOTHER_DIGEST] = "the peer knows no digest that this side accepts",
+        [AUTH_NOT_FOR_US] = "the peer is this process, or passes on what it got elsewhere",
+        [AUTH_WRONG_RESPONSE] = "the peer has another key",
+        [AUTH_PEER_REFUSED] = "the peer refuses this side's key"};
+    return there > 0 ? "both sides know the key" : refusals[h->auth.reason];
+}
+
+void handshake_report(const struct handshake *h, const char *what, int error)
+{
+    char peer[TRACE_PEER_MAX];
+    int saved = errno;
+    if (!trace_is_on())
+        return;
+    describe_peer(h->fd, peer, sizeof peer);
+    trace_write(&(struct trace_line){h->traced_as, TRACE_HANDSHAKE, what, NULL, peer, error});
+    errno = saved;
+}
+
+static void report_verdict(const struct handshake *h, int there)
+{
+    if (h->key.bytes != NULL && !h->connecting && there != 0)
+        handshake_report(h, verdict(h, there), there < 0 ? errno : 0);
+}
+
+/* ---- steps ---- */
+
+static int make_step(struct handshake *h)
 {
     int there = h->connecting ? finish_connecting(h) : 1;
     if (there > 0 && h->key.bytes != NULL)
@@ -234,6 +281,13 @@ int handshake_step(struct handshake *h)
         return -1;
     }
     return there == 0 ? update_interest(h) : there;
+}
+
+int handshake_step(struct handshake *h)
+{
+    int there = make_step(h);
+    report_verdict(h, there);
+    return there;
 }
 
 bool handshake_has_shown_key(const struct handshake *h)

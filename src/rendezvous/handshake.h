@@ -22,6 +22,7 @@ struct handshake {
     bool out_watched; /* the set waits for room to write */
     int64_t deadline;
     bool connecting;
+    unsigned traced_as;  /* the handle or server that it is for */
     bool accepts_fds;    /* the peer may send descriptors once it has shown the key */
     struct auth_key key; /* bytes NULL: none, and then there is no handshake */
     struct auth auth;
@@ -42,6 +43,9 @@ struct handshake *handshake_connect(const struct sys_address *address, const str
  * key; ETIMEDOUT: too slow; ECONNRESET: the peer has gone; ECONNREFUSED and the like.
  */
 int handshake_step(struct handshake *handshake);
+
+/* A line for the trace: what becomes of it, if that is not what a step has found. Keeps errno. */
+void handshake_report(const struct handshake *handshake, const char *what, int error);
 
 /* The peer of an accepted connection has shown that it knows the key; the rest is to come. */
 bool handshake_has_shown_key(const struct handshake *handshake);

@@ -86,6 +86,7 @@ bool pending_admit(struct pending *p, struct handshake *h, const struct sys_addr
     if (p->count <= max)
         return true;
     struct handshake *chosen = pending_choose(p, false);
+    handshake_report(chosen, "turned away: too many are pending", 0);
     pending_turn_away(p, chosen, end);
     return chosen != h;
 }
@@ -93,9 +94,11 @@ bool pending_admit(struct pending *p, struct handshake *h, const struct sys_addr
 bool pending_make_room(struct pending *p, pending_end *end)
 {
     struct handshake *h = pending_choose(p, true);
-    if (h != NULL)
-        pending_turn_away(p, h, end);
-    return h != NULL;
+    if (h == NULL)
+        return false;
+    handshake_report(h, "turned away: descriptors or memory are short", 0);
+    pending_turn_away(p, h, end);
+    return true;
 }
 
 void pending_turn_away_all(struct pending *p, pending_end *end)

@@ -7,6 +7,7 @@
 
 #include "codec/digest.h"
 #include "sys/sys.h"
+#include "trace/trace.h"
 #include "transport/transport.h"
 
 /* ---- memory ---- */
@@ -60,6 +61,7 @@ enum rendezvous_result rendezvous_step(struct rendezvous *r, int fds[2])
     enum rendezvous_result result = r->ops->step(r, fds);
     if (result != RENDEZVOUS_AGAIN || !sys_deadline_has_passed(r->limit.deadline))
         return result;
+    trace(r->handle, TRACE_RENDEZVOUS, "the time is up", NULL, 0);
     return r->ops->give_up(r, limit_error(&r->limit), fds);
 }
 
@@ -90,6 +92,7 @@ static enum limit_result wait_for_event(struct waiting *w)
     struct rendezvous_interests what = {.until = -1};
     enum limit_result result;
     w->rendezvous->ops->interests(w->rendezvous, &what);
+    trace_deliver();
     pthread_cleanup_push(abandon, w); /* the thread may be cancelled here */
     result = limit_poll(&w->rendezvous->limit, what.fds, what.count, what.until);
     pthread_cleanup_pop(0);

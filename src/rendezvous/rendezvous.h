@@ -53,6 +53,7 @@ struct rendezvous_ops {
 struct rendezvous {
     const struct rendezvous_ops *ops;
     struct limit limit;
+    unsigned handle;                     /* for which it looks, in the trace */
     bool is_socket;                      /* DONE brings one socket; else two descriptors */
     bool carries_fds;                    /* and it is one of this host */
     struct rendezvous_interests watched; /* by a set of descriptors, see async.c */

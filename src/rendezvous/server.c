@@ -15,6 +15,7 @@
 #include "sys/sys_rights.h"
 #include "sys/sys_socket.h"
 #include "sys/sys_unix.h"
+#include "trace/trace.h"
 
 enum {
     SERVER_PORTS_MAX = 100,    /* tried, until one is free at each address */
@@ -33,6 +34,7 @@ struct server {
     bool accepts_fds; /* its clients may send descriptors, with a key when they have shown it */
     struct unix_name name;
     bool interruptible;
+    unsigned traced_as;
     uint32_t opener; /* the process that may hang up on pending handshakes */
     uint16_t port;
     struct auth_key key;    /* its bytes are ours */
@@ -45,8 +47,10 @@ struct server {
 
 static void turn_away_late_ones(struct server *s)
 {
-    while (s->pending.oldest != NULL && sys_deadline_has_passed(s->pending.oldest->deadline))
+    while (s->pending.oldest != NULL && sys_deadline_has_passed(s->pending.oldest->deadline)) {
+        handshake_report(s->pending.oldest, "turned away: too slow", ETIMEDOUT);
         pending_turn_away(&s->pending, s->pending.oldest, handshake_close);
+    }
 }
 
 /* The descriptor of a connection that has shown the key; -1: not yet, or never. */
@@ -77,6 +81,7 @@ static struct handshake *begin_handshake(struct server *s, int fd)
         return NULL;
     }
     h->accepts_fds = s->accepts_fds;
+    h->traced_as = s->traced_as;
     if (handshake_watch(h, s->set) == 0 ||
         (make_room_for_client(s) && handshake_watch(h, s->set) == 0))
         return h;
@@ -217,6 +222,7 @@ static void update_timer(struct server *s)
 static int await_client(struct server *s, const struct limit *limit)
 {
     struct pollfd entry = {.fd = s->set, .events = POLLIN};
+    trace_deliver();
     return limit_poll(limit, &entry, 1, next_time(s)) == LIMIT_GOES_ON ? 0 : -1;
 }
 
@@ -236,6 +242,11 @@ int server_accept(struct server *s, int timeout_ms)
 int server_descriptor(const struct server *s)
 {
     return s->set;
+}
+
+void server_trace_as(struct server *s, unsigned number)
+{
+    s->traced_as = number;
 }
 
 bool server_is_unix(const struct server *s)

@@ -33,6 +33,7 @@ struct server *server_open_fd(int fd, bool interruptible, bool accepts_fds,
  */
 int server_accept(struct server *server, int timeout_ms);
 int server_descriptor(const struct server *server);
+void server_trace_as(struct server *server, unsigned number);
 bool server_is_unix(const struct server *server);
 uint16_t server_port(const struct server *server);
 void server_close(struct server *server);

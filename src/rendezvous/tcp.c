@@ -24,6 +24,7 @@
 #include "sys/sys.h"
 #include "sys/sys_net.h"
 #include "sys/sys_socket.h"
+#include "trace/trace.h"
 
 enum { TCP_PENDING_MAX = 16 }; /* showing their keys; the named host alone can be one */
 
@@ -55,8 +56,9 @@ struct tcp_machine {
     struct listeners listeners;
     int64_t listen_at;
     struct pending pending;
-    struct handshake *own;        /* the connection that we make */
-    int next_address, last_begun; /* in this round; in any */
+    struct handshake *own;           /* the connection that we make */
+    int next_address, last_begun;    /* in this round; in any */
+    int reported[SYS_ADDRESSES_MAX]; /* errors, as the trace has them */
     int64_t connect_at, pause;
 };
 
@@ -65,6 +67,24 @@ _Static_assert(offsetof(struct tcp_machine, base) == 0, "tcp_of casts");
 static struct tcp_machine *tcp_of(struct rendezvous *rendezvous)
 {
     return (struct tcp_machine *)rendezvous;
+}
+
+static void report(const struct tcp_machine *r, const char *what, int error)
+{
+    trace(r->base.handle, TRACE_RENDEZVOUS, what, NULL, error);
+}
+
+static void report_peer(const struct tcp_machine *r, const char *what,
+                        const struct sys_address *peer, int error)
+{
+    char text[TRACE_PEER_MAX];
+    int saved = errno;
+    struct trace_line line = {r->base.handle, TRACE_RENDEZVOUS, what, NULL, NULL, error};
+    if (!trace_is_on())
+        return;
+    line.peer = sys_address_text(peer, text, sizeof text) == 0 ? text : NULL;
+    trace_write(&line);
+    errno = saved;
 }
 
 /* ---- who is where ---- */
@@ -88,8 +108,10 @@ static enum rendezvous_result resolve_peer(struct tcp_machine *r)
     if (count < 0 && (errno != EAGAIN || r->resolves_once))
         return RENDEZVOUS_FAILED;
     r->resolve_at = sys_now() + RESOLVER_PAUSE;
-    if (count < 0)
+    if (count < 0) {
+        report(r, "the resolver has no answer", errno);
         return RENDEZVOUS_AGAIN;
+    }
     return tcp_where_find(&r->where, count, r->port) == 0 ? RENDEZVOUS_DONE : RENDEZVOUS_FAILED;
 }
 
@@ -99,6 +121,7 @@ static enum rendezvous_result find_out(struct tcp_machine *r)
     if (r->is_resolved || result != RENDEZVOUS_DONE)
         return result;
     r->is_resolved = true;
+    report(r, r->where.is_here ? "the peer is on this host" : "the peer is on another host", 0);
     if (listens_everywhere(r))
         tcp_where_rank(&r->where);
     r->connect_at = r->listen_at = sys_now();
@@ -128,21 +151,28 @@ static bool is_port_refused(int error)
 /* Up to the first place that somebody else has. Who has the first of all is the one who listens. */
 static int listen_here(struct tcp_machine *r)
 {
+    int before = r->listeners.count;
     for (; r->next_place < r->where.place_count; r->next_place++)
         if (listeners_add(&r->listeners, &r->where.places[r->next_place]) != 0 &&
             !is_missing(errno))
             return is_port_refused(errno) ? 0 : -1;
     if (r->listeners.count == 0)
         r->next_place = 0; /* the network may come up */
+    else if (before != r->listeners.count)
+        report(r, "listens on this host", 0);
     return 0;
 }
 
 static int listen_everywhere(struct tcp_machine *r)
 {
     const struct sys_address every = {.family = SYS_ANY, .port = r->port};
-    if (r->listeners.count > 0 || sys_now() < r->listen_at ||
-        listeners_add(&r->listeners, &every) == 0)
+    if (r->listeners.count > 0 || sys_now() < r->listen_at)
         return 0;
+    if (listeners_add(&r->listeners, &every) == 0) {
+        report(r, "listens on all interfaces", 0);
+        return 0;
+    }
+    report(r, "cannot listen", errno);
     r->listen_at = sys_now() + LONGEST_PAUSE;
     return is_port_refused(errno) ? 0 : -1;
 }
@@ -209,6 +239,9 @@ static int connect_failed(struct tcp_machine *r)
     int error = errno;
     handshake_close(r->own);
     r->own = NULL;
+    if (r->reported[r->next_address] != error)
+        report_peer(r, "cannot connect", &r->where.addresses[r->next_address], error);
+    r->reported[r->next_address] = error;
     errno = error;
     if (!may_come_up(error) && (error != EACCES || is_named))
         return -1;
@@ -230,7 +263,10 @@ static int begin_to_connect(struct tcp_machine *r)
     if (r->next_address < r->where.named_count && r->next_address > r->last_begun)
         r->last_begun = r->next_address;
     r->own = handshake_connect(&r->where.addresses[r->next_address], &r->key);
-    return r->own != NULL ? 0 : connect_failed(r);
+    if (r->own == NULL)
+        return connect_failed(r);
+    r->own->traced_as = r->base.handle;
+    return 0;
 }
 
 static bool is_due_to_connect(const struct tcp_machine *r)
@@ -261,6 +297,7 @@ static int admit(struct tcp_machine *r, int fd, const struct sys_address *from)
         sys_close(fd);
         return -1;
     }
+    h->traced_as = r->base.handle;
     pending_admit(&r->pending, h, from, TCP_PENDING_MAX, handshake_close);
     return 0;
 }
@@ -278,7 +315,9 @@ static int accept_each(struct tcp_machine *r, int listener)
             return -1;
         if (result != LISTENERS_ACCEPTED)
             continue;
-        if (!tcp_where_is_named(&r->where, &from))
+        bool is_named = tcp_where_is_named(&r->where, &from);
+        report_peer(r, is_named ? "accepted" : "turned away another host", &from, 0);
+        if (!is_named)
             sys_socket_shutdown(fd);
         else if (admit(r, fd, &from) != 0)
             return -1;

@@ -13,6 +13,7 @@
 #include "sys/sys_file.h"
 #include "sys/sys_net.h"
 #include "sys/sys_unix.h"
+#include "trace/trace.h"
 
 #define UNIX_PAUSE (50 * SYS_MILLISECOND)
 
@@ -24,6 +25,7 @@ struct unix_machine {
     int directory;               /* where a relative path begins, once it is kept */
     struct handshake *handshake; /* NULL: not connected */
     int64_t connect_at;          /* the next try */
+    int reported;                /* why the last one failed, as the trace says */
 };
 
 _Static_assert(offsetof(struct unix_machine, base) == 0, "unix_of casts");
@@ -31,6 +33,14 @@ _Static_assert(offsetof(struct unix_machine, base) == 0, "unix_of casts");
 static struct unix_machine *unix_of(struct rendezvous *rendezvous)
 {
     return (struct unix_machine *)rendezvous;
+}
+
+/* It tries many times a second: what is new is worth a line. */
+static void report_failure(struct unix_machine *u, const char *what)
+{
+    if (errno != u->reported)
+        trace(u->base.handle, TRACE_RENDEZVOUS, what, NULL, errno);
+    u->reported = errno;
 }
 
 static enum rendezvous_result try_again_later(struct unix_machine *u)
@@ -76,8 +86,11 @@ static enum rendezvous_result begin_connection(struct unix_machine *u, int fds[2
     if (keep_directory(u) != 0)
         return RENDEZVOUS_FAILED;
     int fd = sys_unix_connect(u->directory, u->path, u->accepts_fds && u->key.bytes == NULL);
-    if (fd < 0)
+    if (fd < 0) {
+        report_failure(u, "no server takes this side in");
         return is_absent(errno) ? try_again_later(u) : RENDEZVOUS_FAILED;
+    }
+    trace(u->base.handle, TRACE_RENDEZVOUS, "connected", NULL, 0);
     if (u->key.bytes == NULL)
         return connected(fd, fds);
     u->handshake = handshake_begin(fd, &u->key);
@@ -86,6 +99,7 @@ static enum rendezvous_result begin_connection(struct unix_machine *u, int fds[2
         return RENDEZVOUS_FAILED;
     }
     u->handshake->accepts_fds = u->accepts_fds;
+    u->handshake->traced_as = u->base.handle;
     return RENDEZVOUS_AGAIN;
 }
 

@@ -62,6 +62,7 @@ struct transport {
     size_t peek_max;    /* `peek` can show so many bytes at once */
     size_t atomic_max;  /* `writev` of at most so many bytes: entirely or not at all; 0: none */
     size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
+    unsigned handle;    /* whose it is, in the trace */
     atomic_int opening; /* 0: open. EINPROGRESS: no peer yet. Else why there never will be one */
     bool can_block;     /* PEEK_BLOCK and `read` can wait; else PEEK_BLOCK is PEEK_MEMORY */
     bool reads_ahead;   /* PEEK_READ makes a system call, and PEEK_MEMORY none */

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/report.h"
+
+#include <stdio.h>
+
+#include "rendezvous/server.h"
+#include "trace/trace.h"
+#include "transport/transport.h"
+
+static unsigned number_of(const pipc_t *pipe)
+{
+    return pipe == NULL ? 0 : pipe->number;
+}
+
+/* ---- the ends of calls ---- */
+
+int report_refused(const pipc_t *pipe, const char *call, int error)
+{
+    trace(number_of(pipe), TRACE_REFUSED, call, NULL, error);
+    trace_deliver();
+    errno = error;
+    return -1;
+}
+
+static bool is_refusal(int error)
+{
+    return error != EAGAIN && error != ETIMEDOUT && error != EINTR;
+}
+
+int report_failed(const pipc_t *pipe, const char *call)
+{
+    int error = errno;
+    if (is_refusal(error))
+        return report_refused(pipe, call, error);
+    trace_deliver();
+    errno = error;
+    return -1;
+}
+
+int report_end(const pipc_t *pipe, const char *call, int result)
+{
+    if (result < 0)
+        return report_failed(pipe, call);
+    trace_deliver();
+    return result;
+}
+
+/* ---- opening and closing ---- */
+
+static void write_opened(const pipc_t *pipe, const char *kind, const char *name)
+{
+    char peer[TRACE_PEER_MAX];
+    struct trace_line line = {
+        .handle = pipe->number, .event = TRACE_OPEN, .what = kind, .name = name};
+    struct transport *transport = pipe->channel == NULL ? NULL : channel_transport(pipe->channel);
+    if (transport != NULL) {
+        transport->ops->peer(transport, peer, sizeof peer);
+        line.peer = peer;
+    }
+    trace_write(&line);
+}
+
+pipc_t *report_opened(pipc_t *pipe, const char *kind, const char *name)
+{
+    int error = errno;
+    if (trace_is_on() && pipe != NULL)
+        write_opened(pipe, kind, name);
+    else if (pipe == NULL)
+        trace(0, TRACE_OPEN, kind, name, error);
+    trace_deliver();
+    errno = error;
+    return pipe;
+}
+
+/* The last of a line in parentheses: a port, or nothing. */
+static void write_with_port(struct trace_line line, unsigned port)
+{
+    char text[sizeof "port " + 10];
+    snprintf(text, sizeof text, "port %u", port);
+    line.peer = port != 0 ? text : NULL;
+    trace_write(&line);
+}
+
+void report_listening(const struct server *server, unsigned number, const char *name)
+{
+    int error = errno;
+    struct trace_line line = {.handle = number,
+                              .event = TRACE_OPEN,
+                              .what = "server",
+                              .name = name,
+                              .error = server == NULL ? error : 0};
+    if (trace_is_on())
+        write_with_port(line, server == NULL ? 0 : server_port(server));
+    trace_deliver();
+    errno = error;
+}
+
+pipc_t *report_accepted(pipc_t *pipe, unsigned server_number)
+{
+    char kind[sizeof "accepted by #" + 10];
+    if (pipe == NULL) {
+        report_failed(NULL, "pipc_server_accept");
+        return NULL;
+    }
+    snprintf(kind, sizeof kind, "accepted by #%u", server_number);
+    return report_opened(pipe, kind, NULL);
+}
+
+void report_opening(const pipc_t *pipe, const char *kind, const char *name, unsigned port)
+{
+    struct trace_line line = {
+        .handle = number_of(pipe), .event = TRACE_RENDEZVOUS, .what = kind, .name = name};
+    if (trace_is_on())
+        write_with_port(line, port);
+}
+
+/* What was not read or sent is what somebody may be looking for. */
+void report_closing(const pipc_t *pipe, const pipc_stats_t *stats)
+{
+    char counts[TRACE_PEER_MAX];
+    snprintf(counts, sizeof counts, "%llu read, %llu unread, %llu written, %llu bytes not sent",
+             (unsigned long long)stats->messages_read, (unsigned long long)stats->messages_pending,
+             (unsigned long long)stats->messages_written, (unsigned long long)stats->bytes_held);
+    trace(pipe->number, TRACE_CLOSE, counts, NULL, 0);
+}
+
+/* ---- the program's own log ---- */
+
+void pipc_set_trace(pipc_trace_t function, void *context)
+{
+    int saved = errno;
+    trace_begin();
+    trace_set_function(function, context);
+    errno = saved;
+}

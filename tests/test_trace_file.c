@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* Where PIPC_TRACE leads, a file or standard error, and what never happens because of it. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "anonymous.h"
+#include "paths.h"
+#include "tracing.h"
+
+static struct tracing tracing;
+
+/* At least a line. */
+static int use_library(void *unused)
+{
+    (void)unused;
+    pipc_t *pipe = pipc_open(NULL);
+    pipc_close(pipe);
+    return pipe == NULL;
+}
+
+static void use_in_child(void)
+{
+    assert_int_equal(harness_wait(harness_fork(use_library, NULL)), 0);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat there;
+    assert_int_equal(stat(path, &there), 0);
+    return there.st_mode & 07777;
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat there;
+    return stat(path, &there) == 0 ? there.st_size : -1;
+}
+
+/* ---- The file ------------------------------------------------------------------------------- */
+
+TEST(the_file_is_made_with_mode_0600_whatever_the_umask)
+{
+    tracing_begin(&tracing);
+    mode_t before = umask(0);
+    use_in_child();
+    umask(before);
+    assert_int_equal(mode_of(tracing.file), 0600);
+    tracing_end(&tracing);
+}
+
+TEST(lines_are_appended_to_what_is_in_the_file)
+{
+    tracing_begin(&tracing);
+    FILE *file = fopen(tracing.file, "w");
+    assert_non_null(file);
+    fputs("1795753695.123456 1 #1 open: before\n", file);
+    fclose(file);
+    use_in_child();
+    tracing_assert(&tracing, "#1 open: before");
+    tracing_assert(&tracing, "#1 open: pipe");
+    tracing_end(&tracing);
+}
+
+TEST(the_descriptor_of_the_file_is_closed_by_exec_and_none_of_the_standard_ones)
+{
+    tracing_begin(&tracing);
+    use_library(NULL);
+    int fd = tracing_descriptor(&tracing);
+    assert_true(fd > STDERR_FILENO);
+    assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    assert_true((fcntl(fd, F_GETFL) & (O_APPEND | O_NONBLOCK)) == (O_APPEND | O_NONBLOCK));
+    tracing_end(&tracing);
+}
+
+TEST(without_the_variable_there_is_no_descriptor)
+{
+    unsetenv("PIPC_TRACE");
+    int before = harness_open_descriptors();
+    use_library(NULL);
+    assert_int_equal(harness_open_descriptors(), before);
+}
+
+/* Whether the trace goes where PIPC_TRACE leads: then one more descriptor stays open. */
+static int keeps_a_descriptor(void *unused)
+{
+    int before = harness_open_descriptors();
+    return use_library(unused) == 0 && harness_open_descriptors() != before;
+}
+
+static bool is_used(void)
+{
+    int status = harness_wait(harness_fork(keeps_a_descriptor, NULL));
+    assert_true(status == 0 || status == 1);
+    return status == 1;
+}
+
+TEST(a_symlink_in_the_way_is_ignored)
+{
+    char target[128];
+    tracing_begin(&tracing);
+    assert_true(is_used());
+    snprintf(target, sizeof target, "%s/target", tracing.directory);
+    assert_int_equal(rename(tracing.file, target), 0);
+    assert_int_equal(symlink("target", tracing.file), 0);
+    off_t before = size_of(target);
+    assert_false(is_used());
+    assert_int_equal(size_of(target), before);
+    unlink(target);
+    tracing_end(&tracing);
+}
+
+TEST(a_FIFO_in_the_way_is_ignored_also_if_somebody_reads_it)
+{
+    char byte;
+    tracing_begin(&tracing);
+    assert_int_equal(mkfifo(tracing.file, 0600), 0);
+    assert_false(is_used());
+    int reader = open(tracing.file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    assert_false(is_used());
+    assert_int_equal(read(reader, &byte, 1), 0);
+    close(reader);
+    tracing_end(&tracing);
+}
+
+TEST(a_directory_a_device_and_a_missing_directory_are_ignored)
+{
+    static const char *const names[] = {"/tmp", "/dev/null", "/dev/full", "/no/such/directory/t",
+                                        ""};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        setenv("PIPC_TRACE", names[i], 1);
+        assert_false(is_used());
+    }
+}
+
+static int become_another_and_use(void *unused)
+{
+    return seteuid(PATHS_USER_A) != 0 || use_library(unused);
+}
+
+TEST(a_program_whose_ids_differ_ignores_the_variable)
+{
+    paths_need_users();
+    tracing_begin(&tracing);
+    assert_int_equal(chmod(tracing.directory, 0777), 0);
+    assert_int_equal(harness_wait(harness_fork(become_another_and_use, NULL)), 0);
+    assert_int_equal(size_of(tracing.file), -1);
+    tracing_end(&tracing);
+}
+
+enum { OPENS = 150 };
+
+static int use_often(void *unused)
+{
+    int status = 0;
+    for (int i = 0; i < OPENS; i++)
+        status |= use_library(unused);
+    return status;
+}
+
+TEST(lines_of_several_processes_stay_whole)
+{
+    tracing_begin(&tracing);
+    pid_t pid = harness_fork(use_often, NULL);
+    pid_t other = harness_fork(use_often, NULL);
+    assert_int_equal(harness_wait(pid), 0);
+    assert_int_equal(harness_wait(other), 0);
+    tracing_assert_whole_lines(tracing_text(&tracing));
+    assert_int_equal(tracing_count(&tracing, "#* open: pipe"), 2 * OPENS);
+    tracing_end(&tracing);
+}
+
+TEST(a_limit_on_the_size_of_files_fails_no_call_and_raises_no_signal)
+{
+    tracing_begin(&tracing);
+    use_library(NULL);
+    assert_int_equal(signal(SIGXFSZ, SIG_DFL), SIG_DFL);
+    rlim_t before = harness_limit(RLIMIT_FSIZE, (rlim_t)size_of(tracing.file));
+    pipc_t *end[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_NO_SHARED_MEMORY;
+    errno = ENOTTY;
+    assert_int_equal(pipc_open_pair(end, &options), 0);
+    assert_int_equal(errno, ENOTTY);
+    say(end[0], "x");
+    hear(end[1], "x");
+    assert_errno(pipc_want(end[0], 77), EINVAL);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+    harness_limit(RLIMIT_FSIZE, before);
+    assert_int_equal(tracing_count(&tracing, "#2 *"), 0);
+    use_library(NULL);
+    tracing_assert(&tracing, "#* close: 0 read*");
+    tracing_end(&tracing);
+}
+
+TEST(what_has_the_number_of_a_trace_that_was_closed_is_not_written_to)
+{
+    char other[128];
+    tracing_begin(&tracing);
+    use_library(NULL);
+    int fd = tracing_descriptor(&tracing);
+    snprintf(other, sizeof other, "%s/other", tracing.directory);
+    int file = open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(dup2(file, fd), fd);
+    use_library(NULL);
+    assert_int_equal(size_of(other), 0);
+    close(file);
+    close(fd);
+    unlink(other);
+    tracing_end(&tracing);
+}
+
+/* ---- Standard error ------------------------------------------------------------------------- */
+
+/* For a child, whose standard error is at fd. */
+static int use_on(int fd)
+{
+    return dup2(fd, STDERR_FILENO) != STDERR_FILENO || use_library(NULL);
+}
+
+static int pipe_to[2];
+
+static int use_on_pipe(void *unused)
+{
+    (void)unused;
+    close(pipe_to[0]);
+    return use_on(pipe_to[1]);
+}
+
+static int replace_standard_error(void *unused)
+{
+    int status = use_on_pipe(unused);
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    dup2(nothing, STDERR_FILENO);
+    return status | use_library(NULL);
+}
+
+TEST(a_minus_is_the_standard_error_that_the_program_had_at_first)
+{
+    char text[4096];
+    setenv("PIPC_TRACE", "-", 1);
+    assert_int_equal(pipe2(pipe_to, O_CLOEXEC), 0);
+    assert_int_equal(harness_wait(harness_fork(replace_standard_error, NULL)), 0);
+    close(pipe_to[1]);
+    ssize_t size = read(pipe_to[0], text, sizeof text - 1);
+    assert_true(size > 0);
+    text[size] = '\0';
+    tracing_assert_whole_lines(text);
+    assert_non_null(strstr(text, "#1 open: pipe"));
+    assert_non_null(strstr(text, "#2 open: pipe"));
+    close(pipe_to[0]);
+}
+
+static int use_without_standard_error(void *unused)
+{
+    close(STDERR_FILENO);
+    return keeps_a_descriptor(unused);
+}
+
+TEST(a_minus_without_a_standard_error_is_ignored)
+{
+    setenv("PIPC_TRACE", "-", 1);
+    assert_int_equal(harness_wait(harness_fork(use_without_standard_error, NULL)), 0);
+}
+
+TEST(a_standard_error_that_nobody_reads_makes_no_call_wait)
+{
+    static char filling[1 << 16];
+    setenv("PIPC_TRACE", "-", 1);
+    assert_int_equal(pipe2(pipe_to, O_CLOEXEC), 0);
+    fcntl(pipe_to[1], F_SETFL, O_NONBLOCK);
+    while (write(pipe_to[1], filling, sizeof filling) > 0)
+        continue;
+    fcntl(pipe_to[1], F_SETFL, 0);
+    assert_int_equal(use_on(pipe_to[1]), 0);
+    close(pipe_to[0]); /* nor does one whose reader has gone raise SIGPIPE */
+    assert_int_equal(use_library(NULL), 0);
+    close(pipe_to[1]);
+    for (int fd = STDERR_FILENO + 1; fd < 32; fd++) { /* the copy that the library keeps */
+        char name[HARNESS_NAME_MAX], own[HARNESS_NAME_MAX];
+        harness_name_descriptor(fd, name);
+        harness_name_descriptor(STDERR_FILENO, own);
+        if (strcmp(name, own) == 0)
+            close(fd);
+    }
+}
+
+HARNESS_MAIN("trace_file", IT(the_file_is_made_with_mode_0600_whatever_the_umask),
+             IT(lines_are_appended_to_what_is_in_the_file),
+             IT(the_descriptor_of_the_file_is_closed_by_exec_and_none_of_the_standard_ones),
+             IT(without_the_variable_there_is_no_descriptor), IT(a_symlink_in_the_way_is_ignored),
+             IT(a_FIFO_in_the_way_is_ignored_also_if_somebody_reads_it),
+             IT(a_directory_a_device_and_a_missing_directory_are_ignored),
+             IT(a_program_whose_ids_differ_ignores_the_variable),
+             IT(lines_of_several_processes_stay_whole),
+             IT(a_limit_on_the_size_of_files_fails_no_call_and_raises_no_signal),
+             IT(what_has_the_number_of_a_trace_that_was_closed_is_not_written_to),
+             IT(a_minus_is_the_standard_error_that_the_program_had_at_first),
+             IT(a_minus_without_a_standard_error_is_ignored),
+             IT(a_standard_error_that_nobody_reads_makes_no_call_wait))
