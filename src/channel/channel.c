@@ -4,6 +4,7 @@
 
 #include "channel/channel_internal.h"
 #include "sys/sys.h"
+#include "transport/transport_report.h"
 
 struct channel *channel_open(const pipc_options_t *options)
 {
@@ -97,6 +98,27 @@ struct channel_wait channel_wait_start(int ms)
     return wait;
 }
 
+/* ---- the trace ---- */
+
+/* How the stream ended has a line already. What may work later is no refusal. */
+static bool is_refusal(const struct channel *c, int error, bool was_reading)
+{
+    if (error == EAGAIN || error == ETIMEDOUT || error == EINTR || error == ESHUTDOWN)
+        return false;
+    return !was_reading || !inbound_is_dead(&c->in) || inbound_error(&c->in) != error;
+}
+
+void channel_write_failure(struct channel *c, const char *call, bool was_reading)
+{
+    int error = errno;
+    if (is_refusal(c, error, was_reading))
+        transport_report(c->transport, TRACE_REFUSED, call, error);
+    trace_deliver();
+    errno = error;
+}
+
+/* ---- waiting, under cancellation ---- */
+
 struct cancellation {
     struct channel *channel;
     const struct channel_wait *wait;
@@ -160,6 +182,7 @@ int channel_wait(struct channel *c, const struct channel_wait *wait, unsigned ev
         return 0; /* there is more than was taken in */
     if (c->interruptible)
         events |= TRANSPORT_CAUGHT;
+    trace_deliver();
     if (wait_in_transport(c, wait, events) == 0)
         return 0;
     return errno == EINTR && !c->interruptible ? 0 : -1;

@@ -12,6 +12,7 @@
 #include "channel/duplex_lock.h"
 #include "channel/inbound.h"
 #include "channel/outbound.h"
+#include "trace/trace.h"
 
 /*
  * The descriptor stops reporting an end or error that reading calls have returned so often: a
@@ -186,6 +187,17 @@ static inline enum io_result channel_take_in(struct channel *channel, size_t eno
     enum io_result result = inbound_take_in(&channel->in, enough);
     channel_share_failure(channel);
     return result;
+}
+
+/* ---- the trace ---- */
+
+/* The end of a call that failed. No lock is held. Keeps errno. */
+void channel_write_failure(struct channel *channel, const char *call, bool was_reading);
+static inline void channel_report_failure(struct channel *channel, const char *call,
+                                          bool was_reading)
+{
+    if (trace_is_on())
+        channel_write_failure(channel, call, was_reading);
 }
 
 /* ---- small things ---- */

@@ -67,7 +67,7 @@ static void read_cancelled(struct channel *c, void *target)
 
 /* `target`: where pieces of a message may have gone when the wait is cancelled; NULL: nowhere. */
 static int read_until(struct channel *c, try_read *try, void *argument,
-                      struct inbound_target *target)
+                      struct inbound_target *target, const char *call)
 {
     struct channel_wait wait = channel_wait_start(c->read_ms);
     wait.cancelled = read_cancelled;
@@ -89,7 +89,12 @@ static int read_until(struct channel *c, try_read *try, void *argument,
     if (result == IO_AGAIN || inbound_is_dead(&c->in) || !channel_wants(c, PIPC_WANT_READ))
         channel_find_nothing(c, was_reported);
     channel_update_readiness(c, TRANSPORT_IN);
-    return result == IO_DONE ? 0 : -1;
+    if (result != IO_DONE) {
+        channel_report_failure(c, call, true);
+        return -1;
+    }
+    trace_deliver(); /* a goodbye may have come */
+    return 0;
 }
 
 /* The pieces of a long message are waited for by reading them. */
@@ -104,7 +109,7 @@ static enum io_result try_read_into(struct channel *c, void *argument)
 static ssize_t read_long_way(struct channel *c, void *buffer, size_t size)
 {
     struct inbound_target target = {.buffer = buffer, .size = size, .is_direct = is_unlimited(c)};
-    if (read_until(c, try_read_into, &target, &target) == 0)
+    if (read_until(c, try_read_into, &target, &target, "pipc_read") == 0)
         return (ssize_t)target.got;
     inbound_keep_pieces(&c->in, &target);
     return -1;
@@ -183,7 +188,7 @@ static enum io_result try_read_message(struct channel *c, void *message)
 
 int channel_read_message(struct channel *c, pipc_msg_t *message)
 {
-    return read_until(c, try_read_message, message, NULL);
+    return read_until(c, try_read_message, message, NULL, "pipc_read_msg");
 }
 
 static enum io_result try_peek(struct channel *c, void *argument)
@@ -197,7 +202,7 @@ static enum io_result try_peek(struct channel *c, void *argument)
 
 int channel_peek(struct channel *c, pipc_msg_t *view)
 {
-    return read_until(c, try_peek, view, NULL);
+    return read_until(c, try_peek, view, NULL, "pipc_peek");
 }
 
 static enum io_result try_skip(struct channel *c, void *unused)
@@ -214,7 +219,7 @@ static enum io_result try_skip(struct channel *c, void *unused)
 
 int channel_skip(struct channel *c)
 {
-    return read_until(c, try_skip, NULL, NULL);
+    return read_until(c, try_skip, NULL, NULL, "pipc_skip");
 }
 
 ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max)
@@ -231,9 +236,11 @@ ssize_t channel_read_pending(struct channel *c, pipc_msg_t *messages, size_t max
     if ((got == 0 && max > 0) || !channel_wants(c, PIPC_WANT_READ))
         channel_find_nothing(c, was_reported);
     channel_update_readiness(c, TRANSPORT_IN);
+    trace_deliver();
     if (!is_failure)
         return (ssize_t)got;
     errno = error;
+    channel_report_failure(c, "pipc_read_pending", true);
     return -1;
 }
 
@@ -247,6 +254,7 @@ ssize_t channel_pending(struct channel *c)
         channel_find_nothing(c, was_reported);
     errno = saved;
     channel_update_readiness(c, TRANSPORT_IN);
+    trace_deliver();
     return channel_check_open(c) == 0 ? (ssize_t)inbound_count_unread(&c->in) : -1;
 }
 

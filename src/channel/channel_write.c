@@ -46,6 +46,7 @@ ssize_t channel_write_fds(struct channel *c, const struct iovec *part, const int
 {
     if (!c->transport->ops->carries_fds(c->transport)) {
         errno = EOPNOTSUPP;
+        channel_report_failure(c, "pipc_write_fds", false);
         return -1;
     }
     struct channel_wait wait = channel_wait_start(c->write_ms);
@@ -58,6 +59,8 @@ ssize_t channel_write_fds(struct channel *c, const struct iovec *part, const int
         size = (ssize_t)frame.size;
     }
     channel_end_writing(c);
+    if (size < 0)
+        channel_report_failure(c, "pipc_write_fds", false);
     return size;
 }
 
@@ -126,6 +129,8 @@ static ssize_t write_long_way(struct channel *c, const struct iovec *parts, int 
     struct channel_wait wait = channel_wait_start(c->write_ms);
     ssize_t size = write_one(c, parts, count, &wait);
     channel_end_writing(c);
+    if (size < 0)
+        channel_report_failure(c, "pipc_write", false);
     return size;
 }
 
@@ -179,6 +184,7 @@ ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
     }
     if (result != IO_DONE) {
         channel_update_readiness(c, TRANSPORT_OUT);
+        channel_report_failure(c, "pipc_write", false);
         return -1;
     }
     channel_count_written(c, 1, parts->iov_len);
@@ -337,5 +343,7 @@ ssize_t channel_write_batch(struct channel *c, const struct iovec *messages, siz
             done += write_some(c, messages + done, count - done, &stopped, &wait);
     }
     channel_end_writing(c);
+    if (stopped)
+        channel_report_failure(c, "pipc_write_batch", false);
     return done > 0 || count == 0 ? (ssize_t)done : -1;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "channel/channel_limits.h"
+#include "transport/transport_report.h"
 
 /* A call takes in so much at most. */
 #define TAKE_IN_MAX ((size_t)16 * 1024 * 1024)
@@ -48,27 +49,42 @@ void inbound_lower_limit(struct inbound *in, const pipc_options_t *options, size
 
 /* ---- how reading ends ---- */
 
-static enum io_result end_reading(struct inbound *in, int error)
+/* `error` is what calls report from now on; `cause`, which may be more exact, is for the trace. */
+static enum io_result end_reading(struct inbound *in, int error, const char *what, int cause)
 {
+    transport_report(in->transport, TRACE_DEATH, what, cause);
     inbound_drop_fds(in);
     in->error = error;
     errno = error;
     return IO_FAILED;
 }
 
-/* The stream has ended; `torn`: inside a message. */
-static enum io_result end_here(struct inbound *in, bool torn)
+static enum io_result end_as_nonsense(struct inbound *in)
+{
+    return end_reading(in, EPROTO, "what has come is no message, or one that is too large", EPROTO);
+}
+
+/* No further byte comes; the message that has begun is dropped. */
+static enum io_result end_stream(struct inbound *in, int error, const char *what, int cause)
 {
     message_free(in->partial);
     in->partial = NULL;
     in->begun = false;
-    return end_reading(in, torn || atomic_load(in->was_reset) ? ECONNRESET : EPIPE);
+    return end_reading(in, error, what, cause);
+}
+
+/* The stream has ended; `torn`: inside a message. */
+static enum io_result end_here(struct inbound *in, bool torn)
+{
+    int error = torn || atomic_load(in->was_reset) ? ECONNRESET : EPIPE;
+    return end_stream(
+        in, error, torn ? "the stream has ended inside a message" : "the stream has ended", error);
 }
 
 static enum io_result transport_failed(struct inbound *in, int error)
 {
     if (transport_open_error(in->transport) == error)
-        return end_reading(in, error);
+        return end_reading(in, error, "there will be no peer", error);
     switch (error) {
     case ENOMEM:
     case ENOBUFS:
@@ -81,9 +97,9 @@ static enum io_result transport_failed(struct inbound *in, int error)
     case ENETDOWN:
     case EPIPE:
     case ECONNRESET:
-        return end_here(in, true);
+        return end_stream(in, ECONNRESET, "a read finds the connection lost", error);
     default:
-        return end_reading(in, error);
+        return end_reading(in, error, "a read has failed", error);
     }
 }
 
@@ -118,7 +134,7 @@ enum io_result inbound_next(struct inbound *in, struct frame *frame)
         enum frame_status status =
             frame_parse(in->view.bytes, (size_t)there, in->max_message, frame);
         if (status == FRAME_BAD)
-            return end_reading(in, EPROTO);
+            return end_as_nonsense(in);
         if (status == FRAME_WHOLE)
             break;
         if (in->view.end)
@@ -230,6 +246,7 @@ static enum io_result take_long(struct inbound *in, struct message **taken)
 
 static void end_with_goodbye(struct inbound *in, struct message *bye)
 {
+    transport_report(in->transport, TRACE_GOODBYE, "the peer said goodbye", 0);
     bye->kind = PIPC_BYE;
     bye->data[bye->size] = '\0';
     if (!in->transport->ops->goodbye(in->transport))
@@ -248,7 +265,7 @@ static enum io_result take_message(struct inbound *in, const struct frame *frame
     bool is_good = !frame->bye || memcmp(message->data, FRAME_BYE, FRAME_BYE_SIZE) == 0;
     if (!is_good || !inbound_claim_fds(in, &message->fds)) {
         message_free(message);
-        return end_reading(in, EPROTO);
+        return end_as_nonsense(in);
     }
     if (frame->bye)
         end_with_goodbye(in, message);
@@ -353,7 +370,7 @@ static enum io_result end_direct(struct inbound *in)
 {
     uint8_t count;
     if (!inbound_claim_fds(in, &count))
-        return end_reading(in, EPROTO);
+        return end_as_nonsense(in);
     inbound_give_fds(in, count);
     return IO_DONE;
 }
@@ -416,7 +433,7 @@ void inbound_keep_pieces(struct inbound *in, const struct inbound_target *target
     int saved = errno;
     struct message *partial = message_new(target->got);
     if (partial == NULL) {
-        end_reading(in, ENOMEM);
+        end_reading(in, ENOMEM, "no memory for what has come", ENOMEM);
         return;
     }
     memcpy(partial->data, target->buffer, target->got);

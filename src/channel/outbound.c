@@ -4,6 +4,7 @@
 #include "channel/channel_limits.h"
 #include "sys/self.h"
 #include "sys/sys.h"
+#include "transport/transport_report.h"
 
 /* A held buffer larger than this goes back to the heap once it is empty. */
 #define KEEP_HELD    4096
@@ -154,6 +155,7 @@ static bool was_never_open(const struct outbound *out, int error)
 
 static enum io_result fail(struct outbound *out, int error)
 {
+    transport_report(out->transport, TRACE_DEATH, "a write has failed", error);
     if (is_reset(error) && !was_never_open(out, error)) {
         atomic_store(&out->was_reset, true);
         error = EPIPE;

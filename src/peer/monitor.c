@@ -176,9 +176,12 @@ static void open_process(struct monitor *monitor)
     self_hold_forks();
     monitor->process = sys_process_open(pid);
     self_release_forks();
-    if (monitor->process < 0 && errno == ESRCH)
+    if (monitor->process < 0 && errno == ESRCH) {
         monitor->is_dead = monitor_proof(monitor, monitor->state) == ENDS_HAS_NAME &&
                            has_state(monitor, monitor->state); /* or it left first */
+        if (monitor->is_dead)
+            monitor->how = "there is no process of its holder";
+    }
     if (monitor->process >= 0 && monitor_proof(monitor, monitor->state) == ENDS_LOST_TOKEN) {
         sys_close(monitor->process);
         monitor->process = -1;
@@ -302,14 +305,20 @@ static bool has_lost_proof(const struct monitor *monitor, uint64_t state)
     return proof == ENDS_LOST_TOKEN || proof == ENDS_FORGED;
 }
 
-static bool is_dead_holder(const struct monitor *monitor, uint64_t state, uint64_t read,
-                           bool by_process)
+static bool is_dead_holder(struct monitor *monitor, uint64_t state, uint64_t read, bool by_process)
 {
     bool is_held = ends_is_held(ends_status_of(state));
     if (is_held && ends_peer_is_here(monitor->ends, monitor->end))
         return false;
-    return ends_status_of(state) == ENDS_DEAD || (is_held && has_lost_proof(monitor, state)) ||
-           (by_process && has_holder_died(monitor, state, is_held, read));
+    if (ends_status_of(state) == ENDS_DEAD)
+        monitor->how = NULL;
+    else if (is_held && has_lost_proof(monitor, state))
+        monitor->how = "the lock of its holder is gone";
+    else if (by_process && has_holder_died(monitor, state, is_held, read))
+        monitor->how = "the process of its holder has ended";
+    else
+        return false;
+    return true;
 }
 
 /*

@@ -18,6 +18,7 @@ struct monitor {
     bool is_remote;     /* it holds its end in another process */
     bool has_left;      /* it said goodbye, and nobody has come since */
     bool is_dead;       /* for good */
+    const char *how;    /* that was noticed, for the trace; NULL: it is not known */
     int process;        /* its pidfd, as long as it may still die unseen; -1: none */
     uint32_t name;      /* of the process that is monitored */
     bool has_token;     /* it has shown one */

@@ -26,6 +26,7 @@ struct ring_end {
 
     struct monitor_set set; /* of own doorbell and monitor: for `wait`, and for the program */
     struct monitor monitor;
+    bool has_reported_death; /* to the trace */
     enum descriptor_state descriptor;
     bool owes;                        /* the kernel had no memory for a doorbell of the peer's */
     unsigned armed;                   /* the interest it was last drained for */

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "peer/ring_end.h"
 
+#include <stdio.h>
+
+#include "trace/trace.h"
+
 /*
  * In sys_ticks: some microseconds. The death of a peer is seen by its monitor or by the hook of its
  * thread; what they miss (exec, a foreign pid namespace) by its lock, at each tick of a wait, and
@@ -11,11 +15,35 @@
 
 _Static_assert(CHECK_INTERVAL_TICKS < PROCESS_INTERVAL_TICKS, "a process is asked less often");
 
+/* ---- the trace ---- */
+
+static void write_death(const struct ring_end *e)
+{
+    char peer[TRACE_PEER_MAX];
+    pid_t process = ends_peer_process(e->ends, ends_peer_state(e->ends, e->end));
+    struct trace_line line = {.handle = e->base.handle, .event = TRACE_DEATH};
+    line.what = e->monitor.how != NULL ? e->monitor.how : "its holder has closed the end, or ended";
+    line.peer = process > 0 ? peer : NULL;
+    snprintf(peer, sizeof peer, "process %ld", (long)process);
+    trace_write(&line);
+}
+
+static void report_death(struct ring_end *e)
+{
+    if (!e->has_reported_death && trace_is_on())
+        write_death(e);
+    e->has_reported_death = true;
+}
+
+/* ---- the life of the peer ---- */
+
 bool ring_end_follow_peer(struct ring_end *e)
 {
     bool has_changed = monitor_update(&e->monitor, &e->set);
-    if (e->monitor.is_dead)
+    if (e->monitor.is_dead) {
         ring_set_dead(&e->ring);
+        report_death(e);
+    }
     return has_changed;
 }
 
@@ -64,7 +92,9 @@ enum ring_life ring_end_peer_life(void *context, uint64_t version, enum ring_que
                                   int64_t now)
 {
     enum ends_status status = ends_status_of(version);
-    if (is_dead(context, status, question, now))
+    if (is_dead(context, status, question, now)) {
+        report_death(context);
         return RING_PEER_DEAD;
+    }
     return status == ENDS_SHUT ? RING_PEER_SHUT : RING_PEER_MAY_WRITE;
 }

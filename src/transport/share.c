@@ -122,6 +122,7 @@ static void leave(struct fd_transport *t)
     struct share *s = t->share;
     atomic_store(&s->memory.page->end[s->own_end].mark, t->sent + 1);
     s->state = SHARE_LEAVING;
+    share_report(t, TRACE_MEMORY, "this side writes to shared memory");
     size_t buffers = 2 * sys_socket_buffer(t->out);
     s->absorb_max = buffers > SHARE_ABSORB_MAX ? buffers : SHARE_ABSORB_MAX;
     t->read_due = t->due = 0;
@@ -150,6 +151,7 @@ void share_end(struct fd_transport *t)
     give_memory_up(s);
     drop_offer(s);
     s->state = SHARE_NEVER;
+    share_report(t, TRACE_MEMORY, "stays a socket");
     t->read_due = t->due = 0;
 }
 
@@ -248,6 +250,7 @@ int share_offer(struct fd_transport *t, const void *byte)
     t->sent++;
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     s->state = SHARE_OFFERED;
+    share_report(t, TRACE_MEMORY, "offers shared memory");
     s->until = t->sent + SHARE_PATIENCE;
     t->read_due = t->due = 0;
     return 1;
@@ -307,6 +310,7 @@ static void arrive(struct fd_transport *t)
     if (!t->share->bell.is_watched)
         sys_socket_limit_waits(t->in, share_still);
     t->share->state = SHARE_MOVED;
+    share_report(t, TRACE_MEMORY, "has moved into shared memory");
 }
 
 void share_advance(struct fd_transport *t)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "trace/trace.h"
 #include "transport/ring.h"
 #include "transport/ring_answer.h"
 #include "transport/share_bell.h"
@@ -129,6 +130,13 @@ static inline bool share_has_left(const struct share *share)
 {
     return share->state == SHARE_LEAVING || share->state == SHARE_MOVED;
 }
+
+/* ---- share_report.c ---- */
+
+/* A line for the trace. Keeps errno. */
+void share_report(struct fd_transport *transport, enum trace_event event, const char *what);
+/* The peer has been found dead, by that. */
+void share_note_death(struct fd_transport *transport, const char *how);
 
 /* ---- share_wait.c ---- */
 

@@ -71,6 +71,6 @@ void share_bell_drain(struct fd_transport *t)
     struct share *s = t->share;
     if (!sys_epoll_forget(t->ready.set, t->in))
         return;
-    s->is_dead = true;
+    share_note_death(t, "the socket has hung up, as the set of descriptors shows");
     ring_set_dead(s->ring);
 }

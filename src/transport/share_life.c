@@ -74,7 +74,8 @@ enum ring_life share_life(void *context, uint64_t version, enum ring_question qu
     if (!s->is_dead && is_worth_asking(s, version, question, now)) {
         s->asked_version = version;
         s->asked = now;
-        s->is_dead = sys_hung_up(t->in);
+        if (sys_hung_up(t->in))
+            share_note_death(t, "the socket has hung up");
     }
     if (s->is_dead)
         return RING_PEER_DEAD;
@@ -91,10 +92,10 @@ unsigned share_processor(void *unused)
 
 static void note_doorbells(struct fd_transport *t, ssize_t got)
 {
-    if (got != 0)
-        return;
-    t->share->is_dead = true;
-    ring_set_dead(t->share->ring);
+    if (got == 0) {
+        share_note_death(t, "the socket has ended");
+        ring_set_dead(t->share->ring);
+    }
 }
 
 void share_drain(struct fd_transport *t)
