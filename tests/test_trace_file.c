@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Where PIPC_TRACE leads, a file or standard error, and what never happens because of it. */
+#define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,6 +153,69 @@ TEST(a_program_whose_ids_differ_ignores_the_variable)
     tracing_end(&tracing);
 }
 
+/* This program once more, as a set-user-ID one that has made its ids the same. */
+#define AS_HELPER "PIPC_TEST_AS_HELPER"
+
+__attribute__((constructor)) static void be_helper(void)
+{
+    uid_t user = geteuid();
+    if (getenv(AS_HELPER) == NULL)
+        return;
+    if (user != PATHS_USER_A || setresuid(user, user, user) != 0)
+        _exit(HARNESS_SKIP_STATUS);
+    _exit(use_library(NULL));
+}
+
+static char helper[128];
+
+static void copy_program(void)
+{
+    char block[1 << 16];
+    ssize_t size;
+    int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int to = open(helper, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+    assert_true(from >= 0 && to >= 0);
+    while ((size = read(from, block, sizeof block)) > 0)
+        assert_int_equal(write(to, block, (size_t)size), size);
+    close(from);
+    close(to);
+}
+
+static int run_helper(void *as_user)
+{
+    if (as_user != NULL && setresuid(PATHS_USER_A, PATHS_USER_A, PATHS_USER_A) != 0)
+        return 1;
+    setenv(AS_HELPER, "1", 1);
+    execl(helper, helper, NULL);
+    return HARNESS_SKIP_STATUS;
+}
+
+TEST(a_set_user_ID_program_ignores_the_variable)
+{
+    paths_need_users();
+    if (harness_emulated())
+        harness_skip("valgrind runs no set-user-ID program");
+    tracing_begin(&tracing);
+    assert_int_equal(chmod(tracing.directory, 0777), 0);
+    snprintf(helper, sizeof helper, "%s/helper", tracing.directory);
+    copy_program();
+    assert_int_equal(chmod(helper, 0755), 0);
+    assert_int_equal(harness_wait(harness_fork(run_helper, helper)), 0);
+    bool is_traced = size_of(tracing.file) > 0;
+    unlink(tracing.file);
+    assert_int_equal(chown(helper, PATHS_USER_A, PATHS_USER_A), 0);
+    assert_int_equal(chmod(helper, 04755), 0);
+    int status = harness_wait(harness_fork(run_helper, NULL));
+    off_t size = size_of(tracing.file);
+    unlink(helper);
+    tracing_end(&tracing);
+    if (status == HARNESS_SKIP_STATUS)
+        harness_skip("no set-user-ID program can run here");
+    assert_int_equal(status, 0);
+    assert_true(is_traced);
+    assert_int_equal(size, -1);
+}
+
 enum { OPENS = 150 };
 
 static int use_often(void *unused)
@@ -194,6 +260,35 @@ TEST(a_limit_on_the_size_of_files_fails_no_call_and_raises_no_signal)
     use_library(NULL);
     tracing_assert(&tracing, "#* close: 0 read*");
     tracing_end(&tracing);
+}
+
+/* In a file system of its own, which has room for one page. */
+static int use_on_full_disk(void *unused)
+{
+    static const char page[1 << 16];
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", tracing.directory, "tmpfs", 0, "size=4k") != 0)
+        return HARNESS_SKIP_STATUS;
+    int status = use_library(unused);
+    off_t before = size_of(tracing.file);
+    int fd = open(tracing.file, O_WRONLY | O_APPEND | O_CLOEXEC);
+    while (write(fd, page, sizeof page) > 0)
+        continue;
+    off_t full = size_of(tracing.file);
+    close(fd);
+    errno = ENOTTY;
+    status |= use_library(unused) | (errno != ENOTTY);
+    return status != 0 || before <= 0 || size_of(tracing.file) != full;
+}
+
+TEST(a_full_disk_fails_no_call)
+{
+    tracing_begin(&tracing);
+    int status = harness_wait(harness_fork(use_on_full_disk, NULL));
+    tracing_end(&tracing);
+    if (status == HARNESS_SKIP_STATUS)
+        harness_skip("no file system can be mounted here");
+    assert_int_equal(status, 0);
 }
 
 TEST(what_has_the_number_of_a_trace_that_was_closed_is_not_written_to)
@@ -295,8 +390,10 @@ HARNESS_MAIN("trace_file", IT(the_file_is_made_with_mode_0600_whatever_the_umask
              IT(a_FIFO_in_the_way_is_ignored_also_if_somebody_reads_it),
              IT(a_directory_a_device_and_a_missing_directory_are_ignored),
              IT(a_program_whose_ids_differ_ignores_the_variable),
+             IT(a_set_user_ID_program_ignores_the_variable),
              IT(lines_of_several_processes_stay_whole),
              IT(a_limit_on_the_size_of_files_fails_no_call_and_raises_no_signal),
+             IT(a_full_disk_fails_no_call),
              IT(what_has_the_number_of_a_trace_that_was_closed_is_not_written_to),
              IT(a_minus_is_the_standard_error_that_the_program_had_at_first),
              IT(a_minus_without_a_standard_error_is_ignored),

@@ -63,7 +63,6 @@ static void call_library(void *context, const char *line)
 {
     count_lines(context, line);
     use_library(NULL);
-    pipc_set_trace(call_library, context);
 }
 
 TEST(a_function_that_calls_the_library_does_not_get_its_own_lines)
@@ -75,6 +74,19 @@ TEST(a_function_that_calls_the_library_does_not_get_its_own_lines)
     assert_int_equal(tracing_count(&tracing, "#* open: pipe"), 1 + atomic_load(&own_log.lines));
     pipc_set_trace(NULL, NULL);
     tracing_end(&tracing);
+}
+
+static void count_first_line(void *context, const char *line)
+{
+    count_lines(context, line);
+    pipc_set_trace(NULL, NULL);
+}
+
+TEST(a_function_may_take_itself_away)
+{
+    pipc_set_trace(count_first_line, &own_log);
+    use_library(NULL);
+    assert_int_equal(atomic_load(&own_log.lines), 1);
 }
 
 static struct fifos fifos;
@@ -273,7 +285,7 @@ HARNESS_MAIN("trace_function",
              IT(a_function_gets_the_lines_without_the_variable_until_it_is_taken_away),
              IT(the_function_and_the_file_get_the_same_lines),
              IT(a_function_that_calls_the_library_does_not_get_its_own_lines),
-             IT(the_function_is_called_before_a_call_waits),
+             IT(a_function_may_take_itself_away), IT(the_function_is_called_before_a_call_waits),
              IT(other_threads_go_on_while_one_is_in_the_function),
              IT(a_function_that_was_taken_away_has_returned),
              IT(a_child_of_a_program_with_threads_is_not_called_back_and_still_writes_to_the_file),
