@@ -122,6 +122,36 @@ TEST(the_function_is_called_before_a_call_waits)
     fifos_end(&fifos);
 }
 
+static pipc_t *asked;
+
+/* That takes the lock of a handle that has no peer yet. */
+static void ask_for_peer(void *context, const char *line)
+{
+    char text[128];
+    count_lines(context, line);
+    assert_int_equal(pipc_peer(asked, text, sizeof text), 0);
+}
+
+TEST(the_function_may_ask_for_the_peer_of_a_handle_whose_rendezvous_goes_on)
+{
+    pthread_t thread;
+    void *end;
+    fifos_begin(&fifos);
+    pipc_options_t options = fifos.options;
+    options.flags = PIPC_ASYNC;
+    asked = pipc_open_fifo("chat", FIFOS_LONG_MS, &options);
+    assert_non_null(asked);
+    pipc_set_trace(ask_for_peer, &own_log);
+    assert_int_equal(pthread_create(&thread, NULL, meet, "chat"), 0);
+    assert_int_equal(pipc_flush(asked), 0);
+    pthread_join(thread, &end);
+    pipc_set_trace(NULL, NULL);
+    assert_true(atomic_load(&own_log.lines) > 0);
+    pipc_close(asked);
+    pipc_close(end);
+    fifos_end(&fifos);
+}
+
 /* In the function one thread waits until another has used the library: no lock is held. */
 static void wait_for_another(void *context, const char *line)
 {
@@ -295,6 +325,7 @@ HARNESS_MAIN("trace_function",
              IT(the_function_and_the_file_get_the_same_lines),
              IT(a_function_that_calls_the_library_does_not_get_its_own_lines),
              IT(a_function_may_take_itself_away), IT(the_function_is_called_before_a_call_waits),
+             IT(the_function_may_ask_for_the_peer_of_a_handle_whose_rendezvous_goes_on),
              IT(other_threads_go_on_while_one_is_in_the_function),
              IT(a_function_that_was_taken_away_has_returned),
              IT(a_child_of_a_program_with_threads_is_not_called_back_and_still_writes_to_the_file),
