@@ -266,7 +266,7 @@ TEST(a_limit_on_the_size_of_files_fails_no_call_and_raises_no_signal)
 static int use_on_full_disk(void *unused)
 {
     static const char page[1 << 16];
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("none", tracing.directory, "tmpfs", 0, "size=4k") != 0)
         return HARNESS_SKIP_STATUS;
     int status = use_library(unused);

@@ -28,11 +28,13 @@ static void write_death(const struct ring_end *e)
     trace_write(&line);
 }
 
-static void report_death(struct ring_end *e)
+/* Where a call looks closely. Of a peer that closed in order, the end of the stream tells. */
+static bool report_death(struct ring_end *e)
 {
     if (!e->has_reported_death && trace_is_on())
         write_death(e);
     e->has_reported_death = true;
+    return true;
 }
 
 /* ---- the life of the peer ---- */
@@ -40,11 +42,17 @@ static void report_death(struct ring_end *e)
 bool ring_end_follow_peer(struct ring_end *e)
 {
     bool has_changed = monitor_update(&e->monitor, &e->set);
-    if (e->monitor.is_dead) {
+    if (e->monitor.is_dead)
         ring_set_dead(&e->ring);
+    if (e->monitor.is_dead || ends_status_of(e->monitor.state) == ENDS_DEAD)
         report_death(e);
-    }
     return has_changed;
+}
+
+/* By itself, so that what each write asks needs no register more. */
+__attribute__((noinline)) static bool ask_monitor(struct ring_end *e, bool by_process)
+{
+    return monitor_is_dead(&e->monitor, e->ring.in_tail, by_process) && report_death(e);
 }
 
 /* Asks the kernel now and then. `may_have_left`: also for a peer that holds its end no more. */
@@ -61,14 +69,14 @@ static bool is_gone_now(struct ring_end *e, bool is_held, bool may_have_left, in
         e->checked_process = now;
         ring_end_follow_peer(e);
     }
-    return monitor_is_dead(&e->monitor, e->ring.in_tail, by_process);
+    return ask_monitor(e, by_process);
 }
 
 /* At once, and in every way. */
 static bool is_gone(struct ring_end *e)
 {
     ring_end_follow_peer(e);
-    return monitor_is_dead(&e->monitor, e->ring.in_tail, true);
+    return ask_monitor(e, true);
 }
 
 static bool is_dead(struct ring_end *e, enum ends_status status, enum ring_question question,
@@ -92,9 +100,7 @@ enum ring_life ring_end_peer_life(void *context, uint64_t version, enum ring_que
                                   int64_t now)
 {
     enum ends_status status = ends_status_of(version);
-    if (is_dead(context, status, question, now)) {
-        report_death(context);
+    if (is_dead(context, status, question, now))
         return RING_PEER_DEAD;
-    }
     return status == ENDS_SHUT ? RING_PEER_SHUT : RING_PEER_MAY_WRITE;
 }

@@ -23,7 +23,9 @@
  *   - memory without a name, and a page that fork wipes (sys_memory.h): shm_open and a handler
  *     serve;
  *   - memory that a stranger sends, whose size is sealed (sys_memory.h): Unix sockets stay sockets;
- *   - tokens of life, and processes as descriptors (sys_life.h): a death is noticed later.
+ *   - tokens of life, and processes as descriptors (sys_life.h): a death is noticed later;
+ *   - whether the program was given rights when it started (sys_environment.h): without it, by more
+ *     than set-user-ID. Then the function returns false.
  *
  * The oldest Linux that it runs on is 3.17 (getrandom), and the oldest C libraries are glibc 2.27
  * and musl 1.1.20 (memfd_create). What newer ones add is tried first:
