@@ -363,10 +363,11 @@
  * and where they are known a "name", an errno, and in parentheses the peer or a port. The wording
  * may change between versions.
  *
- *   - The file is opened when the first handle or server is made. It is made with mode 0600 if it
- *     is missing. What is no regular file is left alone, and there is no trace: a symlink, a FIFO,
- *     a device. So it is when the program has rights that its caller may not have: its real and
- *     effective ids differ, it is set-user-ID, or its file has capabilities.
+ *   - The file is opened when the first handle or server is made; a relative path begins in the
+ *     working directory of that moment. It is made with mode 0600 if it is missing. What is no
+ *     regular file is left alone, and there is no trace: a symlink, a FIFO, a device. So it is when
+ *     the program has rights that its caller may not have: its real and effective ids differ, it is
+ *     set-user-ID, or its file has capabilities.
  *   - PIPC_TRACE=- is standard error: a copy of descriptor 2 that is made when the first handle or
  *     server is. What the program does to its own descriptor 2 later makes no difference. Where the
  *     reader does not keep up, lines are lost.
@@ -375,7 +376,8 @@
  *   - No failure of the trace is one of the program's. If the disk is full, or a limit is reached,
  *     lines are lost, or one is cut off; no call fails, no signal comes, and errno is kept.
  *   - The process has one descriptor more, close-on-exec and above 2, until it ends. If the program
- *     closes it, the trace ends. What has the number then is not written to.
+ *     closes it, the trace ends. What has the number then is not written to, unless it gets it at
+ *     the very moment of a line. So a program that closes all its descriptors does that first.
  *   - pipc_set_trace gives the lines to a function of the program, with the variable or without.
  *
  *
