@@ -8,6 +8,7 @@
 
 #include "anonymous.h"
 #include "fifos.h"
+#include "moving.h"
 #include "net.h"
 #include "paths.h"
 #include "tracing.h"
@@ -258,6 +259,7 @@ static void exchange(pipc_t *end[2], int count, size_t size)
 TEST(the_move_into_shared_memory_has_lines)
 {
     pipc_t *end[2];
+    moving_need();
     tracing_begin(&tracing);
     assert_int_equal(pipc_open_pair(end, NULL), 0);
     exchange(end, 8, 1000);
