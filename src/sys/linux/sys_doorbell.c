@@ -12,6 +12,7 @@
 #include "sys/sys_epoll.h"
 #include "sys/sys_io.h"
 #include "sys/sys_pipe.h"
+#include "sys/sys_poll.h"
 
 /* As many as a pipe holds by default: a process that keeps filling it is not waited for. */
 #define PIPE_READS     16
