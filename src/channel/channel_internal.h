@@ -29,7 +29,6 @@ struct channel {
     struct outbound out;   /* the writer's; with duplex it has a lock */
     /* Each is written by one side only, and read by whoever asks for statistics. */
     _Atomic uint64_t messages_read, bytes_read, messages_written, bytes_written;
-    unsigned reports; /* how often a reading call has returned why reading is dead */
 
     /* Readiness, see channel_ready.c. */
     struct duplex_lock readiness_lock;
@@ -40,6 +39,8 @@ struct channel {
     atomic_uint in_state;       /* what the reading side knows */
     atomic_bool write_interest; /* a write was refused and is worth repeating */
     atomic_bool flush_failed;   /* likewise, when nothing is held; until that has been reported */
+
+    unsigned reports; /* how often a reading call has returned why reading is dead */
 };
 
 /* ---- channel.c ---- */

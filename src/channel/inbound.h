@@ -33,14 +33,14 @@ struct inbound {
     struct queue queue;
     struct frame frame;      /* the message that is being taken in, when `begun` */
     struct message *partial; /* its bytes so far */
-    /* Bits, which the way of a short message tests together. */
-    unsigned begun : 1;      /* its header is taken, its bytes come one by one */
-    unsigned takes_fds : 1;  /* descriptors may come with messages */
     struct arrived *arrived; /* NULL: they do not */
     struct message *bye;     /* the last goodbye that was read */
     size_t allowance;        /* bytes that the call may still take in, a message's cost with them */
-    bool stopped;            /* the allowance ran out */
-    int error;               /* why reading is dead, once the queue is empty; 0: alive */
+    /* Bits, which the way of a short message tests together. */
+    unsigned begun : 1;     /* the header of `partial` is taken, its bytes come one by one */
+    unsigned takes_fds : 1; /* descriptors may come with messages */
+    bool stopped;           /* the allowance ran out */
+    int error;              /* why reading is dead, once the queue is empty; 0: alive */
     _Atomic uint64_t messages_pending, bytes_pending; /* copies of the queue's, for any thread */
 };
 

@@ -54,8 +54,8 @@ struct outbound {
     size_t begin, end, capacity;
     bool is_reserved;         /* by a call that writes, until it ends */
     bool gathers;             /* PIPC_GATHER */
-    size_t gathered_max;      /* the largest message that is gathered */
     bool is_simple;           /* one thread, no gathering: a message may go by the short way */
+    size_t gathered_max;      /* the largest message that is gathered */
     int64_t written_at;       /* when the last write began, if it gathers; 0: there was none */
     _Atomic uint32_t process; /* what is held was gathered by this one; 0: it is a rest */
     atomic_bool is_gathering; /* it was gathered, and nobody has tried to send it */
