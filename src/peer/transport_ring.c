@@ -147,8 +147,8 @@ static int end_wait(struct transport *transport, unsigned events, int64_t deadli
     for (;;) {
         if (ring_arm(&e->ring, interest))
             return 0;
-        bool pays_soon = e->owes && !wake_peer(e);
-        ready = wait_once(e, pays_soon ? earlier_of(deadline, BLIND_WAIT_NS) : deadline,
+        bool still_owes = e->owes && !wake_peer(e);
+        ready = wait_once(e, still_owes ? earlier_of(deadline, BLIND_WAIT_NS) : deadline,
                           (events & TRANSPORT_CAUGHT) != 0);
         if (ready < 0)
             break;
