@@ -14,18 +14,9 @@
 
 static struct tracing tracing;
 
-/* At least a line. */
-static int use_library(void *unused)
-{
-    (void)unused;
-    pipc_t *pipe = pipc_open(NULL);
-    pipc_close(pipe);
-    return pipe == NULL;
-}
-
 static void use_in_child(void)
 {
-    assert_int_equal(harness_wait(harness_fork(use_library, NULL)), 0);
+    assert_int_equal(harness_wait(harness_fork(tracing_use_library, NULL)), 0);
 }
 
 static mode_t mode_of(const char *path)
@@ -69,7 +60,7 @@ TEST(lines_are_appended_to_what_is_in_the_file)
 TEST(the_descriptor_of_the_file_is_closed_by_exec_and_none_of_the_standard_ones)
 {
     tracing_begin(&tracing);
-    use_library(NULL);
+    tracing_use_library(NULL);
     int fd = tracing_descriptor(&tracing);
     assert_true(fd > STDERR_FILENO);
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
@@ -81,7 +72,7 @@ TEST(without_the_variable_there_is_no_descriptor)
 {
     unsetenv("PIPC_TRACE");
     int before = harness_open_descriptors();
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(harness_open_descriptors(), before);
 }
 
@@ -89,7 +80,7 @@ TEST(without_the_variable_there_is_no_descriptor)
 static int keeps_a_descriptor(void *unused)
 {
     int before = harness_open_descriptors();
-    return use_library(unused) == 0 && harness_open_descriptors() != before;
+    return tracing_use_library(unused) == 0 && harness_open_descriptors() != before;
 }
 
 static bool is_used(void)
@@ -140,7 +131,7 @@ TEST(a_directory_a_device_and_a_missing_directory_are_ignored)
 
 static int become_another_and_use(void *unused)
 {
-    return seteuid(PATHS_USER_A) != 0 || use_library(unused);
+    return seteuid(PATHS_USER_A) != 0 || tracing_use_library(unused);
 }
 
 TEST(a_program_whose_ids_differ_ignores_the_variable)
@@ -163,7 +154,7 @@ __attribute__((constructor)) static void be_helper(void)
         return;
     if (user != PATHS_USER_A || setresuid(user, user, user) != 0)
         _exit(HARNESS_SKIP_STATUS);
-    _exit(use_library(NULL));
+    _exit(tracing_use_library(NULL));
 }
 
 static char helper[128];
@@ -222,7 +213,7 @@ static int use_often(void *unused)
 {
     int status = 0;
     for (int i = 0; i < OPENS; i++)
-        status |= use_library(unused);
+        status |= tracing_use_library(unused);
     return status;
 }
 
@@ -241,7 +232,7 @@ TEST(lines_of_several_processes_stay_whole)
 TEST(a_limit_on_the_size_of_files_fails_no_call_and_raises_no_signal)
 {
     tracing_begin(&tracing);
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(signal(SIGXFSZ, SIG_DFL), SIG_DFL);
     rlim_t before = harness_limit(RLIMIT_FSIZE, (rlim_t)size_of(tracing.file));
     pipc_t *end[2];
@@ -257,7 +248,7 @@ TEST(a_limit_on_the_size_of_files_fails_no_call_and_raises_no_signal)
     assert_int_equal(errno, ENOTTY);
     harness_limit(RLIMIT_FSIZE, before);
     assert_int_equal(tracing_count(&tracing, "#2 *"), 0);
-    use_library(NULL);
+    tracing_use_library(NULL);
     tracing_assert(&tracing, "#* close: 0 read*");
     tracing_end(&tracing);
 }
@@ -269,7 +260,7 @@ static int use_on_full_disk(void *unused)
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("none", tracing.directory, "tmpfs", 0, "size=4k") != 0)
         return HARNESS_SKIP_STATUS;
-    int status = use_library(unused);
+    int status = tracing_use_library(unused);
     off_t before = size_of(tracing.file);
     int fd = open(tracing.file, O_WRONLY | O_APPEND | O_CLOEXEC);
     while (write(fd, page, sizeof page) > 0)
@@ -297,12 +288,12 @@ TEST(what_has_the_number_of_a_trace_that_was_closed_is_not_written_to)
 {
     char other[128];
     tracing_begin(&tracing);
-    use_library(NULL);
+    tracing_use_library(NULL);
     int fd = tracing_descriptor(&tracing);
     snprintf(other, sizeof other, "%s/other", tracing.directory);
     int file = open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_int_equal(dup2(file, fd), fd);
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(size_of(other), 0);
     close(file);
     close(fd);
@@ -315,7 +306,7 @@ TEST(what_has_the_number_of_a_trace_that_was_closed_is_not_written_to)
 /* For a child, whose standard error is at fd. */
 static int use_on(int fd)
 {
-    return dup2(fd, STDERR_FILENO) != STDERR_FILENO || use_library(NULL);
+    return dup2(fd, STDERR_FILENO) != STDERR_FILENO || tracing_use_library(NULL);
 }
 
 static int pipe_to[2];
@@ -332,7 +323,7 @@ static int replace_standard_error(void *unused)
     int status = use_on_pipe(unused);
     int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
     dup2(nothing, STDERR_FILENO);
-    return status | use_library(NULL);
+    return status | tracing_use_library(NULL);
 }
 
 TEST(a_minus_is_the_standard_error_that_the_program_had_at_first)
@@ -374,7 +365,7 @@ TEST(a_standard_error_that_nobody_reads_makes_no_call_wait)
     fcntl(pipe_to[1], F_SETFL, 0);
     assert_int_equal(use_on(pipe_to[1]), 0);
     close(pipe_to[0]); /* nor does one whose reader has gone raise SIGPIPE */
-    assert_int_equal(use_library(NULL), 0);
+    assert_int_equal(tracing_use_library(NULL), 0);
     close(pipe_to[1]);
     for (int fd = STDERR_FILENO + 1; fd < 32; fd++) { /* the copy that the library keeps */
         char name[HARNESS_NAME_MAX], own[HARNESS_NAME_MAX];

@@ -10,15 +10,6 @@
 
 static struct tracing tracing;
 
-/* Two lines. */
-static int use_library(void *unused)
-{
-    (void)unused;
-    pipc_t *pipe = pipc_open(NULL);
-    pipc_close(pipe);
-    return pipe == NULL;
-}
-
 struct log {
     atomic_int lines, opens;
     struct harness_gate reached, go_on;
@@ -41,11 +32,11 @@ TEST(a_function_gets_the_lines_without_the_variable_until_it_is_taken_away)
 {
     unsetenv("PIPC_TRACE");
     pipc_set_trace(count_lines, &own_log);
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(atomic_load(&own_log.opens), 1);
     assert_int_equal(atomic_load(&own_log.lines), 2);
     pipc_set_trace(NULL, NULL);
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(atomic_load(&own_log.lines), 2);
 }
 
@@ -53,7 +44,7 @@ TEST(the_function_and_the_file_get_the_same_lines)
 {
     tracing_begin(&tracing);
     pipc_set_trace(count_lines, &own_log);
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(tracing_count(&tracing, "*"), atomic_load(&own_log.lines));
     pipc_set_trace(NULL, NULL);
     tracing_end(&tracing);
@@ -62,14 +53,14 @@ TEST(the_function_and_the_file_get_the_same_lines)
 static void call_library(void *context, const char *line)
 {
     count_lines(context, line);
-    use_library(NULL);
+    tracing_use_library(NULL);
 }
 
 TEST(a_function_that_calls_the_library_does_not_get_its_own_lines)
 {
     tracing_begin(&tracing);
     pipc_set_trace(call_library, &own_log);
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(atomic_load(&own_log.opens), 1);
     assert_int_equal(tracing_count(&tracing, "#* open: pipe"), 1 + atomic_load(&own_log.lines));
     pipc_set_trace(NULL, NULL);
@@ -85,7 +76,7 @@ static void count_first_line(void *context, const char *line)
 TEST(a_function_may_take_itself_away)
 {
     pipc_set_trace(count_first_line, &own_log);
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(atomic_load(&own_log.lines), 1);
 }
 
@@ -168,7 +159,7 @@ static void *use_in_thread(void *own)
     if (own != NULL)
         say(own, "x"); /* takes an end: under the lock of the handle */
     else
-        use_library(NULL);
+        tracing_use_library(NULL);
     return NULL;
 }
 
@@ -182,7 +173,7 @@ TEST(other_threads_go_on_while_one_is_in_the_function)
     assert_int_equal(pthread_create(&thread, NULL, use_in_thread, pipe), 0);
     harness_gate_wait(&own_log.reached);
     assert_int_equal(pipc_pending(pipe), 0); /* takes the other end, under the same lock */
-    use_library(NULL);
+    tracing_use_library(NULL);
     assert_int_equal(atomic_load(&own_log.lines), 1);
     harness_gate_open(&own_log.go_on);
     pthread_join(thread, NULL);
@@ -244,10 +235,10 @@ static void *wait_at_gate(void *go_on)
 static int use_as_child(void *unused)
 {
     int before = atomic_load(&own_log.lines);
-    if (use_library(unused) != 0 || atomic_load(&own_log.lines) != before)
+    if (tracing_use_library(unused) != 0 || atomic_load(&own_log.lines) != before)
         return 1;
     pipc_set_trace(count_lines, &own_log); /* its own */
-    return use_library(unused) != 0 || atomic_load(&own_log.lines) != before + 2;
+    return tracing_use_library(unused) != 0 || atomic_load(&own_log.lines) != before + 2;
 }
 
 TEST(a_child_of_a_program_with_threads_is_not_called_back_and_still_writes_to_the_file)
@@ -257,7 +248,7 @@ TEST(a_child_of_a_program_with_threads_is_not_called_back_and_still_writes_to_th
     harness_gate_init(&own_log.go_on);
     assert_int_equal(pthread_create(&thread, NULL, wait_at_gate, &own_log.go_on), 0);
     pipc_set_trace(count_lines, &own_log);
-    use_library(NULL);
+    tracing_use_library(NULL);
     pid_t pid = harness_fork(use_as_child, NULL);
     assert_int_equal(harness_wait(pid), 0);
     assert_int_equal(tracing_count(&tracing, "#* open: pipe"), 3);
@@ -303,7 +294,7 @@ static void cancel_inside(void *context, const char *line)
 
 static void *use_and_be_cancelled(void *unused)
 {
-    use_library(unused);
+    tracing_use_library(unused);
     pthread_testcancel();
     return NULL;
 }

@@ -94,3 +94,11 @@ void tracing_assert_whole_lines(const char *text)
             fail_msg("no whole line: \"%s\"", line);
     regfree(&whole);
 }
+
+int tracing_use_library(void *unused)
+{
+    (void)unused;
+    pipc_t *pipe = pipc_open(NULL);
+    pipc_close(pipe);
+    return pipe == NULL;
+}

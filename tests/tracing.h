@@ -16,6 +16,9 @@ void tracing_end(const struct tracing *tracing);
 /* The descriptor of this process that has that file open; -1: none. */
 int tracing_descriptor(const struct tracing *tracing);
 
+/* Two lines: a pipe is opened and closed. For harness_fork and threads; 0: it worked. */
+int tracing_use_library(void *unused);
+
 /* The file, with a zero behind it; "" if there is none. In a static buffer. */
 const char *tracing_text(const struct tracing *tracing);
 /* How many lines match, from the number of the handle on (fnmatch). */
