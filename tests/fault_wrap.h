@@ -14,10 +14,13 @@
 #define REAL(name)    __asm__("__real_" SYMBOL_##name)
 #define WRAPPED(name) __asm__("__wrap_" SYMBOL_##name)
 
-/* Declares the real function and begins its wrapper. */
-#define WRAP(type, name, ...)                                         \
-    type __real_##name(__VA_ARGS__) REAL(name) __attribute__((weak)); \
-    type __wrap_##name(__VA_ARGS__) WRAPPED(name);                    \
+/*
+ * Declares the real function and begins its wrapper. A wrapper with `...` passes on as many
+ * arguments as there can be, and reads them where the caller gave none, as the C library does.
+ */
+#define WRAP(type, name, ...)                                                              \
+    type __real_##name(__VA_ARGS__) REAL(name) __attribute__((weak));                      \
+    type __wrap_##name(__VA_ARGS__) WRAPPED(name) __attribute__((no_sanitize("address"))); \
     type __wrap_##name(__VA_ARGS__)
 
 /* Whether this call must fail. */
