@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -254,6 +255,22 @@ typedef __rlimit_resource_t resource_t;
 typedef int resource_t;
 #endif
 
+/* Under valgrind setrlimit changes what valgrind enforces, not the kernel's limit; and it enforces
+ * it for few calls. The limit of another process does go to the kernel. */
+static void limit_descriptors_of_kernel(rlim_t value)
+{
+    pid_t pid = getpid(), child = fork();
+    int status;
+    if (child == 0) {
+        struct rlimit limit;
+        bool is_set = prlimit(pid, RLIMIT_NOFILE, NULL, &limit) == 0;
+        limit.rlim_cur = value;
+        _exit(is_set && prlimit(pid, RLIMIT_NOFILE, &limit, NULL) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 rlim_t harness_limit(int resource, rlim_t value)
 {
     struct rlimit limit;
@@ -261,5 +278,7 @@ rlim_t harness_limit(int resource, rlim_t value)
     rlim_t before = limit.rlim_cur;
     limit.rlim_cur = value;
     assert_int_equal(setrlimit((resource_t)resource, &limit), 0);
+    if (resource == RLIMIT_NOFILE && harness_emulated())
+        limit_descriptors_of_kernel(value);
     return before;
 }

@@ -218,8 +218,6 @@ TEST_OF_KIND(what_is_gathered_does_not_hide_why_the_peer_did_not_come)
 TEST_OF_KIND(a_lack_of_descriptors_for_pipc_fd_passes)
 {
     struct async_place place;
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     async_begin(&place, kind);
     pipc_t *pipe = async_open_at(&place, -1, NULL);
     int spare = dup(0);

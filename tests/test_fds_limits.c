@@ -27,8 +27,6 @@ TEST_OF_KIND(a_lack_of_numbers_is_EMFILE_and_loses_nothing)
     pipc_t *end[2];
     struct fds fds;
     char got[16];
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     fds_make(&fds);
     fds_open(kind, end, 0);
     for (int left = 0; left < 3; left++) {
@@ -55,8 +53,6 @@ TEST(a_message_that_is_in_memory_is_read_while_no_number_is_free)
     pipc_t *end[2];
     struct fds fds;
     char got[16];
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     fds_make(&fds);
     fds_open(&fds_kinds[0], end, 0);
     net_say(end[0], "one");
@@ -79,8 +75,6 @@ TEST_OF_KIND(the_descriptor_stays_readable_while_no_number_is_free)
     pipc_t *end[2];
     struct fds fds;
     char got[16];
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     fds_make(&fds);
     fds_open(kind, end, 0);
     assert_int_equal(pipc_set_timeout(end[1], 0, 0), 0);
@@ -106,8 +100,6 @@ TEST(while_reading_is_not_wanted_a_lack_of_numbers_does_not_make_the_descriptor_
 {
     struct fds fds;
     int raw;
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     fds_make(&fds);
     pipc_t *pipe = fds_open_raw(&raw, 0);
     int fd = pipc_fd(pipe);
@@ -388,8 +380,6 @@ static int send_too_many(void *arg)
 TEST(too_many_on_their_way_are_ETOOMANYREFS_and_nothing_is_sent)
 {
     pipc_t *end[2];
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     paths_need_users();
     fds_open(&fds_kinds[0], end, 0);
     assert_int_equal(harness_wait(harness_fork(send_too_many, end)), 0);

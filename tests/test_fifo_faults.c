@@ -5,7 +5,6 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -213,17 +212,13 @@ TEST(without_memory_it_returns_enomem_and_does_not_affect_the_waiter)
 TEST(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing)
 {
     struct fifos fifos;
-    struct rlimit before, limit;
     fifos_begin(&fifos);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     int error = EMFILE;
     for (rlim_t room = 0; error == EMFILE; room++) {
-        limit = before;
-        limit.rlim_cur = (rlim_t)harness_open_descriptors() + room;
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)harness_open_descriptors() + room);
         pipc_t *pipe = pipc_open_fifo("x", 1, &fifos.options);
         error = errno;
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        harness_limit(RLIMIT_NOFILE, before);
         assert_null(pipe);
         fifos_assert_empty(&fifos);
     }

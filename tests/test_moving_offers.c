@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -357,7 +356,6 @@ TEST(a_client_that_is_offered_ends_of_any_pipes_takes_them)
 
 TEST(a_client_that_has_no_number_for_an_offer_stays_a_socket)
 {
-    struct rlimit limit, lower;
     int raw, fds[SHARE_OFFER_MAX] = {memory_of(right_size(), 0, SEALS)};
     make_pipe(&fds[1], &fds[2]);
     for (int left = 0; left < SHARE_OFFER_MAX; left++) {
@@ -365,13 +363,10 @@ TEST(a_client_that_has_no_number_for_an_offer_stays_a_socket)
         int before = harness_open_descriptors(), next = dup(raw);
         moving_say_with(raw, "offer", fds, SHARE_OFFER_MAX);
         close(next);
-        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-        lower = limit;
-        lower.rlim_cur = (rlim_t)(next + left);
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &lower), 0);
+        rlim_t limit = harness_limit(RLIMIT_NOFILE, (rlim_t)(next + left));
         net_expect(pipe, "offer");
         net_say(pipe, "answer");
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        harness_limit(RLIMIT_NOFILE, limit);
         moving_expect_raw(raw, "answer");
         assert_int_equal(moving_state(pipe), SHARE_NEVER);
         assert_int_equal(harness_open_descriptors(), before);

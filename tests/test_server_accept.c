@@ -286,8 +286,6 @@ TEST(a_lack_of_descriptors_or_memory_neither_spins_nor_ends_a_server)
 
 TEST(resolving_a_name_without_a_free_descriptor_returns_EMFILE)
 {
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     int spare = dup(0);
     close(spare);
     rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)spare);
@@ -333,8 +331,6 @@ static void expect_no_spurious_wakeups(pipc_server_t *server)
  * it. */
 TEST(at_the_limit_of_descriptors_a_poll_loop_pauses_and_continues)
 {
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own, which loses the connection");
     pipc_server_t *server = open_server(NULL, NULL);
     pipc_t *client = call("127.0.0.1", server, NULL), *pipe = NULL;
     int spare = dup(0), wakes = 0;

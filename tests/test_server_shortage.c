@@ -63,8 +63,6 @@ static int serve_with_no_descriptors(void *arg)
 TEST(silent_clients_that_use_all_descriptors_delay_no_other_client)
 {
     enum { SILENT = 30 };
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     pipc_server_t *server = open_server();
     int silent[SILENT];
     char buffer[16];
@@ -84,8 +82,6 @@ TEST(silent_clients_that_use_all_descriptors_delay_no_other_client)
 /* accept(2) reports the lack of a descriptor also when no client waits. */
 TEST(no_client_is_dropped_without_a_new_client)
 {
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own");
     pipc_server_t *server = open_server();
     int silent[2];
     come_silently(server, silent, 1);

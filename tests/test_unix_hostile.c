@@ -345,8 +345,6 @@ TEST(a_server_starts_in_the_directory_that_its_path_led_to_at_first)
 
 TEST(at_the_limit_of_descriptors_a_dead_name_is_no_server)
 {
-    if (harness_emulated())
-        harness_skip("valgrind needs descriptors of its own");
     struct paths paths;
     pipc_server_t *server = NULL;
     int tries = 0;

@@ -412,8 +412,6 @@ TEST(a_server_needs_four_descriptors_which_no_exec_inherits)
 
 TEST(at_the_limit_of_descriptors_clients_wait_for_one)
 {
-    if (harness_emulated())
-        harness_skip("valgrind has a limit of its own, which loses the connection");
     struct paths paths;
     paths_begin(&paths);
     pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
