@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # No line of code is longer than 100 columns, comments too, and no file of it longer than 500 lines,
-# but for the manual. A program of examples has at most 100 lines.
+# but for the manual. A program of examples has at most 100 lines, the bridge 150.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 find . '(' -path './build*' -o -path ./.git ')' -prune -o -type f -print |
@@ -13,8 +13,9 @@ find . '(' -path './build*' -o -path ./.git ')' -prune -o -type f -print |
             print FILENAME ": longer than 500 lines"
             long = 1
         }
-        FNR == 101 && FILENAME ~ "^\\./examples/.*\\.(c|cpp|sh|py)$" {
-            print FILENAME ": an example longer than 100 lines"
+        FNR == (FILENAME ~ "/bridge_nats\\.c$" ? 151 : 101) &&
+        FILENAME ~ "^\\./examples/.*\\.(c|cpp|sh|py)$" {
+            print FILENAME ": an example that is too long"
             long = 1
         }
         END { exit long }' >&2
