@@ -11,7 +11,7 @@ size_t buffer_size(const struct buffer *buffer)
 
 unsigned char *buffer_front(const struct buffer *buffer)
 {
-    return buffer->data + buffer->start;
+    return buffer->data == NULL ? NULL : buffer->data + buffer->start;
 }
 
 int buffer_reserve(struct buffer *buffer, size_t size)
