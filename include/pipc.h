@@ -1167,16 +1167,26 @@ typedef struct {
 /*
  * Counts since the handle was opened, in this process. They include sides that have left, closed or
  * ended. A goodbye does not count as read or written. Start from PIPC_STATS_INIT.
+ *
+ * The first counts are of messages, and of their bytes alone. From kernel_read on, bytes are those
+ * of the stream: with the headers of the frames (11) and with goodbyes. In shared memory the peer
+ * can forge what these counts are made of; then they are wrong, and nothing else is.
  */
 typedef struct {
-    size_t struct_size; /* set by PIPC_STATS_INIT */
+    size_t struct_size; /* set by PIPC_STATS_INIT; lets the struct grow in later versions */
     uint64_t messages_read, bytes_read, messages_written, bytes_written;
     uint64_t messages_pending, bytes_pending, bytes_held; /* in memory: arrived; not yet sent */
+    uint64_t kernel_read, kernel_written; /* bytes by pipes, FIFOs and sockets, with read-ahead */
+    uint64_t shared_read, shared_written; /* bytes by shared memory */
+    uint64_t shared_unread;               /* bytes there now that this side has not read */
+    uint64_t shared_unread_by_peer;       /* bytes there now that the peer has not read */
+    uint64_t waits;   /* system calls that have waited for the peer, or would have if need be */
+    uint64_t wakeups; /* system calls that woke a peer which waited for shared memory */
 } pipc_stats_t;
 
-#define PIPC_STATS_INIT                           \
-    {                                             \
-        sizeof(pipc_stats_t), 0, 0, 0, 0, 0, 0, 0 \
+#define PIPC_STATS_INIT                                                   \
+    {                                                                     \
+        sizeof(pipc_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 /* A process, as the kernel vouches for it. Start from PIPC_CREDENTIALS_INIT. */
@@ -1687,6 +1697,9 @@ PIPC_API int pipc_credentials(pipc_t *pipe, pipc_credentials_t *credentials);
  * pipc_stats - fill in the counts.
  *
  * stats   with struct_size set, as PIPC_STATS_INIT does
+ *
+ * If the struct is that of an older version, the counts that it lacks are left out. If it is that
+ * of a newer version, those that this one lacks stay as they are, which is 0.
  *
  * Takes no end of a pipc_open handle. Returns 0. On failure -1: EINVAL (NULL, or a
  * struct_size that is too small). Any thread.

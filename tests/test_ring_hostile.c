@@ -177,6 +177,8 @@ static void ask_who_is_there(pipc_t *pipe)
     pipc_stats_t stats = PIPC_STATS_INIT;
     char text[64];
     pipc_stats(pipe, &stats);
+    assert_in_range(stats.shared_unread, 0, 2 * RING_GROWN); /* two ends of one handle */
+    assert_in_range(stats.shared_unread_by_peer, 0, 2 * RING_GROWN);
     pipc_peer(pipe, text, sizeof text);
     pipc_bye_text(pipe);
 }

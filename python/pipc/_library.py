@@ -29,7 +29,8 @@ class Options(ctypes.Structure):
 class Stats(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_size_t)] + [(name, ctypes.c_uint64) for name in (
         "messages_read", "bytes_read", "messages_written", "bytes_written", "messages_pending",
-        "bytes_pending", "bytes_held")]
+        "bytes_pending", "bytes_held", "kernel_read", "kernel_written", "shared_read",
+        "shared_written", "shared_unread", "shared_unread_by_peer", "waits", "wakeups")]
 
 
 class Credentials(ctypes.Structure):

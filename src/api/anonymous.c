@@ -92,6 +92,7 @@ static void drop_channel(struct anonymous *a, struct user *user)
 {
     channel_add_stats(user->channel, &a->past);
     a->past.messages_pending = a->past.bytes_pending = a->past.bytes_held = 0;
+    a->past.shared_unread = a->past.shared_unread_by_peer = 0;
     channel_close(user->channel);
     user->channel = NULL;
     a->holder[user->end] = NULL;
@@ -423,13 +424,10 @@ void anonymous_close(struct anonymous *a)
     quit(a, cancellation);
 }
 
-void anonymous_add_stats(struct anonymous *a, pipc_stats_t *stats)
+void anonymous_stats(struct anonymous *a, pipc_stats_t *stats)
 {
     int cancellation = enter_here(a);
-    stats->messages_read += a->past.messages_read;
-    stats->bytes_read += a->past.bytes_read;
-    stats->messages_written += a->past.messages_written;
-    stats->bytes_written += a->past.bytes_written;
+    *stats = a->past;
     for (unsigned e = 0; e < 2; e++)
         if (a->holder[e] != NULL)
             channel_add_stats(a->holder[e], stats);

@@ -27,6 +27,6 @@ int anonymous_disconnect(struct anonymous *anonymous, struct channel *channel, c
 void anonymous_close(struct anonymous *anonymous);
 /* Of the last goodbye that the caller read, also when it has left since; or NULL. */
 const char *anonymous_bye_text(struct anonymous *anonymous);
-void anonymous_add_stats(struct anonymous *anonymous, pipc_stats_t *stats);
+void anonymous_stats(struct anonymous *anonymous, pipc_stats_t *stats);
 
 #endif

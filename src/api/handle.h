@@ -23,7 +23,7 @@ struct handle_copy {
     int (*disconnect)(struct anonymous *anonymous, struct channel *channel, const char *text);
     void (*close)(struct anonymous *anonymous);
     const char *(*bye_text)(struct anonymous *anonymous);
-    void (*add_stats)(struct anonymous *anonymous, pipc_stats_t *stats);
+    void (*stats)(struct anonymous *anonymous, pipc_stats_t *stats);
 };
 
 extern const struct handle_copy handle_this_copy;

@@ -6,8 +6,10 @@
 #include "pipc.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/report.h"
 #include "channel/channel_internal.h" /* for its size alone */
@@ -26,8 +28,8 @@
      (size_t)PIPC_VERSION_PATCH << 16 | (sizeof(struct channel) ^ sizeof(struct transport_ops)))
 
 const struct handle_copy handle_this_copy = {
-    LAYOUT,          anonymous_channel,  anonymous_mine,     anonymous_disconnect,
-    anonymous_close, anonymous_bye_text, anonymous_add_stats};
+    LAYOUT,          anonymous_channel,  anonymous_mine, anonymous_disconnect,
+    anonymous_close, anonymous_bye_text, anonymous_stats};
 
 static bool is_usable(const pipc_t *pipe)
 {
@@ -326,17 +328,20 @@ int pipc_credentials(pipc_t *pipe, pipc_credentials_t *credentials)
     return 0;
 }
 
+/* The struct as it was at first, which every program has; it may know no more. */
+#define FIRST_STATS_SIZE offsetof(pipc_stats_t, kernel_read)
+
 int pipc_stats(const pipc_t *pipe, pipc_stats_t *stats)
 {
-    if (!is_usable(pipe) || stats == NULL || stats->struct_size < sizeof *stats)
+    if (!is_usable(pipe) || stats == NULL || stats->struct_size < FIRST_STATS_SIZE)
         return refused(pipe, __func__);
-    size_t struct_size = stats->struct_size;
-    *stats = (pipc_stats_t)PIPC_STATS_INIT;
-    stats->struct_size = struct_size;
+    pipc_stats_t all = PIPC_STATS_INIT;
     if (pipe->anonymous != NULL)
-        pipe->copy->add_stats(pipe->anonymous, stats);
+        pipe->copy->stats(pipe->anonymous, &all);
     else
-        channel_add_stats(pipe->channel, stats);
+        channel_add_stats(pipe->channel, &all);
+    all.struct_size = stats->struct_size;
+    memcpy(stats, &all, all.struct_size < sizeof all ? all.struct_size : sizeof all);
     return 0;
 }
 

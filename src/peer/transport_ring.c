@@ -31,6 +31,7 @@ static const int *own_doorbell(const struct ring_end *e)
 static bool wake_peer(void *context)
 {
     struct ring_end *e = context;
+    transport_count_one(&e->base.counters.wakeups);
     e->owes = !sys_doorbell_ring(e->ends->shared.doorbell[1 - e->end]);
     return !e->owes;
 }
@@ -123,6 +124,7 @@ static int wait_without_set(struct ring_end *e, int64_t deadline)
 
 static int wait_once(struct ring_end *e, int64_t deadline, bool for_signal)
 {
+    transport_count_one(&e->base.counters.waits);
     if (e->set.fd < 0 && open_set(e) != 0)
         return wait_without_set(e, deadline);
     ring_end_follow_peer(e);
@@ -405,6 +407,7 @@ void transport_ring_take(struct transport *transport, unsigned end)
     };
     e->end = end;
     ring_init(&e->ring, &memory, &peer);
+    atomic_store(&e->base.counters.ring, &e->ring);
     ring_answer_init(&e->answer, e->ring.out_head);
     monitor_init(&e->monitor, e->ends, end);
 }

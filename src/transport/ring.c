@@ -35,9 +35,8 @@ void ring_init(struct ring *r, const struct ring_memory *memory, const struct ri
 {
     *r = (struct ring){.memory = *memory, .peer = *peer};
     r->in_tail = atomic_load(&memory->in->tail);
-    r->in_head = r->in_tail;
-    r->in_step = r->in_tail;
-    r->out_head = atomic_load(&memory->out->head);
+    r->in_begin = r->in_head = r->in_step = r->in_tail;
+    r->out_begin = r->out_head = atomic_load(&memory->out->head);
     uint64_t in_grown = atomic_load(&memory->in->grown),
              out_grown = atomic_load(&memory->out->grown);
     r->in_area = ring_area_init(memory->in_data, in_grown, memory->keeps_size);

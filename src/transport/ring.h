@@ -106,11 +106,12 @@ struct ring {
     uint64_t version;            /* of the peer, when that answer was given */
     struct ring_pace pace;       /* of this side as a reader */
     struct {
-        uint64_t step;      /* the reader's, as last loaded */
-        int64_t moved_at;   /* sys_ticks, when that one was new */
-        int64_t checked_at; /* and when it was last loaded */
-        unsigned to_skip;   /* messages that may go without asking for the reader's life */
-    } reader;               /* the peer, as far as this side writes */
+        uint64_t step;            /* the reader's, as last loaded */
+        int64_t moved_at;         /* sys_ticks, when that one was new */
+        int64_t checked_at;       /* and when it was last loaded */
+        unsigned to_skip;         /* messages that may go without asking for the reader's life */
+    } reader;                     /* the peer, as far as this side writes */
+    uint64_t in_begin, out_begin; /* the positions at ring_init */
 };
 
 /* Positions go on from what the words say. What `memory` points to outlives the ring. */

@@ -122,6 +122,7 @@ static void leave(struct fd_transport *t)
     struct share *s = t->share;
     atomic_store(&s->memory.page->end[s->own_end].mark, t->sent + 1);
     s->state = SHARE_LEAVING;
+    atomic_store(&t->base.counters.ring, s->ring);
     share_report(t, TRACE_MEMORY, "this side writes to shared memory");
     size_t buffers = 2 * sys_socket_buffer(t->out);
     s->absorb_max = buffers > SHARE_ABSORB_MAX ? buffers : SHARE_ABSORB_MAX;
@@ -248,6 +249,7 @@ int share_offer(struct fd_transport *t, const void *byte)
         return try_later(t);
     }
     t->sent++;
+    transport_count_bytes(&t->base.counters.kernel_written, sent);
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     s->state = SHARE_OFFERED;
     share_report(t, TRACE_MEMORY, "offers shared memory");

@@ -42,6 +42,7 @@ bool share_ring_doorbell(void *context)
     struct iovec byte = {(void *)(uintptr_t) "", 1};
     struct share *s = t->share;
     int saved = errno;
+    transport_count_one(&t->base.counters.wakeups);
     bool by_pipe = s->bell.peers >= 0 && peer_watches(s);
     ssize_t sent =
         by_pipe ? ring_pipe(s->bell.peers, &byte) : sys_writev(t->out, SYS_SOCKET, &byte, 1);

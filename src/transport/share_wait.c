@@ -88,6 +88,7 @@ static int poll_doorbells(struct fd_transport *t, unsigned events, int64_t deadl
 static int await_doorbells(struct fd_transport *t, unsigned events, int64_t deadline)
 {
     struct share *s = t->share;
+    transport_count_one(&t->base.counters.waits);
     bool may_block =
         t->blocks && !s->is_still && !s->bell.is_watched && (events & TRANSPORT_CAUGHT) == 0;
     if (s->state == SHARE_MOVED && deadline < 0 && may_block && sys_can_wait_in_read())
@@ -159,6 +160,7 @@ static int absorb_once(struct fd_transport *t)
     ssize_t got = t->receive(t, t->buffer + t->end, t->capacity - t->end, false);
     if (got < 0)
         return -1;
+    transport_count_bytes(&t->base.counters.kernel_read, got);
     t->end += (size_t)got;
     t->at_end = got == 0;
     t->share->absorbed += (size_t)got;

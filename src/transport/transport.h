@@ -19,6 +19,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "transport/transport_count.h"
+
 struct arrived;
 struct sys_credentials;
 
@@ -66,6 +68,7 @@ struct transport {
     atomic_int opening; /* 0: open. EINPROGRESS: no peer yet. Else why there never will be one */
     bool can_block;     /* PEEK_BLOCK and `read` can wait; else PEEK_BLOCK is PEEK_MEMORY */
     bool reads_ahead;   /* PEEK_READ makes a system call, and PEEK_MEMORY none */
+    struct transport_counters counters;
 };
 
 struct transport_ops {

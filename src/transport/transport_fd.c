@@ -132,8 +132,10 @@ static int still_failed(struct fd_transport *t)
 
 static ssize_t read_more(struct fd_transport *t, void *to, size_t size)
 {
-    return t->receive == NULL ? sys_read(t->in, t->in_kind, to, size)
-                              : t->receive(t, to, size, false);
+    ssize_t got =
+        t->receive == NULL ? sys_read(t->in, t->in_kind, to, size) : t->receive(t, to, size, false);
+    transport_count_bytes(&t->base.counters.kernel_read, got);
+    return got;
 }
 
 static bool is_cut(const struct fd_transport *t)
@@ -175,8 +177,10 @@ static void note_no_bytes(struct fd_transport *t, ssize_t got)
  */
 static inline ssize_t wait_in_read(struct fd_transport *t, void *buffer, size_t size)
 {
+    transport_count_one(&t->base.counters.waits);
     ssize_t got = t->receive == NULL ? sys_read_wait(t->in, t->in_kind, buffer, size)
                                      : t->receive(t, buffer, size, true);
+    transport_count_bytes(&t->base.counters.kernel_read, got);
     if (got <= 0)
         note_no_bytes(t, got);
     return got;
@@ -316,6 +320,7 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
     pace_note_write(&t->pace);
     ssize_t sent = sys_writev(t->out, t->out_kind, parts, count);
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
+    transport_count_bytes(&t->base.counters.kernel_written, sent);
     return sent;
 }
 
@@ -356,6 +361,7 @@ static int fd_wait(struct transport *transport, unsigned events, int64_t deadlin
     /* poll reports hang-ups, wanted or not: so what is not wanted has a negative number. */
     struct pollfd fds[2] = {{.fd = events & TRANSPORT_IN ? t->in : -1, .events = POLLIN},
                             {.fd = events & TRANSPORT_OUT ? t->out : -1, .events = POLLOUT}};
+    transport_count_one(&t->base.counters.waits);
     int ready = sys_poll(fds, 2, deadline);
     if (ready == 0)
         errno = ETIMEDOUT;

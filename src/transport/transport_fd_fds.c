@@ -53,6 +53,7 @@ ssize_t fd_write_fds(struct transport *transport, const void *byte, const int *f
     }
     pace_note_write(&t->pace);
     ssize_t sent = sys_rights_send(t->out, byte, fds, count);
+    transport_count_bytes(&t->base.counters.kernel_written, sent);
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
     return sent;
 }
