@@ -52,7 +52,11 @@ install(FILES ${PROJECT_BINARY_DIR}/libpipc.pc DESTINATION ${CMAKE_INSTALL_LIBDI
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
     COMPONENT documentation)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT documentation
-    FILES_MATCHING PATTERN "*.md" PATTERN man EXCLUDE)
+    FILES_MATCHING PATTERN "*.md" PATTERN "*.svg" PATTERN man EXCLUDE)
+install(DIRECTORY bench/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/bench COMPONENT documentation
+    FILES_MATCHING PATTERN "*.svg")
+install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT documentation
+    FILES_MATCHING PATTERN "*.c" PATTERN "*.py" PATTERN "*.sh" PATTERN __pycache__ EXCLUDE)
 
 # The tools, where they are built (tools/CMakeLists.txt has their rules).
 if(TARGET pipccat)
