@@ -14,7 +14,8 @@ skip()
 PIPC_LIBRARY=$BUILD_DIR/libpipc.so
 export PIPC_LIBRARY PYTHONDONTWRITEBYTECODE=1
 [ -e "$PIPC_LIBRARY" ] || skip "no shared library was built"
-! grep -q '^CMAKE_C_FLAGS:.*\(-fsanitize\|--coverage\)\|^PIPC_SANITIZE:.*=.' "$BUILD_DIR/CMakeCache.txt" ||
+! grep -q -e '^CMAKE_C_FLAGS:.*\(-fsanitize\|--coverage\)' \
+    -e '^PIPC_SANITIZE:.*=.' "$BUILD_DIR/CMakeCache.txt" ||
     skip "Python does not load a library that is compiled for a sanitizer"
 
 suits() # $1 python: from 3.8 on, and with ctypes
