@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What pIPC does, done with libpipc: docs/coming-from.md shows the loop. A parent and a child talk.
- *
- *     cc from_pipc.c $(pkg-config --cflags --libs libpipc)
+ * What pIPC's examples do, done with libpipc: docs/coming-from.md shows both. Two threads, a parent
+ * and a child, two programs with a name, a server and its client.
+ *     cc -pthread from_pipc.c $(pkg-config --cflags --libs libpipc)
  */
 #include <errno.h>
 #include <pipc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { most = 16 };
+enum { most = 16, wait_ms = 60000 };
 
 static void check(int ok, const char *what)
 {
@@ -49,22 +50,51 @@ static int look_once(pipc_t *pipe)
     return 1;
 }
 
-int main(void)
+static void hear(pipc_t *pipe)
 {
-    pipc_t *pipe = pipc_open(NULL); /* pipe = IPC.Pipe() */
-    check(pipe != NULL && pipc_set_timeout(pipe, 0, -1) == 0, "pipc_open");
-    pid_t child = fork();
-    check(child != -1, "fork");
-    if (child == 0) { /* its timeouts are the default: each end has its own */
-        char answer[8];
-        check(pipc_write(pipe, "one", 3) != -1, "pipc_write");
-        check(pipc_read(pipe, answer, sizeof answer) == 5, "pipc_read");
-        check(pipc_disconnect(pipe, NULL) == 0, "pipc_disconnect");
-        _exit(0);
-    }
+    check(pipe != NULL && pipc_set_timeout(pipe, 0, -1) == 0, "no pipe");
     while (look_once(pipe))
         ;
     pipc_close(pipe);
-    check(waitpid(child, NULL, 0) == child, "waitpid");
+}
+
+static void *speak(void *pipe) /* its timeouts are the default: each end has its own */
+{
+    char answer[8];
+    check(pipe != NULL && pipc_write(pipe, "one", 3) != -1, "pipc_write");
+    check(pipc_read(pipe, answer, sizeof answer) == 5, "pipc_read");
+    check(pipc_disconnect(pipe, NULL) == 0, "pipc_disconnect");
+    pipc_close(pipe);
+    return NULL;
+}
+
+int main(void)
+{
+    char name[32];
+    pthread_t t;
+    pipc_options_t client = PIPC_OPTIONS_INIT;
+    client.flags = PIPC_CONNECT_ONLY;
+    snprintf(name, sizeof name, "from-pipc-%d", (int)getpid());
+    /* [readme:open] */
+    pipc_t *pipe = pipc_open(NULL);                              /* pipe = IPC.Pipe() */
+    check(pthread_create(&t, NULL, speak, pipe) == 0, "thread"); /* start_new_thread(speak, ... */
+    hear(pipe);
+    pthread_join(t, NULL);
+    pipe = pipc_open(NULL); /* pipe = IPC.Pipe() */
+    if (fork() == 0)        /* if os.fork() == 0: */
+        _exit((speak(pipe), 0));
+    hear(pipe);
+    if (fork() == 0) /* another program: pipe = IPC.Pipe("name") */
+        _exit((speak(pipc_open_fifo(name, wait_ms, NULL)), 0));
+    hear(pipc_open_fifo(name, wait_ms, NULL));               /* pipe = IPC.Pipe("name") */
+    pipc_server_t *server = pipc_server_open(NULL, 0, NULL); /* server = IPC.PipeServer(port) */
+    uint16_t port = pipc_server_port(server);
+    if (fork() == 0) /* another program: pipe = IPC.Pipe("localhost", port) */
+        _exit((speak(pipc_open_tcp("localhost", port, wait_ms, &client)), 0));
+    hear(pipc_server_accept(server, wait_ms)); /* pipe = server.accept() */
+    /* [/readme:open] */
+    pipc_server_close(server);
+    for (int status; wait(&status) != -1;)
+        check(status == 0, "a child has failed");
     return 0;
 }

@@ -8,6 +8,9 @@ trap 'rm -rf "$work"' EXIT
 
 cat >"$work/expected" <<'END'
 read: one
+read: one
+read: one
+read: one
 answer: 7
 socket: hello
 END
