@@ -36,17 +36,10 @@
 #include "sys/sys.h"
 #include "sys/sys_process.h"
 
-#define STATUS_BITS 3u
-#define NAME_SHIFT  32u
-
-/* In a name. */
-#define NO_TOKEN  0x80000000u
-#define NO_PID    0x40000000u
-#define NAME_MASK 0x3fffffffu
-
-_Static_assert(ENDS_DEAD < 1u << STATUS_BITS, "a status fits its bits");
-_Static_assert(STATUS_BITS < NAME_SHIFT, "there is a count between status and name");
-_Static_assert((NO_TOKEN ^ NO_PID ^ NAME_MASK) == UINT32_MAX, "the parts of a name do not overlap");
+_Static_assert(ENDS_DEAD < 1u << ENDS_STATUS_BITS, "a status fits its bits");
+_Static_assert(ENDS_STATUS_BITS < ENDS_NAME_SHIFT, "there is a count between status and name");
+_Static_assert((ENDS_NO_TOKEN ^ ENDS_NO_PID ^ ENDS_NAME_MASK) == UINT32_MAX,
+               "the parts of a name do not overlap");
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2,
                "processes share 64-bit words, for which the locks of libatomic do not work");
@@ -58,7 +51,7 @@ static _Atomic uint64_t *state_word(const struct ends *ends, unsigned end)
 
 enum ends_status ends_status_of(uint64_t state)
 {
-    return (enum ends_status)(state & ((1u << STATUS_BITS) - 1));
+    return (enum ends_status)(state & ((1u << ENDS_STATUS_BITS) - 1));
 }
 
 bool ends_is_held(enum ends_status status)
@@ -68,13 +61,14 @@ bool ends_is_held(enum ends_status status)
 
 uint32_t ends_name_of(uint64_t state)
 {
-    return (uint32_t)(state >> NAME_SHIFT);
+    return (uint32_t)(state >> ENDS_NAME_SHIFT);
 }
 
 static uint64_t next_state(uint64_t state, enum ends_status status, uint32_t name)
 {
-    uint32_t count = ((uint32_t)state >> STATUS_BITS) + 1;
-    return (uint64_t)name << NAME_SHIFT | (uint32_t)(count << STATUS_BITS) | (uint32_t)status;
+    uint32_t count = ((uint32_t)state >> ENDS_STATUS_BITS) + 1;
+    return (uint64_t)name << ENDS_NAME_SHIFT | (uint32_t)(count << ENDS_STATUS_BITS) |
+           (uint32_t)status;
 }
 
 /*
@@ -135,14 +129,14 @@ static uint32_t own_name(struct ends *ends)
     if (ends->name == 0) {
         uint64_t unlikely = (uint64_t)sys_now() * 0x9e3779b97f4a7c15u >> 34;
         ends->name = is_same_space(ends) ? (uint32_t)sys_process_id()
-                                         : NO_PID | ((uint32_t)unlikely & NAME_MASK);
+                                         : ENDS_NO_PID | ((uint32_t)unlikely & ENDS_NAME_MASK);
     }
     return ends->name;
 }
 
 static uint64_t token_number(unsigned end, uint32_t name)
 {
-    return (uint64_t)(name & ~NO_TOKEN) << 1 | end;
+    return (uint64_t)(name & ~ENDS_NO_TOKEN) << 1 | end;
 }
 
 /* The last holder's goodbye is out, and nobody need wait until it comes to freeing the end. */
@@ -198,9 +192,9 @@ static int try_claim(struct ends *ends, unsigned end)
     void *token = sys_life_begin(&ends->shared.memory, token_number(end, name));
     if (token == NULL && errno == EAGAIN)
         return EBUSY;
-    if (token == NULL && (errno != ENOSYS || (name & NO_PID) != 0))
+    if (token == NULL && (errno != ENOSYS || (name & ENDS_NO_PID) != 0))
         return errno == ENOSYS ? EPERM : errno; /* nothing could prove that it lives */
-    if (enter_state(ends, end, state, token == NULL ? name | NO_TOKEN : name, token))
+    if (enter_state(ends, end, state, token == NULL ? name | ENDS_NO_TOKEN : name, token))
         return 0;
     sys_life_end(token);
     return EBUSY;
@@ -310,8 +304,8 @@ bool ends_peer_is_here(const struct ends *ends, unsigned end)
 enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t state)
 {
     uint32_t name = ends_name_of(state);
-    if ((name & NO_TOKEN) != 0)
-        return (name & NO_PID) != 0 ? ENDS_FORGED : ENDS_HAS_NAME;
+    if ((name & ENDS_NO_TOKEN) != 0)
+        return (name & ENDS_NO_PID) != 0 ? ENDS_FORGED : ENDS_HAS_NAME;
     enum sys_life life = sys_life_check(&ends->shared.memory, token_number(1 - end, name));
     if (life == SYS_LIFE_THERE)
         return ENDS_HAS_TOKEN;
@@ -328,7 +322,7 @@ bool ends_has_lost_token(const struct ends *ends, unsigned end, uint32_t name)
 pid_t ends_peer_process(const struct ends *ends, uint64_t state)
 {
     uint32_t name = ends_name_of(state);
-    return (name & NO_PID) == 0 && is_same_space(ends) ? (pid_t)(name & NAME_MASK) : 0;
+    return (name & ENDS_NO_PID) == 0 && is_same_space(ends) ? (pid_t)(name & ENDS_NAME_MASK) : 0;
 }
 
 void ends_bury_peer(struct ends *ends, unsigned end, uint64_t state)

@@ -19,6 +19,15 @@
 /* SHUT, LEAVING: held by a thread that writes no more, or that is about to free the end. */
 enum ends_status { ENDS_UNUSED, ENDS_HELD, ENDS_SHUT, ENDS_LEAVING, ENDS_FREED, ENDS_DEAD };
 
+/* The parts of a state, see ends.c. */
+#define ENDS_STATUS_BITS 3u
+#define ENDS_NAME_SHIFT  32u
+
+/* In a name. */
+#define ENDS_NO_TOKEN  0x80000000u
+#define ENDS_NO_PID    0x40000000u
+#define ENDS_NAME_MASK 0x3fffffffu
+
 /* What this process knows of an end. */
 struct ends_local {
     _Atomic uintptr_t holder; /* self_thread of the thread that holds it; 0: none of this process */

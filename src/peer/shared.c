@@ -39,6 +39,7 @@ static int open_memory(struct shared *shared)
         return -1;
     }
     shared->page = (struct shared_page *)(void *)memory;
+    atomic_store(&shared->page->magic, SHARED_MAGIC);
     shared->data[0] = memory + map.head;
     shared->data[1] = shared->data[0] + RING_SPAN;
     return 0;

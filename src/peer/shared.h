@@ -14,7 +14,14 @@
 #include "sys/sys_life.h"
 #include "transport/ring.h"
 
+/*
+ * What the first word says, to who looks at the memory from outside: it changes with the layout.
+ * Nothing here relies on it.
+ */
+#define SHARED_MAGIC (UINT64_C(0x7069706320310000) + sizeof(struct shared_page))
+
 struct shared_page {
+    _Atomic uint64_t magic;
     struct {
         RING_APART _Atomic uint64_t state; /* see ends.c */
         _Atomic uint64_t until;            /* likewise */
@@ -25,7 +32,7 @@ struct shared_page {
 
 _Static_assert(sizeof(struct ring_words) == (size_t)3 * RING_APART_SIZE,
                "each word of a ring stands alone");
-_Static_assert(sizeof(struct shared_page) == (size_t)10 * RING_APART_SIZE,
+_Static_assert(sizeof(struct shared_page) == (size_t)11 * RING_APART_SIZE,
                "and so does each of an end");
 
 struct shared {

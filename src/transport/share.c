@@ -122,7 +122,7 @@ static void leave(struct fd_transport *t)
     struct share *s = t->share;
     atomic_store(&s->memory.page->end[s->own_end].mark, t->sent + 1);
     s->state = SHARE_LEAVING;
-    atomic_store(&t->base.counters.ring, s->ring);
+    share_note_left(t);
     share_report(t, TRACE_MEMORY, "this side writes to shared memory");
     size_t buffers = 2 * sys_socket_buffer(t->out);
     s->absorb_max = buffers > SHARE_ABSORB_MAX ? buffers : SHARE_ABSORB_MAX;

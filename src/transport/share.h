@@ -73,6 +73,8 @@ bool share_arm(struct fd_transport *transport, unsigned interest);
 
 /* ---- share_life.c ---- */
 
+/* Whose end it is, for others; and what goes through the ring is counted. */
+void share_note_left(struct fd_transport *transport);
 /* No more bytes from here, in the ring. */
 void share_shut(struct fd_transport *transport);
 /* After close: a peer that looks only at the memory learns of it. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "sys/sys.h"
+#include "sys/sys_process.h"
 #include "transport/share.h"
 
 #define SHARE_SHUT ((uint64_t)1) /* of a version */
@@ -134,6 +135,13 @@ static void change_version(struct share *s, uint64_t bits)
     _Atomic uint64_t *version = &s->memory.page->end[s->own_end].version;
     atomic_fetch_or(version, bits);
     atomic_fetch_add(version, SHARE_STEP);
+}
+
+void share_note_left(struct fd_transport *t)
+{
+    struct share *s = t->share;
+    atomic_store(&s->memory.page->end[s->own_end].process, (int)sys_process_id());
+    atomic_store(&t->base.counters.ring, s->ring);
 }
 
 void share_shut(struct fd_transport *t)

@@ -11,9 +11,6 @@
  */
 #define SHARE_TOTAL_MAX ((size_t)64 * 1024 * 1024)
 
-/* Changes with all that both sides have to agree on. */
-#define SHARE_MAGIC (UINT64_C(0x7069706320320000) + sizeof(struct share_page))
-
 _Static_assert(sizeof(struct share_page) == (size_t)12 * RING_APART_SIZE,
                "each word that matters stands alone");
 

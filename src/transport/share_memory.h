@@ -20,6 +20,9 @@ extern size_t share_large_max;
 /* Of an offer: it stands, or one of the two has decided, each by compare-and-exchange. */
 enum { SHARE_IS_OFFERED, SHARE_IS_ACCEPTED, SHARE_IS_WITHDRAWN };
 
+/* Changes with all that both sides have to agree on. */
+#define SHARE_MAGIC (UINT64_C(0x7069706320320000) + sizeof(struct share_page))
+
 struct share_page {
     _Atomic uint64_t magic;
     RING_APART atomic_uint answer;
@@ -28,6 +31,7 @@ struct share_page {
         _Atomic uint64_t mark;               /* likewise */
         RING_APART atomic_uint interest;     /* see ring.h */
         atomic_uint bell;                    /* it is rung by its pipe; see share_bell.h */
+        atomic_int process;                  /* a hint, for who looks from outside; 0: none */
     } end[2];                                /* 0: of the side that made the memory */
     struct ring_words ring[2];               /* ring[e] carries what end e writes */
 };
