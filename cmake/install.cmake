@@ -59,9 +59,11 @@ install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONE
     FILES_MATCHING PATTERN "*.c" PATTERN "*.py" PATTERN "*.sh" PATTERN __pycache__ EXCLUDE)
 
 # The tools, where they are built (tools/CMakeLists.txt has their rules).
-if(TARGET pipccat)
-    target_compile_options(pipccat PRIVATE ${prefix_map})
-endif()
+foreach(tool pipccat pipc-inspect)
+    if(TARGET ${tool})
+        target_compile_options(${tool} PRIVATE ${prefix_map})
+    endif()
+endforeach()
 
 # For the top level only: a parent may have an uninstall target of its own.
 if(top_level AND NOT TARGET uninstall)

@@ -6,7 +6,7 @@
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 find . '(' -path './build*' -o -path ./.git ')' -prune -o -type f -print |
-    grep -E -e '(^|/)(dev|run|meson\.build|_pipccat)$' \
+    grep -E -e '(^|/)(dev|run|meson\.build|_pipc[a-z-]*)$' \
         -e '\.(c|cpp|h|hpp|sh|txt|cmake|py|awk|yml|escript|bash)$' |
     xargs awk 'length > 100 { print FILENAME ":" FNR ": longer than 100 columns"; long = 1 }
         FNR == 501 && FILENAME != "./include/pipc.h" {

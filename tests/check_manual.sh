@@ -4,7 +4,7 @@
 # The manual pages and pipc.h agree.
 # usage: check_manual.sh pages       each public function has a page, each page a function, with
 #                                    the same prototype; all other pages and constants are there
-#        check_manual.sh mandoc      mandoc finds nothing to warn of, nor in that of pipccat
+#        check_manual.sh mandoc      mandoc finds nothing to warn of, nor in those of the tools
 #        check_manual.sh installed   man finds and shows them in the installed tree
 # Environment: SOURCE_DIR, BUILD_DIR (for installed), CC, AWK.
 set -eu
@@ -105,7 +105,7 @@ pages)
 mandoc)
     command -v mandoc >/dev/null || skip "no mandoc here"
     sh "$SOURCE_DIR/docs/man/make_pages.sh" "$work"
-    mandoc -Tlint -W warning "$work"/man7/* "$work"/man3/* "$SOURCE_DIR/tools/pipccat.1" \
+    mandoc -Tlint -W warning "$work"/man7/* "$work"/man3/* "$SOURCE_DIR"/tools/*.1 \
         >"$work/warnings" 2>&1 || :
     [ ! -s "$work/warnings" ] || { cat "$work/warnings" >&2; fail "mandoc warns"; }
     echo "manual: mandoc finds nothing"

@@ -133,6 +133,7 @@ use() # $1 kind of package, $2 option for CMake: compiles and runs a program wit
     [ -s "$root/usr/include/pipc.hpp" ] || fail "no header for C++"
     [ -s "$root/usr/share/man/man3/pipc_write.3.gz" ] || fail "no manual page"
     [ ! -e "$root/usr/bin/pipccat" ] || inside pipccat --help
+    [ ! -e "$root/usr/bin/pipc-inspect" ] || inside pipc-inspect --help
     say "$1: compiled and ran a program in the clean root: shared, static, with CMake"
 }
 
