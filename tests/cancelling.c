@@ -95,7 +95,7 @@ void cancelling_note(struct stream *s, const void *data, size_t size)
         fail_msg("message %llu of %zu bytes came after %zu", (unsigned long long)number, size,
                  s->next);
     harness_check((const unsigned char *)data + sizeof number, size - sizeof number, number);
-    s->next = number + 1;
+    s->next = (size_t)number + 1;
     s->arrived++;
 }
 
@@ -288,7 +288,7 @@ static size_t measure_volume(const struct kind *kind)
     assert_int_equal(pipc_stats(end[0], &stats), 0);
     assert_true(stats.bytes_held > 0);
     kind_close(kind, end);
-    return sizeof zeros - stats.bytes_held;
+    return sizeof zeros - (size_t)stats.bytes_held;
 }
 
 enum { SAMPLE_FROM = 8 }; /* the first requests are always tried: some end a wait */

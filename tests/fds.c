@@ -174,9 +174,10 @@ ssize_t fds_try_send_raw(int socket, const void *bytes, size_t size, const int *
     memset(&control, 0, sizeof control);
     if (count > 0) {
         message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE(length);
-        control.header = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(length), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        message.msg_controllen = (socklen_t)CMSG_SPACE(length);
+        control.header = (struct cmsghdr){.cmsg_len = (socklen_t)CMSG_LEN(length),
+                                          .cmsg_level = SOL_SOCKET,
+                                          .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(&control.header), fds, length);
     }
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);

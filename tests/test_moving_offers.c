@@ -20,7 +20,7 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-static size_t right_size(void)
+static off_t right_size(void)
 {
     struct share_memory memory;
     moving_need();
@@ -29,15 +29,15 @@ static size_t right_size(void)
     off_t size = lseek(fd, 0, SEEK_END);
     close(fd);
     share_memory_give_up(&memory);
-    return (size_t)size;
+    return size;
 }
 
-static int memory_of(size_t size, unsigned flags, int seals)
+static int memory_of(off_t size, unsigned flags, int seals)
 {
     int fd = memfd_create("hostile", flags | MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -1;
-    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    assert_int_equal(ftruncate(fd, size), 0);
     uint64_t magic = 0;
     struct share_memory memory;
     int honest = share_memory_make(&memory, SHARE_LIMITED);
@@ -86,7 +86,7 @@ static int make_large(void)
 }
 static int make_huge(void)
 {
-    return memory_of((size_t)1 << 40, 0, SEALS);
+    return memory_of((off_t)1 << 40, 0, SEALS);
 }
 static int make_huge_pages(void)
 {
@@ -96,7 +96,7 @@ static int make_huge_pages(void)
 static int make_no_magic(void)
 {
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    assert_int_equal(ftruncate(fd, (off_t)right_size()), 0);
+    assert_int_equal(ftruncate(fd, right_size()), 0);
     assert_int_equal(fcntl(fd, F_ADD_SEALS, SEALS), 0);
     return fd;
 }
@@ -107,7 +107,7 @@ static int make_file(void)
     int fd = mkstemp(name);
     assert_true(fd >= 0);
     unlink(name);
-    assert_int_equal(ftruncate(fd, (off_t)right_size()), 0);
+    assert_int_equal(ftruncate(fd, right_size()), 0);
     return fd;
 }
 

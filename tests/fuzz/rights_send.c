@@ -38,7 +38,7 @@ union control {
 static size_t add_part(union control *control, size_t used, int type, const void *data, size_t size)
 {
     struct cmsghdr header = {
-        .cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
+        .cmsg_len = (socklen_t)CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
     memcpy(control->bytes + used, &header, sizeof header);
     memcpy(control->bytes + used + CMSG_LEN(0), data, size);
     return used + CMSG_SPACE(size);
@@ -67,7 +67,7 @@ ssize_t rights_send(int socket, const uint8_t *bytes, size_t size, int first, in
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = used > 0 ? control.bytes : NULL,
-                             .msg_controllen = used};
+                             .msg_controllen = (socklen_t)used};
     int flags = how & RIGHTS_OUT_OF_BAND ? MSG_OOB : 0;
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 }

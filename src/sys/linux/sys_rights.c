@@ -80,10 +80,10 @@ ssize_t sys_rights_send(int fd, const void *byte, const int *fds, int count)
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
-                             .msg_controllen = CMSG_SPACE(size)};
+                             .msg_controllen = (socklen_t)CMSG_SPACE(size)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     *header = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        .cmsg_len = (socklen_t)CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(header), fds, size);
     ssize_t sent;
     do
@@ -95,6 +95,15 @@ ssize_t sys_rights_send(int fd, const void *byte, const int *fds, int count)
 }
 
 /* ---- receiving ---- */
+
+/* The macro of musl converts a negative number. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+static struct cmsghdr *next_control(struct msghdr *message, struct cmsghdr *control)
+{
+    return CMSG_NXTHDR(message, control);
+}
+#pragma GCC diagnostic pop
 
 static void close_rights(const int *fds, int count)
 {
@@ -185,7 +194,7 @@ static ssize_t peek_rights(int fd, void *buffer, size_t size, struct sys_rights 
     ssize_t got = receive(fd, &message, MSG_PEEK);
     if (got <= 0)
         return got;
-    for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at != NULL; at = CMSG_NXTHDR(&message, at))
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at != NULL; at = next_control(&message, at))
         if (has_fds(at))
             is_excess = keep_rights(at, rights) || is_excess;
     rights->place = rights->count;
@@ -236,7 +245,7 @@ ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought)
     ssize_t got = receive(fd, &message, 0);
     if (got <= 0)
         return got;
-    for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at != NULL; at = CMSG_NXTHDR(&message, at))
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at != NULL; at = next_control(&message, at))
         if (has_fds(at))
             keep_rights(at, &dropped);
     close_rights(dropped.fds, dropped.count);

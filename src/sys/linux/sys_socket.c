@@ -42,8 +42,9 @@ void sys_socket_set(int fd, int level, int name, int value)
 
 void sys_socket_limit_waits(int fd, int64_t time)
 {
-    struct timeval limit = {.tv_sec = time / SYS_SECOND,
-                            .tv_usec = time % SYS_SECOND / (SYS_MILLISECOND / 1000)};
+    int64_t microseconds = time / (SYS_MILLISECOND / 1000);
+    struct timeval limit = {.tv_sec = (time_t)(microseconds / 1000000),
+                            .tv_usec = (suseconds_t)(microseconds % 1000000)};
     int saved = errno;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     errno = saved;
