@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of wrappers share (fault_calls.c, fault_io.c). The declarations of the real
- * functions are weak: a function that the linker was not asked to replace has no such symbol, and
- * its wrapper is not used.
+ * functions are weak: one that the C library lacks has no such symbol, and its wrapper is not used.
  */
 #ifndef PIPC_TESTS_FAULT_WRAP_H
 #define PIPC_TESTS_FAULT_WRAP_H

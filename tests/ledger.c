@@ -49,12 +49,13 @@ static size_t home_of(uintptr_t inverted)
     return (size_t)((inverted >> 4) * 0x9e3779b97f4a7c15u) & (ledger.capacity - 1);
 }
 
-static void insert(struct entry new_entry)
+/* Where it is, or would be. */
+static struct entry *place_of(uintptr_t inverted)
 {
-    size_t at = home_of(new_entry.inverted);
-    while (ledger.entries[at].inverted != 0)
+    size_t at = home_of(inverted);
+    while (ledger.entries[at].inverted != 0 && ledger.entries[at].inverted != inverted)
         at = (at + 1) & (ledger.capacity - 1);
-    ledger.entries[at] = new_entry;
+    return &ledger.entries[at];
 }
 
 static void enlarge(void)
@@ -68,7 +69,7 @@ static void enlarge(void)
     memset(ledger.entries, 0, ledger.capacity * sizeof *old);
     for (size_t i = 0; i < old_capacity; i++)
         if (old[i].inverted != 0)
-            insert(old[i]);
+            *place_of(old[i].inverted) = old[i];
     __real_free(old);
 }
 
@@ -79,8 +80,12 @@ void ledger_enter(const void *block, size_t size)
     lock_ledger();
     if (ledger.capacity <= 2 * ledger.blocks)
         enlarge();
-    insert((struct entry){~(uintptr_t)block, size});
-    ledger.blocks++;
+    struct entry *place = place_of(~(uintptr_t)block);
+    if (place->inverted == 0)
+        ledger.blocks++;
+    else /* a static musl has a calloc that calls malloc, which was replaced as well */
+        ledger.bytes -= place->size;
+    *place = (struct entry){~(uintptr_t)block, size};
     ledger.bytes += size;
     if (ledger.bytes > ledger.peak)
         ledger.peak = ledger.bytes;
@@ -106,13 +111,11 @@ bool ledger_strike(const void *block, size_t *size)
     bool found = false;
     lock_ledger();
     if (block != NULL && ledger.capacity > 0) {
-        size_t at = home_of(~(uintptr_t)block);
-        while (ledger.entries[at].inverted != 0 && ledger.entries[at].inverted != ~(uintptr_t)block)
-            at = (at + 1) & (ledger.capacity - 1);
-        found = ledger.entries[at].inverted != 0;
+        struct entry *place = place_of(~(uintptr_t)block);
+        found = place->inverted != 0;
         if (found) {
-            *size = ledger.entries[at].size;
-            close_hole(at);
+            *size = place->size;
+            close_hole((size_t)(place - ledger.entries));
             ledger.blocks--;
             ledger.bytes -= *size;
         }

@@ -4,6 +4,9 @@
 # another symbol: fstat64 for large files, __nanosleep64 for 64-bit time. The compiler is asked, by
 # its assembly for an array of their addresses.
 #
+# The wrappers declare the real functions weak, since an older C library lacks some of them. A
+# static program gets those that are there because they are asked for by name (--undefined).
+#
 # Sets `wrapped`, options for the linker. Writes wrapped_symbols.h, SYMBOL_name for fault_calls.c,
 # and wrapped_symbols.txt, lines of `symbol name`, for check_seam.sh.
 file(STRINGS wrapped.txt names REGEX "^[a-z]")
@@ -37,12 +40,21 @@ if(NOT failed STREQUAL "0" OR found LESS count)
     set(symbols ${names})
 endif()
 
+include(CheckFunctionExists)
 set(wrapped "")
 set(header "/* Made from wrapped.txt by wrapped.cmake. */\n")
 set(table "")
 foreach(name ${names})
     list(POP_FRONT symbols symbol)
     list(APPEND wrapped "LINKER:--wrap=${symbol}")
+    if(name MATCHES "^p(read|write)v2$")
+        check_function_exists(${symbol} has_${name})
+    else()
+        set(has_${name} TRUE)
+    endif()
+    if(has_${name})
+        list(APPEND wrapped "LINKER:--undefined=${symbol}")
+    endif()
     string(APPEND header "#define SYMBOL_${name} \"${symbol}\"\n")
     string(APPEND table "${symbol} ${name}\n")
 endforeach()
