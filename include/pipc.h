@@ -1052,10 +1052,10 @@
  *
  * 12 KERNELS
  *
- * Linux 3.17 or later, for getrandom(2); epoll and timerfd are needed too. The C library may be
- * glibc or musl, the machine of 32 or 64 bits. The library does not compile where 64-bit atomics
- * need a lock. It uses the following where it exists, asked for at run time. A sandbox (seccomp)
- * may refuse each with ENOSYS, EPERM, EINVAL or EOPNOTSUPP:
+ * Linux 3.17 or later, for getrandom(2). The C library may be glibc or musl, the machine of 32 or
+ * 64 bits. The library does not compile where 64-bit atomics need a lock. It uses the following
+ * where it exists, asked for at run time. A sandbox (seccomp) may refuse each with ENOSYS, EPERM,
+ * EINVAL or EOPNOTSUPP:
  *
  *                          since Linux   otherwise
  *   RWF_NOSIGNAL           6.18          SIGPIPE is blocked while a pipe or FIFO is written, and
@@ -1072,6 +1072,16 @@
  *                                        sockets and pairs stay sockets (6)
  *   renameat2              3.15          what comes in the place of a dead socket can be lost (6)
  *   eventfd                2.6.27        pipes, two descriptors for one
+ *
+ * It needs these, which all those kernels have. Where a sandbox refuses one with ENOSYS or EPERM,
+ * calls fail with that errno, and the rest works:
+ *
+ *                          since Linux   what fails
+ *   getrandom              3.17          opening with a key, pipc_server_open_unix
+ *   accept4                2.6.28        no client gets in: pipc_server_accept fails with EAGAIN or
+ *                                        ETIMEDOUT, and with timeout -1 it waits
+ *   epoll                  2.6.27        pipc_fd, and opening a server
+ *   timerfd                2.6.25        opening a server; with PIPC_ASYNC, pipc_fd
  */
 #ifndef PIPC_H
 #define PIPC_H

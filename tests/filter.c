@@ -19,7 +19,8 @@
 #define SYS_fchmodat2 452
 #endif
 
-enum { NOSIGNAL = 0x100, NOWAIT = 8, WIPEONFORK = 18, PASSRIGHTS = 83, NO_ARGUMENT = -1 };
+enum { NOSIGNAL = 0x100, NOWAIT = 8, WIPEONFORK = 18, PEERPIDFD = 77, PASSRIGHTS = 83 };
+enum { NO_ARGUMENT = -1 };
 
 /* Refused where (argument & mask) == value. */
 struct row {
@@ -43,6 +44,11 @@ static const struct row rows[] = {
     {"wipeonfork", SYS_madvise, 2, UINT32_MAX, WIPEONFORK, EINVAL},
     {"passrights", SYS_setsockopt, 2, UINT32_MAX, PASSRIGHTS, ENOPROTOOPT},
     {"passrights", SYS_getsockopt, 2, UINT32_MAX, PASSRIGHTS, ENOPROTOOPT},
+    {"peerpidfd", SYS_getsockopt, 2, UINT32_MAX, PEERPIDFD, ENOPROTOOPT},
+    {"epoll", SYS_epoll_create1, NO_ARGUMENT, 0, 0, ENOSYS},
+    {"timerfd", SYS_timerfd_create, NO_ARGUMENT, 0, 0, ENOSYS},
+    {"getrandom", SYS_getrandom, NO_ARGUMENT, 0, 0, ENOSYS},
+    {"accept4", SYS_accept4, NO_ARGUMENT, 0, 0, ENOSYS},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
