@@ -1082,6 +1082,10 @@
  *                                        ETIMEDOUT, and with timeout -1 it waits
  *   epoll                  2.6.27        pipc_fd, and opening a server
  *   timerfd                2.6.25        opening a server; with PIPC_ASYNC, pipc_fd
+ *
+ * A process that has everything open may forbid itself more descriptors, with RLIMIT_NOFILE 0: its
+ * calls then wait with select(2), since poll(2) is refused. That works for descriptors up to 1,023;
+ * with higher ones such a wait fails with EINVAL.
  */
 #ifndef PIPC_H
 #define PIPC_H

@@ -37,6 +37,7 @@ static const struct {
     [CALL_send] = {"send", {EPIPE, EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EINTR}},
     [CALL_sendmsg] = {"sendmsg", {EPIPE, EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ETIMEDOUT, EINTR}},
     [CALL_poll] = {"poll", {ENOMEM, EINVAL, EINTR}},
+    [CALL_select] = {"select", {ENOMEM, EINTR}},
     [CALL_epoll_create1] = {"epoll_create1", {EMFILE, ENFILE, ENOMEM, ENOSYS}},
     [CALL_epoll_ctl] = {"epoll_ctl", {ENOMEM, ENOSPC, EPERM}},
     [CALL_epoll_wait] = {"epoll_wait", {ENOMEM, EINTR}},
@@ -361,7 +362,7 @@ static int planned_error(struct fault *fault, enum fault_call call)
 
 static bool can_be_interrupted(enum fault_call call)
 {
-    return (call >= CALL_read && call <= CALL_poll) || call == CALL_epoll_wait;
+    return (call >= CALL_read && call <= CALL_select) || call == CALL_epoll_wait;
 }
 
 /* What POSIX makes a cancellation point, or may be one. Waits call fault_assert_no_point

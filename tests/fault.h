@@ -19,7 +19,7 @@
 /* clang-format off */
 #define FAULT_CALLS(X)                                                                         \
     X(malloc) X(calloc) X(realloc) X(read) X(recv) X(recvmsg) X(preadv2) X(readv) X(write)     \
-    X(writev) X(pwritev2) X(send) X(sendmsg) X(poll) X(epoll_create1) X(epoll_ctl)             \
+    X(writev) X(pwritev2) X(send) X(sendmsg) X(poll) X(select) X(epoll_create1) X(epoll_ctl)   \
     X(epoll_wait) X(eventfd) X(pipe2) X(close) X(fcntl) X(fstat) X(getsockopt) X(getpeername)  \
     X(getnameinfo) X(ioctl) X(shutdown) X(memfd_create) X(ftruncate) X(shm_open) X(shm_unlink) \
     X(posix_fallocate) X(mmap) X(munmap) X(madvise) X(syscall) X(timerfd_create)               \

@@ -318,6 +318,19 @@ WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
     return waited(__real_poll(fds, count, real_timeout(timeout)), timeout);
 }
 
+WRAP(int, select, int beyond, fd_set *in, fd_set *out, fd_set *odd, struct timeval *timeout)
+{
+    int ms = timeout == NULL ? -1 : (int)(timeout->tv_sec * 1000 + timeout->tv_usec / 1000);
+    struct timeval none = {0, 0}, *real = real_timeout(ms) == 0 ? &none : timeout;
+    if (ms == 0)
+        fault_assert_no_point(CALL_select);
+    if (DENIED(select))
+        return -1;
+    if (ms != 0)
+        fault_step_before_wait();
+    return waited(__real_select(beyond, in, out, odd, real), ms);
+}
+
 WRAP(int, epoll_wait, int set, struct epoll_event *events, int count, int timeout)
 {
     if (timeout == 0) { /* the kernel neither sleeps nor needs memory: it cannot fail */

@@ -126,6 +126,41 @@ TEST_OF_KIND(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing)
     assert_true(count > 0);
 }
 
+/* As a sandbox does it; then the kernel takes no poll either. */
+static void allow_none(pipc_t *end)
+{
+    assert_int_equal(pipc_set_timeout(end, 60000, 60000), 0);
+    harness_limit(RLIMIT_NOFILE, 0);
+}
+
+static void send_and_hear(pipc_t *end, void *unused)
+{
+    static char data[MORE_THAN_A_PIPE];
+    char answer[8];
+    (void)unused;
+    allow_none(end);
+    assert_int_equal(pipc_write(end, data, sizeof data), sizeof data);
+    assert_int_equal(pipc_read(end, answer, sizeof answer), 5);
+}
+
+static void hear_and_answer(pipc_t *end, void *in_process)
+{
+    static char data[MORE_THAN_A_PIPE];
+    if (in_process != NULL) /* else the first peer does it, once both have their ends */
+        allow_none(end);
+    assert_int_equal(pipc_read(end, data, sizeof data), sizeof data);
+    assert_int_equal(pipc_write(end, "heard", 5), 5);
+    assert_errno(pipc_read(end, data, sizeof data), EPIPE);
+}
+
+TEST_OF_KIND(calls_wait_in_a_process_that_may_have_no_descriptors)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    kind_run_both(kind, NULL, send_and_hear, hear_and_answer, kind->in_threads ? NULL : &limit);
+    harness_limit(RLIMIT_NOFILE, limit.rlim_cur);
+}
+
 /* --- Memory ----------------------------------------------------------------------------------- */
 
 enum { LARGE = 40000000 };
@@ -424,6 +459,7 @@ HARNESS_MAIN("faults at limits", OVER(handles_with_descriptors_over_1024_work, L
              OVER(handles_with_descriptors_0_to_2_work, LOCAL_KINDS, 20000),
              OVER(a_lack_of_descriptors_at_any_step_returns_emfile_and_leaks_nothing, LOCAL_KINDS,
                   20000),
+             OVER(calls_wait_in_a_process_that_may_have_no_descriptors, ALL_KINDS, 20000),
              IT(a_read_without_memory_returns_enomem_and_can_be_repeated),
              IT(read_pending_without_memory_returns_enomem_and_can_be_repeated),
              IT(a_flush_without_memory_for_input_reports_the_result_for_output),

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -86,6 +87,8 @@ NOCANCEL(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, p
 
 /* A look: with a time of 0, these do not wait. */
 NOCANCEL(int, poll, (struct pollfd * fds, nfds_t count, int time), (fds, count, time))
+NOCANCEL(int, select, (int beyond, fd_set *in, fd_set *out, fd_set *odd, struct timeval *time),
+         (beyond, in, out, odd, time))
 NOCANCEL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *time),
          (set, info, time))
 

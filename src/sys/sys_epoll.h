@@ -30,7 +30,10 @@ int sys_epoll_take_ready(int set, int *fds, int max);
 /* Forget edges so far. Has the peer of `other`, a member, ended? Keeps errno. */
 bool sys_epoll_forget(int set, int other);
 
-/* Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. */
+/*
+ * Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. Where
+ * poll(2) is refused (see sys_poll): only of a socket, and once nothing is unread.
+ */
 bool sys_hung_up(int fd);
 
 #endif

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,6 +29,7 @@
 #include "sys/sys_cancel.h"
 #include "sys/sys_memory.h"
 #include "sys/sys_pipe.h"
+#include "sys/sys_poll.h"
 #include "sys/sys_signal.h"
 
 /* Parts of one write of a piece; more of them go with the next. */
@@ -42,7 +42,7 @@ static int poll_now(int fd, short event)
     struct pollfd there = {.fd = fd, .events = event};
     int ready;
     do
-        ready = poll_nocancel(&there, 1, 0); /* a signal ends it even so */
+        ready = sys_poll(&there, 1, 0); /* a signal ends it even so */
     while (ready < 0 && errno == EINTR);
     if (ready == 0)
         errno = EAGAIN;
@@ -121,7 +121,7 @@ ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size)
 static ssize_t poll_and_read(int fd, enum sys_kind kind, void *buffer, size_t size)
 {
     struct pollfd there = {.fd = fd, .events = POLLIN};
-    ssize_t got = poll(&there, 1, -1); /* a wait */
+    ssize_t got = sys_poll(&there, 1, -1); /* a wait */
     if (got >= 0)
         got = kind == SYS_OWN_FIFO ? read_once(fd, buffer, size) : sys_read(fd, kind, buffer, size);
     else

@@ -5,13 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_poll.h"
 #include "sys/sys_signal.h"
 
 #define LOG_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
@@ -83,7 +83,7 @@ static bool has_room(const struct sys_log *log)
 {
     struct pollfd entry = {.fd = log->fd, .events = POLLOUT};
     return log->is_file ||
-           (poll_nocancel(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP)) == 0);
+           (sys_poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP)) == 0);
 }
 
 static void write_line(const struct sys_log *log, const char *line, size_t size)

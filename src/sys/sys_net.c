@@ -8,12 +8,12 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_poll.h"
 #include "sys/sys_socket.h"
 
 /* How many may wait to be accepted: more than SOMAXCONN in some C libraries. */
@@ -329,7 +329,7 @@ int sys_accept(int listener, struct sys_address *from)
 bool sys_is_somebody_waiting(int listener)
 {
     struct pollfd entry = {.fd = listener, .events = POLLIN};
-    return poll_nocancel(&entry, 1, 0) != 0;
+    return sys_poll(&entry, 1, 0) != 0;
 }
 
 int sys_connect(const struct sys_address *address)

@@ -4,14 +4,70 @@
 #include "sys/sys_poll.h"
 
 #include <errno.h>
+#include <sys/select.h>
 
 #include "sys/sys_cancel.h"
 #include "sys/sys_deadline.h"
 
+struct sets {
+    fd_set in, out;
+    int beyond; /* one more than the highest descriptor */
+};
+
+static int fill_sets(struct sets *sets, const struct pollfd *fds, nfds_t count)
+{
+    sets->beyond = 0;
+    FD_ZERO(&sets->in);
+    FD_ZERO(&sets->out);
+    for (nfds_t i = 0; i < count; i++) {
+        if (fds[i].fd >= FD_SETSIZE) {
+            errno = EINVAL;
+            return -1;
+        }
+        if (fds[i].fd < 0)
+            continue;
+        if ((fds[i].events & POLLIN) != 0)
+            FD_SET(fds[i].fd, &sets->in);
+        if ((fds[i].events & POLLOUT) != 0)
+            FD_SET(fds[i].fd, &sets->out);
+        sets->beyond = fds[i].fd < sets->beyond ? sets->beyond : fds[i].fd + 1;
+    }
+    return 0;
+}
+
+static int read_sets(const struct sets *sets, struct pollfd *fds, nfds_t count)
+{
+    int ready = 0;
+    for (nfds_t i = 0; i < count; i++) {
+        bool is_in = fds[i].fd >= 0 && FD_ISSET(fds[i].fd, &sets->in);
+        bool is_out = fds[i].fd >= 0 && FD_ISSET(fds[i].fd, &sets->out);
+        fds[i].revents = (short)((is_in ? POLLIN : 0) | (is_out ? POLLOUT : 0));
+        ready += is_in || is_out;
+    }
+    return ready;
+}
+
+/*
+ * poll takes no more entries than the process may have descriptors, so a sandbox that allows no new
+ * ones (RLIMIT_NOFILE 0) takes poll away as well. select has another limit.
+ */
+static int select_instead(struct pollfd *fds, nfds_t count, int time)
+{
+    struct timeval left = {time / 1000, time % 1000 * 1000};
+    struct sets sets;
+    if (fill_sets(&sets, fds, count) != 0)
+        return -1;
+    int ready = time == 0 ? select_nocancel(sets.beyond, &sets.in, &sets.out, NULL, &left)
+                          : select(sets.beyond, &sets.in, &sets.out, NULL, /* a wait */
+                                   time < 0 ? NULL : &left);
+    return ready < 0 ? -1 : read_sets(&sets, fds, count);
+}
+
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline)
 {
     int time = sys_deadline_ms_left(deadline);
-    return time == 0 ? poll_nocancel(fds, count, 0) : poll(fds, count, time); /* a wait */
+    int ready = time == 0 ? poll_nocancel(fds, count, 0) : poll(fds, count, time); /* a wait */
+    return ready < 0 && errno == EINVAL ? select_instead(fds, count, time) : ready;
 }
 
 void sys_cancellation_point(void)
@@ -33,7 +89,7 @@ bool sys_has_room(int fd)
     int saved = errno;
     int ready;
     do
-        ready = poll_nocancel(&entry, 1, 0); /* a signal ends it even so */
+        ready = sys_poll(&entry, 1, 0); /* a signal ends it even so */
     while (ready < 0 && errno == EINTR);
     errno = saved;
     return ready > 0 && (entry.revents & POLLOUT) != 0;

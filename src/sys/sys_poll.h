@@ -8,7 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* poll(2) until the deadline. 0: it has passed. EINTR: a caught signal. */
+/*
+ * poll(2) for POLLIN and POLLOUT, until the deadline; 0: only a look. Returns 0: it has passed.
+ * EINTR: a caught signal. EINVAL: this process may have fewer descriptors than `count`, and one has
+ * a number that select(2) does not take.
+ */
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline);
 /* For a wait that ended before it came to a call that waits. */
 void sys_cancellation_point(void);

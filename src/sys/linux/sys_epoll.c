@@ -85,7 +85,12 @@ bool sys_hung_up(int fd)
 {
     struct pollfd item = {.fd = fd, .events = POLLRDHUP};
     int saved = errno;
-    bool is_over = poll_nocancel(&item, 1, 0) > 0;
+    int ready = poll_nocancel(&item, 1, 0);
+    bool is_over = ready > 0;
+    if (ready < 0 && errno == EINVAL) { /* RLIMIT_NOFILE 0: see sys_poll */
+        char byte;
+        is_over = recv_nocancel(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    }
     errno = saved;
     return is_over;
 }

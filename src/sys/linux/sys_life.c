@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -17,6 +16,7 @@
 #include "sys/self.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_memory.h"
+#include "sys/sys_poll.h"
 
 #ifndef F_OFD_GETLK
 #define F_OFD_GETLK 36
@@ -177,7 +177,7 @@ bool sys_process_is_dead(int process)
 {
     struct pollfd entry = {.fd = process, .events = POLLIN};
     int saved = errno;
-    bool is_dead = poll_nocancel(&entry, 1, 0) > 0 && (entry.revents & POLLIN) != 0;
+    bool is_dead = sys_poll(&entry, 1, 0) > 0 && (entry.revents & POLLIN) != 0;
     errno = saved;
     return is_dead;
 }
