@@ -58,18 +58,11 @@ bool torture_is_broken(void)
     return false;
 }
 
-/* Of the kernel's memory, or its limits: the next call may work. But where the limit of descriptors
- * is so low that nothing can be polled, the direction may be dead as well. */
-static bool passes(struct torture_side *side, int error)
+/* Of the kernel's memory: the next call may work. */
+static bool passes(int error)
 {
     static const int passing[] = {EAGAIN, ETIMEDOUT, ENOMEM, ENOBUFS, 0};
-    enum fault_call call;
-    bool is_limit = false;
-    for (size_t i = 0; i < 2; i++)
-        is_limit = is_limit || (fault_begun(i, &call) == EINVAL && call == CALL_poll);
-    is_limit = is_limit && error == EINVAL;
-    side->is_uncertain = side->is_uncertain || is_limit;
-    return is_limit || is_among(error, passing);
+    return is_among(error, passing);
 }
 
 /* No device or file lies behind the library's own descriptors, but the faults do not know that. */
@@ -104,7 +97,7 @@ static void check_read_error(struct torture_side *side)
 {
     int error = errno;
     check_wait(side, error);
-    if (side->read_dead == 0 && passes(side, error))
+    if (side->read_dead == 0 && passes(error))
         return;
     if (side->read_dead == 0 && (side->flags & PIPC_ACCEPT_FDS) != 0 && error == EMFILE)
         return;
@@ -123,7 +116,7 @@ static void check_write_error(struct torture_side *side, bool is_flush)
 {
     int error = errno;
     check_wait(side, error);
-    if (side->write_dead == 0 && passes(side, error))
+    if (side->write_dead == 0 && passes(error))
         return;
     if (may_lack_end(side, error) && error != EPIPE) {
         side->refused = error;

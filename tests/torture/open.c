@@ -135,6 +135,16 @@ static bool is_named(const struct kind *kind, const char *name)
     return strcmp(kind->name, name) == 0;
 }
 
+bool torture_opens_alone(const struct kind *kind)
+{
+    static const char *const names[] = {"anonymous",   "pair",       "pair of pipes", "FIFOs",
+                                        "Unix socket", "TCP server", "TCP rendezvous"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (is_named(kind, names[i]))
+            return true;
+    return false;
+}
+
 bool torture_open(const struct kind *kind, pipc_t *end[2], const pipc_options_t *options)
 {
     uint64_t after = share_after;

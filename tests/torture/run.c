@@ -134,9 +134,12 @@ static void make_step(struct torture_side *side, const void *what)
 
 static void play(void)
 {
-    for (int i = 0; i < now.steps; i++)
+    for (int i = 0; i < now.steps; i++) {
+        if (now.run->limit.from == (unsigned)i && i > 0)
+            torture_limit_begin(&now.run->limit);
         if (may_call(&now.side[now.step[i].side]))
             by_turn(now.step[i].side, make_step, &now.step[i]);
+    }
 }
 
 /* ---- the faults ---- */
@@ -173,8 +176,7 @@ static void move_on(struct torture_side *side, const void *what)
 
 static bool is_open(int from)
 {
-    bool is_uncertain = now.side[0].is_uncertain || now.side[1].is_uncertain ||
-                        (now.lane[from].is_shut && torture_is_broken());
+    bool is_uncertain = now.lane[from].is_shut && torture_is_broken();
     return now.side[from].write_dead == 0 && now.side[1 - from].read_dead == 0 && !is_uncertain &&
            may_call(&now.side[1 - from]);
 }
@@ -245,7 +247,7 @@ static void look(struct torture_side *side, const void *what)
     (void)what;
     int fd = torture_descriptor(side), wakeups = 0;
     TORTURE_CHECK(fd >= 0, "no descriptor to poll, once nothing fails");
-    while (is_readable(fd, 0) && side->read_dead == 0 && !side->is_uncertain) {
+    while (is_readable(fd, 0) && side->read_dead == 0) {
         torture_make(side, TORTURE_FLUSH, 0);
         torture_make(side, TORTURE_PENDING, 0);
         while (torture_take(side))
@@ -254,9 +256,15 @@ static void look(struct torture_side *side, const void *what)
     }
 }
 
-static void recover(void)
+static void lift(void)
 {
     fault_lift();
+    torture_limit_end();
+}
+
+static void recover(void)
+{
+    lift();
     for (int side = 0; side < 2; side++)
         if (may_call(&now.side[side]))
             by_turn(side, begin_recovery, NULL);
@@ -285,7 +293,7 @@ static void close_side(struct torture_side *side, const void *what)
 static void notice_end(struct torture_side *side, const void *what)
 {
     (void)what;
-    if (side->read_dead != 0 || side->is_uncertain)
+    if (side->read_dead != 0)
         return;
     for (int i = 0; i < SPURIOUS_MAX && side->read_dead == 0; i++) {
         TORTURE_CHECK(is_readable(side->polled, NOTICE_MS * harness_scale()),
@@ -296,14 +304,25 @@ static void notice_end(struct torture_side *side, const void *what)
     TORTURE_CHECK(side->read_dead != 0, "the peer's close is not reported");
 }
 
+/* For a side that could not ask before. */
+static void ask(struct torture_side *side, const void *what)
+{
+    begin_recovery(side, what);
+    TORTURE_CHECK(torture_descriptor(side) >= 0, "no descriptor to poll, once nothing fails");
+}
+
 static void end(void)
 {
     int first = now.first_to_close;
-    bool leaves_next = now.side[first].has_left;
+    bool was_there = now.side[first].timeout_ms >= 0; /* it could take its end */
+    bool is_noticed = was_there && !now.side[first].has_left;
     by_turn(first, close_side, NULL);
-    fault_lift();
-    if (may_call(&now.side[1 - first]) && !leaves_next)
+    lift();
+    if (may_call(&now.side[1 - first]) && is_noticed) {
+        if (now.run->limit.closes)
+            by_turn(1 - first, ask, NULL);
         by_turn(1 - first, notice_end, NULL);
+    }
     by_turn(1 - first, close_side, NULL);
 }
 
@@ -345,6 +364,11 @@ static void check_left(const struct left *before)
     TORTURE_CHECK(fault_bad_closes() == 0, "a descriptor was closed twice");
 }
 
+static void nothing(void *unused)
+{
+    (void)unused;
+}
+
 void torture_run(const struct torture_run *run)
 {
     pipc_t *pipe[2];
@@ -352,11 +376,22 @@ void torture_run(const struct torture_run *run)
     now.run = run;
     make_script();
     plan_faults(run);
+    lockstep_run(nothing, NULL); /* its thread needs memory */
     struct left before = look_around();
-    if (torture_open(run->kind, pipe, &now.options)) {
+    if (run->limit.from == 0 && torture_opens_alone(run->kind))
+        torture_limit_begin(&run->limit);
+    bool has_opened = torture_open(run->kind, pipe, &now.options);
+    if (!has_opened && torture_limit_holds()) {
+        lift();
+        check_left(&before);
+        has_opened = torture_open(run->kind, pipe, &now.options);
+        TORTURE_CHECK(has_opened, "a pipe does not open after the limit is gone");
+    }
+    if (has_opened) {
         begin(pipe);
         play();
-        recover();
+        if (!run->limit.closes)
+            recover();
         end();
     } else {
         TORTURE_CHECK(fault_failed() != CALL_NONE || run->shape != SHAPE_WHOLE,

@@ -6,11 +6,13 @@
  * interrupted, or get EAGAIN after a poll.
  *
  *   torture faults SEED COUNT [KIND]    COUNT runs over all kinds, or one
+ *   torture limits SEED COUNT [KIND]    COUNT runs under limits (limits.c)
  *   torture kills SEED COUNT [KIND]     COUNT processes killed
  *   torture cuts STRIDE                 streams cut at every STRIDE-th byte
  *   torture quick                       some of each
  *   torture again KIND SCRIPT SHAPE [CALL MORE ERROR]...    one run; CALL is the nth call,
  *                                       MORE 0 or 1 (for good), ERROR the number of the errno
+ *   torture again KIND SCRIPT SHAPE limit WHAT VALUE STEP CLOSES    one run under a limit
  *   torture kill KIND SCRIPT WHO CALL   one killing
  */
 #include "torture.h"
@@ -26,7 +28,13 @@
 #include "harness.h"
 
 /* Each script gets about so many faults, evenly over all that it could get. */
-enum { FAULTS_OF_SCRIPT = 400, WATCH_SECONDS = 60, QUICK_FAULTS = 10000, QUICK_KILLS = 5000 };
+enum {
+    FAULTS_OF_SCRIPT = 400,
+    WATCH_SECONDS = 60,
+    QUICK_FAULTS = 10000,
+    QUICK_KILLS = 5000,
+    QUICK_LIMITS = 1000
+};
 
 static const char *program;
 static struct torture_run current;
@@ -38,6 +46,10 @@ static void show_run(void)
 {
     fprintf(stderr, "%s\nto repeat it: %s again '%s' %" PRIu64 " %d", fault_summary(), program,
             current.kind->name, current.script, (int)current.shape);
+    const struct torture_limit *limit = &current.limit;
+    if (limit->what != LIMIT_NONE)
+        fprintf(stderr, " limit %d %u %u %d", (int)limit->what, limit->value, limit->from,
+                limit->closes);
     for (int i = 0; i < 2 && current.fault[i].nth > 0; i++)
         fprintf(stderr, " %lu %d %u", current.fault[i].nth, current.fault[i].more > 0,
                 current.fault[i].which);
@@ -176,14 +188,31 @@ static unsigned long sweep_script(uint64_t *state, unsigned long most)
     return runs;
 }
 
-unsigned long torture_sweep(const struct kind *kind, uint64_t seed, unsigned long count)
+static uint64_t begin_sweep(const struct kind *kind, uint64_t seed)
 {
     uint64_t state = (seed + 1) * 0x9e3779b97f4a7c15u | 1;
-    unsigned long runs = 0;
     for (const char *letter = kind->name; *letter != '\0'; letter++)
         state = (state ^ (unsigned char)*letter) * 0x100000001b3u | 1;
     torture_show = show_run;
-    current.kind = kind;
+    current = (struct torture_run){.kind = kind};
+    return state;
+}
+
+unsigned long torture_limits(const struct kind *kind, uint64_t seed, unsigned long count)
+{
+    uint64_t state = begin_sweep(kind, seed);
+    unsigned long runs = 0;
+    while (runs < count) {
+        current.script = harness_roll(&state);
+        runs += torture_limit_script(&current, &state, count - runs);
+    }
+    return runs;
+}
+
+unsigned long torture_sweep(const struct kind *kind, uint64_t seed, unsigned long count)
+{
+    uint64_t state = begin_sweep(kind, seed);
+    unsigned long runs = 0;
     while (runs < count) {
         current.script = harness_roll(&state);
         runs += sweep_script(&state, count - runs);
@@ -201,7 +230,12 @@ static int repeat(int argc, char **argv)
     torture_open_begin();
     run_now(current.fault[0], current.fault[1], SHAPE_WHOLE);
     current.shape = (enum torture_shape)atoi(argv[4]);
-    for (int i = 0; i < 2 && 5 + 3 * i + 2 < argc; i++)
+    bool is_limited = argc == 10 && strcmp(argv[5], "limit") == 0;
+    if (is_limited)
+        current.limit =
+            (struct torture_limit){(enum torture_limited)atoi(argv[6]), (unsigned)atoi(argv[7]),
+                                   (unsigned)atoi(argv[8]), atoi(argv[9]) > 0};
+    for (int i = 0; i < 2 && !is_limited && 5 + 3 * i + 2 < argc; i++)
         current.fault[i] = (struct torture_fault){strtoul(argv[5 + 3 * i], NULL, 0),
                                                   atoi(argv[6 + 3 * i]) > 0 ? FAULT_FOREVER : 0,
                                                   (unsigned)atoi(argv[7 + 3 * i])};
@@ -289,6 +323,7 @@ static int run_quick(void)
     torture_open_begin();
     cut(101 * scale);
     run_campaign(torture_kills, "kills", seed, QUICK_KILLS / scale, NULL);
+    run_campaign(torture_limits, "limits", seed, QUICK_LIMITS / scale, NULL);
     run_campaign(torture_sweep, "faults", seed, QUICK_FAULTS / scale, NULL);
     torture_open_end();
     return 0;
@@ -297,20 +332,25 @@ static int run_quick(void)
 static int usage(void)
 {
     fprintf(stderr, "usage: torture faults SEED COUNT [KIND]\n"
+                    "       torture limits SEED COUNT [KIND]\n"
                     "       torture kills SEED COUNT [KIND]\n"
                     "       torture cuts STRIDE\n"
                     "       torture quick\n"
                     "       torture again KIND SCRIPT SHAPE [CALL MORE ERROR]...\n"
+                    "       torture again KIND SCRIPT SHAPE limit WHAT VALUE STEP CLOSES\n"
                     "       torture kill KIND SCRIPT WHO CALL\n");
     return 2;
 }
 
 static int begin_campaign(int argc, char **argv)
 {
-    bool kills = strcmp(argv[1], "kills") == 0;
+    const char *unit = argv[1];
+    campaign_fn *campaign = strcmp(unit, "kills") == 0    ? torture_kills
+                            : strcmp(unit, "limits") == 0 ? torture_limits
+                                                          : torture_sweep;
     torture_open_begin();
-    run_campaign(kills ? torture_kills : torture_sweep, kills ? "kills" : "faults",
-                 strtoull(argv[2], NULL, 0), strtoul(argv[3], NULL, 0), argc > 4 ? argv[4] : NULL);
+    run_campaign(campaign, unit, strtoull(argv[2], NULL, 0), strtoul(argv[3], NULL, 0),
+                 argc > 4 ? argv[4] : NULL);
     torture_open_end();
     return 0;
 }
@@ -326,7 +366,8 @@ int main(int argc, char **argv)
         result = repeat(argc, argv);
     else if (argc == 6 && strcmp(mode, "kill") == 0)
         result = repeat_kill(argv);
-    else if (argc >= 4 && (strcmp(mode, "faults") == 0 || strcmp(mode, "kills") == 0))
+    else if (argc >= 4 && (strcmp(mode, "faults") == 0 || strcmp(mode, "kills") == 0 ||
+                           strcmp(mode, "limits") == 0))
         result = begin_campaign(argc, argv);
     else if (argc == 3 && strcmp(mode, "cuts") == 0)
         result = cut(strtoul(argv[2], NULL, 0));

@@ -41,7 +41,6 @@ struct torture_side {
     int timeout_ms;            /* -1: not known, nothing could be set */
     int read_dead, write_dead; /* errno, for ever; 0: alive */
     int refused;               /* the errno of a call that could take no end; 0 */
-    bool is_uncertain;         /* whether a direction is dead */
     bool has_left;             /* pipc_open: by a goodbye */
 };
 
@@ -86,11 +85,30 @@ struct torture_fault {
 
 enum torture_shape { SHAPE_WHOLE, SHAPE_SHORT, SHAPE_INTERRUPTED, SHAPE_EAGAIN, SHAPES };
 
+enum torture_limited {
+    LIMIT_NONE,
+    LIMIT_DESCRIPTORS,
+    LIMIT_ADDRESSES,
+    LIMIT_FILES,
+    LIMIT_LOCKED,
+    LIMIT_WATCHES,
+    LIMIT_PIPES,
+    LIMIT_SPACE,
+    LIMITS
+};
+
+struct torture_limit {
+    enum torture_limited what;
+    unsigned value, from; /* how tight; before which step: 0, before opening */
+    bool closes;          /* one side closes while it holds */
+};
+
 struct torture_run {
     const struct kind *kind;
     uint64_t script; /* decides all but the faults */
     struct torture_fault fault[2];
     enum torture_shape shape;
+    struct torture_limit limit;
 };
 
 void torture_run(const struct torture_run *run);
@@ -100,6 +118,16 @@ void torture_run(const struct torture_run *run);
 bool torture_open(const struct kind *kind, pipc_t *end[2], const pipc_options_t *options);
 void torture_open_begin(void); /* before the first, and after the last */
 void torture_open_end(void);
+/* It opens with real limits as well: the test itself needs nothing for it. */
+bool torture_opens_alone(const struct kind *kind);
+
+/* ---- Limits ---- */
+
+void torture_limit_begin(const struct torture_limit *limit);
+void torture_limit_end(void);
+bool torture_limit_holds(void);
+/* The script of that run, under each limit in turn. Returns how many runs it made. */
+unsigned long torture_limit_script(struct torture_run *run, uint64_t *state, unsigned long most);
 
 /* ---- Two processes that meet ---- */
 
@@ -144,6 +172,7 @@ void torture_kill(const struct torture_killing *killing);
 /* ---- The campaigns; each returns how many runs it made ---- */
 
 unsigned long torture_sweep(const struct kind *kind, uint64_t seed, unsigned long count);
+unsigned long torture_limits(const struct kind *kind, uint64_t seed, unsigned long count);
 unsigned long torture_kills(const struct kind *kind, uint64_t seed, unsigned long count);
 /* Streams that are cut at every byte, or at every stride-th. */
 unsigned long torture_cuts(size_t stride);
