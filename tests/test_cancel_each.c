@@ -327,10 +327,93 @@ TEST_OF_KIND(a_cancelled_call_without_memory_ends_only_its_direction)
     sweep(kind, "reading without memory", &starved);
 }
 
+/* ---- calls that do not wait ---- */
+
+struct visit {
+    const struct kind *kind;
+    pipc_t *end[2];
+    unsigned long nth;
+    bool is_done;
+};
+
+static void ask_all(pipc_t *pipe)
+{
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    pipc_credentials_t who = PIPC_CREDENTIALS_INIT;
+    char text[200];
+    int fds[4];
+    assert_true(pipc_fd(pipe) >= 0);
+    assert_int_equal(pipc_want(pipe, PIPC_WANT_READ | PIPC_WANT_WRITE), 0);
+    assert_int_equal(pipc_stats(pipe, &stats), 0);
+    pipc_peer(pipe, text, sizeof text);
+    pipc_credentials(pipe, &who);
+    assert_int_equal(pipc_take_fds(pipe, fds, 4), 0);
+    assert_null(pipc_bye_text(pipe));
+    assert_int_equal(pipc_want(pipe, PIPC_WANT_READ), 0);
+}
+
+static void *visit_all(void *context)
+{
+    struct visit *v = context;
+    int unused;
+    char byte;
+    fault_cancel_at(v->nth, false);
+    fault_arm();
+    if (v->kind->local)
+        assert_int_equal(v->kind->open(v->end, NULL), 0);
+    assert_int_equal(pipc_set_timeout(v->end[0], 0, 0), 0);
+    assert_int_equal(pipc_write(v->end[0], "x", 1), 1);
+    assert_errno(pipc_read(v->end[0], &byte, 1), EAGAIN);
+    ask_all(v->end[0]);
+    assert_true(pipc_flush(v->end[0]) >= 0);
+    assert_int_equal(pipc_shutdown(v->end[0]), 0);
+    pipc_close(v->end[0]);
+    fault_disarm();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused);
+    v->is_done = true;
+    return NULL;
+}
+
+/* Returns whether the request came. */
+static bool visit_once(struct visit *v)
+{
+    pthread_t thread;
+    char text[8];
+    fault_reset();
+    v->is_done = false;
+    if (!v->kind->local)
+        kind_open(v->kind, v->end, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, visit_all, v), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(v->is_done);
+    if (!v->kind->same_handle) {
+        assert_int_equal(pipc_set_timeout(v->end[1], -1, -1), 0);
+        assert_int_equal(pipc_read(v->end[1], text, sizeof text), 1);
+        assert_errno(pipc_read(v->end[1], text, sizeof text), EPIPE);
+        pipc_close(v->end[1]);
+    }
+    harness_assert_nothing_left();
+    return fault_cancelled();
+}
+
+TEST_OF_KIND(a_call_that_does_not_wait_is_no_cancellation_point)
+{
+    struct visit v = {.kind = kind};
+    bool requested = true;
+    harness_skip_if_cancelling_confuses();
+    if (is_slow(kind))
+        return;
+    for (v.nth = 1; requested; v.nth++)
+        if (v.nth <= 8 || harness_random_below((size_t)harness_scale()) == 0)
+            requested = visit_once(&v);
+    assert_true(v.nth > 8);
+}
+
 #define WITHIN_MS 150000
 
 HARNESS_MAIN("cancellation, each",
              OVER(a_cancelled_write_sends_its_message_whole_or_not_at_all, ALL_KINDS, WITHIN_MS),
              OVER(a_cancelled_read_leaves_the_message_to_the_next_read, ALL_KINDS, WITHIN_MS),
              OVER(a_cancelled_goodbye_arrives_at_most_once, ALL_KINDS, WITHIN_MS),
-             OVER(a_cancelled_call_without_memory_ends_only_its_direction, ALL_KINDS, WITHIN_MS))
+             OVER(a_cancelled_call_without_memory_ends_only_its_direction, ALL_KINDS, WITHIN_MS),
+             OVER(a_call_that_does_not_wait_is_no_cancellation_point, ALL_KINDS, WITHIN_MS))
