@@ -5,7 +5,7 @@
  */
 #include "byte_ring.h"
 
-#include "transport/ring_copy.h"
+#include "transport/copy.h"
 
 /* --- Bytes ----------------------------------------------------------------------------------- */
 
@@ -79,16 +79,16 @@ TEST(a_long_message_is_read_as_far_as_it_has_come)
 
 TEST(bytes_are_copied_right_wherever_they_are)
 {
-    static uint8_t from[2 * RING_COPY_PAGE], to[sizeof from], expected[sizeof from];
-    static const size_t sizes[] = {0, 1, RING_COPY_STEP - 1, RING_COPY_STEP + 1, RING_COPY_PAGE};
+    static uint8_t from[2 * COPY_PAGE], to[sizeof from], expected[sizeof from];
+    static const size_t sizes[] = {0, 1, COPY_STEP - 1, COPY_STEP + 1, COPY_PAGE};
     harness_fill(from, sizeof from, 1);
-    for (size_t ahead = 0; ahead <= 2 * RING_COPY_AHEAD; ahead++)
+    for (size_t ahead = 0; ahead <= 2 * COPY_AHEAD; ahead++)
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            size_t place = RING_COPY_PAGE / 2 + ahead;
+            size_t place = COPY_PAGE / 2 + ahead;
             memset(to, 0, sizeof to);
             memset(expected, 0, sizeof expected);
-            memcpy(expected + place, from + RING_COPY_PAGE / 2, sizes[i]);
-            ring_copy(to + place, from + RING_COPY_PAGE / 2, sizes[i]);
+            memcpy(expected + place, from + COPY_PAGE / 2, sizes[i]);
+            copy_bytes(to + place, from + COPY_PAGE / 2, sizes[i]);
             assert_memory_equal(to, expected, sizeof to);
         }
 }

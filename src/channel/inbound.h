@@ -21,6 +21,7 @@
 #include "codec/frame.h"
 #include "pipc.h"
 #include "transport/arrived.h"
+#include "transport/copy.h"
 #include "transport/transport.h"
 
 /* The fields are private to inbound*.c and the inline functions of this file. */
@@ -210,8 +211,7 @@ static inline ssize_t inbound_take_short(struct inbound *in, size_t there, void 
     ssize_t length = frame_short_size(bytes, there, in->max_message);
     if (length < 0 || (size_t)length > size)
         return -1;
-    if (length > 0)
-        memcpy(buffer, bytes + FRAME_HEADER_MIN, (size_t)length);
+    copy_message(buffer, bytes + FRAME_HEADER_MIN, (size_t)length);
     t->ops->skip(t, FRAME_HEADER_MIN + (size_t)length);
     return length;
 }

@@ -191,7 +191,7 @@ static void read_pieces(struct ring *r, uint8_t *to, size_t size)
 {
     for (;;) {
         size_t piece = size < RING_PIECE_SIZE ? size : RING_PIECE_SIZE;
-        ring_copy(to, ring_area_at(&r->in_area, r->in_tail), piece);
+        copy_bytes(to, ring_area_at(&r->in_area, r->in_tail), piece);
         size -= piece;
         if (size == 0) {
             ring_consume(r, piece);
