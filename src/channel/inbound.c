@@ -151,10 +151,11 @@ enum io_result inbound_next(struct inbound *in, struct frame *frame)
 }
 
 /* Have all of a short message in view. */
-static enum io_result load_short(struct inbound *in, const struct frame *frame)
+static enum io_result load_short(struct inbound *in, const struct frame *frame, bool waits)
 {
     size_t whole = frame->header + frame->size;
-    ssize_t there = in->transport->ops->peek(in->transport, whole, PEEK_READ, &in->view);
+    enum transport_peek mode = waits ? PEEK_WAIT : PEEK_READ;
+    ssize_t there = in->transport->ops->peek(in->transport, whole, mode, &in->view);
     if (there < 0)
         return transport_failed(in, errno);
     if ((size_t)there < whole)
@@ -171,13 +172,13 @@ static size_t room_of(const struct frame *frame)
 static enum io_result take_short(struct inbound *in, const struct frame *frame,
                                  struct message **taken)
 {
-    enum io_result result = load_short(in, frame);
+    enum io_result result = load_short(in, frame, false);
     if (result != IO_DONE)
         return result;
     struct message *message = message_new(room_of(frame));
     if (message == NULL)
         return IO_FAILED;
-    memcpy(message->data, in->view.bytes + frame->header, frame->size);
+    copy_message(message->data, in->view.bytes + frame->header, frame->size);
     message->size = frame->size;
     in->transport->ops->skip(in->transport, frame->header + frame->size);
     spend(in, frame->size + QUEUE_COST);
@@ -351,8 +352,7 @@ static enum io_result read_queued(struct inbound *in, struct inbound_target *tar
         errno = EMSGSIZE;
         return IO_FAILED;
     }
-    if (first->size > 0)
-        memcpy(target->buffer, first->data, first->size);
+    copy_message(target->buffer, first->data, first->size);
     target->got = first->size;
     inbound_give_fds(in, first->fds);
     message_free(dequeue(in));
@@ -378,11 +378,10 @@ static enum io_result end_direct(struct inbound *in)
 static enum io_result read_short(struct inbound *in, const struct frame *frame,
                                  struct inbound_target *target)
 {
-    enum io_result result = load_short(in, frame);
+    enum io_result result = load_short(in, frame, target->waits);
     if (result != IO_DONE)
         return result;
-    if (frame->size > 0)
-        memcpy(target->buffer, in->view.bytes + frame->header, frame->size);
+    copy_message(target->buffer, in->view.bytes + frame->header, frame->size);
     target->got = frame->size;
     in->transport->ops->skip(in->transport, frame->header + frame->size);
     return end_direct(in);

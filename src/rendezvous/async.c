@@ -41,8 +41,8 @@
 static ssize_t async_peek(struct transport *transport, size_t want, enum transport_peek mode,
                           struct transport_view *view)
 {
-    enum async_state state =
-        mode == PEEK_READ ? async_advance(transport) : async_state_of(transport);
+    bool reads = mode == PEEK_READ || mode == PEEK_WAIT;
+    enum async_state state = reads ? async_advance(transport) : async_state_of(transport);
     if (state == ASYNC_OPEN) {
         ssize_t there = fd_open_ops(transport)->peek(transport, want, mode, view);
         if (there != 0 || view->end)
@@ -51,9 +51,9 @@ static ssize_t async_peek(struct transport *transport, size_t want, enum transpo
     }
     view->bytes = (const uint8_t *)"";
     view->end = false;
-    if (mode == PEEK_READ)
+    if (reads)
         view->drained = true;
-    return state == ASYNC_OPENING || mode != PEEK_READ ? 0 : -1;
+    return state == ASYNC_OPENING || !reads ? 0 : -1;
 }
 
 static void async_skip(struct transport *transport, size_t size)

@@ -139,6 +139,12 @@ ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size)
     return kind == SYS_SOCKET ? end_of_local(fd, got) : got;
 }
 
+ssize_t sys_readv_wait(int fd, enum sys_kind kind, const struct iovec *parts, int count)
+{
+    return sys_can_wait_in_read() ? readv(fd, parts, count) /* a wait */
+                                  : poll_and_read(fd, kind, parts->iov_base, parts->iov_len);
+}
+
 size_t sys_read_least(enum sys_kind kind)
 {
     if (kind == SYS_SOCKET || kind == SYS_FILE)

@@ -43,6 +43,7 @@ enum io_result { IO_DONE, IO_AGAIN, IO_FAILED };
 enum transport_peek {
     PEEK_MEMORY, /* look at what is in memory, without a system call */
     PEEK_READ,   /* read, without waiting */
+    PEEK_WAIT,   /* as PEEK_READ, but it may wait, for ever, by the calls that read */
     PEEK_BLOCK   /* as PEEK_MEMORY; when nothing is there, wait for ever and read by one call */
 };
 
@@ -66,7 +67,7 @@ struct transport {
     size_t reserve_max; /* `reserve` has room for so many bytes; 0: never */
     unsigned handle;    /* whose it is, in the trace */
     atomic_int opening; /* 0: open. EINPROGRESS: no peer yet. Else why there never will be one */
-    bool can_block;     /* PEEK_BLOCK and `read` can wait; else PEEK_BLOCK is PEEK_MEMORY */
+    bool can_block;     /* PEEK_WAIT, PEEK_BLOCK and `read` can wait; else they do not */
     bool reads_ahead;   /* PEEK_READ makes a system call, and PEEK_MEMORY none */
     struct transport_counters counters;
 };
@@ -77,10 +78,10 @@ struct transport_ops {
     /*
      * Show the next bytes without consuming them: at least `want`, at most peek_max, when they have
      * arrived. Returns how many there are, which may be more than `want`. Fewer: the rest has not
-     * arrived, or never will when view->end is set; after PEEK_BLOCK there may also have been a
-     * signal, or an error that the next PEEK_READ returns. `want` 0, with PEEK_MEMORY: whatever is
-     * there. -1: ENOMEM, ENOBUFS or EMFILE (see accept_fds), which pass, or why the stream is
-     * broken, each time again.
+     * arrived, or never will when view->end is set; after PEEK_WAIT and PEEK_BLOCK there may also
+     * have been a signal, or an error that the next PEEK_READ returns. `want` 0, with PEEK_MEMORY:
+     * whatever is there. -1: ENOMEM, ENOBUFS or EMFILE (see accept_fds), which pass, or why the
+     * stream is broken, each time again.
      */
     ssize_t (*peek)(struct transport *transport, size_t want, enum transport_peek mode,
                     struct transport_view *view);

@@ -8,101 +8,20 @@
 
 #include "sys/sys_net.h"
 #include "sys/sys_unix.h"
+#include "transport/copy.h"
 #include "transport/transport_fd.h"
 
-/*
- * As much as a pipe holds by default, so that one read empties it, and as a message of 64 KiB has
- * with its header; and what is enough while little comes, since there may be ten thousand idle
- * connections.
- */
-#define BUFFER_SIZE       ((size_t)65536 + 4096)
-#define SMALL_BUFFER_SIZE ((size_t)2048)
 /* See goes_before. */
-#define LONG_PART  ((size_t)65536)
-#define SHORT_PART 64
-
-_Static_assert(SMALL_BUFFER_SIZE < FD_WINDOW && 2 * FD_WINDOW <= BUFFER_SIZE,
-               "a message that is shown as a whole and a read have room");
+#define LONG_PART   ((size_t)65536)
+#define SHORT_PART  64
+#define FIRST_BYTES 64
 
 /* ---- input ---- */
-
-static int grow(struct fd_transport *t, size_t capacity)
-{
-    uint8_t *grown = sys_realloc(t->buffer, capacity);
-    if (grown == NULL)
-        return -1;
-    t->buffer = grown;
-    t->capacity = capacity;
-    return 0;
-}
-
-/* While little comes. */
-static size_t small_size(const struct fd_transport *t)
-{
-    return t->least > SMALL_BUFFER_SIZE ? t->least : SMALL_BUFFER_SIZE;
-}
-
-/* With the bytes of a message that is not whole yet, room for a read behind them. */
-static size_t large_size(const struct fd_transport *t)
-{
-    return t->least > BUFFER_SIZE - FD_WINDOW ? t->least + FD_WINDOW : BUFFER_SIZE;
-}
-
-/* Room for `want` bytes from `begin` on, and for a read; and more where much comes. */
-int fd_make_room(struct fd_transport *t, size_t want)
-{
-    if (t->begin == t->end)
-        t->begin = t->end = 0;
-    size_t needed = t->end - t->begin + t->least;
-    if (needed < want)
-        needed = want;
-    if (needed <= t->capacity - t->begin && !t->flows)
-        return 0; /* the usual case */
-    size_t large = large_size(t);
-    if (t->capacity < large && (t->flows || needed > t->capacity)) {
-        size_t capacity = t->flows || needed > small_size(t) ? large : small_size(t);
-        if (grow(t, capacity) != 0 && needed > t->capacity)
-            return -1;
-    }
-    if (t->begin + needed > t->capacity) {
-        memmove(t->buffer, t->buffer + t->begin, t->end - t->begin);
-        t->end -= t->begin;
-        t->begin = 0;
-    }
-    return 0;
-}
-
-/* However much is in the buffer already. */
-int fd_make_more_room(struct fd_transport *t)
-{
-    if (t->capacity - t->end >= SMALL_BUFFER_SIZE)
-        return 0;
-    if (t->begin > 0)
-        memmove(t->buffer, t->buffer + t->begin, t->end - t->begin);
-    t->end -= t->begin;
-    t->begin = 0;
-    return t->capacity - t->end >= SMALL_BUFFER_SIZE ? 0 : grow(t, t->capacity + BUFFER_SIZE);
-}
-
-void fd_free_buffer(struct fd_transport *t)
-{
-    sys_free(t->buffer);
-    t->buffer = NULL;
-    t->capacity = t->begin = t->end = 0;
-}
 
 static void note_read(struct fd_transport *t, size_t got)
 {
     t->end += got;
-    t->flows = t->end - t->begin >= SMALL_BUFFER_SIZE / 2;
-}
-
-/* An empty buffer of over `kept` bytes goes back to the heap, if nothing is known to follow. */
-static void give_up_empty(struct fd_transport *t, size_t kept)
-{
-    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= kept)
-        return;
-    fd_free_buffer(t);
+    t->flows = t->end - t->begin >= FD_SMALL_SIZE / 2;
 }
 
 static bool passes(int error)
@@ -117,7 +36,7 @@ static int no_data(struct fd_transport *t, int error, struct transport_view *vie
     t->flows = false;
     if (!passes(error))
         t->failed = error;
-    give_up_empty(t, SMALL_BUFFER_SIZE); /* who looks in vain may be idle for long */
+    fd_give_up_empty(t, FD_SMALL_SIZE); /* who looks in vain may be idle for long */
     return error == EAGAIN ? 0 : -1;
 }
 
@@ -143,25 +62,6 @@ static bool is_cut(const struct fd_transport *t)
     return t->arrived != NULL && t->arrived->is_cut;
 }
 
-static int fill(struct fd_transport *t, size_t want, struct transport_view *view)
-{
-    while (t->end - t->begin < want && !t->at_end) {
-        if (t->failed != 0)
-            return still_failed(t);
-        if (fd_make_room(t, want) != 0)
-            return -1;
-        size_t room = t->capacity - t->end;
-        ssize_t got = read_more(t, t->buffer + t->end, room);
-        if (got < 0)
-            return no_data(t, errno, view);
-        t->at_end = got == 0;
-        t->full = (size_t)got == room || is_cut(t);
-        view->drained = t->own && !t->full;
-        note_read(t, (size_t)got);
-    }
-    return 0;
-}
-
 static void note_no_bytes(struct fd_transport *t, ssize_t got)
 {
     if (got < 0 && errno == EAGAIN)
@@ -184,6 +84,36 @@ static inline ssize_t wait_in_read(struct fd_transport *t, void *buffer, size_t 
     if (got <= 0)
         note_no_bytes(t, got);
     return got;
+}
+
+/* -1: no bytes, and errno as sys_read. */
+static ssize_t read_or_wait(struct fd_transport *t, void *to, size_t size, bool waits)
+{
+    if (!waits || !t->blocks || t->receive != NULL)
+        return read_more(t, to, size);
+    ssize_t got = wait_in_read(t, to, size);
+    if (got < 0)
+        errno = EAGAIN; /* a signal, or what the next read returns */
+    return got;
+}
+
+static int fill(struct fd_transport *t, size_t want, bool waits, struct transport_view *view)
+{
+    while (t->end - t->begin < want && !t->at_end) {
+        if (t->failed != 0)
+            return still_failed(t);
+        if (fd_make_room(t, want) != 0)
+            return -1;
+        size_t room = t->capacity - t->end;
+        ssize_t got = read_or_wait(t, t->buffer + t->end, room, waits);
+        if (got < 0)
+            return no_data(t, errno, view);
+        t->at_end = got == 0;
+        t->full = (size_t)got == room || is_cut(t);
+        view->drained = t->own && !t->full;
+        note_read(t, (size_t)got);
+    }
+    return 0;
 }
 
 static void fill_and_wait(struct fd_transport *t)
@@ -213,7 +143,8 @@ static ssize_t fd_peek(struct transport *transport, size_t want, enum transport_
 {
     struct fd_transport *t = fd_of(transport);
     if (t->end - t->begin < want) {
-        if (mode == PEEK_READ && fill(t, want, view) != 0)
+        bool reads = mode == PEEK_READ || mode == PEEK_WAIT;
+        if (reads && fill(t, want, mode == PEEK_WAIT, view) != 0)
             return -1;
         if (mode == PEEK_BLOCK && t->begin == t->end)
             fill_and_wait(t);
@@ -227,7 +158,7 @@ void fd_skip(struct transport *transport, size_t size)
 {
     struct fd_transport *t = fd_of(transport);
     t->begin += size;
-    give_up_empty(t, small_size(t));
+    fd_give_up_empty(t, fd_small_size(t));
 }
 
 bool fd_goodbye(struct transport *transport)
@@ -240,9 +171,9 @@ static ssize_t take_ahead(struct fd_transport *t, void *buffer, size_t size)
 {
     size_t ahead = t->end - t->begin;
     size_t take = size < ahead ? size : ahead;
-    memcpy(buffer, t->buffer + t->begin, take);
+    copy_message(buffer, t->buffer + t->begin, take);
     t->begin += take;
-    give_up_empty(t, small_size(t));
+    fd_give_up_empty(t, fd_small_size(t));
     return (ssize_t)take;
 }
 
@@ -250,12 +181,31 @@ static ssize_t take_ahead(struct fd_transport *t, void *buffer, size_t size)
 static ssize_t read_by_way_of_buffer(struct fd_transport *t, void *buffer, size_t size)
 {
     struct transport_view unused;
-    if (fill(t, 1, &unused) != 0)
+    if (fill(t, 1, false, &unused) != 0)
         return -1;
     if (t->begin < t->end)
         return take_ahead(t, buffer, size);
     errno = EAGAIN;
     return t->at_end ? 0 : -1;
+}
+
+/*
+ * What follows a long message comes by the same read: the header of the next one, which is as long
+ * perhaps.
+ */
+static ssize_t wait_for_more(struct fd_transport *t, void *buffer, size_t size)
+{
+    if (fd_make_room(t, 1) != 0)
+        return wait_in_read(t, buffer, size);
+    size_t room = t->flows ? t->capacity : fd_small_size(t);
+    struct iovec parts[2] = {{buffer, size}, {t->buffer, room}};
+    ssize_t got = sys_readv_wait(t->in, t->in_kind, parts, 2);
+    if (got <= 0)
+        note_no_bytes(t, got);
+    if (got <= (ssize_t)size)
+        return got;
+    t->end = (size_t)got - size;
+    return (ssize_t)size;
 }
 
 /*
@@ -270,7 +220,7 @@ static ssize_t read_directly(struct fd_transport *t, void *buffer, size_t size, 
     if (size >= LONG_PART / 2 && !is_socket)
         t->flows = false;
     if (waits && t->blocks && !is_socket) {
-        ssize_t got = wait_in_read(t, buffer, size);
+        ssize_t got = wait_for_more(t, buffer, size);
         if (got < 0)
             errno = EAGAIN;
         return got;
@@ -297,10 +247,11 @@ static ssize_t fd_read(struct transport *transport, void *buffer, size_t size, b
 /* ---- output ---- */
 
 /*
- * Into a pipe a short part goes by itself before a long one, which begins a page then. Otherwise
- * each page holds the long part four bytes further (a frame's header) than memory from malloc or
- * mmap has it, and copies between such addresses are four times slower on some processors (AMD's,
- * from 1 to 15 bytes): 64 KiB took 23 microseconds more.
+ * Into a pipe a header and the first bytes of a long part go by themselves, and the rest begins a
+ * page then. Otherwise each page holds the long part four bytes further (a frame's header) than
+ * memory from mmap has it, and 16 bytes before where memory from malloc has it. Copies to addresses
+ * that are 1 to 31 bytes further within their page are four times slower on some processors
+ * (AMD's): 64 KiB took 30 microseconds more, on either side.
  */
 static bool goes_before(const struct fd_transport *t, const struct iovec *parts, int count)
 {
@@ -315,8 +266,12 @@ static ssize_t fd_writev(struct transport *transport, const struct iovec *parts,
         errno = EPIPE;
         return -1;
     }
-    if (goes_before(t, parts, count))
-        count = 1; /* the rest goes with the next call */
+    struct iovec first[2];
+    if (goes_before(t, parts, count)) { /* the rest goes with the next call */
+        first[0] = parts[0];
+        first[1] = (struct iovec){parts[1].iov_base, FIRST_BYTES};
+        parts = first;
+    }
     pace_note_write(&t->pace);
     ssize_t sent = sys_writev(t->out, t->out_kind, parts, count);
     atomic_store_explicit(&t->wrote, true, memory_order_relaxed);

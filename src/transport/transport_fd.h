@@ -18,8 +18,14 @@
 #include "transport/ready.h"
 #include "transport/transport.h"
 
-/* Larger messages go straight to their place: a second copy costs more than a second read. */
-#define FD_WINDOW 16384
+/*
+ * Larger messages go straight to their place: a second copy costs more than a second read. One of
+ * 16 KiB is no larger, with its header.
+ */
+#define FD_WINDOW ((size_t)16384 + 4096)
+
+/* Memory to read ahead into while little comes: there may be ten thousand idle connections. */
+#define FD_SMALL_SIZE ((size_t)2048)
 
 /* Do descriptors travel with what is written? */
 enum fd_carries { FD_CARRIES_UNKNOWN, FD_CARRIES_FDS, FD_CARRIES_NONE };
@@ -93,6 +99,13 @@ fd_receive_more fd_receive;
 int fd_make_room(struct fd_transport *transport, size_t want);
 int fd_make_more_room(struct fd_transport *transport);
 void fd_free_buffer(struct fd_transport *transport);
+/* An empty buffer of over `kept` bytes goes back to the heap, if nothing is known to follow. */
+void fd_give_up_empty(struct fd_transport *transport, size_t kept);
+
+static inline size_t fd_small_size(const struct fd_transport *t)
+{
+    return t->least > FD_SMALL_SIZE ? t->least : FD_SMALL_SIZE;
+}
 
 static inline void fd_give_back(struct fd_transport *t, int fd, bool was_blocking)
 {

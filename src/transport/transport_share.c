@@ -92,6 +92,8 @@ static ssize_t share_peek(struct transport *transport, size_t want, enum transpo
     struct fd_transport *t = fd_of(transport);
     if (share_reads_quietly(t))
         return fd_ops.peek(transport, want, mode, view);
+    if (mode == PEEK_WAIT)
+        mode = PEEK_READ;
     for (;;) {
         if (mode == PEEK_READ && advance(transport) == NULL)
             return fd_ops.peek(transport, want, mode, view);
@@ -295,6 +297,7 @@ static const struct transport_ops moved_ops = {SHARE_MEMBERS, .peek = moved_peek
 void transport_share(struct transport *transport, enum share_role role)
 {
     struct fd_transport *t = fd_of(transport);
+    transport->peek_max = RING_WINDOW; /* what it can become shows no more */
     if (role >= SHARE_FIRST_OF_PAIR)
         t->carries = FD_CARRIES_NONE;
     if (share_new(t, role) == NULL)

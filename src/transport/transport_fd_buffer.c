@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory that a transport of descriptors reads ahead into. It grows when much comes. */
+#include <string.h>
+
+#include "transport/transport_fd.h"
+
+/*
+ * As much as a pipe holds by default, so that one read empties it, and as a message of 64 KiB has
+ * with its header.
+ */
+#define BUFFER_SIZE ((size_t)65536 + 4096)
+
+_Static_assert(FD_SMALL_SIZE < FD_WINDOW && 2 * FD_WINDOW <= BUFFER_SIZE,
+               "a message that is shown as a whole and a read have room");
+
+static int grow(struct fd_transport *t, size_t capacity)
+{
+    uint8_t *grown = sys_realloc(t->buffer, capacity);
+    if (grown == NULL)
+        return -1;
+    t->buffer = grown;
+    t->capacity = capacity;
+    return 0;
+}
+
+/* With the bytes of a message that is not whole yet, room for a read behind them. */
+static size_t large_size(const struct fd_transport *t)
+{
+    return t->least > BUFFER_SIZE - FD_WINDOW ? t->least + FD_WINDOW : BUFFER_SIZE;
+}
+
+static void move_to_front(struct fd_transport *t)
+{
+    if (t->begin > 0)
+        memmove(t->buffer, t->buffer + t->begin, t->end - t->begin);
+    t->end -= t->begin;
+    t->begin = 0;
+}
+
+/*
+ * Much comes, and little of it would fit behind what is there: a read of a page of a full pipe
+ * wakes the writer for that page.
+ */
+static bool is_cramped(const struct fd_transport *t)
+{
+    return t->flows && t->begin > 0 && t->end > t->capacity / 2;
+}
+
+/* Room for `want` bytes from `begin` on, and for a read; and more where much comes. */
+int fd_make_room(struct fd_transport *t, size_t want)
+{
+    if (t->begin == t->end)
+        t->begin = t->end = 0;
+    size_t needed = t->end - t->begin + t->least;
+    if (needed < want)
+        needed = want;
+    if (needed <= t->capacity - t->begin && !t->flows)
+        return 0; /* the usual case */
+    size_t large = large_size(t);
+    if (t->capacity < large && (t->flows || needed > t->capacity)) {
+        size_t capacity = t->flows || needed > fd_small_size(t) ? large : fd_small_size(t);
+        if (grow(t, capacity) != 0 && needed > t->capacity)
+            return -1;
+    }
+    if (t->begin + needed > t->capacity || is_cramped(t))
+        move_to_front(t);
+    return 0;
+}
+
+/* However much is in the buffer already. */
+int fd_make_more_room(struct fd_transport *t)
+{
+    if (t->capacity - t->end >= FD_SMALL_SIZE)
+        return 0;
+    move_to_front(t);
+    return t->capacity - t->end >= FD_SMALL_SIZE ? 0 : grow(t, t->capacity + BUFFER_SIZE);
+}
+
+void fd_free_buffer(struct fd_transport *t)
+{
+    sys_free(t->buffer);
+    t->buffer = NULL;
+    t->capacity = t->begin = t->end = 0;
+}
+
+void fd_give_up_empty(struct fd_transport *t, size_t kept)
+{
+    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= kept)
+        return;
+    fd_free_buffer(t);
+}
