@@ -281,6 +281,26 @@ TEST(each_change_is_another_state)
     end();
 }
 
+TEST(a_change_that_cannot_wake_the_peer_leaves_that_to_the_next_message)
+{
+    fault_reset();
+    fault_fail(CALL_eventfd, 1, FAULT_FOREVER, ENOSYS);
+    fault_fail(CALL_writev, 2, 0, ENOMEM); /* the first is of the claim */
+    fault_fail(CALL_pwritev2, 2, 0, ENOMEM);
+    fault_arm();
+    assert_int_equal(ends_open(&w.ends), 0);
+    assert_int_equal(ends_claim(&w.ends), 0);
+    atomic_uint *interest = &w.ends.shared.page->end[1].interest;
+    atomic_store(interest, RING_BYTES);
+    assert_false(ends_shutdown(&w.ends, 0));
+    assert_int_equal(atomic_load(interest), RING_BYTES);
+    assert_true(ends_shutdown(&w.ends, 0)); /* it has been */
+    ends_finish(&w.ends, 0);
+    fault_disarm();
+    assert_int_equal(atomic_load(interest), 0);
+    ends_close(&w.ends);
+}
+
 HARNESS_MAIN("ends", IT(each_event_leads_from_each_state_to_the_next),
              IT(a_new_caller_gets_an_end_that_nobody_has_held),
              IT(a_new_caller_gets_an_end_that_was_freed), IT(a_new_caller_gets_no_end_that_is_held),
@@ -288,4 +308,5 @@ HARNESS_MAIN("ends", IT(each_event_leads_from_each_state_to_the_next),
              IT(a_new_caller_learns_that_a_holder_has_died),
              IT(a_holder_that_died_with_its_process_is_found_by_a_new_caller),
              IT(a_caller_that_lost_the_race_for_an_end_comes_back_to_the_one_it_got),
-             IT(a_verdict_about_an_older_state_changes_nothing), IT(each_change_is_another_state))
+             IT(a_verdict_about_an_older_state_changes_nothing), IT(each_change_is_another_state),
+             IT(a_change_that_cannot_wake_the_peer_leaves_that_to_the_next_message))

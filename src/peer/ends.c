@@ -72,15 +72,30 @@ static uint64_t next_state(uint64_t state, enum ends_status status, uint32_t nam
 }
 
 /*
- * Change the state from what was seen, and wake the peer so that it checks. Its interest is cleared
- * as for a message, which shows it that its doorbell has been rung.
+ * So that it checks. Its interest is cleared as for a message, which shows it that its doorbell has
+ * been rung; and put back if that was not to be, so that the next message rings.
  */
+static bool wake_peer_of(struct ends *ends, unsigned end)
+{
+    atomic_uint *interest = &ends->shared.page->end[1 - end].interest;
+    unsigned word = atomic_exchange(interest, 0);
+    bool has_rung = sys_doorbell_ring(ends->shared.doorbell[1 - end]);
+    if (!has_rung && word != 0)
+        atomic_fetch_or(interest, word);
+    return has_rung;
+}
+
+static bool store_state(struct ends *ends, unsigned end, uint64_t seen, uint64_t next)
+{
+    return atomic_compare_exchange_strong(state_word(ends, end), &seen, next);
+}
+
+/* From what was seen; and wake the peer. */
 static bool change_state(struct ends *ends, unsigned end, uint64_t seen, uint64_t next)
 {
-    if (!atomic_compare_exchange_strong(state_word(ends, end), &seen, next))
+    if (!store_state(ends, end, seen, next))
         return false;
-    atomic_exchange(&ends->shared.page->end[1 - end].interest, 0);
-    sys_doorbell_ring(ends->shared.doorbell[1 - end]);
+    wake_peer_of(ends, end);
     return true;
 }
 
@@ -245,12 +260,13 @@ int ends_claim(struct ends *ends)
 
 /* ---- changing and leaving it ---- */
 
-static void change_own(struct ends *ends, unsigned end, enum ends_status status)
+/* Returns whether the peer knows, or nothing has changed. */
+static bool change_own(struct ends *ends, unsigned end, enum ends_status status)
 {
     struct ends_local *local = &ends->local[end];
     uint64_t seen = local->state;
     local->state = next_state(seen, status, ends_name_of(seen));
-    change_state(ends, end, seen, local->state);
+    return !store_state(ends, end, seen, local->state) || wake_peer_of(ends, end);
 }
 
 void ends_begin_leaving(struct ends *ends, unsigned end, uint64_t until)
@@ -264,10 +280,9 @@ void ends_stay(struct ends *ends, unsigned end)
     change_own(ends, end, ENDS_HELD);
 }
 
-void ends_shutdown(struct ends *ends, unsigned end)
+bool ends_shutdown(struct ends *ends, unsigned end)
 {
-    if (ends_status_of(ends->local[end].state) != ENDS_SHUT)
-        change_own(ends, end, ENDS_SHUT);
+    return ends_status_of(ends->local[end].state) == ENDS_SHUT || change_own(ends, end, ENDS_SHUT);
 }
 
 static void release_end(struct ends *ends, unsigned end, enum ends_status status)

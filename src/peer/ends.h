@@ -68,7 +68,8 @@ void ends_disown(struct ends *ends);
  * this, and for all that changes what the process holds.
  */
 int ends_claim(struct ends *ends);
-void ends_shutdown(struct ends *ends, unsigned end);
+/* False: the kernel lacked the memory to wake the peer, which is owed. */
+bool ends_shutdown(struct ends *ends, unsigned end);
 /*
  * The holder is about to publish its goodbye, with which it will have written `until` bytes. Who
  * reads a goodbye may at once send a successor: from then on a newcomer may free the end itself.

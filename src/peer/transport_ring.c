@@ -87,7 +87,8 @@ static bool end_goodbye(struct transport *transport)
 static int end_shutdown(struct transport *transport)
 {
     struct ring_end *e = end_of(transport);
-    ends_shutdown(e->ends, e->end);
+    if (!ends_shutdown(e->ends, e->end))
+        e->owes = true;
     return 0;
 }
 

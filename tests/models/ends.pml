@@ -5,7 +5,7 @@
  * has two threads; process 1 is forked from it at any time, and killed at any step.
  *
  *   here               there
- *   change_state       change_state                             src/peer/ends.c
+ *   change_state       store_state, change_state, wake_peer_of  src/peer/ends.c
  *   try_claim          try_claim, load_and_free_left,           likewise
  *                      help_to_leave, is_free, enter_state      likewise
  *   claim              ends_claim, holder_is_gone               likewise
@@ -35,18 +35,19 @@
  * killed
  * (a tick, at the latest).
  *
- * check: TWO -DTWO
- * check: THREE -DTHREE
- * cycles: TWO -DTWO -DLIMIT=1
+ * check: TWO long -DTWO
+ * check: THREE long -DTHREE
+ * cycles: TWO long -DTWO -DLIMIT=1
+ * quick: TWO -DTWO -DLIMIT=1
  * mutant: M1 -DTWO  try_claim: state, then token
  * mutant: M2 -DTWO  release_end: token, then state
  * mutant: M3 -DTHREE  change_state: stores without comparing
  * mutant: M4 -DTHREE  help_to_leave: does not ask whether the goodbye is out
- * mutant: M5 -DTHREE  change_own: replaces what is there, not what it wrote
- * mutant: M7 -DTWO  ends_begin_leaving: the state, then `until`
+ * mutant: M5 long -DTHREE  change_own: replaces what is there, not what it wrote
+ * mutant: M7 long -DTWO  ends_begin_leaving: the state, then `until`
  * mutant: M8 -DTHREE  ends_peer_proof: does not load the state once more
  * mutant: M9 -DTWO  monitor_is_dead: does not load the state once more
- * mutant: M10 -DTWO  change_state: rings, then changes
+ * mutant: M10 long -DTWO  change_state: rings, then changes
  * mutant: M11 -DTWO  next_state: does not count
  * mutant: M12 -DTHREE  ends_mine: does not ask whose copy it is
  * mutant: M14 -DTWO  is_dead_holder: a holder without a token may live

@@ -33,11 +33,13 @@
  * (take_back with an error), failing calls, a foreign reader. COMMIT_GRACE may end at any time. The
  * two FIFOs that stay have no content.
  *
- * check: TWO -DSIDES=2 -DKILL=false -DCLEANS=4
- * check: THREE -DSIDES=3 -DKILL=true -DCLEANS=0
- * check: ALIVE -DSIDES=3 -DKILL=false -DCLEANS=0 -DROUNDS=1
- * cycles: TWO fair -DSIDES=2 -DKILL=false -DCLEANS=1
+ * check: TWO long -DSIDES=2 -DKILL=false -DCLEANS=4
+ * check: THREE long -DSIDES=3 -DKILL=true -DCLEANS=0
+ * check: ALIVE long -DSIDES=3 -DKILL=false -DCLEANS=0 -DROUNDS=1
+ * cycles: TWO fair long -DSIDES=2 -DKILL=false -DCLEANS=1
  * cycles: KILLED fair -DSIDES=2 -DKILL=true -DCLEANS=0
+ * quick: TWO -DSIDES=2 -DKILL=false -DCLEANS=1
+ * quick: KILLED -DSIDES=2 -DKILL=true -DCLEANS=1
  * mutant: M1 -DSIDES=3 -DKILL=true -DCLEANS=0  claim_offer: does not remove the door
  * mutant: M2 -DSIDES=3 -DKILL=false -DCLEANS=0 -DROUNDS=1  claim_offer: takes an offer whose door another has removed
  * mutant: M3 -DSIDES=2 -DKILL=false -DCLEANS=2  commit: takes EPIPE for success

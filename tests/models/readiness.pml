@@ -30,8 +30,8 @@
  *
  * check: DOORBELL -DBY_ROOM=0
  * check: ROOM -DBY_ROOM=1
- * cycles: DOORBELL fair -DBY_ROOM=0 -DMESSAGES=2 -DWRITES=2
- * cycles: ROOM fair -DBY_ROOM=1 -DMESSAGES=2 -DWRITES=2
+ * cycles: DOORBELL fair long -DBY_ROOM=0 -DMESSAGES=2 -DWRITES=2
+ * cycles: ROOM fair long -DBY_ROOM=1 -DMESSAGES=2 -DWRITES=2
  * mutant: M1 -DBY_ROOM=1  channel_wait_for_room: no update before the wait
  * mutant: M2 -DBY_ROOM=0  update: loads in_state before it takes the lock
  * mutant: M3 -DBY_ROOM=0  note_input: the store of in_state may be late (relaxed)
@@ -41,13 +41,16 @@
  * mutant: M7 -DBY_ROOM=0  channel_update_polled: notes nothing before there is a descriptor
  * mutant: M8 -DBY_ROOM=1  make_readable: without room, no doorbell
  * mutant: M9 -DBY_ROOM=0  output_events: a write that was refused does not count
- * turning: M10 fair -DBY_ROOM=1 -DMESSAGES=2 -DWRITES=2  update_by_room: the doorbell stays
- * turning: M11 fair -DBY_ROOM=0 -DMESSAGES=2 -DWRITES=2  update_by_doorbell: does not drain
- * turning: M12 fair -DBY_ROOM=0 -DMESSAGES=2 -DWRITES=2  channel_begin_writing: leaves the interest
+ * turning: M10 fair long -DBY_ROOM=1 -DMESSAGES=2 -DWRITES=2  update_by_room: the doorbell stays
+ * turning: M11 fair long -DBY_ROOM=0 -DMESSAGES=2 -DWRITES=2  update_by_doorbell: does not drain
+ * turning: M12 fair long -DBY_ROOM=0 -DMESSAGES=2 -DWRITES=2  channel_begin_writing: leaves the interest
  * mutant: M13 -DBY_ROOM=0  watch_entry: changes an entry where it has to be added anew
  * mutant: M14 -DBY_ROOM=1 -DROOM_MAX=2  fd_update_readiness: clears `wrote` after the update
  */
-#ifndef MESSAGES
+#if !defined(MESSAGES) && defined(QUICK)
+#define MESSAGES 2
+#define WRITES   2
+#elif !defined(MESSAGES)
 #define MESSAGES 3
 #endif
 #ifndef ROOM_MAX

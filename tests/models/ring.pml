@@ -36,16 +36,16 @@
  * Not here: the ticker, which would hide a lost wakeup; growth of the ring; life and death.
  *
  * check: STREAM -DSCENE=1
- * check: BOTH -DSCENE=2
+ * check: BOTH long -DSCENE=2
  * check: ANSWER -DSCENE=3
- * cycles: STREAM -DSCENE=1 -DSIZE=4 -DSTEP=1 -DTOTAL=5
+ * cycles: STREAM long -DSCENE=1 -DSIZE=4 -DSTEP=1 -DTOTAL=5
  * cycles: ANSWER -DSCENE=3
  * mutant: M1 -DSCENE=3   ring_publish: no fence
  * mutant: M2 -DSCENE=1   make_step: no fence
  * mutant: M3 -DSCENE=3   ring_arm: no fence
  * mutant: M4 -DSCENE=3   ring_arm: does not check once more
  * mutant: M5 -DSCENE=1   ring_consume: makes a step only when all that was known is read
- * mutant: M6 -DSCENE=1   wake_mark: no step above the half
+ * mutant: M6 long -DSCENE=1   wake_mark: no step above the half
  * mutant: M7 -DSCENE=3   wake: rings before it clears the interest
  * mutant: M8 -DSCENE=1   ring_publish: relies on the early wakeups
  * mutant: M9 -DSCENE=1   ring_publish: leaves a peer on this processor asleep
@@ -59,7 +59,11 @@
  * turning: M17 -DSCENE=1  WAKE_MARK_OF: so high that a message may find no room behind a wakeup
  */
 #if SCENE == 1 /* side 0 writes TOTAL bytes and leaves; side 1 reads, or stops reading */
-#ifndef SIZE
+#if !defined(SIZE) && defined(QUICK)
+#define SIZE  4
+#define STEP  1
+#define TOTAL 5
+#elif !defined(SIZE)
 #define SIZE  6
 #define STEP  2
 #define TOTAL 8
