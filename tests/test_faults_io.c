@@ -323,6 +323,63 @@ TEST_OF_KIND(a_read_can_be_repeated_when_the_kernel_lacked_memory)
         }
 }
 
+/* ---- memory for a goodbye ---- */
+
+static ssize_t read_one(pipc_t *pipe, pipc_msg_t *message)
+{
+    return pipc_read_msg(pipe, message) == 0 ? 1 : -1;
+}
+
+static ssize_t read_what_is_there(pipc_t *pipe, pipc_msg_t *message)
+{
+    return pipc_read_pending(pipe, message, 1);
+}
+
+static void check_goodbye(pipc_t *pipe, pipc_msg_t *message)
+{
+    assert_int_equal(message->kind, PIPC_BYE);
+    pipc_msg_free(message);
+    assert_non_null(pipc_bye_text(pipe));
+    assert_string_equal(pipc_bye_text(pipe), "so long");
+}
+
+/* Whether an allocation was there to fail. */
+static bool lack_memory_at(const struct kind *kind, unsigned long nth,
+                           ssize_t (*take)(pipc_t *pipe, pipc_msg_t *message))
+{
+    pipc_t *end[2];
+    pipc_msg_t message;
+    fault_reset();
+    kind_open(kind, end, NULL);
+    assert_int_equal(pipc_set_timeout(end[1], 1000, 1000), 0);
+    assert_int_equal(pipc_disconnect(end[0], "so long"), 0);
+    fault_fail(CALL_realloc, nth, 0, ENOMEM);
+    fault_arm();
+    ssize_t taken = take(end[1], &message);
+    fault_disarm();
+    bool is_lacking = fault_failures(CALL_realloc) > 0;
+    if (taken != 1) {
+        assert_errno(taken, ENOMEM);
+        assert_int_equal(take(end[1], &message), 1);
+    }
+    check_goodbye(end[1], &message);
+    assert_errno(take(end[1], &message), EPIPE);
+    kind_close(kind, end);
+    harness_assert_nothing_left();
+    return is_lacking;
+}
+
+TEST_OF_KIND(a_goodbye_without_memory_is_read_by_the_next_call)
+{
+    unsigned long nth = 1;
+    while (lack_memory_at(kind, nth, read_one))
+        nth++;
+    assert_true(nth > 1);
+    for (nth = 1; lack_memory_at(kind, nth, read_what_is_there);)
+        nth++;
+    assert_true(nth > 1);
+}
+
 HARNESS_MAIN(
     "faults in reads, writes and waits",
     OVER(short_reads_and_writes_lose_no_message, LOCAL_KINDS, 20000),
@@ -339,6 +396,9 @@ HARNESS_MAIN(
     OVER(an_interruptible_wait_ends_with_eintr, LOCAL_OR_FORKED_KINDS, HARNESS_TIMEOUT_MS),
     OVER(a_read_can_be_repeated_when_the_kernel_lacked_memory, LOCAL_TWO_HANDLE_KINDS,
          HARNESS_TIMEOUT_MS),
+    OVER(a_goodbye_without_memory_is_read_by_the_next_call, LOCAL_TWO_HANDLE_KINDS,
+         HARNESS_TIMEOUT_MS),
+    OVER(a_goodbye_without_memory_is_read_by_the_next_call, MOVING_KINDS, HARNESS_TIMEOUT_MS),
     OVER(short_reads_and_writes_lose_no_message, MOVING_KINDS, 20000),
     OVER(EAGAIN_after_poll_loses_no_message, MOVING_KINDS, 20000),
     OVER(interrupted_calls_lose_no_message, MOVING_KINDS, 20000),

@@ -4,6 +4,7 @@
 
 #include "fault.h"
 #include "net.h"
+#include "paths.h"
 
 static const pipc_options_t *with_key(void)
 {
@@ -130,6 +131,67 @@ TEST(under_any_shortage_the_oldest_silent_client_is_dropped)
     expect_room_in_spite_of(CALL_malloc, ENOMEM);
 }
 
+/* Whether it opened; errno says why not. */
+static bool try_server(const char *unused)
+{
+    (void)unused;
+    pipc_server_t *server = pipc_server_open(NULL, 0, with_key());
+    pipc_server_close(server);
+    return server != NULL;
+}
+
+static bool try_server_on_path(const char *path)
+{
+    pipc_server_t *server = pipc_server_open_unix(path, with_key());
+    pipc_server_close(server);
+    return server != NULL;
+}
+
+/* The server is there, and does not answer at once. */
+static bool try_client(const char *path)
+{
+    pipc_t *pipe = pipc_open_unix(path, 0, with_key());
+    bool is_silent = pipe == NULL && errno == EAGAIN;
+    pipc_close(pipe);
+    return is_silent;
+}
+
+/* Each allocation fails in turn. */
+static void lack_memory(bool (*try_to_open)(const char *path), const char *path)
+{
+    unsigned long nth = 0;
+    do {
+        fault_reset();
+        fault_fail(CALL_malloc, ++nth, 0, ENOMEM);
+        fault_arm();
+        bool has_opened = try_to_open(path);
+        int error = errno;
+        fault_disarm();
+        bool is_lacking = fault_failures(CALL_malloc) > 0;
+        assert_int_equal(has_opened, !is_lacking);
+        if (is_lacking)
+            assert_int_equal(error, ENOMEM);
+        harness_assert_nothing_left();
+    } while (fault_failures(CALL_malloc) > 0);
+    assert_true(nth > 2); /* one for the key, and more */
+}
+
+TEST(opening_with_a_key_without_memory_returns_ENOMEM_and_leaks_nothing)
+{
+    struct paths paths;
+    hosts_need_loopback();
+    paths_begin(&paths);
+    lack_memory(try_server, NULL);
+    lack_memory(try_server_on_path, paths_to(&paths, "x"));
+    pipc_server_t *server = pipc_server_open_unix(paths_to(&paths, "server"), with_key());
+    assert_non_null(server);
+    harness_new_baseline();
+    lack_memory(try_client, paths_to(&paths, "server"));
+    pipc_server_close(server);
+    paths_end(&paths);
+}
+
 HARNESS_MAIN("server, shortage", IT(silent_clients_that_use_all_descriptors_delay_no_other_client),
              IT(no_client_is_dropped_without_a_new_client),
-             IT(under_any_shortage_the_oldest_silent_client_is_dropped))
+             IT(under_any_shortage_the_oldest_silent_client_is_dropped),
+             IT(opening_with_a_key_without_memory_returns_ENOMEM_and_leaks_nothing))
