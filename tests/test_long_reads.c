@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 enum { LARGEST = 70000, ENOUGH = 1 << 20 };
 
@@ -57,9 +58,11 @@ static void put(int fd, size_t from, size_t to)
 /* The reader has taken all that was written, and waits for more. */
 static void await_reader(int fd)
 {
+    struct stat status;
     int unread = 1;
+    assert_int_equal(fstat(fd, &status), 0);
     while (unread > 0) {
-        assert_int_equal(ioctl(fd, FIONREAD, &unread), 0);
+        assert_int_equal(ioctl(fd, S_ISSOCK(status.st_mode) ? TIOCOUTQ : FIONREAD, &unread), 0);
         sched_yield();
     }
 }
@@ -71,6 +74,7 @@ static int write_in_two(void *argument)
     await_reader(writer->fd);
     kill(getppid(), SIGUSR1);
     put(writer->fd, writer->cut, writer->end);
+    shutdown(writer->fd, SHUT_WR);
     return 0;
 }
 
@@ -80,11 +84,12 @@ static void do_nothing(int number)
 }
 
 /* A signal while it waits changes nothing. */
-static void begin(struct raw *raw, struct writer *writer, size_t cut, size_t end)
+static void begin(struct raw *raw, const struct raw_kind *kind, struct writer *writer, size_t cut,
+                  size_t end)
 {
     const struct sigaction caught = {.sa_handler = do_nothing};
     assert_int_equal(sigaction(SIGUSR1, &caught, NULL), 0);
-    raw_open(raw, &raw_pipes, NULL);
+    raw_open(raw, kind, NULL);
     assert_int_equal(pipc_set_timeout(raw->pipe, -1, -1), 0);
     fcntl(raw->out, F_SETPIPE_SZ, ENOUGH);
     *writer = (struct writer){.fd = raw->out, .cut = cut, .end = end};
@@ -114,19 +119,25 @@ static void read_next(pipc_t *pipe, int i, size_t room)
     assert_int_equal(got[sizes[i]], 0x5a);
 }
 
-static void read_all(size_t cut, size_t end, size_t room)
+static void read_from(const struct raw_kind *kind, size_t cut, size_t end, size_t room)
 {
     struct raw raw;
     struct writer writer;
     unsigned char byte;
     int i = 0;
-    begin(&raw, &writer, cut, end);
+    begin(&raw, kind, &writer, cut, end);
     for (; i < MESSAGES && begins[i + 1] <= end; i++)
         read_next(raw.pipe, i, room);
     int code = begins[i] == end ? EPIPE : ECONNRESET;
     for (int again = 0; again < 2; again++)
         assert_errno(pipc_read(raw.pipe, &byte, 1), code);
     finish(&raw, &writer);
+}
+
+static void read_all(size_t cut, size_t end, size_t room)
+{
+    read_from(&raw_pipes, cut, end, room);
+    read_from(&raw_socket, cut, end, room);
 }
 
 static const int cuts[] = {-5, -4, -3, -1, 0, 1, 3, 4, 5, 68, 4092, 4096};
@@ -173,7 +184,7 @@ TEST(the_descriptor_shows_what_came_with_the_end_of_a_long_message)
     struct raw raw;
     struct writer writer;
     make_stream();
-    begin(&raw, &writer, begins[1] + 5000, begins[3]);
+    begin(&raw, &raw_pipes, &writer, begins[1] + 5000, begins[3]);
     int fd = pipc_fd(raw.pipe);
     read_next(raw.pipe, 0, LARGEST);
     read_next(raw.pipe, 1, LARGEST);

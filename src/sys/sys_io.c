@@ -75,7 +75,7 @@ static ssize_t read_pipe(int fd, void *buffer, size_t size)
     return got != SYS_PIPE_REFUSED ? got : read_polled(fd, buffer, size);
 }
 
-static bool is_local_socket(int fd)
+bool sys_socket_is_local(int fd)
 {
     struct sockaddr own = {.sa_family = AF_UNSPEC};
     int saved = errno;
@@ -91,7 +91,7 @@ static bool is_local_socket(int fd)
  */
 static ssize_t end_of_local(int fd, ssize_t got)
 {
-    return got < 0 && errno == ECONNRESET && is_local_socket(fd) ? 0 : got;
+    return got < 0 && errno == ECONNRESET && sys_socket_is_local(fd) ? 0 : got;
 }
 
 static ssize_t read_socket(int fd, void *buffer, size_t size)
@@ -141,8 +141,10 @@ ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size)
 
 ssize_t sys_readv_wait(int fd, enum sys_kind kind, const struct iovec *parts, int count)
 {
-    return sys_can_wait_in_read() ? readv(fd, parts, count) /* a wait */
-                                  : poll_and_read(fd, kind, parts->iov_base, parts->iov_len);
+    if (!sys_can_wait_in_read())
+        return poll_and_read(fd, kind, parts->iov_base, parts->iov_len);
+    ssize_t got = readv(fd, parts, count); /* a wait */
+    return kind == SYS_SOCKET ? end_of_local(fd, got) : got;
 }
 
 size_t sys_read_least(enum sys_kind kind)

@@ -20,7 +20,7 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
  * wait here any more.
  */
 ssize_t sys_read_wait(int fd, enum sys_kind kind, void *buffer, size_t size);
-/* The same into several parts, or into the first alone; not from sockets. */
+/* The same into several parts, or into the first alone. */
 ssize_t sys_readv_wait(int fd, enum sys_kind kind, const struct iovec *parts, int count);
 /* Does it, in this thread, by read(2) itself? Else it polls, and then reads without waiting. */
 bool sys_can_wait_in_read(void);
@@ -30,5 +30,6 @@ bool sys_can_wait_in_read(void);
  */
 size_t sys_read_least(enum sys_kind kind);
 int sys_shutdown_write(int fd);
+bool sys_socket_is_local(int fd); /* of this host; keeps errno */
 
 #endif

@@ -208,18 +208,33 @@ static ssize_t wait_for_more(struct fd_transport *t, void *buffer, size_t size)
     return (ssize_t)size;
 }
 
+/* Asked once, when it matters for the first time. */
+static bool is_tcp(struct fd_transport *t)
+{
+    if (t->in_kind != SYS_SOCKET)
+        return false;
+    if (t->in_is_local == 0)
+        t->in_is_local = sys_socket_is_local(t->in) ? 1 : -1;
+    return t->in_is_local < 0;
+}
+
 /*
- * Past the buffer. Behind a long message in a pipe it may be small, since the next one may be as
- * long. Sockets are faster with a wait of their own and a large first read (TCP, 256 KiB there and
- * back on one core: a sixth).
+ * From a socket a message that fits into the buffer is better read at once, and copied. TCP is
+ * faster with a wait of its own and a large first read (256 KiB there and back on one core: a
+ * sixth).
  */
+static bool is_long(struct fd_transport *t, size_t size)
+{
+    return t->in_kind == SYS_SOCKET ? size > LONG_PART && !is_tcp(t) : size >= LONG_PART / 2;
+}
+
+/* Past the buffer. Behind a long message it may be small, since the next one may be as long. */
 static ssize_t read_directly(struct fd_transport *t, void *buffer, size_t size, bool waits)
 {
-    bool is_socket = t->in_kind == SYS_SOCKET;
     t->full = false;
-    if (size >= LONG_PART / 2 && !is_socket)
+    if (is_long(t, size))
         t->flows = false;
-    if (waits && t->blocks && !is_socket) {
+    if (waits && t->blocks && t->receive == NULL && !is_tcp(t)) {
         ssize_t got = wait_for_more(t, buffer, size);
         if (got < 0)
             errno = EAGAIN;

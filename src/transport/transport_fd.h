@@ -43,6 +43,7 @@ struct fd_transport {
     atomic_bool wrote; /* since the last update of readiness; apart from what a reader loads */
     enum sys_kind in_kind, out_kind;
     bool in_was_blocking, out_was_blocking; /* and got O_NONBLOCK from us */
+    signed char in_is_local;                /* of a socket: 0, not known; 1, yes; -1, no */
     bool own; /* libpipc's: a short read has emptied it, but for a foreign writer's packets */
     uint32_t opener; /* the process that gives the descriptors their flags back */
     size_t least;    /* room that each read has to offer */
@@ -100,7 +101,11 @@ int fd_make_room(struct fd_transport *transport, size_t want);
 int fd_make_more_room(struct fd_transport *transport);
 void fd_free_buffer(struct fd_transport *transport);
 /* An empty buffer of over `kept` bytes goes back to the heap, if nothing is known to follow. */
-void fd_give_up_empty(struct fd_transport *transport, size_t kept);
+static inline void fd_give_up_empty(struct fd_transport *t, size_t kept)
+{
+    if (t->begin == t->end && t->capacity > kept && !(t->flows && t->full))
+        fd_free_buffer(t);
+}
 
 static inline size_t fd_small_size(const struct fd_transport *t)
 {

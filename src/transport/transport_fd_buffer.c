@@ -82,10 +82,3 @@ void fd_free_buffer(struct fd_transport *t)
     t->buffer = NULL;
     t->capacity = t->begin = t->end = 0;
 }
-
-void fd_give_up_empty(struct fd_transport *t, size_t kept)
-{
-    if (t->begin != t->end || (t->flows && t->full) || t->capacity <= kept)
-        return;
-    fd_free_buffer(t);
-}
