@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A model for spin: the descriptor of an end of pipc_open, which its state machine makes readable
- * and not; and doorbells that the kernel has no memory to ring, which are owed. A reader that polls,
- * waits in calls, or does both by turns; a peer that writes, shuts, and then waits for the reader.
+ * and not; and doorbells that the kernel has no memory to ring, which are owed. A reader that
+ * polls, waits in calls, or does both by turns; a peer that writes, shuts, and waits for the
+ * reader.
  *
  *   here               there
  *   step               descriptor_step, step_descriptor       src/peer/descriptor.c,
@@ -21,9 +22,9 @@
  * A doorbell is an eventfd, which never fails, or a pipe, which does as often as `failures` says.
  * The set is readable after a ring until it is drained; each ring is an edge.
  *
- * Claims: when nothing can happen any more, the reader has read all, and has seen the shutdown: level
- * and edge, in calls and between them. (Edge: it reads until EAGAIN.) A ring that failed is made
- * up for by its side, which comes back until it is made. Nobody spins once there is memory.
+ * Claims: when nothing can happen any more, the reader has read all, and has seen the shutdown:
+ * level and edge, in calls and between them. (Edge: it reads until EAGAIN.) A ring that failed is
+ * made up for by its side, which comes back until it is made. Nobody spins once there is memory.
  *
  * A limit: who cannot ring its own doorbell polls in vain until its next call, or the peer's ring.
  *
@@ -32,10 +33,12 @@
  * Not here: room (the reader writes nothing), the ticker, which ends a wait that should not have
  * lasted, life and death (ends.pml), the other thread of a duplex channel (readiness.pml).
  *
- * check: EVENTFD -DIS_PIPE=false
- * check: PIPE -DIS_PIPE=true
+ * check: EVENTFD long -DIS_PIPE=false
+ * check: PIPE long -DIS_PIPE=true
  * cycles: EVENTFD fair long -DIS_PIPE=false
- * cycles: PIPE fair -DIS_PIPE=true -DFAILURES=1
+ * cycles: PIPE fair long -DIS_PIPE=true -DFAILURES=1
+ * quick: EVENTFD -DIS_PIPE=false -DMESSAGES=1
+ * quick: PIPE -DIS_PIPE=true -DMESSAGES=1
  * mutant: M1 -DIS_PIPE=false  WORK in DRAINED: does not ring
  * mutant: M2 -DIS_PIPE=false  NEW_WORK in READABLE: does not ring
  * turning: M3 fair -DIS_PIPE=true -DFAILURES=1  STILL_IDLE in UNKNOWN: does not drain
@@ -44,7 +47,7 @@
  * mutant: M6 -DIS_PIPE=true  change_state: the interest of a failed ring is gone
  * mutant: M7 -DIS_PIPE=false  drain_and_arm: arms, then drains
  * turning: M8 fair -DIS_PIPE=false  IDLE in READABLE: does not drain
- * mutant: M9 -DIS_PIPE=true  wake: the interest of a failed ring is gone, and it is not owed
+ * mutant: M9 -DIS_PIPE=true  wake: a failed ring is not owed, and the interest is gone
  * mutant: M10 -DIS_PIPE=true  end_wait: does not ring again
  * mutant: M11 -DIS_PIPE=true  end_update_readiness: does not ring again
  * mutant: M12 -DIS_PIPE=true  change_state: a failed ring is not owed
@@ -52,12 +55,12 @@
  * turning: M14 fair -DIS_PIPE=false  change_state: does not clear the interest
  * turning: M15 fair -DIS_PIPE=true -DFAILURES=1  wait_once: does not drain the pipe
  */
-#if !defined(MESSAGES) && defined(QUICK)
-#define MESSAGES 1
-#elif !defined(MESSAGES)
+#ifndef MESSAGES
 #define MESSAGES 2
 #endif
-#ifndef FAILURES
+#if !defined(FAILURES) && defined(QUICK)
+#define FAILURES 1
+#elif !defined(FAILURES)
 #define FAILURES 2
 #endif
 #ifndef WORKS
