@@ -43,22 +43,45 @@ static bool is_trace(int fd)
            file.st_dev == there.st_dev && file.st_ino == there.st_ino;
 }
 
-static void look(struct holdings *now)
+static void note_descriptor(struct holdings *now, int fd)
 {
-    memset(now, 0, sizeof *now);
+    if (is_trace(fd))
+        return;
+    if (fd < FD_LIMIT)
+        now->fd[fd] = 1;
+    else
+        now->high++;
+}
+
+/* Where there is no /proc. */
+static void try_descriptors(struct holdings *now)
+{
+    for (int fd = 0; fd < FD_LIMIT; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            note_descriptor(now, fd);
+}
+
+static void list_descriptors(struct holdings *now)
+{
     DIR *dir = opendir("/proc/self/fd");
+    if (dir == NULL && errno == ENOENT) {
+        try_descriptors(now);
+        return;
+    }
     if (dir == NULL)
         fail_msg("cannot list the descriptors: %s", strerror(errno));
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         int fd = entry->d_name[0] == '.' ? dirfd(dir) : atoi(entry->d_name);
-        if (is_trace(fd))
-            continue;
-        if (fd != dirfd(dir) && fd < FD_LIMIT)
-            now->fd[fd] = 1;
-        else if (fd != dirfd(dir))
-            now->high++;
+        if (fd != dirfd(dir))
+            note_descriptor(now, fd);
     }
     closedir(dir);
+}
+
+static void look(struct holdings *now)
+{
+    memset(now, 0, sizeof *now);
+    list_descriptors(now);
     now->blocks = harness_heap_blocks();
     now->bytes = harness_heap_bytes();
     now->mapped = harness_mapped_bytes();

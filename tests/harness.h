@@ -100,6 +100,8 @@ _Noreturn void harness_skip(const char *reason);
 
 /* For tests that cancel threads in calls that wait. */
 void harness_skip_if_cancelling_confuses(void);
+/* Where there is no /proc, a live holder of an end is known by its process id alone. */
+void harness_skip_without_proc(void);
 
 /* The call returns -1 with this errno; the constructor returns NULL with it. */
 #define assert_errno(call, code) harness_assert_errno((call), (code), #call, __FILE__, __LINE__)

@@ -72,6 +72,12 @@ void harness_name_descriptor(int fd, char name[HARNESS_NAME_MAX])
     name[length < 0 ? 0 : length] = '\0';
 }
 
+void harness_skip_without_proc(void)
+{
+    if (access("/proc/self", F_OK) != 0)
+        harness_skip("a process leaves no proof of its life without /proc");
+}
+
 void harness_skip_if_cancelling_confuses(void)
 {
     if (THREAD_SANITIZED)

@@ -194,6 +194,7 @@ TEST(a_new_caller_learns_that_a_holder_has_died)
 
 TEST(a_holder_that_died_with_its_process_is_found_by_a_new_caller)
 {
+    harness_skip_without_proc();
     begin(ENDS_FREED);
     expect_claim(GOT_END_0, ENDS_HELD); /* and dies */
     assert_int_equal(status(), ENDS_HELD);
@@ -254,6 +255,7 @@ static bool claim_beside(unsigned long stop)
 
 TEST(a_caller_that_lost_the_race_for_an_end_comes_back_to_the_one_it_got)
 {
+    harness_skip_without_proc();
     unsigned long stop = 1;
     while (claim_beside(stop))
         stop++;
