@@ -3,6 +3,7 @@
  * test_contract_counting.c. */
 #include <poll.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "peers.h"
 
@@ -36,6 +37,38 @@ TEST_OF_KIND(stats_count_each_byte_of_the_stream_once_by_kernel_or_memory)
         assert_int_equal(a.kernel_written, 0);
     if (!kind->same_handle && !kind->moves && !kind->moves_later)
         assert_int_equal(a.shared_written, 0);
+    peers_close(&p);
+}
+
+/* As pipc_read does, and not pipc_read_msg. */
+static intmax_t read_into_place(struct peer *peer, void *filled)
+{
+    const struct filled *f = filled;
+    unsigned char *buffer = malloc(f->size);
+    for (size_t i = 0; i < f->count; i++) {
+        assert_int_equal(pipc_read(peer->pipe, buffer, f->size), f->size);
+        harness_check(buffer, f->size, f->tag + i);
+    }
+    free(buffer);
+    return 0;
+}
+
+/* They go past the buffer, and some reads bring what follows as well. */
+TEST_OF_KIND(stats_count_the_bytes_of_long_messages_that_reads_wait_for)
+{
+    struct peers p;
+    struct filled four = {.size = 200000, .count = 4, .tag = 1};
+    peers_open(&p, kind, NULL);
+    pipc_stats_t a = peer_stats(&p.a), b = peer_stats(&p.b);
+    uint64_t was_written = written_by(&a), was_read = read_by(&b);
+    peer_start(&p.b, read_into_place, &four);
+    for (size_t i = 0; i < four.count; i++)
+        send_filled(&p.a, four.size, four.tag + i);
+    peer_finish(&p.b);
+    a = peer_stats(&p.a);
+    b = peer_stats(&p.b);
+    assert_int_equal(written_by(&a) - was_written, four.count * (four.size + HEADER));
+    assert_int_equal(read_by(&b) - was_read, four.count * (four.size + HEADER));
     peers_close(&p);
 }
 
@@ -128,6 +161,7 @@ TEST_OF_KIND(stats_do_not_write_behind_the_struct_of_an_older_version)
 }
 
 HARNESS_MAIN("stats", OVER_KINDS(stats_count_each_byte_of_the_stream_once_by_kernel_or_memory),
+             OVER_KINDS(stats_count_the_bytes_of_long_messages_that_reads_wait_for),
              OVER_KINDS(stats_show_what_lies_unread_in_shared_memory),
              OVER_KINDS(stats_count_a_wait_when_it_begins_and_the_wakeup_that_ends_it),
              IT(stats_of_an_end_of_pipc_open_go_on_when_its_holder_has_left),

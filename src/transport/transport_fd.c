@@ -199,7 +199,9 @@ static ssize_t wait_for_more(struct fd_transport *t, void *buffer, size_t size)
         return wait_in_read(t, buffer, size);
     size_t room = t->flows ? t->capacity : fd_small_size(t);
     struct iovec parts[2] = {{buffer, size}, {t->buffer, room}};
+    transport_count_one(&t->base.counters.waits);
     ssize_t got = sys_readv_wait(t->in, t->in_kind, parts, 2);
+    transport_count_bytes(&t->base.counters.kernel_read, got);
     if (got <= 0)
         note_no_bytes(t, got);
     if (got <= (ssize_t)size)
