@@ -24,7 +24,7 @@ foreach(manifest ${manifests})
             message("removed: ${file}")
         endif()
         get_filename_component(folder "${file}" DIRECTORY)
-        if(folder MATCHES "/cmake/pipc$|/doc/[^/]*pipc[^/]*(/docs)?$") # libpipc's own
+        if(folder MATCHES "/cmake/pipc$|/doc/[^/]*pipc[^/]*(/[a-z]+)?$") # libpipc's own
             list(APPEND folders "${folder}")
         endif()
     endforeach()
