@@ -635,9 +635,9 @@
  *     pwritev2 the sides wake each other by pipes.
  *
  * pipc_server_open_fd: a server on a socket that listens already: from a service manager (systemd,
- * s6, inetd in mode "wait"), from a parent, or with options that the program has set. It is a
- * stream socket of TCP or of this host. The server owns it from then on; the name of a Unix socket
- * stays its maker's, and nobody removes it.
+ * s6, inetd in mode "wait"), from a parent, or with options that the program has set.
+ * systemd passes it as descriptor 3, inetd as 0. It is a stream socket of TCP or of this host. The
+ * server owns it from then on; the name of a Unix socket stays its maker's, and nobody removes it.
  *
  *   - O_NONBLOCK is set, and stays set after pipc_server_close. It belongs to the open file, and so
  *     to all processes that have a copy. Several may serve one socket, each with a server of its

@@ -213,6 +213,12 @@ plugin) # that contains the library exports nothing of it, and takes nothing of 
         fail "the plug-in takes static thread-local storage"
     nm -DP --defined-only "$work/consumer" | grep -q '^main ' ||
         fail "the plug-in's own symbols are not seen"
+    tree=$BUILD_DIR/installed # and beside the shared library, as README.md shows
+    find_libdir
+    # shellcheck disable=SC2046  # options
+    quiet "$CC" -std=c99 -shared -fPIC -Wl,-z,defs -o "$work/consumer" "$work/program.c" \
+        $(pkg-config --cflags --libs-only-L libpipc) -l:libpipc.a -pthread -lrt
+    ! linked || fail "the plug-in needs the shared library"
     ;;
 pkgconfig_cxx) # pipc.h, and pipc.hpp
     pkgconfig "$CXX -std=c++11" "" main cc
