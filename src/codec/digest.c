@@ -41,7 +41,7 @@ static void put_word(uint8_t *bytes, uint32_t word, bool big_endian)
 
 static void sha256_expand(uint32_t w[64], const uint8_t *block)
 {
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         w[i] = get_word(block + 4 * i, true);
     for (int i = 16; i < 64; i++) {
         uint32_t a = w[i - 15], b = w[i - 2];
@@ -115,7 +115,7 @@ static void md5_block(uint32_t state[8], const uint8_t *block)
     for (int i = 0; i < 64; i++) {
         int round = i / 16;
         uint32_t sum = a + md5_mix(round, b, c, d) + md5_sine[i] +
-                       get_word(block + 4 * md5_word(round, i), false);
+                       get_word(block + (size_t)4 * (size_t)md5_word(round, i), false);
         a = d;
         d = c;
         c = b;

@@ -38,7 +38,7 @@ _Static_assert(offsetof(struct ring_end, base) == 0, "a transport is cast to its
 /* What the monitor has seen goes to the ring. True: there was something new. */
 bool ring_end_follow_peer(struct ring_end *end);
 /* For the ring of that end, as its context. */
-enum ring_life ring_end_peer_life(void *end, uint64_t version, enum ring_question question,
+enum ring_life ring_end_peer_life(void *context, uint64_t version, enum ring_question question,
                                   int64_t now);
 
 #endif

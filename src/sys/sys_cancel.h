@@ -114,6 +114,7 @@ NOCANCEL(int, fchmodat, (int directory, const char *name, mode_t mode, int flags
 NOCANCEL(int, utimensat, (int directory, const char *name, const struct timespec *times, int flags),
          (directory, name, times, flags))
 NOCANCEL(DIR *, fdopendir, (int fd), (fd))
+/* NOLINTNEXTLINE(concurrency-mt-unsafe): each call has a directory of its own */
 NOCANCEL(struct dirent *, readdir, (DIR * list), (list))
 NOCANCEL(int, closedir, (DIR * list), (list))
 

@@ -12,5 +12,6 @@ static bool has_ids_of_its_caller(void)
 
 const char *sys_environment(const char *name)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): only setenv beside it is, and a program knows that */
     return has_ids_of_its_caller() && !sys_was_given_rights() ? getenv(name) : NULL;
 }

@@ -107,7 +107,7 @@ static void add(struct text *text, const char *more)
 {
     for (; *more != '\0' && text->size < TEXT_MAX; more++) {
         unsigned char byte = (unsigned char)*more;
-        text->bytes[text->size++] = byte < ' ' || byte == 0x7f ? '?' : *more;
+        text->bytes[text->size++] = (char)(byte < ' ' || byte == 0x7f ? '?' : byte);
     }
 }
 

@@ -205,7 +205,7 @@ static void read_pieces(struct ring *r, uint8_t *to, size_t size)
 
 /* Readers rest, and make steps: together up to some microseconds. */
 #define FAST_TICKS  4000 /* for the few messages between two checks */
-#define AWAKE_TICKS (2 * FAST_TICKS)
+#define AWAKE_TICKS 8000
 
 /* Is this a stream that is read as it is written? */
 static bool reader_keeps_up(struct ring *r, int64_t now)

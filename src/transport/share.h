@@ -91,7 +91,7 @@ bool share_pay(struct fd_transport *transport);
 
 /* For the ring, whose context is the transport. */
 bool share_ring_doorbell(void *transport);
-enum ring_life share_life(void *transport, uint64_t version, enum ring_question question,
+enum ring_life share_life(void *context, uint64_t version, enum ring_question question,
                           int64_t now);
 unsigned share_processor(void *unused);
 

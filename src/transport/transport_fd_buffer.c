@@ -10,7 +10,7 @@
  */
 #define BUFFER_SIZE ((size_t)65536 + 4096)
 
-_Static_assert(FD_SMALL_SIZE < FD_WINDOW && 2 * FD_WINDOW <= BUFFER_SIZE,
+_Static_assert(FD_SMALL_SIZE < FD_WINDOW && FD_WINDOW <= BUFFER_SIZE / 2,
                "a message that is shown as a whole and a read have room");
 
 static int grow(struct fd_transport *t, size_t capacity)

@@ -1,0 +1,98 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Compiles everything with each gcc and clang that is here, with several optimisers and standards,
+# and has gcc's analyser, cppcheck and clang-tidy read the library. A warning fails it.
+# `./dev compilers` runs it. The table is left in FOLDER/table.
+# What is not warned of, and why: .clang-tidy, tests/cppcheck.txt, and analyse() below.
+# usage: compilers.sh FOLDER [quick]
+set -eu
+mkdir -p "$1"
+work=$(cd "$1" && pwd)
+how=${2:-all}
+cd "$(dirname "$0")/.."
+jobs=$(getconf _NPROCESSORS_ONLN)
+library='src/*/*.c src/sys/linux/*.c'
+around='tests/*.c tests/fuzz/*.c tests/torture/*.c tests/plugin/*.c tests/tools/*.c tools/*.c'
+around="$around examples/*.c"
+defines='-D_GNU_SOURCE= -D_FILE_OFFSET_BITS=64'
+warnings='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes'
+
+# The examples of loops are compiled where their libraries are, by the build of ./dev test.
+needs_library='event2|<uv[.]h|<ev[.]h|glib|json[.]h|liburing'
+
+row() # $1 what, $2 files, $3 how many at a time, $@ a command: prints a row of the table
+{
+    what=$1 files=$2 batch=$3
+    shift 3
+    # shellcheck disable=SC2086  # patterns
+    if ls $files | xargs grep -LE "include.*($needs_library)" |
+        xargs -P "$jobs" -n "$batch" "$@" >"$work/out" 2>&1 && ! grep -q 'warning:' "$work/out"
+    then
+        result='no warning'
+    else
+        result=FAILED
+        grep -E 'warning:|error:|style:|portability:|performance:' "$work/out" | sort -u |
+            head -n 40 >&2
+        failed="$failed; $what"
+    fi
+    printf '%-58s %s\n' "$what" "$result" | tee -a "$work/table"
+}
+
+compile() # $1 what, $2 files, $@ compiler and its options
+{
+    what=$1 files=$2
+    shift 2
+    # shellcheck disable=SC2086  # options
+    row "$*: $what" "$files" 1 "$@" $warnings $defines -I"$work" -Iinclude -Isrc -Itests \
+        "-DPLUGIN_DIR=\"\"" -S -o /dev/null
+}
+
+analyse() # by those whose versions the lists of exceptions were made for
+{
+    # gcc 12 takes what a caller is sure of (an end that it holds, a place that is free) for NULL;
+    # clang's analyser, which clang-tidy runs, looks for the same.
+    ! has gcc || row "gcc -fanalyzer: src" "$library" 1 gcc -std=c11 -O2 -fanalyzer \
+        -Wno-analyzer-null-dereference $defines -Iinclude -Isrc -S -o /dev/null
+    ! has cppcheck || row "cppcheck: src" "$library" 100 cppcheck -q --std=c11 --error-exitcode=1 \
+        --enable=warning,performance,portability --suppressions-list=tests/cppcheck.txt \
+        -D__GNUC__=12 -D__x86_64__ $defines -Iinclude -Isrc -j "$jobs"
+    ! has clang-tidy || row "clang-tidy: src" "$library" 4 sh -c \
+        "clang-tidy --quiet \"\$@\" -- -std=c11 $defines -Iinclude -Isrc" -
+}
+
+has()
+{
+    command -v "$1" >/dev/null
+}
+
+cmocka()
+{
+    pkg-config --exists cmocka
+}
+
+each_compiler()
+{
+    for compiler in gcc-11 gcc-12 gcc-13 gcc-14 gcc-15 clang-13 clang-14 clang-15 clang-16 \
+        clang-17 clang-18 clang-19 clang-20; do
+        has "$compiler" || continue
+        compile library "$library" "$compiler" -std=c11 -O0
+        compile library "$library" "$compiler" -std=c2x -O3
+        compile library "$library" "$compiler" -std=c11 -Os -DNDEBUG
+        ! cmocka || compile 'tests, examples, tools' "$around" "$compiler" -std=c11 -O2
+    done
+    ! cmocka || compile 'tests, examples, tools' "$around" cc -std=c2x -O3 -DNDEBUG
+}
+
+# What CMake makes of tests/wrapped.txt; the names are enough here.
+sed -nE 's/^([a-z]\w*)$/#define SYMBOL_\1 "\1"/p' tests/wrapped.txt >"$work/wrapped_symbols.h"
+: >"$work/table"
+failed=
+if [ "$how" = quick ]; then
+    compile library "$library" cc -std=c2x -O3 -DNDEBUG
+    ! has clang || compile library "$library" clang -std=c2x -O3 -DNDEBUG
+fi
+[ "$how" = quick ] || each_compiler
+analyse
+[ -z "$failed" ] || { echo "compilers: warnings${failed}" >&2; exit 1; }
+echo "compilers: no warning"
