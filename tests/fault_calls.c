@@ -28,6 +28,8 @@
 #include "ledger.h"
 
 static atomic_size_t mapped;
+/* A static musl frees memory with a munmap that is replaced as well, after an mmap that is not. */
+static _Thread_local bool in_heap;
 
 WRAP(void *, malloc, size_t size)
 {
@@ -48,7 +50,9 @@ WRAP(void, free, void *block)
 {
     size_t size;
     ledger_strike(block, &size);
+    in_heap = true;
     __real_free(block);
+    in_heap = false;
 }
 
 WRAP(void *, realloc, void *old, size_t size)
@@ -57,7 +61,9 @@ WRAP(void *, realloc, void *old, size_t size)
     if (DENIED(realloc))
         return NULL;
     bool ours = ledger_strike(old, &old_size) || old == NULL;
+    in_heap = true;
     void *block = __real_realloc(old, size);
+    in_heap = false;
     if (ours && (block != NULL || size > 0))
         ledger_enter(block != NULL ? block : old, block != NULL ? size : old_size);
     return block;
@@ -298,6 +304,8 @@ WRAP(int, madvise, void *memory, size_t size, int advice)
 WRAP(int, munmap, void *memory, size_t size)
 {
     bool is_kept = was_kept_from_children(memory);
+    if (in_heap)
+        return __real_munmap(memory, size);
     int result = DENIED(munmap) ? -1 : __real_munmap(memory, size);
     if (result == 0 && !is_kept)
         mapped -= size;
