@@ -116,10 +116,11 @@ get_qemu() # $1 its name: sets $qemu
     rm "$work"/qemu-user_*.deb
 }
 
-# What qemu or the C library there cannot do: a pattern of names of tests.
+# What qemu or the C library there cannot do: a pattern of names of tests, each with its reason.
 left_out() # $1 machine
 {
     case $1 in
+    *) ;; # nothing is known yet
     esac
 }
 
@@ -224,7 +225,7 @@ some='adopted|byte_ring|credentials|digest|ends|fds_wire|fifo_stream|frame_and_q
 some="$some|handshake_states|moving_steps|outbound|pending|ring|unix_server|strerror"
 
 how=all
-[ "${1:-}" != quick ] || { how=quick && shift && set -- s390x musl-static; }
+[ "${1:-}" != quick ] || { how=quick && shift && set -- s390x; }
 # shellcheck disable=SC2086  # a list
 [ $# -gt 0 ] || set -- $all
 : >"$work/table"
