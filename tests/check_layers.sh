@@ -69,7 +69,7 @@ check_system() # $1 file, $2 header, $3 the same without quotes or brackets
         $of_system | $of_system.h) complain "$1: $2 is for the folder of one system" ;;
         esac
     done
-    case $3 in sys/linux/*) complain "$1: $2 is for src/sys/linux" ;; esac
+    case $3 in sys/*/*) complain "$1: $2 is for the folder of one system" ;; esac
 }
 
 check_include() # $1 file, $2 header, with its quotes or brackets

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # The sources compile by themselves, without what CMake defines: with the compiler at hand and,
-# where these are installed, for 32 bits and with musl. A machine whose 64-bit atomics need a lock
-# is refused, with a sentence that says so.
+# where these are installed, for 32 bits and with musl; with the folder of Linux, and with that for
+# other systems, then with nothing but what POSIX.1-2008 declares. A machine whose 64-bit atomics
+# need a lock is refused, with a sentence that says so.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 CC=${CC:-cc}
@@ -13,6 +14,8 @@ compile() # $@ compiler and options
 {
     "$@" -std=c11 -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c src/sys/linux/*.c ||
         failed=1
+    "$@" -std=c11 -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -Wall -Wextra -Werror -Iinclude \
+        -Isrc -fsyntax-only src/*/*.c src/sys/posix/*.c || failed=1
     echo "plain: $*"
 }
 

@@ -64,7 +64,7 @@ static const struct {
     [CALL_timerfd_create] = {"timerfd_create", {EMFILE, ENOMEM, ENOSYS}},
     [CALL_timerfd_settime] = {"timerfd_settime", {EINVAL}},
     [CALL_sigpending] = {"sigpending", {0}},
-    [CALL_sigtimedwait] = {"sigtimedwait", {EAGAIN, EINTR}},
+    [CALL_sigwait] = {"sigwait", {0}},
     [CALL_socket] = {"socket", {EMFILE, ENFILE, ENOMEM, ENOBUFS, EACCES}},
     [CALL_bind] = {"bind", {EADDRINUSE, EACCES, ENOMEM}},
     [CALL_listen] = {"listen", {EADDRINUSE}},
@@ -91,6 +91,8 @@ static const struct {
     [CALL_linkat] = {"linkat", {EACCES, ENOSPC, EIO, EROFS, EMLINK}},
     [CALL_fchmod] = {"fchmod", {EPERM, EIO}},
     [CALL_fstatfs] = {"fstatfs", {ENOSYS, EIO}},
+    [CALL_dup2] = {"dup2", {EINTR}},
+    [CALL_sockatmark] = {"sockatmark", {ENOTTY}},
 };
 
 struct fault {
@@ -385,7 +387,7 @@ static bool may_be_a_point(enum fault_call call)
     case CALL_getnameinfo:
     case CALL_shm_open:
     case CALL_posix_fallocate:
-    case CALL_sigtimedwait:
+    case CALL_sigwait:
     case CALL_openat:
     case CALL_mkdirat:
     case CALL_mkfifoat:

@@ -23,11 +23,11 @@
     X(epoll_wait) X(eventfd) X(pipe2) X(close) X(fcntl) X(fstat) X(getsockopt) X(getpeername)  \
     X(getnameinfo) X(ioctl) X(shutdown) X(memfd_create) X(ftruncate) X(shm_open) X(shm_unlink) \
     X(posix_fallocate) X(mmap) X(munmap) X(madvise) X(syscall) X(timerfd_create)               \
-    X(timerfd_settime) X(sigpending) X(sigtimedwait) X(pthread_sigmask) X(openat) X(mkdirat)   \
+    X(timerfd_settime) X(sigpending) X(sigwait) X(pthread_sigmask) X(openat) X(mkdirat)        \
     X(mkfifoat) X(unlinkat) X(fstatat) X(renameat) X(fchmodat) X(fdopendir) X(readdir)         \
     X(closedir) X(kill) X(socket) X(bind) X(listen) X(accept4) X(connect) X(getsockname)       \
     X(setsockopt) X(getaddrinfo) X(getrandom) X(utimensat) X(linkat) X(fchmod) X(fstatfs)  \
-    X(socketpair)
+    X(socketpair) X(dup2) X(sockatmark)
 /* clang-format on */
 
 enum fault_call {

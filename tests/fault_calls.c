@@ -83,6 +83,8 @@ WRAP(int, epoll_ctl, int set, int op, int fd, struct epoll_event *event)
 
 WRAP_INT(eventfd, (unsigned value, int flags), (value, flags))
 WRAP_INT(pipe2, (int fd[2], int flags), (fd, flags))
+WRAP_INT(dup2, (int fd, int number), (fd, number))
+WRAP_INT(sockatmark, (int fd), (fd))
 WRAP_INT(socketpair, (int domain, int type, int protocol, int fd[2]), (domain, type, protocol, fd))
 WRAP_INT(fstat, (int fd, struct stat *status), (fd, status))
 WRAP_INT(fstatfs, (int fd, struct statfs *status), (fd, status))
@@ -99,8 +101,6 @@ WRAP_INT(timerfd_settime,
          (int fd, int flags, const struct itimerspec *spec, struct itimerspec *old),
          (fd, flags, spec, old))
 WRAP_INT(sigpending, (sigset_t * set), (set))
-WRAP_INT(sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
-         (set, info, timeout))
 
 WRAP_INT(mkdirat, (int directory, const char *name, mode_t mode), (directory, name, mode))
 WRAP_INT(mkfifoat, (int directory, const char *name, mode_t mode), (directory, name, mode))
@@ -144,6 +144,18 @@ WRAP_INT(bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, ad
 WRAP_INT(listen, (int fd, int backlog), (fd, backlog))
 WRAP_INT(accept4, (int fd, struct sockaddr *address, socklen_t *size, int flags),
          (fd, address, size, flags))
+
+/* Where a system has no call with flags, the plain one counts and fails as that. */
+WRAP(int, accept, int fd, struct sockaddr *address, socklen_t *size)
+{
+    return DENIED(accept4) ? -1 : __real_accept(fd, address, size);
+}
+
+WRAP(int, pipe, int fd[2])
+{
+    return DENIED(pipe2) ? -1 : __real_pipe(fd);
+}
+
 WRAP_INT(connect, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size))
 WRAP_INT(getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size))
 WRAP_INT(setsockopt, (int fd, int level, int name, const void *value, socklen_t size),
@@ -165,6 +177,12 @@ WRAP(int, pthread_sigmask, int how, const sigset_t *set, sigset_t *old)
 {
     int error = fault_refusal(CALL_pthread_sigmask);
     return error != 0 ? error : __real_pthread_sigmask(how, set, old);
+}
+
+WRAP(int, sigwait, const sigset_t *set, int *signal_number)
+{
+    int error = fault_refusal(CALL_sigwait);
+    return error != 0 ? error : __real_sigwait(set, signal_number);
 }
 
 WRAP(int, getnameinfo, const struct sockaddr *address, socklen_t length, char *host,

@@ -211,7 +211,7 @@ static int try_claim(struct ends *ends, unsigned end)
         return errno == ENOSYS ? EPERM : errno; /* nothing could prove that it lives */
     if (enter_state(ends, end, state, token == NULL ? name | ENDS_NO_TOKEN : name, token))
         return 0;
-    sys_life_end(token);
+    sys_life_end(&ends->shared.memory, token_number(end, name), token);
     return EBUSY;
 }
 
@@ -288,8 +288,9 @@ bool ends_shutdown(struct ends *ends, unsigned end)
 static void release_end(struct ends *ends, unsigned end, enum ends_status status)
 {
     struct ends_local *local = &ends->local[end];
+    uint32_t name = ends_name_of(local->state);
     change_own(ends, end, status);
-    sys_life_end(local->token);
+    sys_life_end(&ends->shared.memory, token_number(end, name), local->token);
     local->token = NULL;
     atomic_store(&local->holder, 0);
 }

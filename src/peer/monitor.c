@@ -56,6 +56,11 @@ static bool wants_ticks(const struct monitor *monitor, const struct monitor_set 
            (may_die(monitor) && !monitor->is_member && !monitor->has_ended && !monitor->is_dead);
 }
 
+bool monitor_is_blind(const struct monitor *monitor)
+{
+    return may_die(monitor) && monitor->process < 0 && !monitor->has_ended;
+}
+
 /* It is there before it is wanted: then there may be no descriptor for it. */
 static bool needs_ticker(const struct monitor *monitor, const struct monitor_set *set)
 {
@@ -69,7 +74,7 @@ static bool lacks_ticker(const struct monitor *monitor, const struct monitor_set
 
 static void close_ticker(struct monitor *monitor)
 {
-    sys_close(monitor->ticker);
+    sys_timer_close(monitor->ticker);
     monitor->ticker = -1;
 }
 

@@ -54,6 +54,9 @@ void monitor_process_ended(struct monitor *monitor, const struct monitor_set *se
 /* Has the peer died? `read`: so many bytes of what it wrote. `by_process`: ask the process too. */
 bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process);
 
+/* Whether the peer lives is not seen by any descriptor; the kernel can be asked. */
+bool monitor_is_blind(const struct monitor *monitor);
+
 /* A wait that no ticker ends has to end by itself after so many nanoseconds; -1: it need not. */
 int64_t monitor_wait_max(const struct monitor *monitor);
 void monitor_drain(struct monitor *monitor); /* until the next tick */

@@ -105,7 +105,7 @@ static int open_set(struct ring_end *e)
     if (sys_epoll_add_doorbell(e->set.fd, own_doorbell(e)) == 0 &&
         monitor_join(&e->monitor, &e->set) == 0)
         return 0;
-    sys_close(e->set.fd);
+    sys_epoll_close(e->set.fd);
     e->set.fd = -1;
     return -1;
 }
@@ -184,7 +184,7 @@ static int end_descriptor(struct transport *transport)
         e->set.is_polled = false;
     else if (!was_polled)
         monitor_note_polled(&e->monitor, &e->set);
-    return e->set.fd;
+    return e->set.fd < 0 || sys_epoll_show(e->set.fd) != 0 ? -1 : e->set.fd;
 }
 
 /* Work that its caller may not have known of needs a new edge. */
@@ -221,7 +221,8 @@ static bool drain_and_arm(struct ring_end *e, unsigned interest)
     e->armed = interest;
     if (ring_arm(&e->ring, interest))
         return true;
-    if (!has_ended || ring_ask(&e->ring, RING_ASK_KERNEL) != RING_PEER_DEAD)
+    if ((!has_ended && !monitor_is_blind(&e->monitor)) ||
+        ring_ask(&e->ring, RING_ASK_KERNEL) != RING_PEER_DEAD)
         return false;
     ring_disarm(&e->ring);
     return true;
@@ -295,7 +296,7 @@ static void end_peer(struct transport *transport, char *text, size_t size)
 
 static void close_own(struct ring_end *e)
 {
-    sys_close(e->set.fd);
+    sys_epoll_close(e->set.fd);
     e->set = (struct monitor_set){.fd = -1};
     monitor_close(&e->monitor);
 }

@@ -238,6 +238,7 @@ static bool async_update_readiness(struct transport *transport, bool readable, u
     } else {
         async_show_machine(transport, a); /* the call may have ended while it waited */
     }
+    sys_epoll_update(fd_of(transport)->ready.set);
     async_unlock(a);
     return false;
 }

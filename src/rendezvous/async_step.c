@@ -71,7 +71,7 @@ void async_close_timer(struct transport *transport, struct async *a)
 {
     if (a->timer >= 0 && async_is_opener(a))
         sys_epoll_remove(set_of(transport), a->timer); /* a child may have a copy */
-    sys_close(a->timer);
+    sys_timer_close(a->timer);
     a->timer = -1;
 }
 
@@ -85,7 +85,7 @@ static int open_timer(struct transport *transport, struct async *a)
         }
         ready_close(&fd_of(transport)->ready);
     }
-    sys_close(timer);
+    sys_timer_close(timer);
     return -1;
 }
 
@@ -99,6 +99,7 @@ int async_open_set(struct transport *transport, struct async *a)
         if (open_timer(transport, a) != 0)
             return -1;
         async_show_machine(transport, a);
+        sys_epoll_update(set_of(transport));
     }
     return set_of(transport);
 }

@@ -35,5 +35,7 @@ enum limit_result {
 /* Wait for descriptors until `until` (negative: without end) or the limit. A cancellation point. */
 enum limit_result limit_poll(const struct limit *limit, struct pollfd *fds, nfds_t count,
                              int64_t until);
+/* The same for a set of descriptors (sys_epoll.h). */
+enum limit_result limit_poll_set(const struct limit *limit, int set, int64_t until);
 
 #endif

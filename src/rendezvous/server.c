@@ -221,9 +221,8 @@ static void update_timer(struct server *s)
 
 static int await_client(struct server *s, const struct limit *limit)
 {
-    struct pollfd entry = {.fd = s->set, .events = POLLIN};
     trace_deliver();
-    return limit_poll(limit, &entry, 1, next_time(s)) == LIMIT_GOES_ON ? 0 : -1;
+    return limit_poll_set(limit, s->set, next_time(s)) == LIMIT_GOES_ON ? 0 : -1;
 }
 
 int server_accept(struct server *s, int timeout_ms)
@@ -234,6 +233,7 @@ int server_accept(struct server *s, int timeout_ms)
         fd = serve_ready(s);
         update_timer(s);
     } while (fd < 0 && await_client(s, &limit) == 0);
+    sys_epoll_update(s->set);
     if (fd >= 0 && s->is_adopted && !s->is_unix)
         sys_tcp_options(fd); /* those of our own listener are inherited */
     return fd;
@@ -241,7 +241,7 @@ int server_accept(struct server *s, int timeout_ms)
 
 int server_descriptor(const struct server *s)
 {
-    return s->set;
+    return sys_epoll_show(s->set) == 0 ? s->set : -1;
 }
 
 void server_trace_as(struct server *s, unsigned number)
@@ -459,8 +459,8 @@ void server_close(struct server *s)
     bool is_opener = s->opener == self_process();
     unix_name_close(&s->name, is_opener);
     pending_turn_away_all(&s->pending, is_opener ? handshake_close : handshake_abandon);
-    sys_close(s->set);
-    sys_close(s->timer);
+    sys_epoll_close(s->set);
+    sys_timer_close(s->timer);
     listeners_close(&s->listeners);
     if (s->key.bytes != NULL) {
         void *bytes = (void *)(uintptr_t)s->key.bytes;

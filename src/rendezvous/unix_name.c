@@ -162,17 +162,11 @@ static int take_away_claimed(struct unix_name *n, const char *name,
 
 static int open_socket_file(int directory, const char *name, struct sys_file_status *status)
 {
-    int file = sys_unix_open_file(directory, name);
-    if (file < 0)
-        return -1;
-    int result = sys_file_status(file, status);
-    if (result == 0 && !status->is_socket) {
-        errno = EEXIST;
-        result = -1;
-    }
-    if (result == 0)
+    int file = sys_unix_open_file(directory, name, status);
+    if (file < 0 || status->is_socket)
         return file;
     sys_close(file);
+    errno = EEXIST;
     return -1;
 }
 
@@ -187,7 +181,7 @@ static int remove_dead(struct unix_name *n, const char *name, int depth)
     if (file < 0)
         return errno == ENOENT ? 0 : -1;
     bool is_claimed = false;
-    int result = -1, is_dead = sys_unix_is_dead(file, path_to(n, name));
+    int result = -1, is_dead = sys_unix_is_dead(file, path_to(n, name), &status);
     if (is_dead > 0 && take_away_claimed(n, name, &status, &is_claimed) == 0)
         result = 1;
     if (is_dead == 0 || (is_claimed && depth == NAME_TRIES)) {
@@ -234,18 +228,18 @@ static bool is_possibly_ours(const struct sys_file_status *found)
 static int note_file(struct unix_name *n, unsigned access)
 {
     struct sys_file_status made = {.is_socket = false};
-    int file = sys_unix_open_file(n->directory, n->private_name);
+    int file = sys_unix_open_file(n->directory, n->private_name, &made);
+    int result = 0;
     if (file < 0)
         return -1;
-    int result = sys_file_status(file, &made);
-    if (result == 0 && !is_possibly_ours(&made)) {
+    if (is_possibly_ours(&made)) {
+        n->file = made;
+    } else {
         errno = EACCES; /* somebody put something else there */
         result = -1;
-    } else if (result == 0) {
-        n->file = made;
     }
     if (result == 0 && made.access != access)
-        result = sys_unix_set_access(file, access);
+        result = sys_unix_set_access(file, n->directory, n->private_name, access);
     sys_close(file);
     return result;
 }

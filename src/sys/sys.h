@@ -3,29 +3,48 @@
  * The seam. Everything that libpipc asks of the kernel and of the allocator goes through src/sys,
  * so that tests can make each call fail. Nothing here knows of messages, ends or timeouts.
  *
- * One file serves one concern. What POSIX.1-2008 has is in src/sys; what a system adds to it, or
- * needs instead, is in a folder of its own: src/sys/linux. CMake chooses the folder
- * (PIPC_PLATFORM).
+ * One file serves one concern. What all systems share is in src/sys; what one has for itself is in
+ * a folder of its own: src/sys/linux, src/sys/posix. CMake chooses the folder (PIPC_PLATFORM), and
+ * no function has an #ifdef. A system may take single files of src/sys/posix, which is for all that
+ * have POSIX.1-2008 and nothing else, with MSG_DONTWAIT, FIONREAD and SCM_RIGHTS, which it does not
+ * name and which all have.
  *
- * What a system must provide:
- *   - readiness: one descriptor that stands for several (sys_epoll.h);
- *   - a doorbell that wakes whoever waits for such a descriptor (sys_doorbell.h);
- *   - timers that can be waited for in the same way (sys_timer.h);
- *   - non-blocking reads and writes that raise no SIGPIPE (sys_io.h; MSG_DONTWAIT, MSG_NOSIGNAL);
- *   - pipes and sockets that are close-on-exec from the start (sys_pipe.h, sys_socket.h);
- *   - sockets on a path, and who is at their other end (sys_unix.h);
+ * What a system must provide, and what src/sys/posix makes of POSIX:
+ *   - readiness, one descriptor that stands for several (sys_epoll.h): poll, and dup2 for what the
+ *     program polls, which is a guess at times;
+ *   - a doorbell that wakes whoever waits for such a descriptor (sys_doorbell.h): a pipe;
+ *   - timers that can be waited for in the same way (sys_timer.h): numbers, which end the waits of
+ *     the set that has them;
+ *   - non-blocking reads and writes that raise no SIGPIPE (sys_io.h; MSG_DONTWAIT, MSG_NOSIGNAL):
+ *     pipes are polled first, and SIGPIPE is blocked and taken back (sys_signal.h);
+ *   - pipes and sockets that are close-on-exec (sys_pipe.h, sys_socket.h): by fcntl. A child that
+ *     another thread starts in that moment inherits them;
+ *   - sockets on a path (sys_unix.h): one that fits an address, by its name;
  *   - descriptors that travel over these, without a loss where no number is free (sys_rights.h);
- *   - random bytes that an attacker cannot guess (sys_random.h).
+ *   - memory that processes share over fork (sys_memory.h): shm_open, with a random name for a
+ *     moment;
+ *   - random bytes that an attacker cannot guess (sys_random.h): /dev/urandom;
+ *   - a monotonic clock (sys_clock.h).
  *
- * What is optional. Without it the function returns what its header says, and the layers above live
- * with that:
- *   - reads and writes of pipes with flags of their own (sys_pipe.h): costs more calls;
- *   - memory without a name, and a page that fork wipes (sys_memory.h): shm_open and a handler
- *     serve;
- *   - memory that a stranger sends, whose size is sealed (sys_memory.h): Unix sockets stay sockets;
- *   - tokens of life, and processes as descriptors (sys_life.h): a death is noticed later;
- *   - whether the program was given rights when it started (sys_environment.h): without it, by more
- *     than set-user-ID. Then the function returns false.
+ * What is optional. Without it the function returns what its header says, ENOSYS or EOPNOTSUPP or a
+ * value for "not here", and the layers above live with that:
+ *
+ *   what                                  without it (src/sys/posix has none of it, unless said)
+ *   flags for one read or write           more calls
+ *     (sys_pipe.h)
+ *   a page that fork wipes (sys_memory.h) a fork without fork handlers is not noticed
+ *   memory whose size is sealed           Unix sockets and pairs stay sockets
+ *     (sys_memory.h)
+ *   tokens of life (sys_life.h)           a death is known by its process id alone. POSIX: record
+ *                                         locks, which go too when the process closes the file
+ *   processes as descriptors (sys_life.h) waits ask several times a second, calls when they find
+ *                                         nothing to do; who polls is not woken by a death
+ *   who is at the other end, and names    EOPNOTSUPP; all clients count as one user
+ *     that are no paths (sys_unix.h)
+ *   a switch against descriptors          those that nobody asked for come, and are closed
+ *     (sys_rights.h)
+ *   keepalive of a minute (sys_socket.h)  a vanished host is noticed when the system says so
+ *   rights that a program was given       set-user-ID alone is noticed (sys_environment.h)
  *
  * The oldest Linux that it runs on is 3.17 (getrandom), and the oldest C libraries are glibc 2.27
  * and musl 1.1.20 (memfd_create). What newer ones add is tried first:
@@ -45,8 +64,8 @@
  * for memfd_create; where there is no /proc, sys_life_begin fails with ENOSYS, and sockets on long
  * paths with ENAMETOOLONG.
  *
- * Cancellation points: sys_poll, sys_epoll_wait and sys_read_wait, when they wait. They have
- * consumed nothing when they end so. Nothing else in src/sys is a cancellation point.
+ * Cancellation points: sys_poll, the waits of sys_epoll.h and sys_read_wait, when they wait. They
+ * have consumed nothing when they end so. Nothing else in src/sys is a cancellation point.
  *
  * Unless said otherwise: -1 and errno on failure; descriptors are close-on-exec, and never 0, 1
  * or 2.

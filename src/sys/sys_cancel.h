@@ -89,10 +89,11 @@ NOCANCEL(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, p
 NOCANCEL(int, poll, (struct pollfd * fds, nfds_t count, int time), (fds, count, time))
 NOCANCEL(int, select, (int beyond, fd_set *in, fd_set *out, fd_set *odd, struct timeval *time),
          (beyond, in, out, odd, time))
-NOCANCEL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *time),
-         (set, info, time))
+/* One that is pending does not wait either. */
+NOCANCEL(int, sigwait, (const sigset_t *set, int *signal_number), (set, signal_number))
 
 /* Descriptors and files. */
+NOCANCEL(int, dup2, (int fd, int number), (fd, number))
 NOCANCEL(int, close, (int fd), (fd))
 NOCANCEL(int, fstat, (int fd, struct stat *status), (fd, status))
 NOCANCEL(int, fstatat, (int directory, const char *name, struct stat *status, int flags),
@@ -119,6 +120,7 @@ NOCANCEL(struct dirent *, readdir, (DIR * list), (list))
 NOCANCEL(int, closedir, (DIR * list), (list))
 
 /* The network. */
+NOCANCEL(int, accept, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size))
 NOCANCEL(int, connect, (int fd, const struct sockaddr *address, socklen_t size),
          (fd, address, size))
 NOCANCEL(int, getaddrinfo,

@@ -32,8 +32,6 @@ int sys_file_open_fifo(int directory, const char *name, bool writing);
 int sys_file_make_directory(int directory, const char *name);
 int sys_file_make_fifo(int directory, const char *name);
 int sys_file_set_access(int directory, const char *name, unsigned access);
-/* Of any descriptor, also of one that cannot read. Any error may mean that the kernel cannot. */
-int sys_file_set_access_of(int file, unsigned access);
 
 /* A second name for what `from` is, a symlink too. EEXIST: `to` is there already. */
 int sys_file_link(int directory, const char *from, const char *to);

@@ -29,7 +29,8 @@ enum sys_life { SYS_LIFE_THERE, SYS_LIFE_GONE, SYS_LIFE_UNKNOWN };
  * ENOSYS (no tokens here: no /proc, an old kernel, no permission), EMFILE, ENFILE, ENOMEM.
  */
 void *sys_life_begin(const struct sys_life_file *file, uint64_t number);
-void sys_life_end(void *token); /* NULL is nothing; keeps errno */
+/* The token of that number. NULL is nothing; keeps errno. */
+void sys_life_end(const struct sys_life_file *file, uint64_t number, void *token);
 /* Has somebody that token? UNKNOWN where the program has closed the file's descriptor. */
 enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number);
 

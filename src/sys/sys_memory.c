@@ -6,15 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "sys/sys_cancel.h"
-#include "sys/sys_clock.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_random.h"
 #include "sys/sys_signal.h"
 
 /*
@@ -36,12 +36,13 @@ static int give_size(int fd, size_t size, bool is_on_disk)
 
 static int memory_by_name(void)
 {
-    static atomic_uint serial;
-    char name[sizeof "/pipc---" + 20 + 16 + 10]; /* the longest numbers */
+    char name[sizeof "/pipc-" + 16]; /* 31 bytes is all that some systems take */
+    uint64_t number;
     int fd;
     do {
-        snprintf(name, sizeof name, "/pipc-%ld-%llx-%u", (long)getpid(),
-                 (unsigned long long)sys_now(), atomic_fetch_add(&serial, 1));
+        if (sys_random(&number, sizeof number) != 0)
+            return -1;
+        snprintf(name, sizeof name, "/pipc-%016llx", (unsigned long long)number);
         fd = shm_open_nocancel(name, O_RDWR | O_CREAT | O_EXCL, 0600);
     } while (fd < 0 && errno == EEXIST);
     if (fd >= 0)

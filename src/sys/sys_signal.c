@@ -5,18 +5,23 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "sys/sys_cancel.h"
 
-int sys_signal_block(struct sys_blocked *blocked, int signal_number)
+static bool is_pending(int signal_number)
 {
     sigset_t pending;
-    sigemptyset(&blocked->only);
-    sigaddset(&blocked->only, signal_number);
     sigemptyset(&pending);
     sigpending(&pending);
-    blocked->was_pending = sigismember(&pending, signal_number) == 1;
+    return sigismember(&pending, signal_number) == 1;
+}
+
+int sys_signal_block(struct sys_blocked *blocked, int signal_number)
+{
+    sigemptyset(&blocked->only);
+    sigaddset(&blocked->only, signal_number);
+    blocked->number = signal_number;
+    blocked->was_pending = is_pending(signal_number);
     int failed = pthread_sigmask(SIG_BLOCK, &blocked->only, &blocked->before);
     if (failed == 0)
         return 0;
@@ -24,13 +29,15 @@ int sys_signal_block(struct sys_blocked *blocked, int signal_number)
     return -1;
 }
 
+/*
+ * Nothing is taken back where the system throws away what is ignored (SIG_IGN). sigwait takes what
+ * is pending without a wait; sigtimedwait is missing in places.
+ */
 void sys_signal_restore(const struct sys_blocked *blocked, bool was_sent)
 {
-    static const struct timespec no_time = {0, 0};
-    int saved = errno;
-    if (was_sent && !blocked->was_pending)
-        while (sigtimedwait_nocancel(&blocked->only, NULL, &no_time) < 0 && errno == EINTR)
-            continue;
+    int saved = errno, taken;
+    if (was_sent && !blocked->was_pending && is_pending(blocked->number))
+        sigwait_nocancel(&blocked->only, &taken);
     pthread_sigmask(SIG_SETMASK, &blocked->before, NULL);
     errno = saved;
 }

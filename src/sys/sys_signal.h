@@ -14,6 +14,7 @@
 
 struct sys_blocked {
     sigset_t only, before;
+    int number;
     bool was_pending;
 };
 

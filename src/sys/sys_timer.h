@@ -13,4 +13,6 @@ void sys_timer_set(int timer, int64_t deadline); /* keeps errno */
 int sys_ticker_open(int64_t nanoseconds);
 void sys_ticker_drain(int ticker); /* keeps errno */
 
+void sys_timer_close(int timer); /* both kinds; keeps errno; a negative one is nothing */
+
 #endif

@@ -7,12 +7,17 @@
  *
  * A path of any length works: what does not fit into a socket's address (107 bytes) is reached by
  * a descriptor of it, through /proc. ENAMETOOLONG: there is no /proc.
+ *
+ * Where POSIX is all there is: names of the abstract namespace, a relative path after the process
+ * has gone to another directory, and credentials are EOPNOTSUPP.
  */
 #ifndef PIPC_SYS_UNIX_H
 #define PIPC_SYS_UNIX_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "sys/sys_file.h"
 
 /* "@NAME" is a name of the abstract namespace; all else is a path. */
 bool sys_unix_is_abstract(const char *path);
@@ -33,15 +38,19 @@ int sys_unix_bind(int directory, const char *name, const char *path, unsigned ac
                   bool accepts_fds);
 int sys_unix_listen(int fd);
 
-/* A descriptor of the file itself, not even of the right to read it; no symlink is followed. */
-int sys_unix_open_file(int directory, const char *name);
+/*
+ * A descriptor of the file itself, not even of the right to read it; no symlink is followed. Where
+ * nothing can open such a file, it is a descriptor of something else, and the status is of the
+ * name.
+ */
+int sys_unix_open_file(int directory, const char *name, struct sys_file_status *status);
 /* For a socket's file. EOPNOTSUPP: before Linux 6.6 there is no way without /proc. */
-int sys_unix_set_access(int file, unsigned access);
+int sys_unix_set_access(int file, int directory, const char *name, unsigned access);
 /*
  * 1: no process has a socket on this file, and none ever will again. 0: one has, or this process
  * may not know, or it is no socket. -1: it cannot be found out. `path`: another way to it.
  */
-int sys_unix_is_dead(int file, const char *path);
+int sys_unix_is_dead(int file, const char *path, const struct sys_file_status *status);
 
 /* As the kernel vouches for them. */
 struct sys_credentials {

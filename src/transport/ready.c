@@ -225,7 +225,7 @@ int ready_begin(struct ready *ready)
 int ready_open(struct ready *ready, bool is_socket)
 {
     ready->by_room = is_socket;
-    if (ready->set >= 0 || open_set(ready) == 0)
+    if ((ready->set >= 0 || open_set(ready) == 0) && sys_epoll_show(ready->set) == 0)
         return ready->set;
     ready_close(ready);
     return -1;
@@ -233,7 +233,8 @@ int ready_open(struct ready *ready, bool is_socket)
 
 int ready_descriptor(struct ready *ready)
 {
-    if (ready->set >= 0 || (open_set(ready) == 0 && ready_begin(ready) == 0))
+    if ((ready->set >= 0 || (open_set(ready) == 0 && ready_begin(ready) == 0)) &&
+        sys_epoll_show(ready->set) == 0)
         return ready->set;
     ready_close(ready);
     return -1;
@@ -253,7 +254,9 @@ int ready_begin_bell(struct ready *ready, int bell)
 
 bool ready_update(struct ready *ready, const struct ready_state *state)
 {
-    return ready->by_room ? update_by_room(ready, state) : update_by_doorbell(ready, state);
+    bool is_done = ready->by_room ? update_by_room(ready, state) : update_by_doorbell(ready, state);
+    sys_epoll_update(ready->set);
+    return is_done;
 }
 
 void ready_forget_out(struct ready *ready)
@@ -265,7 +268,7 @@ void ready_forget_out(struct ready *ready)
 /* The entries stay in the set: after fork it is shared, and the other process goes on with it. */
 void ready_close(struct ready *ready)
 {
-    sys_close(ready->set);
+    sys_epoll_close(ready->set);
     if (ready->doorbell[0] >= 0)
         sys_doorbell_close(ready->doorbell);
     ready_init(ready, ready->in.fd, ready->out.fd, ready->by_room);

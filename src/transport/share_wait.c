@@ -63,10 +63,11 @@ static bool waits_in_set(const struct share *s, unsigned events)
 
 static int poll_once(struct fd_transport *t, unsigned events, int64_t deadline)
 {
-    bool is_watched = t->share->bell.is_watched;
-    struct pollfd entry = {.fd = is_watched ? t->ready.set : t->in, .events = POLLIN};
+    struct pollfd entry = {.fd = t->in, .events = POLLIN};
     if (waits_in_set(t->share, events))
         return sys_epoll_wait(t->ready.set, deadline);
+    if (t->share->bell.is_watched)
+        return sys_epoll_poll(t->ready.set, deadline);
     return sys_poll(&entry, 1, deadline);
 }
 

@@ -19,6 +19,23 @@ int sys_epoll_open(void)
     return sys_above_standard(epoll_create1(EPOLL_CLOEXEC));
 }
 
+void sys_epoll_close(int set)
+{
+    sys_close(set);
+}
+
+/* The kernel does the rest. */
+int sys_epoll_show(int set)
+{
+    (void)set;
+    return 0;
+}
+
+void sys_epoll_update(int set)
+{
+    (void)set;
+}
+
 int sys_epoll_add(int set, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data = {.fd = fd}};
@@ -47,14 +64,19 @@ int sys_epoll_wait(int set, int64_t deadline)
                      : epoll_wait(set, events, 4, time); /* a wait */
 }
 
+int sys_epoll_poll(int set, int64_t deadline)
+{
+    struct pollfd entry = {.fd = set, .events = POLLIN};
+    return sys_poll(&entry, 1, deadline);
+}
+
 /*
  * After SIGSTOP and SIGCONT, with nothing caught, the kernel goes on with poll, but not with
  * epoll_wait.
  */
 int sys_epoll_wait_for_signal(int set, int64_t deadline)
 {
-    struct pollfd entry = {.fd = set, .events = POLLIN};
-    int ready = sys_poll(&entry, 1, deadline);
+    int ready = sys_epoll_poll(set, deadline);
     return ready > 0 ? sys_epoll_wait(set, 0) : ready;
 }
 

@@ -25,7 +25,7 @@ int sys_file_rename_new(int directory, const char *from, const char *to)
                         (long)RENAME_NOREPLACE);
 }
 
-int sys_file_set_access_of(int file, unsigned access)
+int sys_linux_set_access(int file, unsigned access)
 {
     return (int)syscall(SYS_fchmodat2, (long)file, "", (long)access, (long)AT_EMPTY_PATH);
 }

@@ -74,7 +74,7 @@ static void *map_and_lock(int fd, uint64_t number)
     if (madvise(token, sys_page(), MADV_DONTFORK) == 0 &&
         fcntl_nocancel(fd, F_OFD_SETLK, (intptr_t)&lock) == 0)
         return token;
-    sys_life_end(token);
+    munmap(token, sys_page());
     return NULL;
 }
 
@@ -109,8 +109,10 @@ void *sys_life_begin(const struct sys_life_file *file, uint64_t number)
     return token;
 }
 
-void sys_life_end(void *token)
+void sys_life_end(const struct sys_life_file *file, uint64_t number, void *token)
 {
+    (void)file;
+    (void)number;
     int saved = errno;
     if (token != NULL)
         munmap(token, sys_page());

@@ -43,6 +43,9 @@ static inline ssize_t sys_linux_vector(long number, int fd, const struct iovec *
     sys_linux_vector(SYS_pwritev2, fd, parts, count, position, flags)
 #endif
 
+/* Of any descriptor, also of one that cannot read. Any error may mean that the kernel cannot. */
+int sys_linux_set_access(int file, unsigned access);
+
 NOCANCEL(ssize_t, preadv2, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
          (fd, parts, count, offset, flags))
 NOCANCEL(ssize_t, pwritev2, (int fd, const struct iovec *parts, int count, off_t offset, int flags),

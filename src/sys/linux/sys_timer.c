@@ -45,6 +45,11 @@ int sys_ticker_open(int64_t nanoseconds)
     return fd;
 }
 
+void sys_timer_close(int timer)
+{
+    sys_close(timer);
+}
+
 void sys_ticker_drain(int ticker)
 {
     uint64_t ticks;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "sys/linux/sys_linux.h"
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_file.h"
@@ -90,15 +91,21 @@ static int open_path(int directory, const char *name, int flags)
     return sys_above_standard(fd);
 }
 
-int sys_unix_open_file(int directory, const char *name)
+int sys_unix_open_file(int directory, const char *name, struct sys_file_status *status)
 {
-    return open_path(directory, name, O_NOFOLLOW);
+    int file = open_path(directory, name, O_NOFOLLOW);
+    if (file < 0 || sys_file_status(file, status) == 0)
+        return file;
+    sys_close(file);
+    return -1;
 }
 
-int sys_unix_set_access(int file, unsigned access)
+int sys_unix_set_access(int file, int directory, const char *name, unsigned access)
 {
     struct unix_address address;
-    if (sys_file_set_access_of(file, access) == 0)
+    (void)directory;
+    (void)name;
+    if (sys_linux_set_access(file, access) == 0)
         return 0;
     if (descriptor_address(&address, file, NULL) != 0)
         return -1;
@@ -215,9 +222,10 @@ static int is_nobody_at_path(const char *path, const struct stat *expected)
            found.st_dev == expected->st_dev && found.st_ino == expected->st_ino;
 }
 
-int sys_unix_is_dead(int file, const char *path)
+int sys_unix_is_dead(int file, const char *path, const struct sys_file_status *expected)
 {
     struct unix_address address;
+    (void)expected;
     struct stat status;
     if (fstat_nocancel(file, &status) != 0)
         return -1;

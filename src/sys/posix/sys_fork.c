@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys/sys_memory.h"
+
+void *sys_page_wiped_on_fork(void)
+{
+    return NULL;
+}

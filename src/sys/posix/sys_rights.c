@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SCM_RIGHTS. A socket has no switch against descriptors that its peer sends: those that are not
+ * wanted come, and are closed at once.
+ */
+#define _XOPEN_SOURCE     700
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_rights.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "sys/posix/sys_posix.h"
+#include "sys/sys_cancel.h"
+#include "sys/sys_descriptor.h"
+
+enum {
+    RIGHTS_SIZE = SYS_RIGHTS_MAX * sizeof(int),
+    RIGHTS_TRIES = 4,
+    RIGHTS_OTHERS = 512 /* bytes, for what the program may have switched on */
+};
+
+union rights_control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(RIGHTS_SIZE) + RIGHTS_OTHERS];
+};
+
+/* ---- options ---- */
+
+int sys_rights_are_carried(int fd)
+{
+    struct sockaddr own = {.sa_family = AF_UNSPEC};
+    socklen_t size = sizeof own; /* the rest of the address is cut off */
+    if (getsockname(fd, &own, &size) != 0)
+        return -1;
+    return own.sa_family == AF_UNIX;
+}
+
+void sys_rights_permit(int fd, bool permit)
+{
+    (void)fd;
+    (void)permit;
+}
+
+bool sys_rights_are_permitted(int fd)
+{
+    (void)fd;
+    return true;
+}
+
+void sys_rights_prepare(int fd)
+{
+    (void)fd;
+}
+
+/* ---- sending ---- */
+
+ssize_t sys_rights_send(int fd, const void *byte, const int *fds, int count)
+{
+    union rights_control control;
+    struct iovec part = {(void *)(uintptr_t)byte, 1};
+    size_t size = (size_t)count * sizeof(int);
+    memset(&control, 0, sizeof control);
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = CMSG_SPACE(size)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_len = CMSG_LEN(size);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(header), fds, size);
+    ssize_t sent;
+    do
+        sent = sendmsg_nocancel(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno == EPERM)
+        errno = EOPNOTSUPP; /* a peer on a system with such a switch */
+    return sent;
+}
+
+/* ---- receiving ---- */
+
+static void close_rights(const int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        sys_close(fds[i]);
+}
+
+/* Those of one control message; true: there are more than are kept. */
+static bool keep_rights(const struct cmsghdr *header, struct sys_rights *rights)
+{
+    bool is_excess = false;
+    size_t count = ((size_t)header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+        if (rights->count < SYS_RIGHTS_MAX) {
+            rights->fds[rights->count++] = fd;
+        } else {
+            sys_close(fd);
+            is_excess = true;
+        }
+    }
+    return is_excess;
+}
+
+/* The program may have closed 0, 1 and 2. Those that find no other number are closed. */
+static bool prepare_rights(struct sys_rights *rights)
+{
+    int kept = 0;
+    for (int i = 0; i < rights->count; i++) {
+        int fd = sys_posix_close_on_exec(sys_above_standard(rights->fds[i]));
+        if (fd >= 0)
+            rights->fds[kept++] = fd;
+    }
+    bool are_all = kept == rights->count;
+    rights->count = kept;
+    return are_all;
+}
+
+static bool is_number_free(int fd)
+{
+    int probe = fcntl_nocancel(fd, F_DUPFD_CLOEXEC, 0);
+    sys_close(probe);
+    return probe >= 0;
+}
+
+/*
+ * With those that came still open, one number more tells whether numbers are what was lacking.
+ */
+static int rights_error(int fd, const struct msghdr *message, bool is_excess,
+                        struct sys_rights *rights)
+{
+    bool is_cut = (message->msg_flags & MSG_CTRUNC) != 0;
+    if (is_excess || (is_cut && rights->count == SYS_RIGHTS_MAX))
+        return EPROTO;
+    if (!prepare_rights(rights))
+        return EMFILE;
+    if (!is_cut)
+        return 0;
+    return is_number_free(fd) ? ECONNRESET : EMFILE;
+}
+
+static ssize_t receive(int fd, struct msghdr *message, int flags)
+{
+    ssize_t got;
+    do
+        got = recvmsg_nocancel(fd, message, flags | MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    return got < 0 && errno == ECONNRESET ? 0 : got; /* the end, as sys_read has it */
+}
+
+/* Those that came with a message; true: there are more. */
+static bool collect_rights(struct msghdr *message, struct sys_rights *rights)
+{
+    bool is_excess = false;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at))
+        if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SCM_RIGHTS)
+            is_excess = keep_rights(at, rights) || is_excess;
+    return is_excess;
+}
+
+static ssize_t peek_rights(int fd, void *buffer, size_t size, struct sys_rights *rights)
+{
+    union rights_control control;
+    struct iovec part = {buffer, size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
+    *rights = (struct sys_rights){.count = 0};
+    ssize_t got = receive(fd, &message, MSG_PEEK);
+    if (got <= 0)
+        return got;
+    bool is_excess = collect_rights(&message, rights);
+    rights->place = rights->count;
+    rights->error = rights_error(fd, &message, is_excess, rights);
+    if (rights->error != 0) {
+        close_rights(rights->fds, rights->count);
+        rights->count = 0;
+    }
+    return got;
+}
+
+/* A number may have come free in between: then another look finds them, or more of them. */
+ssize_t sys_rights_peek(int fd, void *buffer, size_t size, struct sys_rights *rights)
+{
+    ssize_t got = peek_rights(fd, buffer, size, rights);
+    for (int i = 1; i < RIGHTS_TRIES && got > 0 && rights->error == ECONNRESET; i++) {
+        int place = rights->place;
+        got = peek_rights(fd, buffer, size, rights);
+        if (got > 0 && rights->error == ECONNRESET && rights->place != place)
+            rights->error = EMFILE;
+    }
+    return got;
+}
+
+bool sys_rights_are_behind_mark(int fd)
+{
+    int saved = errno;
+    bool is_at_mark = sockatmark(fd) == 1;
+    errno = saved;
+    return is_at_mark;
+}
+
+static ssize_t take(int fd, void *buffer, size_t size, struct sys_rights *came, bool *is_cut)
+{
+    union rights_control control;
+    struct iovec part = {buffer, size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
+    ssize_t got = receive(fd, &message, 0);
+    if (got > 0)
+        *is_cut = collect_rights(&message, came) || (message.msg_flags & MSG_CTRUNC) != 0;
+    return got;
+}
+
+ssize_t sys_rights_take(int fd, void *buffer, size_t size, bool *brought)
+{
+    struct sys_rights dropped = {.count = 0};
+    bool is_cut = false;
+    ssize_t got = take(fd, buffer, size, &dropped, &is_cut);
+    close_rights(dropped.fds, dropped.count);
+    *brought = dropped.count > 0 || is_cut;
+    return got;
+}
+
+ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int *count)
+{
+    struct sys_rights came = {.count = 0};
+    bool is_cut = false;
+    *count = 0;
+    ssize_t got = take(fd, buffer, size, &came, &is_cut);
+    if (got <= 0)
+        return got;
+    bool are_all = !is_cut && came.count <= SYS_RIGHTS_FEW && prepare_rights(&came);
+    if (are_all)
+        memcpy(rights, came.fds, (size_t)came.count * sizeof(int));
+    else
+        close_rights(came.fds, came.count);
+    *count = are_all ? came.count : -1;
+    return got;
+}

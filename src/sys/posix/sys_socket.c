@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keepalive has no interval in POSIX: a host that vanished is noticed after the time that the
+ * system has for all, often two hours.
+ */
+#define _XOPEN_SOURCE     700
+#define _FILE_OFFSET_BITS 64
+#include "sys/sys_socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/time.h>
+
+#include "sys/posix/sys_posix.h"
+#include "sys/sys_cancel.h"
+#include "sys/sys_clock.h"
+#include "sys/sys_descriptor.h"
+#include "sys/sys_net.h"
+
+#ifdef ENONET /* Linux has it, and POSIX does not know it */
+#define NO_NETWORK ENONET
+#else
+#define NO_NETWORK ENETUNREACH
+#endif
+
+void sys_socket_set(int fd, int level, int name, int value)
+{
+    int saved = errno;
+    setsockopt(fd, level, name, &value, sizeof value); /* without it the connection works as well */
+    errno = saved;
+}
+
+void sys_socket_limit_waits(int fd, int64_t time)
+{
+    struct timeval limit = {.tv_sec = time / SYS_SECOND,
+                            .tv_usec = time % SYS_SECOND / (SYS_MILLISECOND / 1000)};
+    int saved = errno;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    errno = saved;
+}
+
+size_t sys_socket_buffer(int fd)
+{
+    int saved = errno, bytes = 0;
+    socklen_t size = sizeof bytes;
+    bool is_known = getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size) == 0 && bytes > 0;
+    errno = saved;
+    return is_known ? (size_t)bytes : 0;
+}
+
+int sys_socket_open(int domain, int type)
+{
+    int fd = sys_posix_close_on_exec(sys_above_standard(socket(domain, type, 0)));
+    if (fd < 0 || fcntl_nocancel(fd, F_SETFL, O_NONBLOCK) == 0)
+        return fd;
+    sys_close(fd);
+    return -1;
+}
+
+/* Whether O_NONBLOCK comes from the listener depends on the system. */
+int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size)
+{
+    int fd;
+    do
+        fd = accept_nocancel(listener, address, size);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0 && errno == NO_NETWORK)
+        errno = ENETUNREACH;
+    fd = sys_posix_close_on_exec(sys_above_standard(fd));
+    if (fd < 0 || fcntl_nocancel(fd, F_SETFL, 0) == 0)
+        return fd;
+    sys_close(fd);
+    return -1;
+}
+
+void sys_tcp_probe(int fd)
+{
+    sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+void sys_tcp_options(int fd)
+{
+    sys_socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}

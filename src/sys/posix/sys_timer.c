@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A timer is a number, by which sys_epoll.c finds its time: waits end in time, and what the program
+ * polls knows nothing of it.
+ */
+#define _XOPEN_SOURCE 700
+#include "sys/sys_timer.h"
+
+#include <errno.h>
+
+#include "sys/posix/sys_posix.h"
+#include "sys/sys_alloc.h"
+#include "sys/sys_clock.h"
+#include "sys/sys_descriptor.h"
+
+static struct sys_posix_timer *_Atomic timers[SYS_POSIX_NUMBERS];
+
+struct sys_posix_timer *sys_posix_timer(int fd)
+{
+    return fd < 0 || fd >= SYS_POSIX_NUMBERS ? NULL : atomic_load(&timers[fd]);
+}
+
+static int open_timer(int64_t deadline, int64_t interval)
+{
+    struct sys_posix_timer *timer = sys_alloc(sizeof *timer);
+    int fd = timer == NULL ? -1 : sys_posix_number();
+    if (fd < 0) {
+        sys_free(timer);
+        return -1;
+    }
+    atomic_init(&timer->deadline, deadline);
+    timer->interval = interval;
+    atomic_store(&timers[fd], timer);
+    return fd;
+}
+
+int sys_timer_open(void)
+{
+    return open_timer(-1, 0);
+}
+
+int sys_ticker_open(int64_t nanoseconds)
+{
+    return open_timer(sys_now() + nanoseconds, nanoseconds);
+}
+
+void sys_timer_set(int timer, int64_t deadline)
+{
+    struct sys_posix_timer *found = sys_posix_timer(timer);
+    if (found != NULL)
+        atomic_store(&found->deadline, deadline);
+}
+
+void sys_ticker_drain(int ticker)
+{
+    struct sys_posix_timer *found = sys_posix_timer(ticker);
+    int64_t now = sys_now();
+    if (found != NULL && now >= atomic_load(&found->deadline))
+        atomic_store(&found->deadline, now + found->interval);
+}
+
+void sys_timer_close(int timer)
+{
+    if (timer < 0 || timer >= SYS_POSIX_NUMBERS)
+        return;
+    sys_free(atomic_exchange(&timers[timer], NULL));
+    sys_close(timer);
+}
