@@ -1086,6 +1086,33 @@
  * A process that has everything open may forbid itself more descriptors, with RLIMIT_NOFILE 0: its
  * calls then wait with select(2), since poll(2) is refused. That works for descriptors up to 1,023;
  * with higher ones such a wait fails with EINVAL.
+ *
+ * What differs where. A library that is built for other systems (PIPC_PLATFORM=posix, see README)
+ * asks for POSIX.1-2008 and nothing else. All kinds and calls are the same. What is not:
+ *
+ *                          with POSIX alone
+ *   a spurious wakeup      once a millisecond while the program waits for room, or an end alone;
+ *                          while PIPC_ASYNC opens; at a server with two addresses, or while a
+ *                          client shows its key. Then a call with timeout 0 may take a millisecond
+ *   how to wait            by poll or select, which begin after the last call on the handle, that
+ *                          of another thread too; not by epoll
+ *   pipc_fd                needs 3 descriptors for sockets, 5 for pipes and FIFOs, and 100 bytes
+ *   a death on pipc_open   ends a call that waits within 0.5 s, and other calls at once; it ends no
+ *                          poll: let that end every second, and call
+ *   closing descriptors    a holder of an end of pipc_open that closes one that it does not know,
+ *                          or a copy of one, counts as dead
+ *   clone(2) itself        a fork without handlers is not noticed
+ *   pipes and FIFOs        reading takes 2 calls of the system, and writing 5; O_NONBLOCK is set on
+ *                          pipes while a handle has them, as on FIFOs; no size is asked for
+ *   shared memory          for pipc_open alone; Unix sockets and pairs stay sockets
+ *   paths of sockets       up to 107 bytes (elsewhere 103): ENAMETOOLONG. No "@NAME", and no
+ *                          relative path after chdir(2): EOPNOTSUPP
+ *   pipc_credentials       EOPNOTSUPP; to a server all its clients are one user
+ *   descriptors            those that nobody asked for come, and are closed
+ *   a vanished TCP host    is noticed when the system says so, often after two hours
+ *   close-on-exec          comes a moment later: a child that another thread starts then inherits
+ *   random bytes           take a descriptor for a moment, when a key is shown
+ *   PIPC_TRACE             is left out for set-user-ID alone
  */
 #ifndef PIPC_H
 #define PIPC_H

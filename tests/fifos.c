@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fifos.h"
 #include "fault.h"
+#include "platform.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -242,7 +243,7 @@ void fifos_make_unnamed(int fd[2])
 int fifos_stop_before_commit(const struct fifos *fifos)
 {
     fault_reset();
-    fault_stop_at(CALL_pwritev2, 1);
+    fault_stop_at(PLATFORM_FIFO_WRITE, 1);
     fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", 100, &fifos->options);
     int error = errno;

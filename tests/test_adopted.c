@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "platform.h"
 #include "sys/linux/sys_linux.h"
 
 static bool is_nonblocking(int fd)
@@ -164,6 +165,7 @@ static void check_flags(const int fd[2], bool in_was, bool out_was, bool shut_do
 
 TEST(O_NONBLOCK_of_a_pipe_is_not_changed)
 {
+    platform_needs(PLATFORM_PIPES);
     for (int i = 0; i < 8; i++) {
         int fd[2];
         assert_int_equal(pipe2(fd, O_CLOEXEC), 0);

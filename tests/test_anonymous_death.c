@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A peer that dies without a goodbye is detected within a second, by a blocked call and by the
- * descriptor. This holds for every way to die, also while other processes that inherited the
- * handle live on. What the pipe does afterwards is tested in test_anonymous_dead.c.
+ * descriptor, in every way to die, also while others that inherited the handle live on.
  */
 #include "anonymous.h"
+#include "platform.h"
 
 #include <signal.h>
 #include <sys/epoll.h>
@@ -130,6 +130,7 @@ static void wait_by_epoll(int set)
 /* A spurious wakeup is allowed: then a call finds nothing, and it is not readable again. */
 static void wait_until_worthwhile(pipc_t *pipe, int fd, void (*wait)(int fd), int code)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     set_timeouts(pipe, 0, -1);
     do
         wait(fd);

@@ -5,6 +5,7 @@
  * death of its peer. Random attacks without end are in test_anonymous_hostile.c.
  */
 #include "hostile.h"
+#include "platform.h"
 
 #include <signal.h>
 
@@ -41,6 +42,7 @@ static void block_the_doorbells(pipc_t *pipe)
 
 TEST(a_full_blocking_doorbell_delays_no_call)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
@@ -123,18 +125,21 @@ static void see_it_die(script *hide, bool by_polling)
 
 TEST(the_death_of_a_peer_that_held_a_lock_is_detected)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     see_it_die(hide_behind_locks, false);
     see_it_die(hide_behind_locks, true);
 }
 
 TEST(a_peer_that_frees_its_end_without_a_goodbye_is_reported_dead)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     see_it_die(free_its_end_without_a_word, false);
     see_it_die(free_its_end_without_a_word, true);
 }
 
 TEST(a_peer_that_claims_to_be_another_process_is_reported_dead)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     see_it_die(give_another_name, false);
     see_it_die(give_another_name, true);
 }

@@ -7,6 +7,7 @@
  * single forgeries in test_anonymous_forged.c.
  */
 #include "hostile.h"
+#include "platform.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -255,6 +256,7 @@ static void survive(size_t attack, bool has_descriptor)
 
 TEST(timeouts_hold_and_a_death_is_detected_when_a_child_misbehaves)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     int rounds = harness_scale() > 1 ? 1 : 4;
     for (int round = 0; round < rounds; round++)
         for (size_t attack = 0; attack <= ATTACKS; attack++)

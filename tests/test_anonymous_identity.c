@@ -5,6 +5,7 @@
  * that need privileges are skipped without them.
  */
 #include "anonymous.h"
+#include "platform.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -95,6 +96,7 @@ TEST(a_read_detects_a_death_in_another_pid_namespace)
 
 TEST(poll_detects_a_death_in_another_pid_namespace)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     need_namespaces();
     see_an_inner_death(detect_by_polling);
 }
@@ -138,6 +140,7 @@ TEST(a_read_in_a_pid_namespace_detects_a_death_outside)
 
 TEST(poll_in_a_pid_namespace_detects_a_death_outside)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     need_namespaces();
     see_an_outer_death(survive_by_polling);
 }

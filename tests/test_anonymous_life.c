@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "fault.h"
+#include "platform.h"
 
 enum { FD_MAX = 256, LONGER_THAN_A_TICK_MS = 900 };
 
@@ -43,6 +44,7 @@ static void count_and_answer(pipc_t *pipe)
 
 TEST_OF_KIND(a_peer_that_counts_its_descriptors_counts_as_alive)
 {
+    platform_needs(PLATFORM_TOKENS);
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
@@ -75,6 +77,7 @@ static void close_all_and_stay(pipc_t *pipe)
 /* As daemons do. It can use the pipe no more, but it holds its end, and lives. */
 TEST(a_peer_that_closes_all_descriptors_counts_as_alive_until_it_dies)
 {
+    platform_needs(PLATFORM_TOKENS);
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
@@ -130,6 +133,7 @@ static void hear_it_by_polling(pipc_t *pipe, int fd, bool armed)
 
 TEST(poll_detects_a_death_when_no_descriptor_was_free_for_the_monitor)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     pipc_t *pipe = open_anonymous();
     struct side far;
     gates_init();
@@ -169,6 +173,7 @@ static void poll_and_read(pipc_t *pipe, int fd, ssize_t size, int error)
 /* What followed the earlier peer makes room for what follows the next. */
 TEST(poll_detects_a_death_when_no_descriptor_is_free_after_an_earlier_peer_left)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     pipc_t *pipe = open_anonymous();
     struct side first, second;
     gates_init();
@@ -252,6 +257,7 @@ static bool has_pidfds(void)
 /* The kernel bounds how many entries all sets of a user have. */
 TEST(poll_detects_a_death_when_no_epoll_entry_was_free_for_the_monitor)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     if (!has_pidfds())
         harness_skip("without pidfds no entry is added when a peer comes");
     pipc_t *pipe = open_anonymous();
@@ -457,6 +463,7 @@ static bool kernel_wipes_on_fork(void)
 
 TEST(a_child_of_the_raw_clone_system_call_is_another_caller)
 {
+    platform_needs(PLATFORM_RAW_FORK);
     if (!kernel_wipes_on_fork())
         harness_skip("this kernel does not wipe pages on fork (Linux 4.14 does)");
     pipc_t *pipe = open_anonymous();

@@ -3,6 +3,7 @@
 #include "async.h"
 #include "fault.h"
 #include "fds.h"
+#include "platform.h"
 
 static bool carries_fds(const struct async_place *place)
 {
@@ -205,6 +206,7 @@ static void meet_and_bring(const struct meeting *m, const struct fds *fds)
 
 TEST(a_client_takes_descriptors_if_it_has_asked_for_them)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct fds fds;
     fds_make(&fds);
     for (unsigned i = 0; i < 8; i++) {
@@ -307,6 +309,7 @@ TEST(a_detached_client_takes_along_what_has_come_with_descriptors)
 
 TEST(a_detached_client_that_did_not_ask_refuses_descriptors_until_an_adopter_does)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct async_place place;
     struct fds fds;
     if (!fds_can_refuse())

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "fault.h"
+#include "platform.h"
 
 /* ---- paths ---- */
 
@@ -33,6 +34,7 @@ static void finish_with(pipc_t *pipe, pipc_server_t *server)
 
 TEST(a_relative_path_begins_where_the_program_was_when_it_opened)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct paths paths;
     paths_begin(&paths);
     int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -53,6 +55,7 @@ TEST(a_relative_path_begins_where_the_program_was_when_it_opened)
 
 TEST(what_no_wait_would_change_the_constructor_returns_at_once)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct paths paths;
     paths_begin(&paths);
     close(open(paths_to(&paths, "file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
@@ -65,6 +68,7 @@ TEST(what_no_wait_would_change_the_constructor_returns_at_once)
 
 TEST(without_a_server_its_descriptor_wakes_a_loop_20_times_a_second)
 {
+    platform_needs(PLATFORM_EXACT);
     enum { WAKEUPS = 10 };
     struct paths paths;
     char byte;
@@ -98,6 +102,7 @@ TEST(what_comes_to_the_path_later_is_reported_by_every_call)
 
 TEST(a_server_that_is_there_is_found_by_the_constructor)
 {
+    platform_needs(PLATFORM_EXACT);
     struct paths paths;
     pipc_credentials_t credentials = PIPC_CREDENTIALS_INIT;
     char byte;
@@ -140,6 +145,7 @@ static pipc_t *meet_unwatched(const struct paths *paths, int error, pipc_server_
 
 TEST(a_connection_that_the_kernel_cannot_watch_is_given_up)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct paths paths;
     char byte;
     pipc_server_t *server;
@@ -158,6 +164,7 @@ TEST(a_connection_that_the_kernel_cannot_watch_is_given_up)
 
 TEST(a_connection_that_the_kernel_has_no_memory_to_watch_is_watched_later)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct paths paths;
     pipc_server_t *server;
     paths_begin(&paths);
@@ -255,6 +262,7 @@ TEST(a_host_that_is_none_fails_at_once)
 /* Of the addresses of this host, the server has one that is not the first. */
 TEST(each_address_of_a_host_is_tried)
 {
+    platform_needs(PLATFORM_KEEPALIVE);
     struct net_port port = net_reserve();
     int listener = net_listen(port.number); /* on 127.0.0.1 alone */
     pipc_t *pipe = open_tcp("::1", port.number, PIPC_CONNECT_ONLY);
@@ -388,6 +396,7 @@ TEST(a_caller_that_was_killed_is_no_obstacle)
 /* It looks again soon, and its deadline holds. */
 TEST(what_the_kernel_cannot_watch_or_others_are_faster_at_is_tried_again)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct fifos fifos;
     fifos_begin(&fifos);
     pipc_t *pipe = open_fifo(&fifos, -1);

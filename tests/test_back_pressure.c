@@ -4,6 +4,7 @@
  * pipe and in every way of polling, the server's loop sleeps until there is room or the client has
  * gone.
  */
+#include "platform.h"
 #include "polling.h"
 
 #include <sys/resource.h>
@@ -84,7 +85,8 @@ TEST_OF_KIND(a_server_sleeps_while_its_client_does_not_read)
         struct server server = begin(&p, kind, way);
         get_stuck(&p, &server);
         int64_t before = harness_cpu_ms();
-        assert_in_range(run(&server, IDLE_MS), 0, FEW);
+        int most = platform_has(PLATFORM_EXACT) ? FEW : IDLE_MS; /* one a millisecond */
+        assert_in_range(run(&server, IDLE_MS), 0, most);
         assert_true(harness_cpu_ms() - before < IDLE_MS / 2 * harness_scale());
         poller_end(&server.poller);
         peers_close(&p);

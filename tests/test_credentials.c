@@ -8,6 +8,7 @@
 #include "moving.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 enum { NOBODY = 65534, NUMBER_INSIDE = 4321 };
 
@@ -28,6 +29,7 @@ static void expect_self(pipc_t *pipe)
 
 TEST(both_ends_know_each_other_before_anything_is_read)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     struct paths paths;
     paths_begin(&paths);
     pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
@@ -75,6 +77,7 @@ static int call_and_check_server(void *arg)
 
 TEST(another_process_of_another_user_is_named)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     struct paths paths;
     struct caller caller = {.pid = getpid(), .uid = geteuid(), .gid = getegid()};
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -122,6 +125,7 @@ static int serve_taken_over(void *arg)
 
 TEST(a_client_sees_who_took_the_socket_over_and_not_who_made_it)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     struct paths paths;
     struct handover h;
     paths_need_users();
@@ -178,6 +182,7 @@ static int enter_pid_namespace(void *arg)
 
 TEST(a_process_that_the_pid_namespace_does_not_see_has_the_pid_0)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     struct paths paths;
     struct handover h;
     paths_need_users();
@@ -274,12 +279,14 @@ static void call_from_outside(bool is_mapped)
 
 TEST(a_user_whom_the_user_namespace_does_not_know_has_the_overflow_uid)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     paths_need_users();
     call_from_outside(true);
 }
 
 TEST(where_this_user_is_unknown_too_a_stranger_is_not_taken_for_the_same)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     paths_need_users();
     call_from_outside(false);
 }
@@ -288,6 +295,7 @@ TEST(where_this_user_is_unknown_too_a_stranger_is_not_taken_for_the_same)
 
 TEST_OF_KIND(only_a_Unix_socket_has_credentials)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     pipc_t *end[2];
     pipc_credentials_t found = PIPC_CREDENTIALS_INIT;
     kind_open(kind, end, NULL);

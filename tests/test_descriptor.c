@@ -4,6 +4,7 @@
  * not readable otherwise, by poll. test_descriptor_ways.c has other ways of polling,
  * test_descriptor_property.c random traffic.
  */
+#include "platform.h"
 #include "polling.h"
 
 /* Where a full pipe had room for a part of the last one, the rest is held, and moves on by
@@ -167,7 +168,7 @@ TEST_OF_KIND(the_descriptor_is_readable_when_held_output_can_be_written)
     unsigned char *data = calloc(1, MORE_THAN_A_PIPE);
     open_polled(&p, kind);
     assert_int_equal(peer_write(&p.a, data, MORE_THAN_A_PIPE), MORE_THAN_A_PIPE);
-    while (p.a.delay_ms > 0 && harness_readable(p.a.fd, 300))
+    while (p.a.delay_ms > 0 && platform_wakes(p.a.fd, 300))
         assert_int_equal(peer_pending(&p.a), 0);
     assert_not_readable(&p.a);
     while (peer_stats(&p.a).bytes_held > 0) {
@@ -229,7 +230,7 @@ TEST_OF_KIND(the_descriptor_is_readable_when_the_rest_of_a_batch_can_be_written)
     for (size_t i = 0; i < 10000; i++)
         batch[i] = (struct iovec){bytes, sizeof bytes};
     assert_in_range(peer_write_batch(&p.a, batch, 10000), 1, 9999);
-    while (p.a.delay_ms > 0 && harness_readable(p.a.fd, 300))
+    while (p.a.delay_ms > 0 && platform_wakes(p.a.fd, 300))
         peer_write_batch(&p.a, batch, 10000);
     assert_not_readable(&p.a);
     drain_until_readable(&p);

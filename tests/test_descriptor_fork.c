@@ -5,6 +5,7 @@
  * other's death.
  */
 #include "peers.h"
+#include "platform.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -215,6 +216,7 @@ static int feed_until_told(struct peer *b, void *unused)
 
 TEST_OF_KIND(the_descriptor_serves_two_processes_and_reports_a_death)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     struct peers p;
     pid_t pid = peers_fork(&p, kind, NULL, feed_until_told, NULL);
     assert_true(peer_fd(&p.a) >= 0);

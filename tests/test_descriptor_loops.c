@@ -3,6 +3,7 @@
  * Event loops and the descriptor of pipc_fd, and how many descriptors a handle needs. libuv and
  * GLib make a polled descriptor non-blocking; this has no effect.
  */
+#include "platform.h"
 #include "polling.h"
 
 #include <sys/eventfd.h>
@@ -131,6 +132,7 @@ static void expect_descriptors(const struct kind *kind, int before, int at_first
 
 TEST_OF_KIND(a_handle_needs_as_many_descriptors_as_the_manual_says)
 {
+    platform_needs(PLATFORM_DESCRIPTORS);
     int before = harness_open_descriptors();
     need_eventfd();
     assert_true(kind->descriptors > 0);
@@ -180,6 +182,7 @@ TEST(an_echo_between_two_polls_makes_two_reads_and_one_write)
 
 TEST(a_socket_needs_a_third_descriptor_while_messages_wait_and_there_is_no_room)
 {
+    platform_needs(PLATFORM_DESCRIPTORS);
     static char filling[1000];
     int fd[2], before = harness_open_descriptors();
     need_eventfd();
@@ -254,6 +257,7 @@ static bool has_pidfd(void)
 
 TEST(an_anonymous_pipe_needs_at_most_six_descriptors_in_a_process_and_five_when_polled)
 {
+    platform_needs(PLATFORM_DESCRIPTORS);
     int before = harness_open_descriptors();
     char byte;
     need_eventfd();
@@ -279,6 +283,7 @@ TEST(an_anonymous_pipe_needs_at_most_six_descriptors_in_a_process_and_five_when_
 
 TEST(an_anonymous_pipe_that_is_polled_first_needs_five_descriptors)
 {
+    platform_needs(PLATFORM_DESCRIPTORS);
     int before = harness_open_descriptors();
     need_eventfd();
     between = pipc_open(NULL);
@@ -291,6 +296,7 @@ TEST(an_anonymous_pipe_that_is_polled_first_needs_five_descriptors)
 /* Peers come and go, and for each of them something is there that can wake the program. */
 TEST(an_anonymous_pipe_needs_five_descriptors_whatever_peer_comes)
 {
+    platform_needs(PLATFORM_DESCRIPTORS);
     int before = harness_open_descriptors();
     char byte;
     need_eventfd();
@@ -332,6 +338,7 @@ TEST(waiting_for_a_FIFO_peer_needs_six_descriptors)
 
 TEST(a_server_needs_two_descriptors_and_one_for_each_address)
 {
+    platform_needs(PLATFORM_DESCRIPTORS);
     int before = harness_open_descriptors();
     pipc_server_t *server = pipc_server_open("127.0.0.1", 0, NULL);
     assert_non_null(server);

@@ -6,6 +6,7 @@
  * drained after each edge. The printed PIPC_TEST_SEED repeats a run.
  */
 #include "descriptor_model.h"
+#include "platform.h"
 
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -383,6 +384,7 @@ TEST_OF_KIND(the_descriptor_is_readable_whenever_a_call_would_progress)
 
 TEST_OF_KIND(the_descriptor_raises_an_edge_whenever_a_call_would_progress)
 {
+    platform_needs(PLATFORM_SETS);
     run_rounds(kind, true);
 }
 

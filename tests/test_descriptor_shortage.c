@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the descriptor of pipc_fd reports while the kernel lacks descriptors or entries of sets. */
+#include "platform.h"
 #include "polling.h"
 
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 /* As where another program of the user has all entries: the descriptor is readable for nothing. */
 TEST(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct raw raw;
     raw_open(&raw, &raw_pipes, NULL);
     int fd = pipc_fd(raw.pipe);
@@ -33,6 +35,7 @@ TEST(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it)
 
 TEST(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct raw raw;
     raw_open(&raw, &raw_pipes, NULL);
     fault_reset();
@@ -139,6 +142,7 @@ static void expect_wakeup_by_the_next_call(enum way way)
 
 TEST(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_bytes_or_room)
 {
+    platform_needs(PLATFORM_EXACT);
     for (enum way way = BY_POLL; way < WAYS; way++) {
         expect_wakeup_by_bytes(way);
         expect_wakeup_by_room(way);

@@ -10,6 +10,7 @@
 
 #include "fault.h"
 #include "harness.h"
+#include "platform.h"
 
 /* --- SIGPIPE ---------------------------------------------------------------------------------- */
 
@@ -246,6 +247,7 @@ TEST(a_read_detects_a_death_when_newer_calls_are_refused)
 
 TEST(the_descriptor_reports_a_death_when_newer_calls_are_refused)
 {
+    platform_needs(PLATFORM_DEATH_IN_POLL);
     die_on_all_kernels(detect_while_polling, true);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "fault.h"
+#include "platform.h"
 #include "raw.h"
 #include "scenario.h"
 
@@ -439,6 +440,7 @@ TEST_OF_KIND(no_call_has_to_set_O_NONBLOCK_later)
 /* What has moved has its set already. */
 TEST_OF_KIND(pipc_fd_fails_without_epoll)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     pipc_t *end[2];
     assert_int_equal(kind->open(end, NULL), 0);
     fault_fail(CALL_epoll_create1, 1, FAULT_FOREVER, ENOSYS);

@@ -11,6 +11,7 @@
 #include "fds.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 struct side {
     int fd;
@@ -102,6 +103,7 @@ static void follow_client(struct side *s, pipc_server_t *server)
 
 TEST(a_client_may_send_descriptors_once_it_has_shown_the_key_and_not_before)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     struct fds fds;
     pipc_options_t options = options_with_key(0);
@@ -124,6 +126,7 @@ TEST(a_client_may_send_descriptors_once_it_has_shown_the_key_and_not_before)
 
 TEST(a_client_with_a_wrong_key_cannot_send_descriptors)
 {
+    platform_needs(PLATFORM_SWITCH);
     static const struct auth_key wrong = {"guessed", 7, false};
     struct paths paths;
     struct fds fds;
@@ -151,6 +154,7 @@ TEST(a_client_with_a_wrong_key_cannot_send_descriptors)
 /* Else a client whose descriptors come at that moment is refused. */
 TEST(an_accepted_client_of_a_listener_that_was_taken_over_is_refused_at_no_moment)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     pipc_options_t options = fds_options(0);
     paths_begin(&paths);
@@ -195,6 +199,7 @@ static void follow_server(struct side *s, pipc_t *client)
 
 TEST(a_server_may_send_descriptors_once_it_has_shown_the_key_and_not_before)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     struct fds fds;
     pipc_options_t options = options_with_key(PIPC_ASYNC);

@@ -6,6 +6,7 @@
 #include "fds.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 TEST_OF_KIND(other_kinds_carry_none_and_send_nothing)
 {
@@ -32,6 +33,7 @@ TEST_OF_KIND(other_kinds_carry_none_and_send_nothing)
 
 TEST_OF_KIND(a_peer_that_did_not_ask_is_EOPNOTSUPP_and_nothing_is_sent)
 {
+    platform_needs(PLATFORM_SWITCH);
     pipc_t *end[2];
     struct fds fds;
     if (!fds_can_refuse())
@@ -48,6 +50,7 @@ TEST_OF_KIND(a_peer_that_did_not_ask_is_EOPNOTSUPP_and_nothing_is_sent)
 
 TEST(a_client_cannot_send_descriptors_before_it_is_accepted_by_a_server_that_did_not_ask)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     struct fds fds;
     if (!fds_can_refuse())
@@ -78,6 +81,7 @@ TEST(a_client_cannot_send_descriptors_before_it_is_accepted_by_a_server_that_did
 /* As O_NONBLOCK, this belongs to the open file, which others may use as well. */
 TEST(a_listener_and_its_sockets_refuse_descriptors_also_when_they_are_given_back)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     struct fds fds;
     int detached[2];
@@ -127,6 +131,7 @@ static void expect_brought(int sender, int fd, const struct fds *fds)
 /* Under two numbers, as 0 and 1 are in a program that inetd has started. */
 TEST(a_socket_that_is_adopted_twice_takes_descriptors_if_it_was_asked_to)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct fds fds;
     int socket[2], detached[2];
     if (!fds_can_refuse())
@@ -155,6 +160,7 @@ TEST(a_socket_that_is_adopted_twice_takes_descriptors_if_it_was_asked_to)
 /* The one that is only written to brings nothing. */
 TEST(adopted_sockets_take_descriptors_as_before_when_they_are_given_back)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct fds fds;
     int in[2], out[2], detached[2];
     if (!fds_can_refuse())
@@ -228,6 +234,7 @@ static void expect_no_wait(pipc_t *pipe, int sender)
 
 TEST(a_reader_that_did_not_ask_does_not_wait_for_what_it_would_have_to_close)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     int sockets[2];
     pipc_options_t async = PIPC_OPTIONS_INIT;

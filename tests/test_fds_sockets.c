@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include "fds.h"
+#include "platform.h"
 #include "raw.h"
 
 /* A program may have asked the kernel for more that comes with bytes, as far as it knows these. */
 TEST(what_else_comes_with_bytes_does_not_disturb)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     enum { OPTIONS = 4, PASSPIDFD = 76, INQ = 84 };
     static const int options[OPTIONS] = {SO_PASSCRED, PASSPIDFD, SO_PASSSEC, INQ};
     struct fds fds;
@@ -44,6 +46,7 @@ TEST(what_else_comes_with_bytes_does_not_disturb)
 
 TEST(messages_are_read_from_their_beginning_wherever_the_program_had_set_looks_to_begin)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct fds fds;
     int fd[2], offset = 100;
     pipc_options_t options = fds_options(0);

@@ -10,6 +10,7 @@
 
 #include "fault.h"
 #include "fifos.h"
+#include "platform.h"
 
 /* --- At every step --------------------------------------------------------------------------- */
 
@@ -126,7 +127,8 @@ static int stop_in_the_claim(void *arg)
 {
     struct step *step = arg;
     fault_reset();
-    fault_stop_at(step->call > 4 ? CALL_pwritev2 : CALL_unlinkat, step->call > 4 ? 1 : step->call);
+    fault_stop_at(step->call > 4 ? PLATFORM_FIFO_WRITE : CALL_unlinkat,
+                  step->call > 4 ? 1 : step->call);
     fault_arm();
     pipc_t *pipe = pipc_open_fifo("x", 100, &step->fifos.options);
     int error = errno;

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "gathering.h"
+#include "platform.h"
 #include "polling.h"
 
 enum { BOTH = PIPC_WANT_READ | PIPC_WANT_WRITE };
@@ -86,6 +87,7 @@ TEST_OF_KIND(without_PIPC_WANT_WRITE_the_descriptor_does_not_report_what_is_gath
 /* With PIPC_WANT_READ off: a call that reads is what sends. */
 TEST_OF_KIND(a_loop_that_takes_no_messages_is_woken_too)
 {
+    platform_needs(PLATFORM_EXACT);
     struct peers p;
     open_polled_gathering(&p, kind);
     assert_int_equal(peer_want(&p.a, PIPC_WANT_WRITE), 0);
@@ -206,6 +208,7 @@ TEST_OF_KIND(a_write_to_a_full_pipe_times_out_and_changes_nothing)
 
 TEST_OF_KIND(the_descriptor_of_a_full_pipe_is_readable_when_there_is_room)
 {
+    platform_needs(PLATFORM_EXACT);
     for (enum way way = 0; way < WAYS; way++) {
         struct peers p;
         open_polled_gathering(&p, kind);
@@ -231,6 +234,7 @@ TEST_OF_KIND(the_descriptor_of_a_full_pipe_is_readable_when_there_is_room)
 
 TEST_OF_KIND(a_write_is_gathered_again_once_the_full_pipe_has_room)
 {
+    platform_needs(PLATFORM_EXACT);
     struct peers p;
     open_polled_gathering(&p, kind);
     uint64_t count = fill(&p.a);

@@ -5,6 +5,7 @@
 #include "fault.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 static const pipc_options_t *with_key(void)
 {
@@ -83,6 +84,7 @@ TEST(silent_clients_that_use_all_descriptors_delay_no_other_client)
 /* accept(2) reports the lack of a descriptor also when no client waits. */
 TEST(no_client_is_dropped_without_a_new_client)
 {
+    platform_needs(PLATFORM_DESCRIPTORS);
     pipc_server_t *server = open_server();
     int silent[2];
     come_silently(server, silent, 1);

@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "hosts.h"
 #include "net.h"
+#include "platform.h"
 
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44 /* since Linux 6.15 */
@@ -28,6 +29,7 @@ static bool kernel_knows_the_longest_pause(void)
 
 TEST(bytes_are_retransmitted_often_and_an_idle_connection_lives)
 {
+    platform_needs(PLATFORM_KEEPALIVE);
     pipc_t *end[2];
     net_open_server(end, NULL);
     for (int fd = net_find_socket(0, false); fd >= 0; fd = net_find_socket(fd + 1, false)) {

@@ -9,6 +9,7 @@
 
 #include "fault.h"
 #include "net.h"
+#include "platform.h"
 
 enum { LONG_MS = 15000 };
 
@@ -345,6 +346,7 @@ TEST(a_failed_name_resolution_is_repeated_until_the_timeout)
 
 TEST(both_sockets_have_nodelay_keepalive_and_close_on_exec)
 {
+    platform_needs(PLATFORM_KEEPALIVE);
     struct net_port port = net_reserve();
     struct net_call call = {"127.0.0.1", port.number, LONG_MS, NULL, NULL, 0, 0};
     net_start_call(&call);

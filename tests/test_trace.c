@@ -11,6 +11,7 @@
 #include "moving.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 #include "tracing.h"
 
 #define LONG_MS FIFOS_LONG_MS
@@ -153,6 +154,7 @@ static int call_with_wrong_key(void *unused)
 
 TEST(a_wrong_key_is_the_verdict_of_both_sides)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     struct paths paths;
     pipc_options_t options = PIPC_OPTIONS_INIT;
     tracing_begin(&tracing);

@@ -10,6 +10,7 @@
 
 #include "anonymous.h"
 #include "paths.h"
+#include "platform.h"
 #include "tracing.h"
 
 static struct tracing tracing;
@@ -183,6 +184,7 @@ static int run_helper(void *as_user)
 
 TEST(a_set_user_ID_program_ignores_the_variable)
 {
+    platform_needs(PLATFORM_GIVEN_RIGHTS);
     paths_need_users();
     if (harness_emulated())
         harness_skip("valgrind runs no set-user-ID program");

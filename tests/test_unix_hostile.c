@@ -13,6 +13,7 @@
 #include "fifos.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
@@ -46,6 +47,7 @@ static void need_pass_rights(void)
 
 TEST(a_client_sends_no_descriptor_to_a_server_that_did_not_ask_for_it)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     need_pass_rights();
     paths_begin(&paths);
@@ -66,6 +68,7 @@ TEST(a_client_sends_no_descriptor_to_a_server_that_did_not_ask_for_it)
 
 TEST(a_server_sends_no_descriptor_to_a_client_that_did_not_ask_for_it)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     need_pass_rights();
     paths_begin(&paths);
@@ -82,6 +85,7 @@ TEST(a_server_sends_no_descriptor_to_a_client_that_did_not_ask_for_it)
 
 TEST(a_listener_that_was_taken_over_lets_no_descriptor_in)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     need_pass_rights();
     paths_begin(&paths);
@@ -103,6 +107,7 @@ TEST(a_listener_that_was_taken_over_lets_no_descriptor_in)
 
 TEST(who_has_not_shown_the_key_sends_no_descriptor_also_where_some_are_taken)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     need_pass_rights();
     paths_begin(&paths);
@@ -200,6 +205,7 @@ static void make_file(const char *path)
 
 TEST(a_file_that_comes_in_the_place_of_a_dead_socket_stays)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct paths paths;
     struct start start;
     paths_begin(&paths);
@@ -227,6 +233,7 @@ static int serve_and_stop_at_the_end(void *path)
 
 TEST(a_file_that_comes_in_the_place_of_a_server_that_closes_stays)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct paths paths;
     char path[128];
     paths_begin(&paths);
@@ -262,6 +269,7 @@ TEST(a_dead_socket_is_replaced_where_a_rename_would_take_any_place)
 
 TEST(what_comes_in_the_place_of_a_new_socket_is_neither_published_nor_removed)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct paths paths;
     struct start start;
     bool is_root = geteuid() == 0;
@@ -324,6 +332,7 @@ static int start_where_it_was(void *arg)
 
 TEST(a_server_starts_in_the_directory_that_its_path_led_to_at_first)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct swapped s;
     paths_begin(&s.paths);
     snprintf(s.path, sizeof s.path, "%s", paths_to(&s.paths, "link/socket"));
@@ -381,6 +390,7 @@ static void fail_to_start(const char *path, enum fault_call call, unsigned long 
 
 TEST(a_server_that_cannot_be_made_is_found_by_no_client)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct paths paths;
     paths_begin(&paths);
     fail_to_start(paths_to(&paths, "socket"), CALL_epoll_create1, 1, EMFILE);

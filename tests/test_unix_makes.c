@@ -10,6 +10,7 @@
 
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 enum { MISSING = 127, LONG_MS = 15000 };
 
@@ -109,6 +110,7 @@ static const char *const keys[] = {"", "secret"};
 
 TEST(python_calls_a_server_with_and_without_a_key)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct paths paths;
     char name[64];
     need_python();

@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 enum { BACKLOG = 2, CLIENTS_MAX = 64 };
 
@@ -34,6 +35,7 @@ static void expect_absent(const char *path)
 
 TEST(a_client_without_a_server_tries_20_times_a_second_until_its_timeout)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct paths paths;
     paths_begin(&paths);
     expect_absent(paths_to(&paths, "missing"));
@@ -105,6 +107,7 @@ static void expect_at_once(const char *path, int error)
 
 TEST(what_is_no_socket_returns_ENOTSOCK_at_once)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct paths paths;
     char name[201] = "";
     paths_begin(&paths);
@@ -126,6 +129,7 @@ TEST(what_is_no_socket_returns_ENOTSOCK_at_once)
 
 TEST(what_no_wait_would_change_is_reported_at_once)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct paths paths;
     char long_name[300] = "";
     pipc_options_t options = PIPC_OPTIONS_INIT;
@@ -192,6 +196,7 @@ static void expect_long(const struct paths *paths, const char *path)
 
 TEST(paths_of_more_than_200_bytes_work)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct paths paths;
     char name[201] = "", below[256];
     paths_begin(&paths);
@@ -268,6 +273,7 @@ static const char *own_abstract_name(void)
 /* As Python has it: the plain sockets of this test give the exact length too. */
 TEST(an_abstract_name_has_its_exact_length)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     const char *name = own_abstract_name();
     char longest[110] = "@";
     pipc_server_t *server = paths_serve(name, NULL);
@@ -305,6 +311,7 @@ static int serve_until_killed(void *name)
 
 TEST(an_abstract_name_is_free_when_its_server_was_killed)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     char name[64];
     snprintf(name, sizeof name, "%s", own_abstract_name());
     assert_int_equal(harness_wait(harness_fork(serve_until_killed, name)), -SIGKILL);
@@ -313,6 +320,7 @@ TEST(an_abstract_name_is_free_when_its_server_was_killed)
 
 TEST(a_mode_for_an_abstract_name_returns_EINVAL)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.mode = 0600;
     assert_null_errno(pipc_server_open_unix(own_abstract_name(), &options), EINVAL);

@@ -12,6 +12,7 @@
 #include "fifos.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 enum { STARTERS = 40, CALLERS = 8, ROUNDS = 5, SERVED = 77, LONG_MS = 10000 };
 
@@ -134,6 +135,7 @@ TEST(of_forty_that_start_where_a_server_was_killed_exactly_one_has_the_path)
 
 TEST(of_forty_servers_exactly_one_has_an_abstract_name)
 {
+    platform_needs(PLATFORM_ABSTRACT);
     struct race race;
     snprintf(race.path, sizeof race.path, "@libpipc race %ld", (long)getpid());
     run_race(&race);

@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 static void make_file(const char *path)
 {
@@ -95,6 +96,7 @@ TEST(a_mode_that_keeps_out_the_servers_own_user_is_refused)
 
 TEST(the_mode_of_the_socket_is_right_where_there_is_no_proc)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     struct paths paths;
     struct stat found;
     pipc_options_t options = PIPC_OPTIONS_INIT;

@@ -10,6 +10,7 @@
 
 #include "net.h"
 #include "paths.h"
+#include "platform.h"
 
 struct place {
     struct paths paths;
@@ -218,6 +219,7 @@ static int run_flood(void *flood)
 
 TEST(a_flood_of_one_user_pushes_out_no_other_users_client)
 {
+    platform_needs(PLATFORM_CREDENTIALS);
     struct place place;
     struct flood flood = {.place = &place};
     pipc_options_t options = net_with_key("secret");
