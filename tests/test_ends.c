@@ -290,6 +290,7 @@ TEST(a_change_that_cannot_wake_the_peer_leaves_that_to_the_next_message)
     fault_fail(CALL_eventfd, 1, FAULT_FOREVER, ENOSYS);
     fault_fail(CALL_writev, 2, 0, ENOMEM); /* the first is of the claim */
     fault_fail(CALL_pwritev2, 2, 0, ENOMEM);
+    fault_fail(CALL_write, 2, 0, ENOMEM);
     fault_arm();
     assert_int_equal(ends_open(&w.ends), 0);
     assert_int_equal(ends_claim(&w.ends), 0);
