@@ -150,7 +150,7 @@ static void drop_process(struct monitor *monitor, const struct monitor_set *set)
         sys_epoll_remove(set->fd, monitor->process);
     monitor->is_member = false;
     restore_ticker(monitor, set);
-    sys_close(monitor->process);
+    sys_process_close(monitor->process);
     monitor->process = -1;
     restore_ticker(monitor, set);
     monitor->has_ended = monitor->has_token = false;
@@ -188,7 +188,7 @@ static void open_process(struct monitor *monitor)
             monitor->how = "there is no process of its holder";
     }
     if (monitor->process >= 0 && monitor_proof(monitor, monitor->state) == ENDS_LOST_TOKEN) {
-        sys_close(monitor->process);
+        sys_process_close(monitor->process);
         monitor->process = -1;
     }
 }
@@ -349,7 +349,7 @@ bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process)
 
 void monitor_close(struct monitor *monitor)
 {
-    sys_close(monitor->process);
+    sys_process_close(monitor->process);
     monitor->process = -1;
     close_ticker(monitor);
 }

@@ -14,16 +14,17 @@
 /*
  * Never 0, and never that of another thread that lives in this process. A later thread may have it
  * again, so its keeper has a hook that forgets it when the thread ends. Read from a register
- * where that is known: no thread-local storage, for which a program that loads us may have no room.
+ * where that is known (elsewhere than on Linux, those registers may be others): no thread-local
+ * storage, for which a program that loads us may have no room.
  */
-#if defined __x86_64__ && !defined __ILP32__ && defined __GNUC__
+#if defined __linux__ && defined __x86_64__ && !defined __ILP32__ && defined __GNUC__
 static inline uintptr_t self_thread(void)
 {
     uintptr_t pointer;
     __asm__("mov %%fs:0, %0" : "=r"(pointer));
     return pointer;
 }
-#elif defined __aarch64__ && defined __GNUC__
+#elif defined __linux__ && defined __aarch64__ && defined __GNUC__
 static inline uintptr_t self_thread(void)
 {
     uintptr_t pointer;

@@ -100,9 +100,7 @@ NOCANCEL(int, fstatat, (int directory, const char *name, struct stat *status, in
          (directory, name, status, flags))
 NOCANCEL(int, openat, (int directory, const char *name, int flags), (directory, name, flags))
 NOCANCEL(int, shm_open, (const char *name, int flags, mode_t mode), (name, flags, mode))
-NOCANCEL(int, posix_fallocate, (int fd, off_t offset, off_t size), (fd, offset, size))
 NOCANCEL(int, mkdirat, (int directory, const char *name, mode_t mode), (directory, name, mode))
-NOCANCEL(int, mkfifoat, (int directory, const char *name, mode_t mode), (directory, name, mode))
 NOCANCEL(int, unlinkat, (int directory, const char *name, int flags), (directory, name, flags))
 NOCANCEL(int, renameat, (int from_directory, const char *from, int to_directory, const char *to),
          (from_directory, from, to_directory, to))

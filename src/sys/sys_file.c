@@ -13,6 +13,7 @@
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_pipe.h"
+#include "sys/sys_signal.h"
 
 const int sys_file_cwd = AT_FDCWD;
 
@@ -70,10 +71,11 @@ int sys_file_open_directory(int directory, const char *name)
 int sys_file_open_fifo(int directory, const char *name, bool writing)
 {
     const int flags = O_NONBLOCK | O_NOCTTY;
+    int fd = open_at(directory, name,
+                     writing ? O_WRONLY | flags : O_RDONLY | flags | sys_fifo_read_flags);
     if (writing)
-        return open_at(directory, name, O_WRONLY | flags);
-    int fd = open_at(directory, name, O_RDONLY | flags | sys_fifo_read_flags);
-    if (fd < 0 && (errno == EPERM || errno == EINVAL))
+        sys_signal_never(fd);
+    if (!writing && fd < 0 && (errno == EPERM || errno == EINVAL))
         fd = open_at(directory, name, O_RDONLY | flags);
     return fd;
 }
@@ -111,7 +113,7 @@ int sys_file_make_directory(int directory, const char *name)
 
 int sys_file_make_fifo(int directory, const char *name)
 {
-    return mkfifoat_nocancel(directory, name, 0600) != 0
+    return sys_file_mkfifo(directory, name) != 0
                ? -1
                : correct_umask(directory, name, 0600, sys_file_remove);
 }

@@ -48,4 +48,7 @@ void sys_file_touch(int directory, const char *name); /* as if it was read and w
 /* Calls `each` with every name in the directory. */
 int sys_file_list(int directory, void (*each)(void *context, const char *name), void *context);
 
+/* Private to src/sys: mkfifo(2) of a name in a directory, with 0600 less the umask. */
+int sys_file_mkfifo(int directory, const char *name);
+
 #endif

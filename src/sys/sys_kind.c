@@ -9,6 +9,7 @@
 
 #include "sys/sys_cancel.h"
 #include "sys/sys_pipe.h"
+#include "sys/sys_signal.h"
 
 static int socket_kind(int fd, enum sys_kind *kind)
 {
@@ -21,6 +22,7 @@ static int socket_kind(int fd, enum sys_kind *kind)
         errno = EINVAL;
         return -1;
     }
+    sys_signal_never(fd);
     *kind = SYS_SOCKET;
     return 0;
 }
@@ -36,6 +38,7 @@ int sys_kind(int fd, enum sys_kind *kind)
         errno = EISDIR;
         return -1;
     }
+    sys_signal_never(fd);
     if (S_ISFIFO(status.st_mode))
         *kind = sys_pipe_is_nameless(status.st_dev) ? SYS_PIPE : SYS_FIFO;
     else

@@ -39,5 +39,6 @@ uint64_t sys_process_namespace(void);
 /* Readable once that process is dead. */
 int sys_process_open(pid_t pid);
 bool sys_process_is_dead(int process);
+void sys_process_close(int process); /* keeps errno; a negative one is nothing */
 
 #endif

@@ -26,10 +26,7 @@ static int give_size(int fd, size_t size, bool is_on_disk)
     struct sys_blocked blocked;
     if (sys_signal_block(&blocked, SIGXFSZ) != 0)
         return -1;
-    int failed =
-        is_on_disk ? posix_fallocate_nocancel(fd, 0, (off_t)size) : ftruncate(fd, (off_t)size);
-    if (is_on_disk)
-        errno = failed;
+    int failed = is_on_disk ? sys_memory_give_pages(fd, size) : ftruncate(fd, (off_t)size);
     sys_signal_restore(&blocked, failed != 0 && errno == EFBIG);
     return failed == 0 ? 0 : -1;
 }
@@ -82,10 +79,9 @@ int sys_memory_open_sealed(size_t size)
     return -1;
 }
 
-/* After mlockall, more than may be locked is EAGAIN. */
-static void *map_pages(void *where, size_t size, int protection, int flags, int fd, size_t offset)
+/* After mlockall, more than may be locked is EAGAIN. NULL: errno. */
+static void *checked(void *memory)
 {
-    void *memory = mmap(where, size, protection, flags, fd, (off_t)offset);
     if (memory == MAP_FAILED && errno == EAGAIN)
         errno = ENOMEM;
     return memory == MAP_FAILED ? NULL : memory;
@@ -96,16 +92,16 @@ static size_t span_of(const struct sys_memory_layout *layout)
     return layout->head + (size_t)layout->rings * (layout->first + 2 * layout->ring);
 }
 
-/* `where`: NULL, or in place of what is there. */
+/* In place of what is there. */
 static void *map_file(void *where, size_t size, int fd, size_t offset)
 {
-    int flags = where == NULL ? MAP_SHARED : MAP_SHARED | MAP_FIXED;
-    return map_pages(where, size, PROT_READ | PROT_WRITE, flags, fd, offset);
+    const int flags = MAP_SHARED | MAP_FIXED;
+    return checked(mmap(where, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset));
 }
 
 /*
- * The file has the head and the rings one after the other. A mapping of it over the whole span is
- * right up to the end of the first area's `first` bytes; the rest is laid over it. The second copy
+ * The file has the head and the rings one after the other. The room is right up to the end of the
+ * first area's `first` bytes; the rest is laid over it. The second copy
  * of a ring and the first bytes of the next lie in a row in the file as well: one mapping.
  */
 static bool map_copies(uint8_t *memory, int fd, const struct sys_memory_layout *layout, int number)
@@ -119,7 +115,7 @@ static bool map_copies(uint8_t *memory, int fd, const struct sys_memory_layout *
 
 void *sys_memory_map(int fd, const struct sys_memory_layout *layout)
 {
-    uint8_t *memory = map_file(NULL, span_of(layout), fd, 0);
+    uint8_t *memory = checked(sys_memory_room(fd, layout->head + layout->first, span_of(layout)));
     for (int i = 0; i < layout->rings && memory != NULL; i++)
         if (!map_copies(memory, fd, layout, i)) {
             sys_memory_unmap(memory, layout);

@@ -38,5 +38,12 @@ void *sys_page_wiped_on_fork(void);
 /* Private to src/sys: memory without a name, to be sized and sealed. ENOSYS, EPERM: not here. */
 int sys_memory_open_unnamed(void);
 void sys_memory_seal(int fd); /* nobody can change its size from here on, where that is possible */
+/* Of memory that has a name: all of its pages, now. -1: errno. */
+int sys_memory_give_pages(int fd, size_t size);
+/*
+ * Room for so many bytes, of which the first are those of the file, and what the rest is does not
+ * matter. Fails as mmap(2) does.
+ */
+void *sys_memory_room(int fd, size_t first, size_t size);
 
 #endif

@@ -22,4 +22,11 @@ int sys_signal_block(struct sys_blocked *blocked, int signal_number);
 /* Keeps errno. `was_sent`: the call has failed with the errno that goes with the signal. */
 void sys_signal_restore(const struct sys_blocked *blocked, bool was_sent);
 
+/*
+ * Writing to this open file raises no SIGPIPE from here on, where the system can be told so. For
+ * those that send it to the process, not to the thread that wrote. Keeps errno; a negative fd is
+ * nothing.
+ */
+void sys_signal_never(int fd);
+
 #endif

@@ -175,6 +175,11 @@ int sys_process_open(pid_t pid)
 }
 #endif
 
+void sys_process_close(int process)
+{
+    sys_close(process);
+}
+
 bool sys_process_is_dead(int process)
 {
     struct pollfd entry = {.fd = process, .events = POLLIN};

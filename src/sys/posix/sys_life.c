@@ -111,3 +111,8 @@ bool sys_process_is_dead(int process)
     (void)process;
     return false;
 }
+
+void sys_process_close(int process)
+{
+    (void)process;
+}

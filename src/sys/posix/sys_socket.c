@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Keepalive has no interval in POSIX: a host that vanished is noticed after the time that the
- * system has for all, often two hours.
- */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/time.h>
 
 #include "sys/posix/sys_posix.h"
@@ -17,6 +11,7 @@
 #include "sys/sys_clock.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_net.h"
+#include "sys/sys_signal.h"
 
 #ifdef ENONET /* Linux has it, and POSIX does not know it */
 #define NO_NETWORK ENONET
@@ -52,6 +47,7 @@ size_t sys_socket_buffer(int fd)
 int sys_socket_open(int domain, int type)
 {
     int fd = sys_posix_close_on_exec(sys_above_standard(socket(domain, type, 0)));
+    sys_signal_never(fd);
     if (fd < 0 || fcntl_nocancel(fd, F_SETFL, O_NONBLOCK) == 0)
         return fd;
     sys_close(fd);
@@ -68,19 +64,9 @@ int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size)
     if (fd < 0 && errno == NO_NETWORK)
         errno = ENETUNREACH;
     fd = sys_posix_close_on_exec(sys_above_standard(fd));
+    sys_signal_never(fd);
     if (fd < 0 || fcntl_nocancel(fd, F_SETFL, 0) == 0)
         return fd;
     sys_close(fd);
     return -1;
-}
-
-void sys_tcp_probe(int fd)
-{
-    sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-}
-
-void sys_tcp_options(int fd)
-{
-    sys_socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }

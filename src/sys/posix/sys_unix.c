@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sockets on a path that fits an address. There is no descriptor of a socket's file, and no way to
- * one from a directory's: names are looked at where they are. There are no abstract names. Who is
- * at the other end is not known.
+ * one from a directory's: names are looked at where they are. There are no abstract names.
  */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
@@ -20,6 +19,7 @@
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_file.h"
+#include "sys/sys_signal.h"
 #include "sys/sys_socket.h"
 
 enum { UNIX_BACKLOG = 4096 };
@@ -195,26 +195,13 @@ int sys_listener_check(int fd, bool *is_unix)
     return -1;
 }
 
-/* ---- who is there ---- */
-
 int sys_unix_pair(int fd[2])
 {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) != 0)
         return -1;
+    sys_signal_never(fd[0]);
+    sys_signal_never(fd[1]);
     fd[0] = sys_posix_close_on_exec(fd[0]);
     fd[1] = sys_posix_close_on_exec(fd[1]);
     return sys_both_above_standard(fd);
-}
-
-int sys_unix_credentials(int fd, struct sys_credentials *credentials)
-{
-    (void)fd;
-    (void)credentials;
-    return not_here();
-}
-
-bool sys_unix_peer_is_own_user(int fd)
-{
-    (void)fd;
-    return false;
 }
