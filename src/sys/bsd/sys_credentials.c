@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "sys/sys_process.h"
+#include "sys/sys_unix.h"
+
+/* Its own name, or the other end's. */
+static bool is_named(int fd)
+{
+    struct sockaddr_un own, peer;
+    socklen_t own_size = sizeof own, peer_size = sizeof peer;
+    own.sun_family = AF_UNSPEC;
+    peer.sun_path[0] = own.sun_path[0] = '\0';
+    if (getsockname(fd, (struct sockaddr *)&own, &own_size) != 0 || own.sun_family != AF_UNIX)
+        return false;
+    if (own_size > offsetof(struct sockaddr_un, sun_path) && own.sun_path[0] != '\0')
+        return true;
+    return getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 &&
+           peer_size > offsetof(struct sockaddr_un, sun_path) && peer.sun_path[0] != '\0';
+}
+
+/* The process of the peer, 0 where the system does not say. */
+#if defined LOCAL_PEERPID /* macOS */
+static pid_t find_process(int fd)
+{
+    pid_t pid = 0;
+    socklen_t size = sizeof pid;
+    return getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &size) == 0 ? pid : 0;
+}
+#elif defined LOCAL_PEEREID /* NetBSD */
+static pid_t find_process(int fd)
+{
+    struct unpcbid peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(fd, 0, LOCAL_PEEREID, &peer, &size) == 0 ? peer.unp_pid : 0;
+}
+#elif defined SO_PEERCRED   /* OpenBSD */
+static pid_t find_process(int fd)
+{
+    struct sockpeercred peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+#else                       /* FreeBSD */
+static pid_t find_process(int fd)
+{
+    (void)fd;
+    return 0;
+}
+#endif
+
+int sys_unix_credentials(int fd, struct sys_credentials *credentials)
+{
+    uid_t user;
+    gid_t group;
+    if (!is_named(fd)) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    if (getpeereid(fd, &user, &group) != 0)
+        return -1;
+    int saved = errno;
+    *credentials = (struct sys_credentials){find_process(fd), user, group};
+    errno = saved;
+    return 0;
+}
+
+bool sys_unix_peer_is_own_user(int fd)
+{
+    uid_t user;
+    gid_t group;
+    return getpeereid(fd, &user, &group) == 0 && (user == 0 || user == sys_user_id());
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include <sys/types.h>
+
+#include <sys/mman.h>
+
+#include "sys/sys_memory.h"
+
+#if defined MAP_INHERIT_ZERO && !defined INHERIT_ZERO
+#define INHERIT_ZERO MAP_INHERIT_ZERO /* NetBSD */
+#endif
+
+#if defined INHERIT_ZERO
+void *sys_page_wiped_on_fork(void)
+{
+    size_t size = sys_page();
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    if (minherit(page, size, INHERIT_ZERO) == 0)
+        return page;
+    munmap(page, size);
+    return NULL;
+}
+#else /* macOS */
+void *sys_page_wiped_on_fork(void)
+{
+    return NULL;
+}
+#endif

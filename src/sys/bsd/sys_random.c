@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys/sys_random.h"
+
+#include <stdlib.h>
+
+/* It cannot fail, and a child after fork gets others. */
+int sys_random(void *bytes, size_t size)
+{
+    arc4random_buf(bytes, size);
+    return 0;
+}
