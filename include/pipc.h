@@ -1113,6 +1113,31 @@
  *   close-on-exec          comes a moment later: a child that another thread starts then inherits
  *   random bytes           take a descriptor for a moment, when a key is shown
  *   PIPC_TRACE             is left out for set-user-ID alone
+ *
+ * PIPC_PLATFORM=bsd is for macOS, FreeBSD, NetBSD and OpenBSD. It has been compiled for these (but
+ * OpenBSD), and has not run on them. Windows is not supported. What differs from Linux there:
+ *
+ *                          on macOS and BSD
+ *   how to wait            by kqueue, select or poll
+ *   pipc_fd                one descriptor for sockets, three else; each call takes one more call of
+ *                          the system from then on. It is a kqueue: a child after fork gets a new
+ *                          one with the same number, unless a fork handler of the program takes it
+ *   a spurious wakeup      when bytes come while the handle holds too much to read them: on pipes
+ *                          and FIFOs, and on macOS when a socket's buffer becomes full
+ *   a peer that reads no   on pipes and FIFOs, is noticed by the next write
+ *   more
+ *   a death on pipc_open   is noticed at once, also when the process becomes another program; but
+ *                          one that died before its peer first looked, and whose process id
+ *                          another process has by then, is taken for alive
+ *   memory of pipc_open    can be made shorter by a process that has its descriptor: SIGBUS
+ *   descriptors            do not travel: EOPNOTSUPP; those that come even so are dropped
+ *   pipc_credentials       pid is 0 on FreeBSD; users and groups are the effective ones
+ *   SIGPIPE                macOS, NetBSD: what pipc_open_fds is given raises none from then on
+ *   a vanished TCP host    after a minute of silence (OpenBSD: when the system says so); while
+ *                          bytes wait to be sent, when the system says so
+ *   clone(2) itself        macOS: a fork without handlers is not noticed
+ *
+ * Pipes and FIFOs, shared memory, paths of sockets and close-on-exec are as with POSIX alone.
  */
 #ifndef PIPC_H
 #define PIPC_H
