@@ -28,6 +28,9 @@
  *
  * A limit: who cannot ring its own doorbell polls in vain until its next call, or the peer's ring.
  *
+ * Without effect here, and so no mutants: that STILL_IDLE in UNKNOWN drains; that a failed ring of
+ * wake puts the interest back, while it is owed; that an own ring that failed leaves UNKNOWN.
+ *
  * Memory is consistent here; ring.pml has the fences.
  *
  * Not here: room (the reader writes nothing), the ticker, which ends a wait that should not have
@@ -41,18 +44,14 @@
  * quick: PIPE -DIS_PIPE=true -DMESSAGES=1
  * mutant: M1 -DIS_PIPE=false  WORK in DRAINED: does not ring
  * mutant: M2 -DIS_PIPE=false  NEW_WORK in READABLE: does not ring
- * turning: M3 fair -DIS_PIPE=true -DFAILURES=1  STILL_IDLE in UNKNOWN: does not drain
  * mutant: M4 -DIS_PIPE=false  IDLE in DRAINED: does not arm
  * mutant: M5 -DIS_PIPE=false  CAME: does not ring
  * mutant: M6 -DIS_PIPE=true  change_state: the interest of a failed ring is gone
  * mutant: M7 -DIS_PIPE=false  drain_and_arm: arms, then drains
  * turning: M8 fair -DIS_PIPE=false  IDLE in READABLE: does not drain
- * mutant: M9 -DIS_PIPE=true  wake: a failed ring is not owed, and the interest is gone
  * mutant: M10 -DIS_PIPE=true  end_wait: does not ring again
  * mutant: M11 -DIS_PIPE=true  end_update_readiness: does not ring again
  * mutant: M12 -DIS_PIPE=true  change_state: a failed ring is not owed
- * mutant: M13 -DIS_PIPE=true  step_descriptor: an own ring that failed counts as made
- * turning: M14 fair -DIS_PIPE=false  change_state: does not clear the interest
  * turning: M15 fair -DIS_PIPE=true -DFAILURES=1  wait_once: does not drain the pipe
  */
 #ifndef MESSAGES
@@ -131,9 +130,6 @@ inline step(event)
 #ifdef M2
         must_ring = must_ring && !(event == NEW_WORK && state == IS_READABLE);
 #endif
-#ifdef M3
-        must_drain = must_drain && !(event == STILL_IDLE && state == UNKNOWN);
-#endif
 #ifdef M4
         must_drain = must_drain && !(event == IDLE && state == IS_DRAINED);
 #endif
@@ -157,9 +153,7 @@ inline ring_own()
         ring(ok);
         has_failed_own = !ok;
         if
-#ifndef M13
         :: !ok -> state = UNKNOWN
-#endif
         :: else
         fi;
         ok = false
@@ -329,11 +323,7 @@ inline wake()
     :: has_word ->
         wake_peer();
         if
-#ifdef M9
-        :: !ok -> owes = false
-#else
         :: !ok -> interest = true
-#endif
         :: else
         fi
     :: else
@@ -367,9 +357,7 @@ inline change_state(next)
 {
     has_failed_last = false;
     version = next;
-#ifndef M14
     atomic { has_word = interest; interest = false }
-#endif
     wake_peer();
 #ifndef M6
     if
