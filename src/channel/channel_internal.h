@@ -23,24 +23,23 @@
 struct channel {
     struct transport *transport;
     bool interruptible, duplex;
-    atomic_int read_ms, write_ms;
+    bool awaits_input;     /* see channel_update_if_changed; never with duplex */
     atomic_bool may_block; /* nothing limits a read, and the transport can wait by reading */
-    struct inbound in;     /* the reader's */
-    struct outbound out;   /* the writer's; with duplex it has a lock */
+    atomic_int read_ms, write_ms;
+    unsigned reports;    /* how often a reading call has returned why reading is dead */
+    struct inbound in;   /* the reader's */
+    struct outbound out; /* the writer's; with duplex it has a lock */
     /* Each is written by one side only, and read by whoever asks for statistics. */
     _Atomic uint64_t messages_read, bytes_read, messages_written, bytes_written;
 
     /* Readiness, see channel_ready.c. */
     struct duplex_lock readiness_lock;
-    atomic_bool polled;         /* somebody asked for the descriptor */
-    bool awaits_input;          /* see channel_update_if_changed; never with duplex */
     atomic_uint wanted;         /* PIPC_WANT_READ, _WRITE */
-    atomic_bool news;           /* what is there raises an edge again */
     atomic_uint in_state;       /* what the reading side knows */
+    atomic_bool polled;         /* somebody asked for the descriptor */
+    atomic_bool news;           /* what is there raises an edge again */
     atomic_bool write_interest; /* a write was refused and is worth repeating */
     atomic_bool flush_failed;   /* likewise, when nothing is held; until that has been reported */
-
-    unsigned reports; /* how often a reading call has returned why reading is dead */
 };
 
 /* ---- channel.c ---- */

@@ -55,18 +55,18 @@ struct outbound {
     bool is_reserved;         /* by a call that writes, until it ends */
     bool gathers;             /* PIPC_GATHER */
     bool is_simple;           /* one thread, no gathering: a message may go by the short way */
+    atomic_bool is_gathering; /* what is held was gathered, and nobody has tried to send it */
+    bool closing;             /* no more messages; shut down once nothing is held, nobody waits */
+    bool has_lost;            /* held bytes were dropped, since writing had died */
+    atomic_bool has_failed;   /* `error` is set, and the program did not ask for it */
+    atomic_bool is_ended;     /* it is set, since the program did */
     size_t gathered_max;      /* the largest message that is gathered */
     int64_t written_at;       /* when the last write began, if it gathers; 0: there was none */
     _Atomic uint32_t process; /* what is held was gathered by this one; 0: it is a rest */
-    atomic_bool is_gathering; /* it was gathered, and nobody has tried to send it */
-    bool closing;     /* no more messages; shut down once nothing is held, and nobody waits */
-    bool has_lost;    /* held bytes were dropped, since writing had died */
-    unsigned waiting; /* threads that wait for room */
-    int error;        /* why writing is dead; 0: alive */
+    unsigned waiting;         /* threads that wait for room */
+    int error;                /* why writing is dead; 0: alive */
+    atomic_bool was_reset;    /* the connection: reading ends with that */
     _Atomic uint64_t bytes_held; /* a copy of end - begin */
-    atomic_bool has_failed;      /* `error` is set, and the program did not ask for it */
-    atomic_bool is_ended;        /* it is set, since the program did */
-    atomic_bool was_reset;       /* the connection: reading ends with that */
 };
 
 void outbound_init(struct outbound *out, const pipc_options_t *options,

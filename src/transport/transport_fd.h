@@ -27,7 +27,6 @@
 /* Memory to read ahead into while little comes: there may be ten thousand idle connections. */
 #define FD_SMALL_SIZE ((size_t)2048)
 
-/* Do descriptors travel with what is written? */
 enum fd_carries { FD_CARRIES_UNKNOWN, FD_CARRIES_FDS, FD_CARRIES_NONE };
 
 struct fd_transport;
@@ -41,6 +40,7 @@ struct fd_transport {
     int in, out;       /* out: -1 once it is closed */
     int writes_to;     /* its number, as a name */
     atomic_bool wrote; /* since the last update of readiness; apart from what a reader loads */
+    bool in_permit_changed, out_permit_changed; /* whether the peer may send descriptors */
     enum sys_kind in_kind, out_kind;
     bool in_was_blocking, out_was_blocking; /* and got O_NONBLOCK from us */
     signed char in_is_local;                /* of a socket: 0, not known; 1, yes; -1, no */
@@ -49,21 +49,20 @@ struct fd_transport {
     size_t least;    /* room that each read has to offer */
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
-    bool flows; /* there was much after the last read: the next wants a large buffer */
-    bool full;  /* and it filled the one it had, or somebody waits for more */
     struct pace pace;
+    bool flows;  /* there was much after the last read: the next wants a large buffer */
+    bool full;   /* and it filled the one it had, or somebody waits for more */
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
-    int failed;               /* why the stream is broken; or what passes, for the next look */
-    enum fd_carries carries;  /* the writer's */
+    enum fd_carries carries;  /* do descriptors travel with what is written? */
     struct arrived *arrived;  /* where descriptors that come go to; NULL: none are taken */
     fd_receive_more *receive; /* how bytes are read; NULL: by sys_read and sys_read_wait */
     struct share *share;      /* a socket that may move into shared memory; NULL: it stays one */
     uint64_t received, sent;  /* of such a socket: bytes so far */
     /* Their sum, when its next step may be due, with a read and with anything else. */
     uint64_t read_due, due;
-    const struct transport_ops *open_ops;       /* of one that was reserved: what `ops` become */
-    bool in_permit_changed, out_permit_changed; /* whether the peer may send descriptors */
+    const struct transport_ops *open_ops; /* of one that was reserved: what `ops` become */
+    int failed; /* why the stream is broken; or what passes, for the next look */
     struct ready ready;
 };
 
