@@ -3,7 +3,8 @@
 #
 # The sources compile by themselves, without what CMake defines: with the compiler at hand and,
 # where these are installed, for 32 bits and with musl; with the folder of Linux, and with that for
-# other systems, then with nothing but what POSIX.1-2008 declares. A machine whose 64-bit atomics
+# other systems, then with nothing but what POSIX.1-2008 declares. One command makes a program of
+# them, as the README says. A machine whose 64-bit atomics
 # need a lock is refused, with a sentence that says so.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
@@ -17,6 +18,12 @@ compile() # $@ compiler and options
     "$@" -std=c11 -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -Wall -Wextra -Werror -Iinclude \
         -Isrc -fsyntax-only src/*/*.c src/sys/posix/*.c || failed=1
     echo "plain: $*"
+}
+
+program() # $1 folder of src/sys
+{
+    { "$CC" -pthread -Iinclude -Isrc -o "$work/hello" examples/hello.c src/*/*.c src/sys/"$1"/*.c \
+        -lrt && "$work/hello" >"$work/out" && grep -q hello "$work/out"; } || failed=1
 }
 
 has() # $@ compiler and options: can it compile anything?
@@ -39,7 +46,11 @@ refuse() # $@ compiler and options for a machine whose 64-bit atomics need a loc
     fi
 }
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 compile "$CC"
+program linux
+program posix
 ! has musl-gcc || compile musl-gcc
 case $(uname -m) in
 x86_64 | i?86)

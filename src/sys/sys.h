@@ -3,9 +3,10 @@
  * The seam. Everything that libpipc asks of the kernel and of the allocator goes through src/sys,
  * so that tests can make each call fail. Nothing here knows of messages, ends or timeouts.
  *
- * One file serves one concern. What all systems share is in src/sys; what one has for itself is in
- * a folder of its own: src/sys/linux, src/sys/posix. CMake chooses the folder (PIPC_PLATFORM), and
- * no function has an #ifdef. A system may take single files of src/sys/posix, which is for all that
+ * One file serves one concern. What systems share is in src/sys; what one has for itself is in a
+ * folder of its own: src/sys/linux, src/sys/bsd, src/sys/posix. CMake chooses (PIPC_PLATFORM; BSD
+ * has its own of sys_file_fifo.c, sys_memory_named.c and sys_signal_thread.c), and no function has
+ * an #ifdef. A system may take single files of src/sys/posix, which is for all that
  * have POSIX.1-2008 and nothing else, with MSG_DONTWAIT, FIONREAD and SCM_RIGHTS, which it does not
  * name and which all have.
  *
