@@ -58,7 +58,7 @@ static bool wants_ticks(const struct monitor *monitor, const struct monitor_set 
 
 bool monitor_is_blind(const struct monitor *monitor)
 {
-    return may_die(monitor) && monitor->process < 0 && !monitor->has_ended;
+    return may_die(monitor) && monitor->process < 0 && !monitor->has_ended && !monitor->is_dead;
 }
 
 /* It is there before it is wanted: then there may be no descriptor for it. */
