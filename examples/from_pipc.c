@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What pIPC's examples do, done with libpipc: docs/coming-from.md shows both. Two threads, a parent
- * and a child, two programs with a name, a server and its client.
+ * What pIPC's examples do, done with libpipc, between threads, processes, names, and by a server.
  *     cc -pthread from_pipc.c $(pkg-config --cflags --libs libpipc)
  */
 #include <errno.h>
@@ -74,6 +73,7 @@ int main(void)
     pthread_t t;
     pipc_options_t client = PIPC_OPTIONS_INIT;
     client.flags = PIPC_CONNECT_ONLY;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a child gets no unwritten lines */
     snprintf(name, sizeof name, "from-pipc-%d", (int)getpid());
     /* [readme:open] */
     pipc_t *pipe = pipc_open(NULL);                              /* pipe = IPC.Pipe() */

@@ -93,7 +93,7 @@ def a_server_serves_one_client_after_the_other_and_gives_each_the_files():
     with Started("-f", file, "serve-unix", path) as server:
         for i in range(3):
             assert run("unix", path, stdin=b"client %d\n" % i)[0] == b"for each\n"
-        assert server.printed() == b"client 0\nclient 1\nclient 2\n"
+        wait_until(lambda: server.printed() == b"client 0\nclient 1\nclient 2\n", "all lines")
         interrupt(server)
     data = os.urandom(4 << 20)
     with Started("-i", "blocks", "-f", new_file(data), "serve-unix", path) as server:
