@@ -634,10 +634,13 @@
  *     the pipe stays a socket. With pipe2, epoll_create1, epoll_ctl, epoll_wait, preadv2 and
  *     pwritev2 the sides wake each other by pipes.
  *
- * pipc_server_open_fd: a server on a socket that listens already: from a service manager (systemd,
- * s6, inetd in mode "wait"), from a parent, or with options that the program has set.
- * systemd passes it as descriptor 3, inetd as 0. It is a stream socket of TCP or of this host. The
- * server owns it from then on; the name of a Unix socket stays its maker's, and nobody removes it.
+ * pipc_server_open_fd: a server on a socket that listens already: from a service manager
+ * (systemd, s6, inetd in mode "wait"), from a parent, or with options that the program has set.
+ * systemd passes it as descriptor 3, and says so in LISTEN_PID and LISTEN_FDS, which a program
+ * checks (examples/activated_server.c); inetd as 0. Where the manager accepts by itself
+ * (Accept=yes, inetd "nowait"), each program gets a connection, which is for pipc_open_fds. The
+ * descriptor is a stream socket of TCP or of this host. The server owns it from then on; the name
+ * of a Unix socket stays its maker's, and nobody removes it.
  *
  *   - O_NONBLOCK is set, and stays set after pipc_server_close. It belongs to the open file, and so
  *     to all processes that have a copy. Several may serve one socket, each with a server of its
@@ -926,7 +929,8 @@
  *  - A side that dies or closes before its first call never held an end, so its death is not
  *    detected. The other side waits for a peer, for ever unless a timeout is set. A parent that
  *    makes its first call before it forks (pipc_set_timeout, say) holds an end from the start, and
- *    its death is detected.
+ *    its death is detected. One that has to learn of a child that dies before its first call uses
+ *    pipc_open_pair, and closes the child's end after fork; or waitpid(2) beside the pipe.
  *  - A thread that ends without pipc_disconnect counts as dead, and that is final for the pipe.
  *  - A write with a limited timeout, or one ended by a signal with PIPC_INTERRUPTIBLE, may succeed
  *    while the handle still holds bytes. They move only while the program makes calls. pipc_close
@@ -1186,7 +1190,7 @@ typedef enum { PIPC_DATA, PIPC_BYE } pipc_kind_t;
 
 /*
  * A message that was read. data points to size bytes; with kind PIPC_BYE they are "BYE" and the
- * text, without a terminating zero. Each function below says who owns the memory.
+ * text, without a terminating zero. The text of each function says who owns the memory.
  */
 typedef struct {
     void *data;
@@ -1195,15 +1199,14 @@ typedef struct {
 } pipc_msg_t;
 
 /* Flags of pipc_options_t. */
-#define PIPC_INTERRUPTIBLE 0x1u /* a caught signal ends a wait with EINTR */
-#define PIPC_DUPLEX        0x2u /* one thread reads while another writes, see 8; not on pipc_open */
-#define PIPC_KEY_MD5       0x4u /* a key may also be shown by MD5, for old peers. See 6 */
-#define PIPC_CONNECT_ONLY  0x8u /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
-#define PIPC_GATHER        0x10u /* small messages wait and go together. See 3; not on pipc_open */
-#define PIPC_ACCEPT_FDS    0x20u /* messages may bring descriptors, see 2; elsewhere no effect */
-#define PIPC_ASYNC         0x80u /* opening does not wait for the peer, see 6; elsewhere EINVAL */
-/* A Unix socket or a pair does not move into shared memory, see 6; elsewhere no effect. */
-#define PIPC_NO_SHARED_MEMORY 0x40u
+#define PIPC_INTERRUPTIBLE    0x1u  /* a caught signal ends a wait with EINTR */
+#define PIPC_DUPLEX           0x2u  /* one thread reads while one writes, see 8; not on pipc_open */
+#define PIPC_KEY_MD5          0x4u  /* a key may also be shown by MD5, for old peers. See 6 */
+#define PIPC_CONNECT_ONLY     0x8u  /* pipc_open_tcp never listens, see there; elsewhere EINVAL */
+#define PIPC_GATHER           0x10u /* small messages go together, see 3; not on pipc_open */
+#define PIPC_ACCEPT_FDS       0x20u /* messages may bring descriptors, see 2; elsewhere no effect */
+#define PIPC_NO_SHARED_MEMORY 0x40u /* none for a Unix socket or a pair, see 6 */
+#define PIPC_ASYNC            0x80u /* opening does not wait, see 6; elsewhere EINVAL */
 
 /* The events of pipc_want. */
 #define PIPC_WANT_READ  0x1u /* a message or a goodbye can be read; for ends and errors see 4 */
@@ -1805,7 +1808,7 @@ PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
  * is left: EADDRINUSE (another server is there, or is starting; or a dead socket that another user
  * left and that is not this user's to remove), EEXIST (what is there is no socket), ENOENT,
  * ENOTDIR, ELOOP, EACCES (the directory; or somebody put something in the place of the new socket,
- * which stays), EOPNOTSUPP (mode, 6), EINVAL (path, mode, options), ENAMETOOLONG, ENOSPC, EROFS,
+ * which stays), EOPNOTSUPP (mode) (6), EINVAL (path, mode, options), ENAMETOOLONG, ENOSPC, EROFS,
  * ENOMEM, EMFILE, ENFILE, and other errors of the file system. Any thread.
  */
 PIPC_API pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options);
@@ -1873,7 +1876,7 @@ PIPC_API void pipc_server_close(pipc_server_t *server);
  * pipc_strerror - what an errno of this library means, as a sentence without a full stop.
  * strerror(3) has the system's words, which often say something else.
  *
- * error   an errno that a function of this header has set; 0 is "no error"
+ * error   an errno that a function of this library has set; 0 is "no error"
  *
  * Returns a constant string, in English, never NULL; any other number is "an error of the system".
  * Where an errno has several meanings (5), the sentence names them. The wording may change between
@@ -1882,7 +1885,7 @@ PIPC_API void pipc_server_close(pipc_server_t *server);
 PIPC_API const char *pipc_strerror(int error);
 
 /*
- * pipc_set_trace - give the lines of the trace (5, PIPC_TRACE) to the program, for its own log.
+ * pipc_set_trace - give the lines of the trace (5) to the program, for its own log.
  *
  * function   called with context and each line: a string without a newline, valid until the
  *            function returns. NULL: none any more

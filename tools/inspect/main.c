@@ -53,6 +53,8 @@ static enum code inspect(pid_t pid, bool as_json)
     struct target target;
     struct list list = {.rows = NULL};
     enum code code = target_open(&target, pid);
+    if (code == CODE_NO_PROCESS && access("/proc/self", F_OK) != 0)
+        return complain(code, pid, "/proc is not mounted");
     if (code != CODE_OK)
         return complain(code, pid, strerror(code == CODE_NO_PROCESS ? ESRCH : errno));
     list_make(&list, &target);
