@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -77,3 +78,4 @@ bool sys_unix_peer_is_own_user(int fd)
     gid_t group;
     return getpeereid(fd, &user, &group) == 0 && (user == 0 || user == sys_user_id());
 }
+#endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -43,4 +44,5 @@ int sys_file_mkfifo(int directory, const char *name)
 {
     return mkfifoat_nocancel(directory, name, 0600);
 }
+#endif
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <sys/types.h>
 
 #include <sys/mman.h>
@@ -26,4 +27,5 @@ void *sys_page_wiped_on_fork(void)
 {
     return NULL;
 }
+#endif
 #endif

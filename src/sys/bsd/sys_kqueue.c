@@ -20,6 +20,7 @@
  * it; after a fork that runs none (vfork), a child must not use the library anyway. It may run at
  * any moment of another thread's call. So what it reads changes by single atomic stores.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include "sys/sys_epoll.h"
 
 #include <errno.h>
@@ -390,3 +391,4 @@ __attribute__((constructor)) static void watch_forks(void)
 {
     pthread_atfork(NULL, NULL, renew_queues);
 }
+#endif

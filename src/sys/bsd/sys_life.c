@@ -4,6 +4,7 @@
  * shared memory are refused, and those of a file are lost with any descriptor of it. So a process
  * that dies before its peer has looked for it, and whose number another one has by then, lives on.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include "sys/sys_life.h"
 
 #include <errno.h>
@@ -71,3 +72,4 @@ bool sys_process_is_dead(int process)
     errno = saved;
     return is_dead;
 }
+#endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
 #include <unistd.h>
 
@@ -117,3 +118,4 @@ void sys_bsd_queue_each(void (*each)(int number, struct sys_bsd_queue *queue))
             each(number, queue);
     }
 }
+#endif

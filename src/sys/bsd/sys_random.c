@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include "sys/sys_random.h"
 
 #include <stdlib.h>
@@ -9,3 +10,4 @@ int sys_random(void *bytes, size_t size)
     arc4random_buf(bytes, size);
     return 0;
 }
+#endif

@@ -4,6 +4,7 @@
  * systems answer such a look (MSG_PEEK) with numbers that are no descriptors. Those that a peer
  * sends even so are dropped by the kernel, since no read has room for them.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include "sys/sys_rights.h"
 
 #include <errno.h>
@@ -75,3 +76,4 @@ ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int 
     *count = 0;
     return sys_read(fd, SYS_SOCKET, buffer, size);
 }
+#endif

@@ -3,6 +3,7 @@
  * macOS and NetBSD send SIGPIPE to the process. So sockets and pipes are told to raise none, also
  * those of the program, which keep this. On FreeBSD and OpenBSD a mask of the thread serves.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include "sys/sys_signal.h"
 
 #include <errno.h>
@@ -25,4 +26,5 @@ void sys_signal_never(int fd)
 {
     (void)fd;
 }
+#endif
 #endif

@@ -4,6 +4,7 @@
  * OpenBSD, where a socket has no times of its own, after those of the system. While bytes wait to
  * be acknowledged, the system's times count on all of them.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <sys/types.h>
 
 #include <netinet/in.h>
@@ -44,3 +45,4 @@ void sys_tcp_options(int fd)
     sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_idle(fd, KEEP_IDLE_S);
 }
+#endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A timer is a kqueue of its own with a timer in it, and that can be a member of another. */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include "sys/sys_timer.h"
 
 #include <errno.h>
@@ -57,3 +58,4 @@ void sys_timer_close(int timer)
 {
     sys_bsd_queue_close(timer);
 }
+#endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE 700
 #include "sys/sys_cpu.h"
 
@@ -14,3 +15,4 @@ void sys_cpu_yield(void)
 {
     sched_yield();
 }
+#endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A doorbell is a pipe, whose two ends this process has: a write finds a reader. */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_doorbell.h"
@@ -61,3 +62,4 @@ void sys_doorbell_close(int bell[2])
     sys_close(bell[0]);
     bell[0] = bell[1] = -1;
 }
+#endif

@@ -21,6 +21,7 @@
  * Doorbells are members that are ready when rung: they are looked at, and never guessed. Tickers
  * end waits in calls, and are no reason to wake a program.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_epoll.h"
@@ -469,3 +470,4 @@ void sys_epoll_close(int number)
     sys_free(set->members);
     sys_free(set);
 }
+#endif

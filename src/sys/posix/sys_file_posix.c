@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What sys_file.c does better where the system knows how. POSIX does not. */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
 
 #include "sys/sys_file.h"
@@ -12,3 +13,4 @@ int sys_file_rename_new(int directory, const char *from, const char *to)
     errno = ENOSYS;
     return -1;
 }
+#endif

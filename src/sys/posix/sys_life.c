@@ -6,6 +6,7 @@
  * mutexes would not be lost so. But their lists lie in the shared memory, and a peer could write
  * into these what the C library then follows.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_life.h"
@@ -116,3 +117,4 @@ void sys_process_close(int process)
 {
     (void)process;
 }
+#endif

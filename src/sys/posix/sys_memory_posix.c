@@ -3,6 +3,7 @@
  * Memory has a name for a moment (sys_memory.c), and its size can be changed by all who have it. So
  * none is taken from a stranger.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
 
 #include "sys/sys_memory.h"
@@ -30,3 +31,4 @@ bool sys_memory_is_sealed(int fd, size_t size)
     (void)size;
     return false;
 }
+#endif

@@ -3,6 +3,7 @@
  * Pipes. Reads and writes have no flags of their own here, and a pipe without a name is not told
  * from a FIFO: sys_io.c polls before each.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_pipe.h"
@@ -94,3 +95,4 @@ ssize_t sys_pipe_write_nosignal(int fd, const struct iovec *parts, int count)
     (void)count;
     return SYS_PIPE_REFUSED;
 }
+#endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/posix/sys_posix.h"
@@ -29,3 +30,4 @@ int sys_posix_number(void)
     errno = EMFILE;
     return -1;
 }
+#endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_random.h"
@@ -44,3 +45,4 @@ int sys_random(void *bytes, size_t size)
     sys_close(fd);
     return result;
 }
+#endif

@@ -3,6 +3,7 @@
  * SCM_RIGHTS. A socket has no switch against descriptors that its peer sends: those that are not
  * wanted come, and are closed at once.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_rights.h"
@@ -246,3 +247,4 @@ ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int 
     *count = are_all ? came.count : -1;
     return got;
 }
+#endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_socket.h"
@@ -70,3 +71,4 @@ int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size)
     sys_close(fd);
     return -1;
 }
+#endif

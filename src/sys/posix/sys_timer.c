@@ -3,6 +3,7 @@
  * A timer is a number, by which sys_epoll.c finds its time: waits end in time, and what the program
  * polls knows nothing of it.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE 700
 #include "sys/sys_timer.h"
 
@@ -66,3 +67,4 @@ void sys_timer_close(int timer)
     sys_free(atomic_exchange(&timers[timer], NULL));
     sys_close(timer);
 }
+#endif

@@ -3,6 +3,7 @@
  * Sockets on a path that fits an address. There is no descriptor of a socket's file, and no way to
  * one from a directory's: names are looked at where they are. There are no abstract names.
  */
+#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_unix.h"
@@ -205,3 +206,4 @@ int sys_unix_pair(int fd[2])
     fd[1] = sys_posix_close_on_exec(fd[1]);
     return sys_both_above_standard(fd);
 }
+#endif
