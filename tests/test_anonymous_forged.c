@@ -177,8 +177,43 @@ TEST(forged_memory_cannot_give_a_held_end_to_another_thread)
     harness_gate_close(&gate[0]);
 }
 
+static void say_and_stay(pipc_t *pipe)
+{
+    say(pipe, "here");
+    for (;;)
+        pause();
+}
+
+/* As a bystander may write it: the dead seem to hold the end again, or init, or nobody that is. */
+TEST(an_end_that_is_given_a_holder_after_a_death_makes_no_loop_spin)
+{
+    static const uint64_t names[] = {0, 0x80000001, 0x7ffffff1, 0xfffffff1};
+    platform_needs(PLATFORM_DEATH_IN_POLL);
+    pipc_t *pipe = open_anonymous();
+    struct shared_page *page = hostile_page();
+    struct side far;
+    char byte;
+    set_timeouts(pipe, -1, 0);
+    int fd = pipc_fd(pipe);
+    side_start(&far, anonymous_forked, pipe, say_and_stay);
+    hear(pipe, "here");
+    uint64_t held = atomic_load(&page->end[1].state);
+    kill(far.pid, SIGKILL);
+    assert_int_equal(harness_wait(far.pid), -SIGKILL);
+    assert_true(harness_readable(fd, SIDES_NOTICE_MS));
+    hear_the_end(pipe, EPIPE);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        uint64_t name = names[i] == 0 ? held >> 32 : names[i];
+        atomic_store(&page->end[1].state, (held & UINT32_MAX) | name << 32);
+        assert_true(pipc_read(pipe, &byte, 1) < 0);
+        expect_no_spin(pipe);
+    }
+    pipc_close(pipe);
+}
+
 HARNESS_MAIN("anonymous forged", IT(a_full_blocking_doorbell_delays_no_call),
              IT(the_death_of_a_peer_that_held_a_lock_is_detected),
              IT(a_peer_that_frees_its_end_without_a_goodbye_is_reported_dead),
              IT(a_peer_that_claims_to_be_another_process_is_reported_dead),
-             IT(forged_memory_cannot_give_a_held_end_to_another_thread))
+             IT(forged_memory_cannot_give_a_held_end_to_another_thread),
+             IT(an_end_that_is_given_a_holder_after_a_death_makes_no_loop_spin))
