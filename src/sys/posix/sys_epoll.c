@@ -40,7 +40,7 @@
 #include "sys/sys_pipe.h"
 #include "sys/sys_poll.h"
 
-enum { EVENT_IN = 1, EVENT_OUT = 2, EVENT_EDGE = 4, EVENT_END = 8, EVENT_BELL = 16 };
+enum { EVENT_IN = 1, EVENT_OUT = 2, EVENT_EDGE = 4, EVENT_END = 8, EVENT_DOORBELL = 16 };
 
 const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edge = EVENT_EDGE,
                sys_epoll_end = EVENT_END;
@@ -120,9 +120,9 @@ int sys_epoll_add(int number, int fd, uint32_t events)
     return 0;
 }
 
-int sys_epoll_add_doorbell(int number, const int bell[2])
+int sys_epoll_add_doorbell(int number, const int doorbell[2])
 {
-    return sys_epoll_add(number, bell[0], EVENT_IN | EVENT_BELL);
+    return sys_epoll_add(number, doorbell[0], EVENT_IN | EVENT_DOORBELL);
 }
 
 int sys_epoll_change(int number, int fd, uint32_t events)
@@ -241,11 +241,11 @@ int sys_epoll_take_ready(int number, int *fds, int max)
     return taken;
 }
 
-bool sys_epoll_drain_doorbell(int number, const int bell[2], int other)
+bool sys_epoll_drain_doorbell(int number, const int doorbell[2], int other)
 {
     (void)number;
     (void)other; /* a process is no descriptor here */
-    sys_doorbell_drain(bell);
+    sys_doorbell_drain(doorbell);
     return false;
 }
 
@@ -325,8 +325,8 @@ static void renew_pipe(int number, struct set *set)
 /* ---- which it is ---- */
 
 struct wanted {
-    int count;       /* of what the set waits for, doorbells apart */
-    int input, bell; /* one of which it is input, and one that is a doorbell; -1: none */
+    int count;           /* of what the set waits for, doorbells apart */
+    int input, doorbell; /* one of which it is input, and one that is a doorbell; -1: none */
 };
 
 static bool is_waited_for(const struct member *member)
@@ -345,15 +345,15 @@ static bool is_input(const struct member *member)
 
 static struct wanted wanted_by(const struct set *set)
 {
-    struct wanted wanted = {.input = -1, .bell = -1};
+    struct wanted wanted = {.input = -1, .doorbell = -1};
     for (int i = 0; i < set->count; i++) {
         const struct member *member = &set->members[i];
-        bool is_bell = (member->events & EVENT_BELL) != 0;
+        bool is_doorbell = (member->events & EVENT_DOORBELL) != 0;
         if (!is_waited_for(member))
             continue;
-        wanted.count += !is_bell;
-        if (is_bell)
-            wanted.bell = member->fd;
+        wanted.count += !is_doorbell;
+        if (is_doorbell)
+            wanted.doorbell = member->fd;
         else if (is_input(member))
             wanted.input = member->fd;
     }
@@ -393,8 +393,8 @@ static void guess(int number, struct set *set)
 static void update(int number, struct set *set)
 {
     struct wanted wanted = wanted_by(set);
-    int only = wanted.count == 0 ? wanted.bell : wanted.count == 1 ? wanted.input : -1;
-    bool is_alone = only >= 0 && (wanted.count == 0 || wanted.bell < 0);
+    int only = wanted.count == 0 ? wanted.doorbell : wanted.count == 1 ? wanted.input : -1;
+    bool is_alone = only >= 0 && (wanted.count == 0 || wanted.doorbell < 0);
     const struct member *ready = is_alone ? NULL : ready_member(set);
     if (ready != NULL && is_input(ready))
         show_member(number, set, ready->fd);
