@@ -131,8 +131,9 @@ class Program:
         return len(os.listdir("/proc/%d/fd" % self.pid))
 
     def must_be_idle(self):
-        """Something may still be under way; then nothing is."""
-        for _ in range(10 * SLOWNESS):
+        """Something may still be under way, for long on a slow machine; then nothing is."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             before = self.processor_time()
             time.sleep(0.3)
             assert not self.has_ended(), self.complained()

@@ -77,7 +77,7 @@ def the_echo_server_is_idle_while_clients_do_not_read():
     with echo_server() as server:
         lazy = [connect(server.port) for _ in range(3)]
         sent = [fill(lazy[0], b"x" * 2900), fill(lazy[1], b"large" * 300000),
-                fill(lazy[2], b"small")]
+                fill(lazy[2], b"small" * 20)]
         server.must_be_idle()
         must_echo(connect(server.port))
         for connection, bytes_sent in zip(lazy, sent):
