@@ -229,6 +229,32 @@ TEST(a_change_that_comes_while_a_wait_asks_for_death_ends_the_wait)
     free_sides(s);
 }
 
+/* The peer has come at the first question, and shuts down before the second one. */
+static enum ring_life come_and_shut(void *context, uint64_t version, enum ring_question question,
+                                    int64_t now)
+{
+    struct fake *fake = context;
+    (void)version;
+    (void)now;
+    if (question == RING_ASK_VERSION)
+        change_peer(fake, RING_PEER_SHUT);
+    return question == RING_ASK_VERSION ? RING_PEER_MAY_WRITE : fake->life;
+}
+
+TEST(a_shutdown_between_two_questions_of_a_read_is_the_end)
+{
+    struct shared *s = new_sides(0);
+    struct fake *b = &s->side[1];
+    const uint8_t *shown;
+    bool end;
+    b->ring.peer.life = come_and_shut;
+    change_peer(b, RING_PEER_MAY_WRITE);
+    assert_int_equal(ring_peek(&b->ring, 1, &shown, &end), 0);
+    assert_true(end || ring_arm(&b->ring, RING_BYTES));
+    expect_nothing(&b->ring, true);
+    free_sides(s);
+}
+
 /* --- A hostile peer -------------------------------------------------------------------------- */
 
 static void expect_broken(struct ring *ring)
@@ -330,6 +356,7 @@ HARNESS_MAIN("byte ring", IT(bytes_come_in_order_across_the_edge_and_across_the_
              IT(a_reader_that_finds_nothing_asks_whether_the_writer_lives),
              IT(a_full_ring_asks_in_every_way_whether_the_reader_lives),
              IT(a_change_that_comes_while_a_wait_asks_for_death_ends_the_wait),
+             IT(a_shutdown_between_two_questions_of_a_read_is_the_end),
              IT(a_head_that_makes_no_sense_is_a_protocol_error_for_good),
              IT(a_head_that_steps_back_behind_what_was_shown_is_a_protocol_error),
              IT(a_head_beyond_the_ring_of_what_is_unread_is_a_protocol_error),

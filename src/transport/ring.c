@@ -268,12 +268,12 @@ static int load_pieces(struct ring *r, size_t want)
     return 0;
 }
 
-/* Will nothing more be written? */
+/* Will nothing more be written? A peer may shut down between the two questions. */
 static bool is_input_over(struct ring *r, bool may_ask_kernel)
 {
     if (last_life(r) != RING_PEER_MAY_WRITE)
         return true;
-    return may_ask_kernel && ring_ask(r, RING_ASK_WRITER) == RING_PEER_DEAD;
+    return may_ask_kernel && ring_ask(r, RING_ASK_WRITER) != RING_PEER_MAY_WRITE;
 }
 
 /* What the peer wrote before its end comes first. */
