@@ -352,9 +352,10 @@
  * PIPC_TRACE: when a message does not arrive, a trace shows what happened to the pipes. With
  * PIPC_TRACE=FILE in its environment, a program that uses the library appends a line to FILE for
  * each handle or server that is opened, or is not; step of a rendezvous; verdict of a handshake,
- * with its reason; goodbye; end of a stream, or death of a peer, and how it was noticed; step into
- * shared memory; refused call; and close. There is no line for a message, and none has a byte of a
- * message, of a goodbye's text or of a key. It has names, paths and addresses. Such a line is
+ * with its reason; goodbye; shutdown; end of a stream, or death of a peer, and how it was noticed;
+ * step into shared memory; refused call; and close. There is no line for a message, and none has a
+ * byte of a message, of a goodbye's text or of a key. It has names, paths and addresses. Such a
+ * line is
  *
  *     1795753695.123456 4711 #3 rendezvous: nobody is there: waits at the name
  *

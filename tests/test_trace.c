@@ -46,14 +46,41 @@ TEST(each_open_and_close_has_a_line_with_the_number_of_the_handle)
     tracing_end(&tracing);
 }
 
-TEST(an_open_that_fails_has_a_line_with_the_reason)
+TEST(an_open_that_fails_has_one_line_with_its_number_and_the_reason)
 {
     tracing_begin(&tracing);
     fifos_begin(&fifos);
     assert_null_errno(pipc_open_fifo("nobody", 0, &fifos.options), EAGAIN);
     assert_null_errno(pipc_open_fds(-1, -1, NULL), EBADF);
-    tracing_assert(&tracing, "#0 open: FIFO \"nobody\" EAGAIN");
-    tracing_assert(&tracing, "#0 open: descriptors EBADF");
+    assert_null_errno(pipc_open_fifo("", -1, &fifos.options), EINVAL);
+    assert_null_errno(pipc_open_fifo("nobody", -2, &fifos.options), EINVAL); /* makes no handle */
+    tracing_assert(&tracing, "#1 open: FIFO \"nobody\" EAGAIN");
+    tracing_assert(&tracing, "#2 open: descriptors EBADF");
+    tracing_assert(&tracing, "#3 open: FIFO \"\" EINVAL");
+    tracing_assert(&tracing, "#0 open: FIFO \"nobody\" EINVAL");
+    assert_int_equal(tracing_count(&tracing, "#* open: *"), 4);
+    assert_int_equal(tracing_count(&tracing, "#* close: *"), 0);
+    fifos_end(&fifos);
+    tracing_end(&tracing);
+}
+
+static void *open_for_ever(void *unused)
+{
+    (void)unused;
+    return pipc_open_fifo("nobody", -1, &fifos.options);
+}
+
+TEST(an_open_whose_thread_is_cancelled_has_a_line)
+{
+    pthread_t thread;
+    void *result;
+    tracing_begin(&tracing);
+    fifos_begin(&fifos);
+    assert_int_equal(pthread_create(&thread, NULL, open_for_ever, NULL), 0);
+    assert_int_equal(pthread_cancel(thread), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    tracing_assert(&tracing, "#1 close: the thread was cancelled");
     fifos_end(&fifos);
     tracing_end(&tracing);
 }
@@ -189,6 +216,22 @@ TEST(a_goodbye_has_a_line_on_both_sides)
     pipc_close(end[1]);
     tracing_assert(&tracing, "#1 goodbye: this side said goodbye");
     tracing_assert(&tracing, "#2 goodbye: the peer said goodbye (*)");
+    tracing_end(&tracing);
+}
+
+TEST(a_shutdown_is_no_goodbye)
+{
+    pipc_t *end[2];
+    char room[1];
+    tracing_begin(&tracing);
+    assert_int_equal(pipc_open_pair(end, NULL), 0);
+    assert_int_equal(pipc_shutdown(end[0]), 0);
+    assert_errno(pipc_read(end[1], room, sizeof room), EPIPE);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+    tracing_assert(&tracing, "#1 shutdown: this side ends writing");
+    tracing_assert(&tracing, "#2 end: the stream has ended EPIPE (*)");
+    assert_int_equal(tracing_count(&tracing, "#* goodbye: *"), 0);
     tracing_end(&tracing);
 }
 
@@ -354,19 +397,21 @@ TEST(a_name_with_a_newline_cannot_begin_a_line)
     paths_begin(&paths);
     const char *path = paths_to(&paths, "one\n1.000000 1 #1 open: two");
     assert_null_errno(pipc_open_unix(path, 0, NULL), EAGAIN);
-    tracing_assert(&tracing, "#0 open: Unix socket \"*/one?1.000000 *two\" EAGAIN");
+    tracing_assert(&tracing, "#1 open: Unix socket \"*/one?1.000000 *two\" EAGAIN");
     tracing_assert_whole_lines(tracing_text(&tracing));
     paths_end(&paths);
     tracing_end(&tracing);
 }
 
 HARNESS_MAIN("trace", IT(each_open_and_close_has_a_line_with_the_number_of_the_handle),
-             IT(an_open_that_fails_has_a_line_with_the_reason),
+             IT(an_open_that_fails_has_one_line_with_its_number_and_the_reason),
+             IT(an_open_whose_thread_is_cancelled_has_a_line),
              IT(a_close_shows_what_was_neither_read_nor_sent),
              IT(the_steps_of_a_rendezvous_over_FIFOs_have_lines_on_both_sides),
              IT(the_steps_and_the_handshake_of_a_rendezvous_over_TCP_have_lines),
              IT(a_client_that_finds_no_server_has_one_line_for_all_its_tries),
              IT(a_wrong_key_is_the_verdict_of_both_sides), IT(a_goodbye_has_a_line_on_both_sides),
+             IT(a_shutdown_is_no_goodbye),
              IT(the_death_of_a_killed_peer_has_a_line_that_says_how_it_was_noticed),
              IT(an_end_inside_a_message_and_bytes_that_are_none_have_lines),
              IT(the_move_into_shared_memory_has_lines),

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "api/options.h"
 #include "api/report.h"
 #include "rendezvous/async.h"
 #include "rendezvous/fifo.h"
@@ -20,64 +21,6 @@
 #include "trace/trace.h"
 #include "transport/transport.h"
 
-#define KNOWN_FLAGS                                                                    \
-    (PIPC_INTERRUPTIBLE | PIPC_DUPLEX | PIPC_KEY_MD5 | PIPC_GATHER | PIPC_ACCEPT_FDS | \
-     PIPC_NO_SHARED_MEMORY)
-
-/* ---- arguments ---- */
-
-/* The struct as it was at first, which every program has; what came later is optional. */
-struct first_options {
-    size_t struct_size, max_message, max_pending;
-    const void *key;
-    size_t key_size;
-    const char *directory;
-    unsigned flags;
-};
-_Static_assert(offsetof(struct first_options, flags) == offsetof(pipc_options_t, flags),
-               "new fields go to the end");
-
-static bool are_valid(const pipc_options_t *options)
-{
-    return options == NULL || (options->struct_size >= sizeof(struct first_options) &&
-                               (options->flags & ~KNOWN_FLAGS) == 0 &&
-                               (options->key != NULL) == (options->key_size > 0));
-}
-
-/* All fields, of which the program may know only the first. A struct that is too small stays so. */
-static pipc_options_t copy_of(const pipc_options_t *options)
-{
-    pipc_options_t copy = PIPC_OPTIONS_INIT;
-    if (options == NULL)
-        return copy;
-    size_t size = options->struct_size;
-    if (size >= sizeof(struct first_options))
-        memcpy(&copy, options, size < sizeof copy ? size : sizeof copy);
-    copy.struct_size = size;
-    return copy;
-}
-
-static bool is_interruptible(const pipc_options_t *options)
-{
-    return options != NULL && (options->flags & PIPC_INTERRUPTIBLE) != 0;
-}
-
-static bool accepts_fds(const pipc_options_t *options)
-{
-    return options != NULL && (options->flags & PIPC_ACCEPT_FDS) != 0;
-}
-
-/*
- * What two threads use stays a socket, and so does what descriptors come over. After fork, a parent
- * sends what it has gathered beside its child, and the positions in a ring are of one process.
- */
-#define STAYS_A_SOCKET (PIPC_DUPLEX | PIPC_ACCEPT_FDS | PIPC_GATHER | PIPC_NO_SHARED_MEMORY)
-
-static bool may_share(const pipc_options_t *options)
-{
-    return options == NULL || (options->flags & STAYS_A_SOCKET) == 0;
-}
-
 /* ---- handles ---- */
 
 static void *invalid_argument(void)
@@ -86,23 +29,23 @@ static void *invalid_argument(void)
     return NULL;
 }
 
-static pipc_t *allocate(const pipc_options_t *options)
+static pipc_t *allocate(const pipc_options_t *options, struct report_open *report)
 {
     trace_begin();
-    if (!are_valid(options))
+    if (!options_are_valid(options))
         return invalid_argument();
     pipc_t *pipe = sys_alloc(sizeof *pipe);
     if (pipe != NULL)
-        *pipe = (pipc_t){&handle_this_copy, NULL, NULL, trace_number()};
+        *pipe = (pipc_t){&handle_this_copy, NULL, NULL, report->number = trace_number()};
     return pipe;
 }
 
-static pipc_t *open_anonymous(const pipc_options_t *options)
+static pipc_t *open_anonymous(const pipc_options_t *options, struct report_open *report)
 {
-    pipc_t *pipe = allocate(options);
+    pipc_t *pipe = allocate(options, report);
     if (pipe == NULL)
         return NULL;
-    pipc_options_t all = copy_of(options);
+    pipc_options_t all = options_copy(options);
     all.flags &= ~PIPC_ACCEPT_FDS; /* none can come */
     pipe->anonymous = anonymous_open(&all, pipe, pipe->number);
     if (pipe->anonymous != NULL)
@@ -113,13 +56,14 @@ static pipc_t *open_anonymous(const pipc_options_t *options)
 
 pipc_t *pipc_open(const pipc_options_t *options)
 {
-    return report_opened(open_anonymous(options), "pipe", NULL);
+    struct report_open report = {.kind = "pipe"};
+    return report_opened(open_anonymous(options, &report), &report);
 }
 
 /* What is left to be had is its transport. */
-static pipc_t *open_channel(const pipc_options_t *options)
+static pipc_t *open_channel(const pipc_options_t *options, struct report_open *report)
 {
-    pipc_t *pipe = allocate(options);
+    pipc_t *pipe = allocate(options, report);
     if (pipe == NULL)
         return NULL;
     pipe->channel = channel_open(options);
@@ -130,11 +74,10 @@ static pipc_t *open_channel(const pipc_options_t *options)
 }
 
 /* It was never open. */
-static void discard(void *pipe)
+static void discard(pipc_t *pipe)
 {
     int saved = errno;
-    trace(((pipc_t *)pipe)->number, TRACE_CLOSE, "not opened", NULL, saved);
-    channel_close(((pipc_t *)pipe)->channel);
+    channel_close(pipe->channel);
     sys_free(pipe);
     errno = saved;
 }
@@ -154,32 +97,31 @@ static pipc_t *put_on(pipc_t *pipe, struct transport *transport)
 }
 
 static pipc_t *open_on(open_transport *open, int read_fd, int write_fd,
-                       const pipc_options_t *options)
+                       const pipc_options_t *options, struct report_open *report)
 {
-    pipc_t *pipe = open_channel(options);
+    pipc_t *pipe = open_channel(options, report);
     return pipe == NULL ? NULL : put_on(pipe, open(read_fd, write_fd));
 }
 
 pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
 {
-    return report_opened(open_on(transport_fd, read_fd, write_fd, options), "descriptors", NULL);
+    struct report_open report = {.kind = "descriptors"};
+    return report_opened(open_on(transport_fd, read_fd, write_fd, options, &report), &report);
 }
 
 /* ---- rendezvous ---- */
 
-/* Flags that only some constructors know: which of them are set; the rest is for the channel. */
-static unsigned take_flags(pipc_options_t *options, unsigned flags)
+static void discard_cancelled(void *pipe)
 {
-    unsigned set = options->flags & flags;
-    options->flags &= ~flags;
-    return set;
+    trace(((pipc_t *)pipe)->number, TRACE_CLOSE, "the thread was cancelled", NULL, 0);
+    discard(pipe);
 }
 
 /* The thread may be cancelled while it waits. */
 static struct transport *await_peer(void *pipe, struct rendezvous *rendezvous)
 {
     struct transport *transport;
-    pthread_cleanup_push(discard, pipe);
+    pthread_cleanup_push(discard_cancelled, pipe);
     transport = rendezvous_open(rendezvous);
     pthread_cleanup_pop(0);
     return transport;
@@ -193,86 +135,84 @@ static pipc_t *open_by(pipc_t *pipe, struct rendezvous *rendezvous, bool is_asyn
     return put_on(pipe, is_async ? async_open(rendezvous) : await_peer(pipe, rendezvous));
 }
 
-static pipc_t *open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
+static pipc_t *open_fifo(const char *name, int timeout_ms, const pipc_options_t *options,
+                         struct report_open *report)
 {
-    pipc_options_t rest = copy_of(options);
-    unsigned flags = take_flags(&rest, PIPC_ASYNC);
-    if (timeout_ms < -1 || !are_valid(&rest))
+    pipc_options_t rest = options_copy(options);
+    unsigned flags = options_take_flags(&rest, PIPC_ASYNC);
+    if (timeout_ms < -1 || !options_are_valid(&rest))
         return invalid_argument();
-    pipc_t *pipe = open_channel(&rest); /* before: nobody is met in vain, for lack of memory */
+    pipc_t *pipe =
+        open_channel(&rest, report); /* before: nobody is met in vain, for lack of memory */
     if (pipe == NULL)
         return NULL;
     struct fifo_request request = {name, rest.directory,
-                                   limit_of(timeout_ms, is_interruptible(&rest))};
-    report_opening(pipe, "FIFO", name, 0);
+                                   limit_of(timeout_ms, options_interruptible(&rest))};
+    report_opening(report, 0);
     return open_by(pipe, fifo_rendezvous(&request), flags != 0 && timeout_ms != 0);
 }
 
 pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_options_t *options)
 {
-    return report_opened(open_fifo(name, timeout_ms, options), "FIFO", name);
-}
-
-/* NULL: none, which is no empty one. */
-static struct auth_key key_of(const pipc_options_t *options)
-{
-    struct auth_key none = {NULL, 0, false};
-    if (options == NULL)
-        return none;
-    return (struct auth_key){options->key, options->key_size, (options->flags & PIPC_KEY_MD5) != 0};
+    struct report_open report = {.kind = "FIFO", .name = name};
+    return report_opened(open_fifo(name, timeout_ms, options, &report), &report);
 }
 
 static pipc_t *open_tcp(const char *host, uint16_t port, int timeout_ms,
-                        const pipc_options_t *options)
+                        const pipc_options_t *options, struct report_open *report)
 {
-    pipc_options_t rest = copy_of(options);
-    unsigned flags = take_flags(&rest, PIPC_CONNECT_ONLY | PIPC_ASYNC);
+    pipc_options_t rest = options_copy(options);
+    unsigned flags = options_take_flags(&rest, PIPC_CONNECT_ONLY | PIPC_ASYNC);
     bool is_async = (flags & PIPC_ASYNC) != 0 && timeout_ms != 0;
-    if (host == NULL || strcmp(host, "*") == 0 || port == 0 || timeout_ms < -1 || !are_valid(&rest))
+    if (host == NULL || strcmp(host, "*") == 0 || port == 0 || timeout_ms < -1 ||
+        !options_are_valid(&rest))
         return invalid_argument();
-    pipc_t *pipe = open_channel(&rest);
+    pipc_t *pipe = open_channel(&rest, report);
     if (pipe == NULL)
         return NULL;
     struct tcp_request request = {.host = host,
                                   .port = port,
-                                  .limit = limit_of(timeout_ms, is_interruptible(&rest)),
+                                  .limit = limit_of(timeout_ms, options_interruptible(&rest)),
                                   .connect_only = (flags & PIPC_CONNECT_ONLY) != 0,
                                   .resolves_once = is_async,
-                                  .key = key_of(&rest)};
-    report_opening(pipe, "TCP", host, port);
+                                  .key = options_key(&rest)};
+    report_opening(report, port);
     return open_by(pipe, tcp_rendezvous(&request), is_async);
 }
 
 pipc_t *pipc_open_tcp(const char *host, uint16_t port, int timeout_ms,
                       const pipc_options_t *options)
 {
-    return report_opened(open_tcp(host, port, timeout_ms, options), "TCP", host);
+    struct report_open report = {.kind = "TCP", .name = host};
+    return report_opened(open_tcp(host, port, timeout_ms, options, &report), &report);
 }
 
-static pipc_t *open_unix(const char *path, int timeout_ms, const pipc_options_t *options)
+static pipc_t *open_unix(const char *path, int timeout_ms, const pipc_options_t *options,
+                         struct report_open *report)
 {
-    pipc_options_t rest = copy_of(options);
-    bool is_async = take_flags(&rest, PIPC_ASYNC) != 0 && timeout_ms != 0;
-    if (path == NULL || path[0] == '\0' || timeout_ms < -1 || !are_valid(&rest))
+    pipc_options_t rest = options_copy(options);
+    bool is_async = options_take_flags(&rest, PIPC_ASYNC) != 0 && timeout_ms != 0;
+    if (path == NULL || path[0] == '\0' || timeout_ms < -1 || !options_are_valid(&rest))
         return invalid_argument();
-    pipc_t *pipe = open_channel(&rest);
+    pipc_t *pipe = open_channel(&rest, report);
     if (pipe == NULL)
         return NULL;
     struct unix_request request = {.path = path,
-                                   .limit = limit_of(timeout_ms, is_interruptible(&rest)),
+                                   .limit = limit_of(timeout_ms, options_interruptible(&rest)),
                                    .keeps_directory = is_async,
-                                   .accepts_fds = accepts_fds(&rest),
-                                   .key = key_of(&rest)};
-    report_opening(pipe, "Unix socket", path, 0);
+                                   .accepts_fds = options_accept_fds(&rest),
+                                   .key = options_key(&rest)};
+    report_opening(report, 0);
     pipe = open_by(pipe, unix_rendezvous(&request), is_async);
-    if (pipe != NULL && may_share(&rest))
+    if (pipe != NULL && options_may_share(&rest))
         transport_share(channel_transport(pipe->channel), SHARE_OPENED_IT);
     return pipe;
 }
 
 pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_options_t *options)
 {
-    return report_opened(open_unix(path, timeout_ms, options), "Unix socket", path);
+    struct report_open report = {.kind = "Unix socket", .name = path};
+    return report_opened(open_unix(path, timeout_ms, options, &report), &report);
 }
 
 /* ---- two handles ---- */
@@ -312,15 +252,16 @@ static int make_pipes(struct both_fds *fds)
 }
 
 /* Takes the descriptors over, or closes those that no end has taken. */
-static int open_ends(pipc_t *end[2], const struct both_fds *fds, const pipc_options_t *options)
+static int open_ends(pipc_t *end[2], const struct both_fds *fds, const pipc_options_t *options,
+                     struct report_open *report)
 {
-    pipc_t *first = open_on(transport_fd_own, fds->in[0], fds->out[0], options);
+    pipc_t *first = open_on(transport_fd_own, fds->in[0], fds->out[0], options, report);
     if (first == NULL) {
         close_fds(fds, 0);
         close_fds(fds, 1);
         return -1;
     }
-    pipc_t *second = open_on(transport_fd_own, fds->in[1], fds->out[1], options);
+    pipc_t *second = open_on(transport_fd_own, fds->in[1], fds->out[1], options, report);
     if (second == NULL) {
         close_fds(fds, 1);
         pipc_close(first);
@@ -332,16 +273,16 @@ static int open_ends(pipc_t *end[2], const struct both_fds *fds, const pipc_opti
 }
 
 /* Two pipes are faster than sockets that stay sockets, but carry no descriptors. */
-static int open_pair(pipc_t *end[2], const pipc_options_t *options)
+static int open_pair(pipc_t *end[2], const pipc_options_t *options, struct report_open *report)
 {
     struct both_fds fds;
-    if (end == NULL || !are_valid(options)) {
+    if (end == NULL || !options_are_valid(options)) {
         errno = EINVAL;
         return -1;
     }
-    bool moves = may_share(options);
-    int made = moves || accepts_fds(options) ? make_sockets(&fds) : make_pipes(&fds);
-    if (made != 0 || open_ends(end, &fds, options) != 0)
+    bool moves = options_may_share(options);
+    int made = moves || options_accept_fds(options) ? make_sockets(&fds) : make_pipes(&fds);
+    if (made != 0 || open_ends(end, &fds, options, report) != 0)
         return -1;
     if (moves) {
         transport_share(channel_transport(end[0]->channel), SHARE_FIRST_OF_PAIR);
@@ -353,11 +294,14 @@ static int open_pair(pipc_t *end[2], const pipc_options_t *options)
 int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options)
 {
     trace_begin();
-    int result = open_pair(end, options);
-    report_opened(result == 0 ? end[0] : NULL, "first of a pair", NULL);
-    if (result == 0)
-        report_opened(end[1], "second of a pair", NULL);
-    return result;
+    struct report_open report = {.kind = "pair"};
+    if (open_pair(end, options, &report) != 0) {
+        report_opened(NULL, &report);
+        return -1;
+    }
+    report_opened(end[0], &(struct report_open){.kind = "first of a pair"});
+    report_opened(end[1], &(struct report_open){.kind = "second of a pair"});
+    return 0;
 }
 
 /* ---- the server ---- */
@@ -375,7 +319,7 @@ static pipc_server_t *new_server(const pipc_options_t *options)
     if (server == NULL)
         return NULL;
     server->number = trace_number();
-    server->options = copy_of(options);
+    server->options = options_copy(options);
     server->options.key = NULL; /* the caller's, for this call only; the server has a copy */
     server->options.key_size = 0;
     return server;
@@ -399,13 +343,14 @@ static pipc_server_t *start_server(pipc_server_t *server, struct server *listeni
 
 pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_options_t *options)
 {
-    if (!are_valid(options))
+    if (!options_are_valid(options))
         return invalid_handle(__func__);
-    struct auth_key key = key_of(options);
+    struct auth_key key = options_key(options);
     pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
-    return start_server(server, server_open(host, port, is_interruptible(options), &key), host);
+    return start_server(server, server_open(host, port, options_interruptible(options), &key),
+                        host);
 }
 
 #define ACCESS_DEFAULT 0600
@@ -424,39 +369,41 @@ static bool is_access(const char *path, mode_t mode)
 
 pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *options)
 {
-    if (path == NULL || !are_valid(options))
+    if (path == NULL || !options_are_valid(options))
         return invalid_handle(__func__);
-    pipc_options_t all = copy_of(options);
+    pipc_options_t all = options_copy(options);
     if (!is_access(path, all.mode))
         return invalid_handle(__func__);
-    struct auth_key key = key_of(options);
+    struct auth_key key = options_key(options);
     pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
     unsigned access = all.mode == 0 ? ACCESS_DEFAULT : (unsigned)all.mode;
-    return start_server(
-        server,
-        server_open_unix(path, access, is_interruptible(options), accepts_fds(options), &key),
-        path);
+    return start_server(server,
+                        server_open_unix(path, access, options_interruptible(options),
+                                         options_accept_fds(options), &key),
+                        path);
 }
 
 pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *options)
 {
-    if (!are_valid(options))
+    if (!options_are_valid(options))
         return invalid_handle(__func__);
-    struct auth_key key = key_of(options);
+    struct auth_key key = options_key(options);
     pipc_server_t *server = new_server(options);
     if (server == NULL)
         return NULL;
-    return start_server(
-        server, server_open_fd(listening_fd, is_interruptible(options), accepts_fds(options), &key),
-        NULL);
+    return start_server(server,
+                        server_open_fd(listening_fd, options_interruptible(options),
+                                       options_accept_fds(options), &key),
+                        NULL);
 }
 
 /* Takes over a connected socket, also when it fails. */
 static pipc_t *open_socket(int fd, const pipc_options_t *options)
 {
-    pipc_t *pipe = fd < 0 ? NULL : open_channel(options);
+    struct report_open unused;
+    pipc_t *pipe = fd < 0 ? NULL : open_channel(options, &unused);
     if (pipe != NULL)
         pipe = put_on(pipe, transport_fd_socket(fd));
     if (pipe == NULL)
@@ -470,7 +417,7 @@ pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms)
         return invalid_handle(__func__);
     const pipc_options_t *options = &server->options;
     pipc_t *pipe = open_socket(server_accept(server->server, timeout_ms), options);
-    if (pipe != NULL && server_is_unix(server->server) && may_share(options))
+    if (pipe != NULL && server_is_unix(server->server) && options_may_share(options))
         transport_share(channel_transport(pipe->channel), SHARE_ACCEPTED_IT);
     return report_accepted(pipe, server->number);
 }

@@ -250,8 +250,10 @@ int pipc_shutdown(pipc_t *pipe)
     struct channel *channel = channel_of(pipe, __func__);
     if (channel == NULL)
         return -1;
-    trace(pipe->number, TRACE_GOODBYE, "this side ends writing", NULL, 0);
-    return report_end(pipe, __func__, channel_shutdown(channel));
+    int result = channel_shutdown(channel);
+    if (result == 0)
+        trace(pipe->number, TRACE_SHUTDOWN, "this side ends writing", NULL, 0);
+    return report_end(pipe, __func__, result);
 }
 
 int pipc_disconnect(pipc_t *pipe, const char *text)

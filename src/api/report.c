@@ -14,12 +14,17 @@ static unsigned number_of(const pipc_t *pipe)
 
 /* ---- the ends of calls ---- */
 
-int report_refused(const pipc_t *pipe, const char *call, int error)
+static int refuse(unsigned number, const char *call, int error)
 {
-    trace(number_of(pipe), TRACE_REFUSED, call, NULL, error);
+    trace(number, TRACE_REFUSED, call, NULL, error);
     trace_deliver();
     errno = error;
     return -1;
+}
+
+int report_refused(const pipc_t *pipe, const char *call, int error)
+{
+    return refuse(number_of(pipe), call, error);
 }
 
 static bool is_refusal(int error)
@@ -27,14 +32,19 @@ static bool is_refusal(int error)
     return error != EAGAIN && error != ETIMEDOUT && error != EINTR;
 }
 
-int report_failed(const pipc_t *pipe, const char *call)
+static int fail(unsigned number, const char *call)
 {
     int error = errno;
     if (is_refusal(error))
-        return report_refused(pipe, call, error);
+        return refuse(number, call, error);
     trace_deliver();
     errno = error;
     return -1;
+}
+
+int report_failed(const pipc_t *pipe, const char *call)
+{
+    return fail(number_of(pipe), call);
 }
 
 int report_end(const pipc_t *pipe, const char *call, int result)
@@ -47,11 +57,11 @@ int report_end(const pipc_t *pipe, const char *call, int result)
 
 /* ---- opening and closing ---- */
 
-static void write_opened(const pipc_t *pipe, const char *kind, const char *name)
+static void write_opened(const pipc_t *pipe, const struct report_open *report)
 {
     char peer[TRACE_PEER_MAX];
     struct trace_line line = {
-        .handle = pipe->number, .event = TRACE_OPEN, .what = kind, .name = name};
+        .handle = pipe->number, .event = TRACE_OPEN, .what = report->kind, .name = report->name};
     struct transport *transport = pipe->channel == NULL ? NULL : channel_transport(pipe->channel);
     if (transport != NULL) {
         transport->ops->peer(transport, peer, sizeof peer);
@@ -60,13 +70,13 @@ static void write_opened(const pipc_t *pipe, const char *kind, const char *name)
     trace_write(&line);
 }
 
-pipc_t *report_opened(pipc_t *pipe, const char *kind, const char *name)
+pipc_t *report_opened(pipc_t *pipe, const struct report_open *report)
 {
     int error = errno;
     if (trace_is_on() && pipe != NULL)
-        write_opened(pipe, kind, name);
+        write_opened(pipe, report);
     else if (pipe == NULL)
-        trace(0, TRACE_OPEN, kind, name, error);
+        trace(report->number, TRACE_OPEN, report->kind, report->name, error);
     trace_deliver();
     errno = error;
     return pipe;
@@ -99,17 +109,19 @@ pipc_t *report_accepted(pipc_t *pipe, unsigned server_number)
 {
     char kind[sizeof "accepted by #" + 10];
     if (pipe == NULL) {
-        report_failed(NULL, "pipc_server_accept");
+        fail(server_number, "pipc_server_accept");
         return NULL;
     }
     snprintf(kind, sizeof kind, "accepted by #%u", server_number);
-    return report_opened(pipe, kind, NULL);
+    return report_opened(pipe, &(struct report_open){.kind = kind});
 }
 
-void report_opening(const pipc_t *pipe, const char *kind, const char *name, unsigned port)
+void report_opening(const struct report_open *report, unsigned port)
 {
-    struct trace_line line = {
-        .handle = number_of(pipe), .event = TRACE_RENDEZVOUS, .what = kind, .name = name};
+    struct trace_line line = {.handle = report->number,
+                              .event = TRACE_RENDEZVOUS,
+                              .what = report->kind,
+                              .name = report->name};
     if (trace_is_on())
         write_with_port(line, port);
 }

@@ -14,13 +14,19 @@ int report_failed(const pipc_t *pipe, const char *call);
 /* The end of a call that is not made for each message; `result` below 0 is a failure. */
 int report_end(const pipc_t *pipe, const char *call, int result);
 
-/* The end of a constructor. NULL: errno. A name may be NULL. */
-pipc_t *report_opened(pipc_t *pipe, const char *kind, const char *name);
+/* Of a constructor. The number is 0 until there is a handle; it stays when that is not opened. */
+struct report_open {
+    const char *kind;
+    const char *name; /* NULL: it has none */
+    unsigned number;
+};
+/* It begins, and may wait for a peer. Port 0: it has none. */
+void report_opening(const struct report_open *report, unsigned port);
+/* Its end. NULL: errno. */
+pipc_t *report_opened(pipc_t *pipe, const struct report_open *report);
 /* The same of a server; NULL as above. */
 void report_listening(const struct server *server, unsigned number, const char *name);
 pipc_t *report_accepted(pipc_t *pipe, unsigned server_number);
-/* It begins, and may wait for a peer. Port 0: it has none. */
-void report_opening(const pipc_t *pipe, const char *kind, const char *name, unsigned port);
 void report_closing(const pipc_t *pipe, const pipc_stats_t *stats);
 
 static inline int invalid(const pipc_t *pipe, const char *call)

@@ -31,10 +31,9 @@ static struct sys_log file;
 static atomic_uint last_number;
 
 static const char *const event_names[] = {
-    [TRACE_OPEN] = "open",           [TRACE_RENDEZVOUS] = "rendezvous",
-    [TRACE_HANDSHAKE] = "handshake", [TRACE_GOODBYE] = "goodbye",
-    [TRACE_DEATH] = "end",           [TRACE_MEMORY] = "memory",
-    [TRACE_REFUSED] = "refused",     [TRACE_CLOSE] = "close"};
+    [TRACE_OPEN] = "open",       [TRACE_RENDEZVOUS] = "rendezvous", [TRACE_HANDSHAKE] = "handshake",
+    [TRACE_GOODBYE] = "goodbye", [TRACE_SHUTDOWN] = "shutdown",     [TRACE_DEATH] = "end",
+    [TRACE_MEMORY] = "memory",   [TRACE_REFUSED] = "refused",       [TRACE_CLOSE] = "close"};
 
 /* ---- the file ---- */
 

@@ -19,6 +19,7 @@ enum trace_event {
     TRACE_RENDEZVOUS,
     TRACE_HANDSHAKE,
     TRACE_GOODBYE,
+    TRACE_SHUTDOWN,
     TRACE_DEATH, /* or another end of the stream */
     TRACE_MEMORY,
     TRACE_REFUSED,
