@@ -309,7 +309,7 @@
  *                Nothing is taken and nothing is lost; messages just before them may wait too. The
  *                descriptor of pipc_fd stays readable: a loop that does nothing but repeat the call
  *                spins. Close something, and repeat the call; or switch PIPC_WANT_READ off until
- *                something is closed. Opening: no number is free. Not opened.
+ *                something is closed. Opening: no descriptor is free. Not opened.
  *   EBADF, ETOOMANYREFS
  *                pipc_write_fds: a descriptor is not open; or this user has more of them on their
  *                way, unread, than its limit on open files (RLIMIT_NOFILE), and is not privileged.
@@ -1225,7 +1225,7 @@ typedef struct {
     const void *key;       /* sockets: the secret that both sides must know; NULL: none. See 6 */
     size_t key_size;       /* bytes; 0 only when key is NULL */
     const char *directory; /* pipc_open_fifo: where names live; NULL: /tmp/pipc-UID. See 6 */
-    unsigned flags;        /* PIPC_INTERRUPTIBLE and so on, see above */
+    unsigned flags;        /* PIPC_INTERRUPTIBLE and the like, or 0 */
     mode_t mode;           /* pipc_server_open_unix: access to the socket; 0: 0600. See 6 */
 } pipc_options_t;
 
@@ -1244,7 +1244,7 @@ typedef struct {
  */
 typedef struct {
     size_t struct_size; /* set by PIPC_STATS_INIT; lets the struct grow in later versions */
-    uint64_t messages_read, bytes_read, messages_written, bytes_written;
+    uint64_t messages_read, bytes_read, messages_written, bytes_written; /* taken; accepted */
     uint64_t messages_pending, bytes_pending, bytes_held; /* in memory: arrived; not yet sent */
     uint64_t kernel_read, kernel_written; /* bytes by pipes, FIFOs and sockets, with read-ahead */
     uint64_t shared_read, shared_written; /* bytes by shared memory */
@@ -1431,10 +1431,17 @@ PIPC_API void pipc_close(pipc_t *pipe);
  *       failure
  *
  * So an accepted connection can be handed to another process, which uses pipc_open_fds. What the
- * peer has sent and this process has not taken in is in the kernel, and goes along. Reading takes
- * in more than one message at a time: after EAGAIN here, read on until a read with timeout 0 fails
- * with EAGAIN as well, or hand the messages over too. What is true of pipc_close is true of this
- * call: the descriptor of pipc_fd is closed, and no thread may use the handle afterwards.
+ * peer has sent and this process has not taken in is in the kernel, and goes along. What is true of
+ * pipc_close is true of this call: the descriptor of pipc_fd is closed, and no thread may use the
+ * handle afterwards.
+ *
+ * Reading takes in more than one message at a time (7). What has been read ahead is in this
+ * process, and would be lost; so the call fails with EAGAIN. The program then reads that too, and
+ * hands it over as messages, before the descriptors: pipc_flush, and then one pipc_read_msg for
+ * each EAGAIN of this call, with a read timeout that lets the rest of a message come. A peer that
+ * never stops sending can keep this from ending: set a limit, and close such a peer. It is simplest
+ * not to read before, or to have the peer wait for an answer: then one message is all there is.
+ * Where Unix sockets move into shared memory, set PIPC_NO_SHARED_MEMORY (6).
  *
  * The descriptors wait (no O_NONBLOCK), or are as the program gave them to pipc_open_fds. Those
  * that the library made are close-on-exec, and Unix sockets among them, but for those of a pair,

@@ -16,13 +16,15 @@ function put_function(which,   count, i, j)
     returned = failed = context = ""
     heading("DESCRIPTION")
     put_description(which, count)
-    put_returned(which)
-    put_failed()
+    put_constants_of(name[which])
     if (context != "") {
         heading("WAITING, THREADS AND FORK")
         put_paragraph(context)
     }
-    put_see_also(which)
+    put_returned(which)
+    put_examples(name[which])
+    put_failed(which)
+    put_see_also(name[which], comment_first[which], comment_last[which], prototype[which])
 }
 
 # PIPC_API is left out: "pipc_t *pipc_open(const pipc_options_t *options);"
@@ -118,80 +120,4 @@ function put_returned(which)
         return
     heading("RETURN VALUES")
     put_paragraph(returned)
-}
-
-function put_failed(   i, count, last, words)
-{
-    if (failed == "")
-        return
-    heading("ERRORS")
-    gsub(/\(no end\)/, "(the caller holds no end, and can take none)", failed)
-    count = split(failed, words, "\n")
-    for (i = 1; i <= count; i++)
-        put_paragraph(words[i])
-    find_meanings()
-    count = split(failed, words, /[^A-Z]+/)
-    for (i = 1; i <= count; i++)
-        if (words[i] in meaning && !(meaning[words[i]] in seen)) {
-            if (last == "") {
-                put(".Pp")
-                put("In general, on all kinds of pipe and in all functions, these mean:")
-                put(".Bl -tag -width ETIMEDOUT")
-            }
-            last = meaning[words[i]]
-            seen[last] = 1
-            put_item(term_of[last])
-            put_text(text_of[last])
-        }
-    if (last != "")
-        put(".El")
-    for (i in seen)
-        delete seen[i]
-}
-
-# Section 5: meaning[ERRNO] is the number of an entry; term_of[] and text_of[] are its parts.
-function find_meanings(   i, first, words, count, k)
-{
-    if (meanings > 0)
-        return
-    for (first = 1; line[first] !~ /^ \*   EAGAIN  /; first++)
-        ;
-    for (i = first; line[i] !~ /^ \*$/; i++) {
-        if (line[i] ~ /^ \*   E/ && line[i] !~ /^ \*   ENOMEM, /) {
-            halves(substr(line[i], 4), 2)
-            term_of[++meanings] = left
-            text_of[meanings] = right
-            count = split(left, words, /, /)
-            for (k = 1; k <= count; k++)
-                meaning[words[k]] = meanings
-        } else if (line[i] ~ /^ \*       /)
-            text_of[meanings] = text_of[meanings] " " trimmed(substr(line[i], 3))
-        else
-            break
-    }
-}
-
-function put_see_also(which,   i, k, count, words, text, found)
-{
-    count = load(comment_first[which], comment_last[which])
-    text = joined(1, count)
-    count = split(text, words, /[^a-z0-9_]+/)
-    for (i = 1; i <= count; i++)
-        if (words[i] in is_function && words[i] != name[which])
-            found[words[i]] = 1
-    put(".Sh SEE ALSO")
-    for (i = 1; i <= functions; i++)
-        if (sorted_name[i] in found)
-            put(".Xr " sorted_name[i] " 3 ,")
-    put(".Xr pipc 7")
-}
-
-function sort_names(   i, k, text)
-{
-    for (i = 1; i <= functions; i++) {
-        text = name[i]
-        for (k = i - 1; k > 0 && sorted_name[k] > text; k--)
-            sorted_name[k + 1] = sorted_name[k]
-        sorted_name[k + 1] = text
-    }
 }

@@ -1,24 +1,41 @@
 # SPDX-License-Identifier: MIT
 #
 # Writes the manual pages from pipc.h: man7/pipc.7 from the comment at its head and from its types,
-# man3/NAME.3 from the comment above each function. pipc.h is the only source of what they say.
+# man3/NAME.3 from the comment above each function and each type. pipc.h is the only source of what
+# they say, and examples.c of what they show.
 #
 # usage: awk -v out=FOLDER -v date=DATE -v version=VERSION \
-#            -f text.awk -f pages.awk -f function.awk pipc.h
+#            -f text.awk -f pages.awk -f function.awk -f errors.awk -f types.awk -f related.awk \
+#            pipc.h examples.c
+
+FNR == 1 {
+    files++
+}
+
+files == 1 {
+    line[++lines] = $0
+    next
+}
 
 {
-    line[NR] = $0
+    read_example($0)
 }
 
 END {
     find_functions()
-    sort_names()
+    find_types()
+    check_examples()
     page = out "/man7/pipc.7"
     put_overview()
     close(page)
     for (which = 1; which <= functions; which++) {
         page = out "/man3/" name[which] ".3"
         put_function(which)
+        close(page)
+    }
+    for (which = 1; which <= types; which++) {
+        page = out "/man3/" type_name[which] ".3"
+        put_type_page(which)
         close(page)
     }
 }
@@ -35,7 +52,7 @@ function fail(text)
 # a function that begins a group ("---- Reading ----") group[].
 function find_functions(   i, text, title)
 {
-    for (i = 1; i <= NR; i++) {
+    for (i = 1; i <= lines; i++) {
         if (line[i] ~ /^\/\* ---- /) {
             title = line[i]
             gsub(/^\/\* -+ | -+ \*\/$/, "", title)
