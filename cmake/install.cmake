@@ -2,7 +2,8 @@
 #
 # What `cmake --install` puts where: the headers, both libraries, libpipc.pc, the CMake package and
 # the documents. The manual pages are in docs/man/CMakeLists.txt.
-# The tree may be moved afterwards: everything in it finds the rest by relative paths.
+# The tree may be moved afterwards: everything in it finds the rest by relative paths. Only below
+# /usr libpipc.pc has the prefix.
 #
 # Each rule names its component: runtime (the shared library), development (what a compiler needs),
 # tools (programs, with their pages), documentation. packages.cmake makes packages of them.
@@ -46,8 +47,12 @@ if(sanitize)
     set(pc_sanitize " ${sanitize}")
 endif()
 configure_file(cmake/libpipc.pc.in ${PROJECT_BINARY_DIR}/libpipc.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/libpipc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+install(CODE "include(\"${PROJECT_SOURCE_DIR}/cmake/pc_prefix.cmake\")
+    pipc_write_pc(\"${PROJECT_BINARY_DIR}/libpipc.pc\"
+        \"${PROJECT_BINARY_DIR}/pkgconfig/libpipc.pc\" \"\${CMAKE_INSTALL_PREFIX}\")"
     COMPONENT development)
+install(FILES ${PROJECT_BINARY_DIR}/pkgconfig/libpipc.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
     COMPONENT documentation)

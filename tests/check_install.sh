@@ -158,6 +158,18 @@ check_components() # their files differ, and make the whole tree
     files "$tree" | diff - "$work/parts" >&2 || fail "the components are not the whole"
 }
 
+# Below /usr, pkg-config names no folder that compilers search anyway; in a sysroot, those there.
+check_prefix() # $1 root, $2 prefix; the folder of the libraries in libdir
+{
+    pc="$1$2/${libdir#"$tree"/}/pkgconfig"
+    here=$(PKG_CONFIG_PATH=$pc PKG_CONFIG_SYSTEM_INCLUDE_PATH=$2/include \
+        PKG_CONFIG_SYSTEM_LIBRARY_PATH=$2/${libdir#"$tree"/} pkg-config --cflags --libs libpipc)
+    there=$(PKG_CONFIG_PATH=$pc PKG_CONFIG_SYSROOT_DIR=$1 PKG_CONFIG_SYSTEM_INCLUDE_PATH=/none \
+        pkg-config --cflags libpipc)
+    [ "${here% }" = -lpipc ] || fail "below $2, pkg-config says $here"
+    [ "${there% }" = "-I$1$2/include" ] || fail "in a sysroot, pkg-config says $there"
+}
+
 check_uninstall() # nothing is left but what was there before
 {
     export DESTDIR="$work/root"
@@ -166,6 +178,8 @@ check_uninstall() # nothing is left but what was there before
     quiet "$CMAKE" --install "$BUILD_DIR" --prefix /usr
     (files "$tree" && echo ./include/mine.h) | sort >"$work/expected"
     files "$DESTDIR/usr" | diff "$work/expected" - >&2 || fail "DESTDIR got something else"
+    find_libdir
+    check_prefix "$DESTDIR" /usr
     quiet "$CMAKE" --build "$BUILD_DIR" --target uninstall
     [ "$(files "$DESTDIR")" = ./usr/include/mine.h ] || fail "left: $(files "$DESTDIR")"
     find "$DESTDIR" -type d -name '*pipc*' | grep . >&2 && fail "left these folders"

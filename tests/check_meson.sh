@@ -61,7 +61,7 @@ compare_shared()
         $what "$ours/libpipc.so" >"$work/meson"
         same "$what"
     done
-    cp "$theirs/pkgconfig/libpipc.pc" "$work/cmake"
+    sed 's|^prefix=.*|prefix=/usr|' "$theirs/pkgconfig/libpipc.pc" >"$work/cmake"
     cp "$ours/pkgconfig/libpipc.pc" "$work/meson"
     same libpipc.pc
     diff -r "$BUILD_DIR/installed/include" "$work/root/usr/include" || fail "other headers"
@@ -89,6 +89,7 @@ consume() # the installed tree, as somebody else's Meson project finds it
 {
     PKG_CONFIG_PATH=$work/root/usr/$libdir/pkgconfig
     export PKG_CONFIG_PATH LD_LIBRARY_PATH="$work/root/usr/$libdir"
+    export PKG_CONFIG_SYSROOT_DIR="$work/root"
     quiet meson setup "$work/consumer" "$SOURCE_DIR/tests/consumer" --wrap-mode=nofallback
     quiet ninja -C "$work/consumer"
     "$work/consumer/consumer" || fail "the program failed"
