@@ -201,6 +201,19 @@ def count_ends_it_after_so_many_messages():
 
 
 @test
+def an_end_before_so_many_messages_is_an_exit_code():
+    with Plain() as peer, peer.start("-n", 2, stdin=b"ask\n") as pipccat:
+        peer.send(records(b"1"))
+        peer.end()
+        assert pipccat.ends(BROKEN) == b"1\n"
+    run("-n", 2, "exec", "--", PIPCCAT, "-f", "/dev/null", "-o", "none", "fd", 0, 1, code=BROKEN)
+    server, path = serve("-n", 3, "--once")
+    with server:
+        run("unix", path, stdin=b"1\n2\n")
+        assert server.ends(BROKEN) == b"1\n2\n"
+
+
+@test
 def reply_answers_each_message_with_what_a_command_prints():
     large = b"z" * MIB
     server, path = serve("--reply", "cat; echo .")
@@ -234,12 +247,13 @@ def a_command_that_does_not_end_is_ended_with_all_that_it_started():
 
 
 @test
-def a_command_that_fails_is_a_goodbye_for_the_client_and_the_server_goes_on():
-    server, path = serve("--reply", 'read -r word; [ "$word" = ok ] && echo "$word"')
+def a_command_that_fails_is_no_end_in_order_for_the_client_and_the_server_goes_on():
+    server, path = serve("--bye=done", "--reply", 'read -r word; [ "$word" = ok ] && echo "$word"')
     with server:
-        said = run("unix", path, "--need-bye", stdin=b"no\n")[1]
-        assert b"the command failed" in said
-        assert run("unix", path, stdin=b"ok\n")[0] == b"ok\n\n"
+        for option in ["--need-bye", "-n1"]:
+            run("unix", path, option, stdin=b"no\n", code=BROKEN)
+            assert run("unix", path, option, stdin=b"ok\n")[0] == b"ok\n\n"
+        assert run("unix", path, "--need-bye", stdin=b"ok\nno\nok\n", code=BROKEN)[0] == b"ok\n\n"
         interrupt(server)
     for command, code in [("exit 3", PROGRAM), ("kill -9 $$", PROGRAM),
                           ("cat /dev/zero", TOO_LARGE)]:

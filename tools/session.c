@@ -149,6 +149,19 @@ static void session_check_time(struct session *session)
         session_fail(session, session->code);
 }
 
+/* Those of --count, where no other client can bring the rest. */
+static void session_miss_messages(struct session *session)
+{
+    bool others = config.mode == MODE_SERVE || config.mode == MODE_SERVE_UNIX;
+    uint64_t came = session_received();
+    if (session->code != CODE_OK || came >= config.count || signals_caught() != 0 ||
+        (others && !config.once))
+        return;
+    complain("the peer ended after %llu of %llu messages", (unsigned long long)came,
+             (unsigned long long)config.count);
+    session->code = CODE_BROKEN;
+}
+
 int session_run(pipc_t *pipe, struct input *input, struct output *output)
 {
     struct session session = {.pipe = pipe, .input = input, .output = output};
@@ -168,6 +181,7 @@ int session_run(pipc_t *pipe, struct input *input, struct output *output)
             session_wait(&session);
     }
     command_end(&session.command);
+    session_miss_messages(&session);
     note("%llu messages sent, %llu received", (unsigned long long)session.sent,
          (unsigned long long)session.received);
     return session.code;

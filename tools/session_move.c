@@ -216,21 +216,14 @@ static void session_send_input(struct session *session)
     }
 }
 
-/* The peer learns by a goodbye why there is no reply. */
-static void session_reply_failed(struct session *session)
-{
-    pipc_disconnect(session->pipe, "no reply: the command failed");
-    session_fail(session, session->command.code);
-}
-
 static void session_send_reply(struct session *session)
 {
     struct command *command = &session->command;
     struct buffer *reply = &command->reply;
     if (command_step(command))
         session->moved = true;
-    if (command->code != CODE_OK) {
-        session_reply_failed(session);
+    if (command->code != CODE_OK) { /* no goodbye: that would be an end in order */
+        session_fail(session, command->code);
     } else if (command->done && !session->blocked) {
         struct iovec message = {reply->data + reply->start, buffer_size(reply)};
         if (session_write(session, &message)) {
