@@ -9,6 +9,9 @@
 #include "sys/sys_cancel.h"
 #include "sys/sys_deadline.h"
 
+/* FD_SET of musl divides an int by a size_t; that of macOS takes nothing but an int. */
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
 struct sets {
     fd_set in, out;
     int beyond; /* one more than the highest descriptor */
