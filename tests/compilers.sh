@@ -5,14 +5,17 @@
 # and has gcc's analyser, cppcheck and clang-tidy read the library. A warning fails it.
 # `./dev compilers` runs it. The table is left in FOLDER/table.
 # What is not warned of, and why: .clang-tidy, tests/cppcheck.txt, and analyse() below.
-# usage: compilers.sh FOLDER [quick]
+# usage: compilers.sh FOLDER [quick | NAME...]
+#   NAME: a compiler of the list below, cc, or analysers; then those alone
 set -eu
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
-how=${2:-all}
+shift
+all='gcc-11 gcc-12 gcc-13 gcc-14 gcc-15 clang-13 clang-14 clang-15 clang-16 clang-17 clang-18
+clang-19 clang-20 cc analysers'
 cd "$(dirname "$0")/.."
 jobs=$(getconf _NPROCESSORS_ONLN)
-library='src/*/*.c src/sys/linux/*.c'
+library='src/*/*.c src/sys/linux/*.c src/sys/posix/*.c'
 around='tests/*.c tests/fuzz/*.c tests/torture/*.c tests/plugin/*.c tests/tools/*.c tools/*.c'
 around="$around examples/*.c"
 defines='-D_GNU_SOURCE= -D_FILE_OFFSET_BITS=64'
@@ -20,6 +23,17 @@ warnings='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wm
 
 # The examples of loops are compiled where their libraries are, by the build of ./dev test.
 needs_library='event2|<uv[.]h|<ev[.]h|glib|json[.]h|liburing'
+
+fail()
+{
+    echo "compilers: $*" >&2
+    exit 1
+}
+
+note() # $1 what, $2 result
+{
+    printf '%-58s %s\n' "$1" "$2" | tee -a "$work/table"
+}
 
 row() # $1 what, $2 files, $3 how many at a time, $@ a command: prints a row of the table
 {
@@ -36,7 +50,7 @@ row() # $1 what, $2 files, $3 how many at a time, $@ a command: prints a row of 
             head -n 40 >&2
         failed="$failed; $what"
     fi
-    printf '%-58s %s\n' "$what" "$result" | tee -a "$work/table"
+    note "$what" "$result"
 }
 
 compile() # $1 what, $2 files, $@ compiler and its options
@@ -71,28 +85,36 @@ cmocka()
     pkg-config --exists cmocka
 }
 
-each_compiler()
+each_way() # $1 compiler: what a library is built with, and what a program is
 {
-    for compiler in gcc-11 gcc-12 gcc-13 gcc-14 gcc-15 clang-13 clang-14 clang-15 clang-16 \
-        clang-17 clang-18 clang-19 clang-20; do
-        has "$compiler" || continue
-        compile library "$library" "$compiler" -std=c11 -O0
-        compile library "$library" "$compiler" -std=c2x -O3
-        compile library "$library" "$compiler" -std=c11 -Os -DNDEBUG
-        ! cmocka || compile 'tests, examples, tools' "$around" "$compiler" -std=c11 -O2
-    done
-    ! cmocka || compile 'tests, examples, tools' "$around" cc -std=c2x -O3 -DNDEBUG
+    compile library "$library" "$1" -std=c11 -O0
+    compile library "$library" "$1" -std=c2x -O3
+    compile library "$library" "$1" -std=c11 -Os -DNDEBUG
+    ! cmocka || compile 'tests, examples, tools' "$around" "$1" -std=c11 -O2
 }
 
 # What CMake makes of tests/wrapped.txt; the names are enough here.
 sed -nE 's/^([a-z]\w*)$/#define SYMBOL_\1 "\1"/p' tests/wrapped.txt >"$work/wrapped_symbols.h"
 : >"$work/table"
 failed=
-if [ "$how" = quick ]; then
-    compile library "$library" cc -std=c2x -O3 -DNDEBUG
-    ! has clang || compile library "$library" clang -std=c2x -O3 -DNDEBUG
-fi
-[ "$how" = quick ] || each_compiler
-analyse
-[ -z "$failed" ] || { echo "compilers: warnings${failed}" >&2; exit 1; }
+# shellcheck disable=SC2086  # a list
+case ${1:-} in
+quick) set -- library analysers ;;
+'') set -- $all ;;
+esac
+for name; do
+    case $name in
+    library)
+        compile library "$library" cc -std=c2x -O3 -DNDEBUG
+        ! has clang || compile library "$library" clang -std=c2x -O3 -DNDEBUG
+        ;;
+    cc) ! cmocka || compile 'tests, examples, tools' "$around" cc -std=c2x -O3 -DNDEBUG ;;
+    analysers) analyse ;;
+    *)
+        case " $(echo $all) " in *" $name "*) ;; *) fail "no such name: $name" ;; esac
+        if has "$name"; then each_way "$name"; else note "$name" 'not here'; fi
+        ;;
+    esac
+done
+[ -z "$failed" ] || fail "warnings${failed}"
 echo "compilers: no warning"

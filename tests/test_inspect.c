@@ -345,18 +345,26 @@ TEST(what_a_hostile_process_forges_is_escaped_or_unknown)
     harness_gate_close(&gate[1]);
 }
 
+#ifdef UFFD_FEATURE_MISSING_SHMEM
+/* The numbers of these fit into no int, which musl's ioctl takes. */
+static bool fault_call(int faults, unsigned long number, void *argument)
+{
+    return syscall(SYS_ioctl, faults, number, argument) == 0;
+}
+#endif
+
 /* Its first page never comes, for anybody. -1: it does here. */
 static int map_what_never_comes(void)
 {
 #ifdef UFFD_FEATURE_MISSING_SHMEM
     struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_MISSING_SHMEM};
     int fd = memfd_create("pipc", MFD_CLOEXEC), faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, 65536) != 0 || faults < 0 || ioctl(faults, UFFDIO_API, &api) != 0)
+    if (fd < 0 || ftruncate(fd, 65536) != 0 || faults < 0 || !fault_call(faults, UFFDIO_API, &api))
         return -1;
     void *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     struct uffdio_register whole = {.range = {(uintptr_t)memory, 65536},
                                     .mode = UFFDIO_REGISTER_MODE_MISSING};
-    return memory == MAP_FAILED ? -1 : ioctl(faults, UFFDIO_REGISTER, &whole);
+    return memory == MAP_FAILED || !fault_call(faults, UFFDIO_REGISTER, &whole) ? -1 : 0;
 #else
     return -1;
 #endif
