@@ -1110,6 +1110,7 @@
  *   pipes and FIFOs        reading takes 2 calls of the system, and writing 5; O_NONBLOCK is set on
  *                          pipes while a handle has them, as on FIFOs; no size is asked for
  *   shared memory          for pipc_open alone; Unix sockets and pairs stay sockets
+ *   memory of pipc_open    can be made shorter by a process that has its descriptor: SIGBUS
  *   paths of sockets       up to 107 bytes (elsewhere 103): ENAMETOOLONG. No "@NAME", and no
  *                          relative path after chdir(2): EOPNOTSUPP
  *   pipc_credentials       EOPNOTSUPP; to a server all its clients are one user
