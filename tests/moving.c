@@ -41,13 +41,13 @@ void moving_need(void)
     }
 }
 
-bool moving_has_bells(void)
+bool moving_has_doorbells(void)
 {
-    struct share_bell bell;
+    struct share_doorbell doorbell;
     int others[2];
-    if (!share_bell_make(&bell, others))
+    if (!share_doorbell_make(&doorbell, others))
         return false;
-    share_bell_close(&bell);
+    share_doorbell_close(&doorbell);
     close(others[0]);
     close(others[1]);
     return true;
@@ -270,7 +270,7 @@ void moving_attack_server(struct moving_attack *a)
 {
     unsigned char frame[64];
     int fds[SHARE_OFFER_MAX + 1];
-    *a = (struct moving_attack){.own = 1, .bell = SHARE_NO_BELL};
+    *a = (struct moving_attack){.own = 1, .doorbell = SHARE_NO_DOORBELL};
     a->pipe = moving_raw_accepted(&a->raw);
     net_say(a->pipe, "offer");
     assert_int_equal(moving_state(a->pipe), SHARE_OFFERED);
@@ -278,21 +278,21 @@ void moving_attack_server(struct moving_attack *a)
     a->memory = fds[0];
     assert_true(count == 1 || count == SHARE_OFFER_MAX);
     if (count > 1)
-        assert_true(share_bell_take(&a->bell, fds + 1));
+        assert_true(share_doorbell_take(&a->doorbell, fds + 1));
     assert_int_equal(recv(a->raw, frame, 8, MSG_WAITALL), 8);
     assert_int_equal(share_memory_take(&a->shared, a->memory, SHARE_LIMITED), 0);
 }
 
-static void attack_client(struct moving_attack *a, bool has_bell)
+static void attack_client(struct moving_attack *a, bool has_doorbell)
 {
     int fds[SHARE_OFFER_MAX];
-    *a = (struct moving_attack){.own = 0, .bell = SHARE_NO_BELL};
+    *a = (struct moving_attack){.own = 0, .doorbell = SHARE_NO_DOORBELL};
     a->pipe = moving_raw_client(&a->raw);
     a->memory = fds[0] = share_memory_make(&a->shared, SHARE_LIMITED);
     assert_true(a->memory >= 0);
-    has_bell = has_bell && share_bell_make(&a->bell, fds + 1);
-    moving_say_with(a->raw, "offer", fds, has_bell ? SHARE_OFFER_MAX : 1);
-    for (int i = 1; has_bell && i < SHARE_OFFER_MAX; i++)
+    has_doorbell = has_doorbell && share_doorbell_make(&a->doorbell, fds + 1);
+    moving_say_with(a->raw, "offer", fds, has_doorbell ? SHARE_OFFER_MAX : 1);
+    for (int i = 1; has_doorbell && i < SHARE_OFFER_MAX; i++)
         close(fds[i]);
     net_expect(a->pipe, "offer");
     net_say(a->pipe, "answer");
@@ -305,7 +305,7 @@ void moving_attack_client(struct moving_attack *a)
     attack_client(a, true);
 }
 
-void moving_attack_client_without_bell(struct moving_attack *a)
+void moving_attack_client_without_doorbell(struct moving_attack *a)
 {
     attack_client(a, false);
 }
@@ -314,15 +314,15 @@ void moving_end_attack(struct moving_attack *a)
 {
     pipc_close(a->pipe);
     share_memory_give_up(&a->shared);
-    share_bell_close(&a->bell);
+    share_doorbell_close(&a->doorbell);
     close(a->memory);
     close(a->raw);
 }
 
 void moving_ring(struct moving_attack *a)
 {
-    if (atomic_load(&a->shared.page->end[1 - a->own].bell) != 0)
-        assert_int_equal(write(a->bell.peers, "", 1), 1);
+    if (atomic_load(&a->shared.page->end[1 - a->own].doorbell) != 0)
+        assert_int_equal(write(a->doorbell.peers, "", 1), 1);
     else
         assert_int_equal(send(a->raw, "", 1, MSG_NOSIGNAL), 1);
 }

@@ -44,14 +44,14 @@ void moving_expect_raw(int raw, const char *text);
 void moving_say_with(int raw, const char *text, const int *fds, int count);
 
 /* Where pipes cannot be used as doorbells, sockets are: no test needs them then. */
-bool moving_has_bells(void);
+bool moving_has_doorbells(void);
 
 /* The library's peer: a plain socket, the memory, and the pipes where there are some. */
 struct moving_attack {
     pipc_t *pipe; /* the victim */
     int raw, memory;
     struct share_memory shared;
-    struct share_bell bell;
+    struct share_doorbell doorbell;
     unsigned own; /* the attacker's end of it */
 };
 /* The victim is a server, which has offered and whose frame has been read; or a client, which has
@@ -59,7 +59,7 @@ struct moving_attack {
 void moving_attack_server(struct moving_attack *a);
 void moving_attack_client(struct moving_attack *a);
 /* The same, of a client that is offered memory alone. */
-void moving_attack_client_without_bell(struct moving_attack *a);
+void moving_attack_client_without_doorbell(struct moving_attack *a);
 void moving_end_attack(struct moving_attack *a);
 /* Where an honest peer would ring. */
 void moving_ring(struct moving_attack *a);

@@ -136,8 +136,8 @@ TEST_OF_KIND(a_handle_needs_as_many_descriptors_as_the_manual_says)
     int before = harness_open_descriptors();
     need_eventfd();
     assert_true(kind->descriptors > 0);
-    bool has_bells = kind->descriptors < MOVED_AT_FIRST || moving_has_bells();
-    expect_descriptors(kind, before, has_bells ? kind->descriptors : 2, kind->most_descriptors);
+    bool has_doorbells = kind->descriptors < MOVED_AT_FIRST || moving_has_doorbells();
+    expect_descriptors(kind, before, has_doorbells ? kind->descriptors : 2, kind->most_descriptors);
 }
 
 static pipc_t *adopt_socket(int fd)

@@ -42,7 +42,7 @@ TEST(it_moves_when_enough_has_flowed_and_costs_three_descriptors_a_side)
         moving_receive(end[1], 1000, i);
     }
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-    assert_int_equal(harness_open_descriptors(), before + (moving_has_bells() ? 6 : 0));
+    assert_int_equal(harness_open_descriptors(), before + (moving_has_doorbells() ? 6 : 0));
     moving_close(end);
     assert_int_equal(harness_open_descriptors(), before - 2);
 }

@@ -116,7 +116,7 @@ static unsigned long calls_of_a_poll_loop(pipc_t *pipe)
 
 static void ring_by_pipe(const struct moving_attack *a)
 {
-    if (a->bell.peers >= 0 && write(a->bell.peers, "", 1) < 0)
+    if (a->doorbell.peers >= 0 && write(a->doorbell.peers, "", 1) < 0)
         assert_int_equal(errno, EAGAIN);
 }
 
@@ -149,11 +149,11 @@ static void change_words(struct moving_attack *a, int what)
         ring_by_pipe(a);
         break;
     case 7:
-        atomic_store(&page->end[a->own].bell, 1);
-        atomic_store(&page->end[1 - a->own].bell, 0);
+        atomic_store(&page->end[a->own].doorbell, 1);
+        atomic_store(&page->end[1 - a->own].doorbell, 0);
         break;
     case 8:
-        share_bell_close(&a->bell); /* the socket lives */
+        share_doorbell_close(&a->doorbell); /* the socket lives */
         break;
     default:
         fallocate(a->memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)1 << 24);
@@ -247,15 +247,16 @@ static void scribble(struct moving_attack *a)
         send(a->raw, "\0\0\0\1x", harness_random_below(6), MSG_NOSIGNAL | MSG_DONTWAIT);
         break;
     case 11:
-        atomic_store(&page->end[end].bell, (unsigned)odd_number());
+        atomic_store(&page->end[end].doorbell, (unsigned)odd_number());
         break;
     case 12:
         ring_by_pipe(a);
         break;
     case 13:
-        if (a->bell.own >= 0) {
+        if (a->doorbell.own >= 0) {
             char drop[64];
-            read(a->bell.own, drop, sizeof drop) < 0 ? assert_int_equal(errno, EAGAIN) : (void)0;
+            read(a->doorbell.own, drop, sizeof drop) < 0 ? assert_int_equal(errno, EAGAIN)
+                                                         : (void)0;
         }
         break;
     default: {
@@ -378,18 +379,18 @@ TEST(a_pipe_that_is_full_and_blocks_or_that_nobody_reads_keeps_no_call)
     for (int is_closed = 0; is_closed < 2; is_closed++) {
         struct moving_attack a;
         static char junk[65536];
-        if (!moving_has_bells())
+        if (!moving_has_doorbells())
             harness_skip("no pipes as doorbells here");
         moving_attack_client(&a);
         set_moved(&a);
-        int ring = moving_transport(a.pipe)->share->bell.peers;
+        int ring = moving_transport(a.pipe)->share->doorbell.peers;
         while (write(ring, junk, sizeof junk) > 0)
             continue;
         assert_int_equal(fcntl(ring, F_SETFL, 0), 0);
         if (is_closed)
-            share_bell_close(&a.bell);
+            share_doorbell_close(&a.doorbell);
         for (int i = 0; i < 100; i++) {
-            atomic_store(&a.shared.page->end[a.own].bell, 1);
+            atomic_store(&a.shared.page->end[a.own].doorbell, 1);
             atomic_store(&a.shared.page->end[a.own].interest, RING_INTERESTS);
             net_say(a.pipe, "ring");
             assert_int_equal(atomic_load(&a.shared.page->end[a.own].interest), 0);

@@ -213,7 +213,7 @@ TEST(a_side_that_cannot_be_rung_by_a_pipe_is_rung_by_the_socket)
     } cases[] = {{CALL_pipe2, 0, 0},         {CALL_pipe2, FAULT_FOREVER, 0},
                  {CALL_epoll_create1, 0, 1}, {CALL_epoll_create1, FAULT_FOREVER, 0},
                  {CALL_epoll_ctl, 0, 1},     {CALL_epoll_ctl, FAULT_FOREVER, 0}};
-    if (!moving_has_bells())
+    if (!moving_has_doorbells())
         harness_skip("no pipes as doorbells here");
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int who = 0; who < 4; who++) {
@@ -221,7 +221,7 @@ TEST(a_side_that_cannot_be_rung_by_a_pipe_is_rung_by_the_socket)
             int before = harness_open_descriptors(), watchers = 0;
             move_while_failing(end, cases[i].call, cases[i].more);
             for (int k = 0; k < 2; k++)
-                watchers += moving_transport(end[k])->share->bell.is_watched;
+                watchers += moving_transport(end[k])->share->doorbell.is_watched;
             assert_int_equal(watchers, cases[i].watchers);
             pipc_t *turned[2] = {end[who % 2], end[1 - who % 2]};
             ask(turned, who >= 2);
@@ -234,16 +234,16 @@ TEST(a_pipe_as_doorbell_never_fills)
 {
     pipc_t *end[2];
     char byte = 0;
-    if (!moving_has_bells())
+    if (!moving_has_doorbells())
         harness_skip("no pipes as doorbells here");
     moving_open(end, 0, NULL);
     moving_move(end);
-    int fd = pipc_fd(end[0]), unread = 0, bell = moving_transport(end[0])->share->bell.own;
+    int fd = pipc_fd(end[0]), unread = 0, doorbell = moving_transport(end[0])->share->doorbell.own;
     assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
     for (int i = 0; i < 2 * SYS_PIPE_BELL_SIZE; i++) {
         assert_int_equal(pipc_write(end[1], &byte, 1), 1);
         assert_true(harness_readable(fd, LONG_MS));
-        assert_int_equal(ioctl(bell, FIONREAD, &unread), 0);
+        assert_int_equal(ioctl(doorbell, FIONREAD, &unread), 0);
         assert_true(unread < SYS_PIPE_BELL_SIZE);
         assert_int_equal(pipc_read(end[0], &byte, 1), 1);
         assert_errno(pipc_read(end[0], &byte, 1), EAGAIN);

@@ -263,7 +263,7 @@ TEST(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later)
     set_timeout(end[1], 30);
     fault_reset();
     fault_frozen_time(); /* the wait begins before it ends */
-    enum fault_call ring = moving_has_bells() ? CALL_pwritev2 : CALL_send;
+    enum fault_call ring = moving_has_doorbells() ? CALL_pwritev2 : CALL_send;
     fault_fail(ring, 1, 1, ring == CALL_send ? ENOBUFS : ENOMEM);
     fault_arm();
     assert_int_equal(pipc_write(end[1], "wake", 4), 4);

@@ -42,7 +42,7 @@ TEST(it_moves_after_4_KiB_whichever_end_writes)
             moving_receive(end[1 - who], 12, i);
         }
         moving_expect(end, SHARE_MOVED, SHARE_MOVED);
-        assert_int_equal(harness_open_descriptors(), before + (moving_has_bells() ? 8 : 2));
+        assert_int_equal(harness_open_descriptors(), before + (moving_has_doorbells() ? 8 : 2));
         moving_close(end);
         assert_int_equal(harness_open_descriptors(), before);
     }
@@ -130,7 +130,7 @@ TEST(when_both_ends_offer_at_once_the_memory_of_the_first_is_used)
     moving_expect(end, SHARE_MOVED, SHARE_MOVED);
     assert_ptr_equal(moving_transport(end[0])->share->memory.page, page);
     assert_in_range(harness_mapped_bytes(), 1, mapped);
-    assert_int_equal(harness_open_descriptors(), before + (moving_has_bells() ? 8 : 2));
+    assert_int_equal(harness_open_descriptors(), before + (moving_has_doorbells() ? 8 : 2));
     moving_close(end);
 }
 

@@ -9,7 +9,7 @@ void ready_init(struct ready *ready, int in, int out, bool is_socket)
 {
     *ready = (struct ready){.set = -1,
                             .doorbell = {-1, -1},
-                            .bell = -1,
+                            .pipe_doorbell = -1,
                             .by_room = is_socket && in == out,
                             .in = {.fd = in},
                             .out = {.fd = out}};
@@ -142,21 +142,21 @@ static bool make_readable(struct ready *ready)
 static uint32_t room_events(const struct ready *ready, const struct ready_state *state)
 {
     if (state->readable)
-        return sys_epoll_out | (ready->bell < 0 ? sys_epoll_in : sys_epoll_end);
+        return sys_epoll_out | (ready->pipe_doorbell < 0 ? sys_epoll_in : sys_epoll_end);
     if (state->in == READY_NOT && state->out == READY_NOT)
         return sys_epoll_edge;
-    return ready->bell < 0 ? in_events(state->in) | out_events(state->out) : sys_epoll_end;
+    return ready->pipe_doorbell < 0 ? in_events(state->in) | out_events(state->out) : sys_epoll_end;
 }
 
 /*
- * Renewing forgets edges. Where those of a bell are waited for, the caller has just looked (see
+ * Renewing forgets edges. Where those of a doorbell are waited for, the caller has just looked (see
  * sys_epoll_forget), and then an entry that changes raises an edge by itself.
  */
 static bool is_renewed(const struct ready *ready, const struct ready_state *state, uint32_t events)
 {
     if (events == sys_epoll_edge || (state->readable && (state->edge || !ready->readable)))
         return true;
-    return ready->bell < 0 && (events & ~ready->in.events) != 0;
+    return ready->pipe_doorbell < 0 && (events & ~ready->in.events) != 0;
 }
 
 static bool update_by_room(struct ready *ready, const struct ready_state *state)
@@ -173,18 +173,18 @@ static bool update_by_room(struct ready *ready, const struct ready_state *state)
     return !has_failed;
 }
 
-static int add_bell(struct ready *ready, int bell)
+static int add_pipe_doorbell(struct ready *ready, int pipe_doorbell)
 {
-    if (sys_epoll_add(ready->set, bell, sys_epoll_in | sys_epoll_edge) != 0)
+    if (sys_epoll_add(ready->set, pipe_doorbell, sys_epoll_in | sys_epoll_edge) != 0)
         return -1;
     if (!ready->in.is_there && sys_epoll_add(ready->set, ready->in.fd, sys_epoll_end) != 0) {
-        sys_epoll_remove(ready->set, bell);
+        sys_epoll_remove(ready->set, pipe_doorbell);
         return -1;
     }
     if (!ready->in.is_there)
         ready->in.events = sys_epoll_end;
     ready->in.is_there = true;
-    ready->bell = bell;
+    ready->pipe_doorbell = pipe_doorbell;
     return 0;
 }
 
@@ -240,12 +240,12 @@ int ready_descriptor(struct ready *ready)
     return -1;
 }
 
-int ready_begin_bell(struct ready *ready, int bell)
+int ready_begin_pipe_doorbell(struct ready *ready, int pipe_doorbell)
 {
     bool is_new = ready->set < 0;
     if (is_new && open_set(ready) != 0)
         return -1;
-    if (add_bell(ready, bell) == 0)
+    if (add_pipe_doorbell(ready, pipe_doorbell) == 0)
         return 0;
     if (is_new)
         ready_close(ready);

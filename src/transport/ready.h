@@ -9,8 +9,8 @@
  * always. If there is none, a doorbell is opened until nothing is left to do. If none can be had
  * then, the set is readable as soon as something comes or there is room.
  *
- * A socket may have a bell beside it, which others ring: a pipe, edge-triggered. Then what comes by
- * the socket itself makes the set readable no more, but its end does.
+ * A socket may have a second doorbell, which the peer rings: a pipe, edge-triggered. Then what
+ * comes by the socket itself makes the set readable no more, but its end does.
  *
  * One descriptor that is always ready and shared by all sets would not do: the kernel lets one file
  * wake at most 500 sets that are in another set (path_limits in fs/eventpoll.c).
@@ -34,10 +34,10 @@ struct ready_entry {
 };
 
 struct ready {
-    int set;         /* the descriptor; -1: nobody asked for it yet */
-    int doorbell[2]; /* readable while `readable` is set; -1: none */
-    int bell;        /* in the set, edge-triggered; -1: none */
-    bool by_room;    /* a socket, and room to write shows what is to be done */
+    int set;           /* the descriptor; -1: nobody asked for it yet */
+    int doorbell[2];   /* readable while `readable` is set; -1: none */
+    int pipe_doorbell; /* in the set, edge-triggered; -1: none */
+    bool by_room;      /* a socket, and room to write shows what is to be done */
     bool readable;
     struct ready_entry in, out; /* `out` is not used when both are one descriptor */
 };
@@ -62,11 +62,11 @@ int ready_begin(struct ready *ready);
 /* False: the kernel lacked something, and the next update may do better. */
 bool ready_update(struct ready *ready, const struct ready_state *state);
 /*
- * The socket has a bell from now on, in the set, which is made if it is not there. What else the
- * set waits for stays until the next update. -1: nothing has changed.
+ * The socket has a pipe for a doorbell from now on, in the set, which is made if it is not there.
+ * What else the set waits for stays until the next update. -1: nothing has changed.
  */
-int ready_begin_bell(struct ready *ready, int bell);
-/* For a wait on the set itself: nothing but the bell and the end makes it readable. */
+int ready_begin_pipe_doorbell(struct ready *ready, int pipe_doorbell);
+/* For a wait on the set itself: nothing but that pipe and the end makes it readable. */
 bool ready_hush(struct ready *ready);
 void ready_forget_out(struct ready *ready); /* out is about to be closed */
 void ready_close(struct ready *ready);

@@ -30,9 +30,9 @@
  * the socket. "Or as the mark": the peer has accepted meanwhile; the word of the answer decides.
  *
  * A side that has left rings by the socket, and never before its mark is there; and by a pipe once
- * the peer has moved (share_bell.h). If the socket is full, the peer has something unread there and
- * is awake. A side that has left and waits for room alone must find a doorbell behind unread bytes:
- * it takes them into memory. They are few, since the peer leaves too with its next call.
+ * the peer has moved (share_doorbell.h). If the socket is full, the peer has something unread there
+ * and is awake. A side that has left and waits for room alone must find a doorbell behind unread
+ * bytes: it takes them into memory. They are few, since the peer leaves too with its next call.
  */
 #include "transport/share.h"
 
@@ -102,7 +102,7 @@ static int make_ring(struct fd_transport *t)
 static void give_memory_up(struct share *s)
 {
     share_memory_give_up(&s->memory);
-    share_bell_close(&s->bell);
+    share_doorbell_close(&s->doorbell);
     sys_free(s->ring);
     s->ring = NULL;
 }
@@ -191,7 +191,7 @@ static bool take_all(struct share *s)
     if (s->offered != 1 && s->offered != SHARE_OFFER_MAX)
         return false;
     return share_memory_take(&s->memory, s->offer[0], share_limit(s)) == 0 &&
-           (s->offered == 1 || share_bell_take(&s->bell, s->offer + 1));
+           (s->offered == 1 || share_doorbell_take(&s->doorbell, s->offer + 1));
 }
 
 static void take_offer(struct fd_transport *t)
@@ -224,7 +224,7 @@ static ssize_t send_offer(struct fd_transport *t, const void *byte)
     s->own_end = 0;
     if (fds[0] >= 0 && make_ring(t) == 0)
         sent = sys_rights_send(t->out, byte, fds,
-                               share_bell_make(&s->bell, fds + 1) ? SHARE_OFFER_MAX : 1);
+                               share_doorbell_make(&s->doorbell, fds + 1) ? SHARE_OFFER_MAX : 1);
     for (int i = 0; i < SHARE_OFFER_MAX; i++)
         sys_close(fds[i]);
     return sent;
@@ -308,8 +308,8 @@ static void advance_awaiting(struct fd_transport *t)
 /* Where the socket wakes from here on, a wait there is not for ever. */
 static void arrive(struct fd_transport *t)
 {
-    share_bell_begin(t);
-    if (!t->share->bell.is_watched)
+    share_doorbell_begin(t);
+    if (!t->share->doorbell.is_watched)
         sys_socket_limit_waits(t->in, share_still);
     t->share->state = SHARE_MOVED;
     share_report(t, TRACE_MEMORY, "has moved into shared memory");
@@ -452,7 +452,7 @@ bool share_arm(struct fd_transport *t, unsigned interest)
 {
     struct share *s = t->share;
     if (s->state == SHARE_MOVED) {
-        share_bell_expect(&s->bell);
+        share_doorbell_expect(&s->doorbell);
         return ring_arm(s->ring, interest);
     }
     atomic_store(s->ring->memory.interest, interest);
@@ -480,7 +480,7 @@ struct share *share_new(struct fd_transport *t, enum share_role role)
     struct share *s = sys_alloc(sizeof *s);
     if (s == NULL)
         return NULL;
-    *s = (struct share){.role = role, .after = share_after, .bell = SHARE_NO_BELL};
+    *s = (struct share){.role = role, .after = share_after, .doorbell = SHARE_NO_DOORBELL};
     if (share_is_pair(s)) {
         s->after = share_pair_after;
         s->looks = true;

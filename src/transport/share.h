@@ -12,7 +12,7 @@
 #include "trace/trace.h"
 #include "transport/ring.h"
 #include "transport/ring_answer.h"
-#include "transport/share_bell.h"
+#include "transport/share_doorbell.h"
 #include "transport/share_memory.h"
 #include "transport/transport_fd.h"
 
@@ -41,7 +41,7 @@ struct share {
     size_t absorbed, absorb_max; /* by share_absorb; what an honest peer can have sent then */
     struct ring_answer answer;
     struct share_memory memory;
-    struct share_bell bell;
+    struct share_doorbell doorbell;
     struct ring *ring; /* NULL: no memory, either */
 };
 

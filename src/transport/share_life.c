@@ -26,7 +26,7 @@ enum { SHARE_DRAINS = 16, SHARE_DRAIN_SIZE = 1024 };
 
 static bool peer_watches(const struct share *s)
 {
-    return atomic_load(&s->memory.page->end[1 - s->own_end].bell) != 0;
+    return atomic_load(&s->memory.page->end[1 - s->own_end].doorbell) != 0;
 }
 
 /* Of an honest peer, it has room. The kernel may still say that a write would wait, for memory. */
@@ -44,9 +44,9 @@ bool share_ring_doorbell(void *context)
     struct share *s = t->share;
     int saved = errno;
     transport_count_one(&t->base.counters.wakeups);
-    bool by_pipe = s->bell.peers >= 0 && peer_watches(s);
+    bool by_pipe = s->doorbell.peers >= 0 && peer_watches(s);
     ssize_t sent =
-        by_pipe ? ring_pipe(s->bell.peers, &byte) : sys_writev(t->out, SYS_SOCKET, &byte, 1);
+        by_pipe ? ring_pipe(s->doorbell.peers, &byte) : sys_writev(t->out, SYS_SOCKET, &byte, 1);
     s->owes = sent < 0 && (errno == ENOMEM || errno == ENOBUFS);
     if (!by_pipe)
         atomic_store_explicit(&t->wrote, true, memory_order_relaxed);
@@ -105,8 +105,8 @@ void share_drain(struct fd_transport *t)
     uint8_t doorbells[SHARE_DRAIN_SIZE];
     int saved = errno;
     ssize_t got = sizeof doorbells;
-    if (t->share->bell.is_watched) {
-        share_bell_drain(t);
+    if (t->share->doorbell.is_watched) {
+        share_doorbell_drain(t);
         return;
     }
     for (int i = 0; i < SHARE_DRAINS && got == (ssize_t)sizeof doorbells; i++)

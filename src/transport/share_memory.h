@@ -30,7 +30,7 @@ struct share_page {
         RING_APART _Atomic uint64_t version; /* see share.c */
         _Atomic uint64_t mark;               /* likewise */
         RING_APART atomic_uint interest;     /* see ring.h */
-        atomic_uint bell;                    /* it is rung by its pipe; see share_bell.h */
+        atomic_uint doorbell;                /* it is rung by its pipe; see share_doorbell.h */
         atomic_int process;                  /* a hint, for who looks from outside; 0: none */
     } end[2];                                /* 0: of the side that made the memory */
     struct ring_words ring[2];               /* ring[e] carries what end e writes */

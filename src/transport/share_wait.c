@@ -34,7 +34,7 @@ static bool prepare_wait(struct fd_transport *t, unsigned events)
     bool has_paid = share_pay(t);
     bool is_behind = (events & TRANSPORT_IN) == 0 && s->state == SHARE_LEAVING;
     bool is_prepared = has_paid && (!is_behind || share_absorb(t));
-    return is_prepared && (!s->bell.is_watched || ready_hush(&t->ready));
+    return is_prepared && (!s->doorbell.is_watched || ready_hush(&t->ready));
 }
 
 /* The peer is not waited for here, but the kernel. */
@@ -58,7 +58,7 @@ static void drop_pages(struct share *s)
 /* Which drains too. But it ends after a stop (SIGSTOP), as if a signal had been caught. */
 static bool waits_in_set(const struct share *s, unsigned events)
 {
-    return s->bell.is_watched && (events & TRANSPORT_CAUGHT) == 0;
+    return s->doorbell.is_watched && (events & TRANSPORT_CAUGHT) == 0;
 }
 
 static int poll_once(struct fd_transport *t, unsigned events, int64_t deadline)
@@ -66,7 +66,7 @@ static int poll_once(struct fd_transport *t, unsigned events, int64_t deadline)
     struct pollfd entry = {.fd = t->in, .events = POLLIN};
     if (waits_in_set(t->share, events))
         return sys_epoll_wait(t->ready.set, deadline);
-    if (t->share->bell.is_watched)
+    if (t->share->doorbell.is_watched)
         return sys_epoll_poll(t->ready.set, deadline);
     return sys_poll(&entry, 1, deadline);
 }
@@ -91,7 +91,7 @@ static int await_doorbells(struct fd_transport *t, unsigned events, int64_t dead
     struct share *s = t->share;
     transport_count_one(&t->base.counters.waits);
     bool may_block =
-        t->blocks && !s->is_still && !s->bell.is_watched && (events & TRANSPORT_CAUGHT) == 0;
+        t->blocks && !s->is_still && !s->doorbell.is_watched && (events & TRANSPORT_CAUGHT) == 0;
     if (s->state == SHARE_MOVED && deadline < 0 && may_block && sys_can_wait_in_read())
         return share_await_doorbell(t);
     int ready = poll_doorbells(t, events, deadline);

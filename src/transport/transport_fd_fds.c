@@ -19,7 +19,7 @@
  *                                           otherwise the socket would stay readable
  */
 #include "sys/sys_rights.h"
-#include "transport/share_bell.h"
+#include "transport/share_doorbell.h"
 #include "transport/share_memory.h"
 #include "transport/transport_fd.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "transport/share_bell.h"
+#include "transport/share_doorbell.h"
 
 #include <errno.h>
 
@@ -9,7 +9,7 @@
 /* A pipe has room for as many more. */
 #define RINGS_MAX (SYS_PIPE_BELL_SIZE / 4)
 
-bool share_bell_make(struct share_bell *bell, int others[2])
+bool share_doorbell_make(struct share_doorbell *doorbell, int others[2])
 {
     int own[2], peers[2];
     int saved = errno;
@@ -17,7 +17,7 @@ bool share_bell_make(struct share_bell *bell, int others[2])
     bool has_both = has_own && sys_pipe_bell(peers) == 0;
     errno = saved;
     if (has_both) {
-        *bell = (struct share_bell){.own = own[0], .peers = peers[1]};
+        *doorbell = (struct share_doorbell){.own = own[0], .peers = peers[1]};
         others[0] = own[1];
         others[1] = peers[0];
     } else if (has_own) {
@@ -27,46 +27,47 @@ bool share_bell_make(struct share_bell *bell, int others[2])
     return has_both;
 }
 
-bool share_bell_take(struct share_bell *bell, int others[2])
+bool share_doorbell_take(struct share_doorbell *doorbell, int others[2])
 {
     if (!sys_pipe_is_end(others[0], true) || !sys_pipe_is_end(others[1], false))
         return false;
-    *bell = (struct share_bell){.own = others[1], .peers = others[0]};
+    *doorbell = (struct share_doorbell){.own = others[1], .peers = others[0]};
     others[0] = others[1] = -1;
     return true;
 }
 
-void share_bell_close(struct share_bell *bell)
+void share_doorbell_close(struct share_doorbell *doorbell)
 {
-    sys_close(bell->own);
-    sys_close(bell->peers);
-    *bell = SHARE_NO_BELL;
+    sys_close(doorbell->own);
+    sys_close(doorbell->peers);
+    *doorbell = SHARE_NO_DOORBELL;
 }
 
 /* Who takes an interest of this side's that is armed from here on sees that it has the pipe. */
-void share_bell_begin(struct fd_transport *t)
+void share_doorbell_begin(struct fd_transport *t)
 {
     struct share *s = t->share;
     int saved = errno;
-    s->bell.is_watched = s->bell.own >= 0 && ready_begin_bell(&t->ready, s->bell.own) == 0;
-    if (s->bell.is_watched)
-        atomic_store(&s->memory.page->end[s->own_end].bell, 1);
+    s->doorbell.is_watched =
+        s->doorbell.own >= 0 && ready_begin_pipe_doorbell(&t->ready, s->doorbell.own) == 0;
+    if (s->doorbell.is_watched)
+        atomic_store(&s->memory.page->end[s->own_end].doorbell, 1);
     atomic_thread_fence(memory_order_seq_cst);
     errno = saved;
 }
 
-void share_bell_expect(struct share_bell *bell)
+void share_doorbell_expect(struct share_doorbell *doorbell)
 {
     char drop[SYS_PIPE_BELL_SIZE];
-    if (!bell->is_watched || ++bell->rings < RINGS_MAX)
+    if (!doorbell->is_watched || ++doorbell->rings < RINGS_MAX)
         return;
     int saved = errno;
-    sys_read(bell->own, SYS_PIPE, drop, sizeof drop);
-    bell->rings = 0;
+    sys_read(doorbell->own, SYS_PIPE, drop, sizeof drop);
+    doorbell->rings = 0;
     errno = saved;
 }
 
-void share_bell_drain(struct fd_transport *t)
+void share_doorbell_drain(struct fd_transport *t)
 {
     struct share *s = t->share;
     if (!sys_epoll_forget(t->ready.set, t->in))

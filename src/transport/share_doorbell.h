@@ -8,8 +8,8 @@
  * and then: an honest peer rings once for each time that this side has armed. A full pipe is a
  * peer's own loss.
  */
-#ifndef PIPC_SHARE_BELL_H
-#define PIPC_SHARE_BELL_H
+#ifndef PIPC_SHARE_DOORBELL_H
+#define PIPC_SHARE_DOORBELL_H
 
 #include <stdbool.h>
 
@@ -18,25 +18,25 @@ struct fd_transport;
 /* What an offer has: the memory, then what its taker writes to, then what its taker reads. */
 enum { SHARE_OFFER_MAX = 3 };
 
-struct share_bell {
+struct share_doorbell {
     int own, peers;  /* to read, and to write; -1: none */
     bool is_watched; /* the own one */
     unsigned rings;  /* at most so many since the own one was read */
 };
 
-#define SHARE_NO_BELL ((struct share_bell){.own = -1, .peers = -1})
+#define SHARE_NO_DOORBELL ((struct share_doorbell){.own = -1, .peers = -1})
 
 /* Two pipes; the other ends go to the peer. False: there are none. Keeps errno. */
-bool share_bell_make(struct share_bell *bell, int others[2]);
-/* Those of an offer, which are the bell's from now on. False: they are something else. */
-bool share_bell_take(struct share_bell *bell, int others[2]);
-void share_bell_close(struct share_bell *bell);
+bool share_doorbell_make(struct share_doorbell *doorbell, int others[2]);
+/* Those of an offer, which are the doorbell's from now on. False: they are something else. */
+bool share_doorbell_take(struct share_doorbell *doorbell, int others[2]);
+void share_doorbell_close(struct share_doorbell *doorbell);
 
 /* This side has moved. Its own one is watched, if possible. Keeps errno. */
-void share_bell_begin(struct fd_transport *transport);
+void share_doorbell_begin(struct fd_transport *transport);
 /* This side is about to arm: the peer may ring once more. */
-void share_bell_expect(struct share_bell *bell);
+void share_doorbell_expect(struct share_doorbell *doorbell);
 /* Edges so far are forgotten, before it arms. The end of the socket is noted. */
-void share_bell_drain(struct fd_transport *transport);
+void share_doorbell_drain(struct fd_transport *transport);
 
 #endif
