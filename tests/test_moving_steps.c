@@ -240,11 +240,11 @@ TEST(a_pipe_as_doorbell_never_fills)
     moving_move(end);
     int fd = pipc_fd(end[0]), unread = 0, doorbell = moving_transport(end[0])->share->doorbell.own;
     assert_int_equal(pipc_set_timeout(end[0], 0, 0), 0);
-    for (int i = 0; i < 2 * SYS_PIPE_BELL_SIZE; i++) {
+    for (int i = 0; i < 2 * SYS_PIPE_DOORBELL_SIZE; i++) {
         assert_int_equal(pipc_write(end[1], &byte, 1), 1);
         assert_true(harness_readable(fd, LONG_MS));
         assert_int_equal(ioctl(doorbell, FIONREAD, &unread), 0);
-        assert_true(unread < SYS_PIPE_BELL_SIZE);
+        assert_true(unread < SYS_PIPE_DOORBELL_SIZE);
         assert_int_equal(pipc_read(end[0], &byte, 1), 1);
         assert_errno(pipc_read(end[0], &byte, 1), EAGAIN);
     }

@@ -20,10 +20,10 @@ int sys_pipe(int fd[2]); /* non-blocking */
 void sys_pipe_set_size(int fd, int size);
 /*
  * A pipe whose bytes say nothing: one write of a byte wakes a set that has it edge-triggered, also
- * while others are unread. It holds SYS_PIPE_BELL_SIZE of them. ENOSYS: pipes are not so here.
+ * while others are unread. It holds SYS_PIPE_DOORBELL_SIZE of them. ENOSYS: pipes are not so here.
  */
-int sys_pipe_bell(int fd[2]);
-enum { SYS_PIPE_BELL_SIZE = 4096 };
+int sys_pipe_doorbell(int fd[2]);
+enum { SYS_PIPE_DOORBELL_SIZE = 4096 };
 bool sys_pipe_is_end(int fd, bool writes); /* of a pipe or FIFO, and that one; keeps errno */
 
 enum { SYS_PIPE_REFUSED = -2 };

@@ -7,14 +7,14 @@
 #include "transport/share.h"
 
 /* A pipe has room for as many more. */
-#define RINGS_MAX (SYS_PIPE_BELL_SIZE / 4)
+#define RINGS_MAX (SYS_PIPE_DOORBELL_SIZE / 4)
 
 bool share_doorbell_make(struct share_doorbell *doorbell, int others[2])
 {
     int own[2], peers[2];
     int saved = errno;
-    bool has_own = sys_pipe_bell(own) == 0;
-    bool has_both = has_own && sys_pipe_bell(peers) == 0;
+    bool has_own = sys_pipe_doorbell(own) == 0;
+    bool has_both = has_own && sys_pipe_doorbell(peers) == 0;
     errno = saved;
     if (has_both) {
         *doorbell = (struct share_doorbell){.own = own[0], .peers = peers[1]};
@@ -58,7 +58,7 @@ void share_doorbell_begin(struct fd_transport *t)
 
 void share_doorbell_expect(struct share_doorbell *doorbell)
 {
-    char drop[SYS_PIPE_BELL_SIZE];
+    char drop[SYS_PIPE_DOORBELL_SIZE];
     if (!doorbell->is_watched || ++doorbell->rings < RINGS_MAX)
         return;
     int saved = errno;

@@ -109,7 +109,7 @@ static bool ask_kernel(void)
  * Kernels that know RWF_NOWAIT here raise an edge for each write. Two pages count little against
  * what a user's pipes may hold; while one is empty, poll says that there is room.
  */
-int sys_pipe_bell(int fd[2])
+int sys_pipe_doorbell(int fd[2])
 {
     if (!ask_kernel())
         return -1;
@@ -119,7 +119,7 @@ int sys_pipe_bell(int fd[2])
     }
     if (sys_pipe(fd) != 0)
         return -1;
-    sys_pipe_set_size(fd[0], 2 * SYS_PIPE_BELL_SIZE);
+    sys_pipe_set_size(fd[0], 2 * SYS_PIPE_DOORBELL_SIZE);
     return 0;
 }
 
@@ -129,7 +129,7 @@ bool sys_pipe_is_end(int fd, bool writes)
     int saved = errno;
     int flags = fcntl_nocancel(fd, F_GETFL, 0);
     bool is_end = flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == (writes ? O_WRONLY : O_RDONLY) &&
-                  fcntl_nocancel(fd, F_GETPIPE_SZ, 0) >= SYS_PIPE_BELL_SIZE;
+                  fcntl_nocancel(fd, F_GETPIPE_SZ, 0) >= SYS_PIPE_DOORBELL_SIZE;
     errno = saved;
     return is_end;
 }

@@ -43,7 +43,7 @@ void sys_pipe_set_size(int fd, int size)
     (void)size;
 }
 
-int sys_pipe_bell(int fd[2])
+int sys_pipe_doorbell(int fd[2])
 {
     (void)fd;
     errno = ENOSYS;
