@@ -45,7 +45,7 @@ static int wait_for_child(void)
     char text[64];
     if (pipc_open_pair(end, NULL) == -1)
         return -1;
-    pid_t child = fork();
+    pid_t child = fork(); /* if it fails, the peer is gone: EPIPE */
     pipc_close(end[child == 0 ? 0 : 1]);
     if (child == 0) {
         int failed = pipc_disconnect(end[1], "nothing to do");
@@ -58,7 +58,7 @@ static int wait_for_child(void)
     if (left)
         printf("the child left: %s\n", pipc_bye_text(end[0]));
     pipc_close(end[0]);
-    return waitpid(child, NULL, 0) == child && left ? 0 : -1;
+    return left && waitpid(child, NULL, 0) == child ? 0 : -1;
 }
 /* [/man] */
 
@@ -218,19 +218,19 @@ static void serve(pipc_server_t *server, int idle_ms)
 /* [/man] */
 
 /* [man pipc_server_fd] */
-/* A turn of a loop that has a server, and later a client, to poll. */
+/* A turn of a loop that polls a server, and then the client that came. */
 static int turn(pipc_server_t *server, pipc_t **client)
 {
-    struct pollfd items[2] = {{pipc_server_fd(server), POLLIN, 0}};
-    items[1].fd = *client == NULL ? -1 : pipc_fd(*client);
-    items[1].events = POLLIN;
-    if (poll(items, 2, -1) == -1)
+    int fd = *client == NULL ? pipc_server_fd(server) : pipc_fd(*client);
+    struct pollfd item = {fd, POLLIN, 0};
+    if (poll(&item, 1, -1) == -1)
         return -1;
-    if (items[0].revents != 0 && *client == NULL) {
-        *client = pipc_server_accept(server, 0); /* NULL: it has gone */
+    if (*client != NULL)
+        return 1;                            /* now read until EAGAIN */
+    *client = pipc_server_accept(server, 0); /* NULL: it has gone again */
+    if (*client != NULL)
         pipc_set_timeout(*client, 0, 0);
-    }
-    return items[1].revents != 0; /* now read until EAGAIN */
+    return 0;
 }
 /* [/man] */
 
