@@ -28,19 +28,17 @@
 #include "ledger.h"
 
 static atomic_size_t mapped;
-/* A static musl frees memory with a munmap that is replaced as well, after an mmap that is not. */
-static _Thread_local bool in_heap;
 
 WRAP(void *, malloc, size_t size)
 {
-    void *block = DENIED(malloc) ? NULL : __real_malloc(size);
+    void *block = !ledger_is_away && DENIED(malloc) ? NULL : __real_malloc(size);
     ledger_enter(block, size);
     return block;
 }
 
 WRAP(void *, calloc, size_t count, size_t size)
 {
-    void *block = DENIED(calloc) ? NULL : __real_calloc(count, size);
+    void *block = !ledger_is_away && DENIED(calloc) ? NULL : __real_calloc(count, size);
     ledger_enter(block, count * size);
     return block;
 }
@@ -50,20 +48,20 @@ WRAP(void, free, void *block)
 {
     size_t size;
     ledger_strike(block, &size);
-    in_heap = true;
+    ledger_in_heap = true;
     __real_free(block);
-    in_heap = false;
+    ledger_in_heap = false;
 }
 
 WRAP(void *, realloc, void *old, size_t size)
 {
     size_t old_size = 0;
-    if (DENIED(realloc))
+    if (!ledger_is_away && DENIED(realloc))
         return NULL;
     bool ours = ledger_strike(old, &old_size) || old == NULL;
-    in_heap = true;
+    ledger_in_heap = true;
     void *block = __real_realloc(old, size);
-    in_heap = false;
+    ledger_in_heap = false;
     if (ours && (block != NULL || size > 0))
         ledger_enter(block != NULL ? block : old, block != NULL ? size : old_size);
     return block;
@@ -131,7 +129,12 @@ WRAP(int, openat, int directory, const char *name, int flags, ...)
 
 WRAP(DIR *, fdopendir, int fd)
 {
-    return DENIED(fdopendir) ? NULL : __real_fdopendir(fd);
+    if (DENIED(fdopendir))
+        return NULL;
+    ledger_is_away = true;
+    DIR *list = __real_fdopendir(fd);
+    ledger_is_away = false;
+    return list;
 }
 
 WRAP(struct dirent *, readdir, DIR *list)
@@ -322,7 +325,7 @@ WRAP(int, madvise, void *memory, size_t size, int advice)
 WRAP(int, munmap, void *memory, size_t size)
 {
     bool is_kept = was_kept_from_children(memory);
-    if (in_heap)
+    if (ledger_in_heap)
         return __real_munmap(memory, size);
     int result = DENIED(munmap) ? -1 : __real_munmap(memory, size);
     if (result == 0 && !is_kept)

@@ -15,6 +15,8 @@
 void *__real_malloc(size_t size);
 void __real_free(void *block);
 
+_Thread_local bool ledger_in_heap;
+
 /* Addresses are kept inverted, so that no leak checker takes the ledger for an owner. */
 struct entry {
     uintptr_t inverted; /* 0: empty */
@@ -36,6 +38,30 @@ static void lock_ledger(void)
 static void unlock_ledger(void)
 {
     pthread_mutex_unlock(&ledger.lock);
+}
+
+_Thread_local bool ledger_is_away;
+
+/* A static musl keeps blocks for the handlers of fork and for the environment: they are no leak. */
+int __real_pthread_atfork(void (*before)(void), void (*after)(void), void (*child)(void));
+int __wrap_pthread_atfork(void (*before)(void), void (*after)(void), void (*child)(void));
+int __real_setenv(const char *name, const char *value, int replace);
+int __wrap_setenv(const char *name, const char *value, int replace);
+
+int __wrap_pthread_atfork(void (*before)(void), void (*after)(void), void (*child)(void))
+{
+    ledger_is_away = true;
+    int error = __real_pthread_atfork(before, after, child);
+    ledger_is_away = false;
+    return error;
+}
+
+int __wrap_setenv(const char *name, const char *value, int replace)
+{
+    ledger_is_away = true;
+    int result = __real_setenv(name, value, replace);
+    ledger_is_away = false;
+    return result;
 }
 
 /* A program forks while other threads allocate. */
@@ -70,12 +96,14 @@ static void enlarge(void)
     for (size_t i = 0; i < old_capacity; i++)
         if (old[i].inverted != 0)
             *place_of(old[i].inverted) = old[i];
+    ledger_in_heap = true;
     __real_free(old);
+    ledger_in_heap = false;
 }
 
 void ledger_enter(const void *block, size_t size)
 {
-    if (block == NULL)
+    if (block == NULL || ledger_is_away)
         return;
     lock_ledger();
     if (ledger.capacity <= 2 * ledger.blocks)

@@ -41,7 +41,7 @@ if(NOT failed STREQUAL "0" OR found LESS count)
 endif()
 
 include(CheckFunctionExists)
-set(wrapped "")
+set(wrapped "LINKER:--wrap=pthread_atfork" "LINKER:--wrap=setenv") # by ledger.c
 set(header "/* Made from wrapped.txt by wrapped.cmake. */\n")
 set(table "")
 foreach(name ${names})
