@@ -1084,7 +1084,8 @@
  *                          since Linux   what fails
  *   getrandom              3.17          opening with a key, pipc_server_open_unix
  *   accept4                2.6.28        no client gets in: pipc_server_accept fails with EAGAIN or
- *                                        ETIMEDOUT, and with timeout -1 it waits
+ *                                        ETIMEDOUT, and with timeout -1 it waits. With musl all
+ *                                        works, as its accept4 then calls accept
  *   epoll                  2.6.27        pipc_fd, and opening a server
  *   timerfd                2.6.25        opening a server; with PIPC_ASYNC, pipc_fd
  *

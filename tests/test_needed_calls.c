@@ -182,14 +182,18 @@ static int go_without_accept4(void *unused)
     expect_pair(true);
     pipc_t *client = pipc_open_unix(paths_to(here, "name"), 1000, NULL);
     assert_non_null(client);
-    assert_null(pipc_server_accept(server, 20));
-    assert_int_equal(errno, ETIMEDOUT);
+    pipc_t *accepted = pipc_server_accept(server, 20);
+    if (accepted == NULL)
+        assert_int_equal(errno, ETIMEDOUT);
+    else /* a C library may call accept in its place: musl does */
+        expect_talk(client, accepted);
     pipc_close(client);
+    pipc_close(accepted);
     pipc_server_close(server);
     return 0;
 }
 
-TEST(without_accept4_a_server_gets_no_clients_and_waits_for_some)
+TEST(without_accept4_a_server_gets_no_clients_or_the_C_library_does_without)
 {
     in_a_child(go_without_accept4);
 }
@@ -199,4 +203,4 @@ HARNESS_MAIN("needed_calls",
              IT(without_epoll_reads_of_pipc_open_wait_and_notice_a_death),
              IT(without_timerfd_pipes_work_deaths_are_noticed_and_servers_fail_with_ENOSYS),
              IT(without_getrandom_pipes_work_and_keys_and_servers_on_a_path_fail_with_ENOSYS),
-             IT(without_accept4_a_server_gets_no_clients_and_waits_for_some))
+             IT(without_accept4_a_server_gets_no_clients_or_the_C_library_does_without))

@@ -31,7 +31,9 @@ static void expect_no_descriptor_gets_in(int fd)
                              .msg_control = control,
                              .msg_controllen = sizeof control};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    *header = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
+    *header = (struct cmsghdr){.cmsg_len = (socklen_t)CMSG_LEN(sizeof fd),
+                               .cmsg_level = SOL_SOCKET,
+                               .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
     assert_errno(sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT), EPERM);
 }
