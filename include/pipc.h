@@ -1545,10 +1545,10 @@ PIPC_API ssize_t pipc_write_batch(pipc_t *pipe, const struct iovec *messages, si
  * buffer, size   where it goes, and how many bytes fit; buffer may be NULL when size is 0
  *
  * Returns the size of the message; 0 is an empty message. On failure -1, and the buffer's contents
- * are undefined: EMSGSIZE (it does not fit, and stays), ESHUTDOWN (it was a goodbye, which is taken
- * now), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on pipc_open EBUSY,
- * EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of read(2); with PIPC_ACCEPT_FDS
- * EMFILE (5).
+ * are undefined: EMSGSIZE (it does not fit, and stays; pipc_peek and pipc_skip help), ESHUTDOWN (it
+ * was a goodbye, which is taken now; pipc_bye_text returns its text), EAGAIN, ETIMEDOUT, EINTR,
+ * EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on
+ * adopted descriptors any errno of read(2); with PIPC_ACCEPT_FDS EMFILE (5).
  *
  * Waits up to the read timeout. Cancelled there, it leaves the message to the next call. One
  * reading thread (8).
