@@ -24,7 +24,7 @@ static int ask_child(void)
     pipc_t *pipe = pipc_open(NULL);
     if (pipe == NULL)
         return -1;
-    pipc_set_timeout(pipe, 5000, 5000); /* the parent takes an end */
+    pipc_set_timeout(pipe, 60000, -1); /* the parent takes an end */
     pid_t child = fork();
     if (child == 0) {
         ssize_t sent = pipc_write(pipe, "42", 2); /* the child the other */
