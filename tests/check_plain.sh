@@ -16,7 +16,8 @@ compile() # $@ compiler and options
     "$@" -std=c11 -Wall -Wextra -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c src/sys/linux/*.c ||
         failed=1
     "$@" -std=c11 -DPIPC_OTHER_SYSTEM -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -Wall -Wextra \
-        -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c src/sys/posix/*.c || failed=1
+        -Werror -Iinclude -Isrc -fsyntax-only src/*/*.c src/sys/other/*.c src/sys/posix/*.c ||
+        failed=1
     echo "plain: $*"
 }
 
@@ -50,7 +51,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 compile "$CC"
 program src/sys/linux/*.c
-program src/sys/posix/*.c -DPIPC_OTHER_SYSTEM
+program src/sys/other/*.c src/sys/posix/*.c -DPIPC_OTHER_SYSTEM
 program src/sys/*/*.c # but for Linux, they are empty then
 ! has musl-gcc || compile musl-gcc
 case $(uname -m) in

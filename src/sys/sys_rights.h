@@ -67,4 +67,8 @@ enum { SYS_RIGHTS_FEW = 3 };
  */
 ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int *count);
 
+/* Private to src/sys: flags of recvmsg(2), and the type of a message that brings one unasked. */
+extern const int sys_rights_flags, sys_rights_unasked;
+int sys_rights_own(int fd); /* one that came: above 2 and close-on-exec, or -1 and it is closed */
+
 #endif

@@ -23,4 +23,9 @@ int sys_socket_open(int domain, int type);                   /* non-blocking */
 /* As accept(2). It goes on after EINTR. */
 int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size);
 
+/* Of the system, if possible: when probes begin, and how often and how many they are. */
+enum { SYS_TCP_INTERVAL_S = 10, SYS_TCP_PROBES = 3 };
+void sys_tcp_set_idle(int fd, int seconds);
+void sys_tcp_set_times(int fd);
+
 #endif

@@ -7,11 +7,11 @@
 #ifndef PIPC_SYS_BSD_H
 #define PIPC_SYS_BSD_H
 
-#include <stdatomic.h>
 #include <sys/types.h>
 
 #include <sys/event.h>
 
+#include "sys/other/sys_other.h"
 #include "sys/sys_cancel.h"
 
 #ifdef __NetBSD__
@@ -28,18 +28,10 @@ NOCANCEL(int, kevent,
 
 extern const struct timespec sys_bsd_no_time;
 
-/* A member is its descriptor and, above, its events. */
-#define SYS_BSD_NOBODY UINT64_MAX
-
-struct sys_bsd_members {
-    int room;
-    _Atomic uint64_t member[];
-};
-
 struct sys_bsd_queue {
     atomic_bool is_gone; /* this process, a child, could not have the number */
     bool is_shown;
-    struct sys_bsd_members *_Atomic members; /* NULL: none yet */
+    struct sys_other_members members;
 };
 
 int sys_bsd_queue_open(void);

@@ -7,15 +7,6 @@
 #include "sys/bsd/sys_bsd.h"
 #include "sys/sys_file.h"
 
-int sys_file_rename_new(int directory, const char *from, const char *to)
-{
-    (void)directory;
-    (void)from;
-    (void)to;
-    errno = ENOSYS;
-    return -1;
-}
-
 #ifdef __APPLE__
 NOCANCEL(int, mkfifo, (const char *path, mode_t mode), (path, mode))
 

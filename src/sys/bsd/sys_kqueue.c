@@ -27,12 +27,9 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/bsd/sys_bsd.h"
-#include "sys/sys_alloc.h"
 #include "sys/sys_deadline.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_doorbell.h"
@@ -44,61 +41,6 @@ const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edg
                sys_epoll_end = EVENT_END;
 
 #define EVENTS SYS_EPOLL_READY_MAX
-
-/* ---- members ---- */
-
-static int fd_of(uint64_t member)
-{
-    return (int)(uint32_t)member;
-}
-
-static uint32_t events_of(uint64_t member)
-{
-    return (uint32_t)(member >> 32);
-}
-
-static uint64_t make_member(int fd, uint32_t events)
-{
-    return (uint64_t)events << 32 | (uint32_t)fd;
-}
-
-static _Atomic uint64_t *find_member(const struct sys_bsd_queue *queue, int fd)
-{
-    struct sys_bsd_members *members = atomic_load(&queue->members);
-    for (int i = 0; members != NULL && i < members->room; i++) {
-        uint64_t member = atomic_load(&members->member[i]);
-        if (member != SYS_BSD_NOBODY && fd_of(member) == fd)
-            return &members->member[i];
-    }
-    return NULL;
-}
-
-static struct sys_bsd_members *grow(struct sys_bsd_queue *queue)
-{
-    struct sys_bsd_members *old = atomic_load(&queue->members);
-    int used = old == NULL ? 0 : old->room, room = used == 0 ? 4 : 2 * used;
-    struct sys_bsd_members *members =
-        sys_alloc(sizeof *members + (size_t)room * sizeof members->member[0]);
-    if (members == NULL)
-        return NULL;
-    members->room = room;
-    for (int i = 0; i < room; i++)
-        atomic_init(&members->member[i], i < used ? atomic_load(&old->member[i]) : SYS_BSD_NOBODY);
-    atomic_store(&queue->members, members);
-    sys_free(old);
-    return members;
-}
-
-static _Atomic uint64_t *free_member(struct sys_bsd_queue *queue)
-{
-    struct sys_bsd_members *members = atomic_load(&queue->members);
-    for (int i = 0; members != NULL && i < members->room; i++)
-        if (atomic_load(&members->member[i]) == SYS_BSD_NOBODY)
-            return &members->member[i];
-    int used = members == NULL ? 0 : members->room;
-    members = grow(queue);
-    return members == NULL ? NULL : &members->member[used];
-}
 
 /* ---- filters ---- */
 
@@ -165,41 +107,39 @@ static int change_filters(int number, int fd, uint32_t before, uint32_t after)
     return read_result != 0 ? read_result : write_result;
 }
 
-/* A kqueue would take it, and it is ready at any time. */
-static bool can_be_polled(int fd)
+static void set_member(struct sys_bsd_queue *queue, int place, int fd, uint32_t events)
 {
-    struct stat status;
-    if (fstat_nocancel(fd, &status) != 0 || (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)))
-        return true;
-    errno = EPERM;
-    return false;
+    sys_other_set(&queue->members, place, (struct sys_other_member){fd, events});
 }
 
-/* What is left of a closed descriptor of the same number is replaced. */
+/*
+ * A kqueue would take a regular file. What is left of a closed descriptor of the same number is
+ * replaced.
+ */
 int sys_epoll_add(int number, int fd, uint32_t events)
 {
     struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    if (queue == NULL || !can_be_polled(fd))
+    if (queue == NULL || !sys_other_can_be_polled(fd))
         return -1;
-    _Atomic uint64_t *member = find_member(queue, fd);
-    if (member == NULL)
-        member = free_member(queue);
-    if (member == NULL || change_filters(number, fd, 0, events) != 0)
+    int place = sys_other_find(&queue->members, fd);
+    if (place < 0)
+        place = sys_other_free_place(&queue->members);
+    if (place < 0 || change_filters(number, fd, 0, events) != 0)
         return -1;
-    atomic_store(member, make_member(fd, events));
+    set_member(queue, place, fd, events);
     return 0;
 }
 
 int sys_epoll_change(int number, int fd, uint32_t events)
 {
     struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    _Atomic uint64_t *member = queue == NULL ? NULL : find_member(queue, fd);
-    if (member == NULL) {
+    int place = queue == NULL ? -1 : sys_other_find(&queue->members, fd);
+    if (place < 0) {
         errno = ENOENT;
         return -1;
     }
-    uint32_t before = events_of(atomic_load(member));
-    atomic_store(member, make_member(fd, events));
+    uint32_t before = sys_other_member(&queue->members, place).events;
+    set_member(queue, place, fd, events);
     return change_filters(number, fd, before, events);
 }
 
@@ -207,10 +147,10 @@ void sys_epoll_remove(int number, int fd)
 {
     int saved = errno;
     struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    _Atomic uint64_t *member = queue == NULL ? NULL : find_member(queue, fd);
-    if (member != NULL) {
-        change_filters(number, fd, events_of(atomic_load(member)), 0);
-        atomic_store(member, SYS_BSD_NOBODY);
+    int place = queue == NULL ? -1 : sys_other_find(&queue->members, fd);
+    if (place >= 0) {
+        change_filters(number, fd, sys_other_member(&queue->members, place).events, 0);
+        set_member(queue, place, -1, 0);
     }
     errno = saved;
 }
@@ -224,8 +164,8 @@ int sys_epoll_add_doorbell(int number, const int bell[2])
 
 static void note_end(int number, const struct sys_bsd_queue *queue, int fd)
 {
-    _Atomic uint64_t *member = find_member(queue, fd);
-    uint32_t events = member == NULL ? 0 : events_of(atomic_load(member));
+    int place = sys_other_find(&queue->members, fd);
+    uint32_t events = place < 0 ? 0 : sys_other_member(&queue->members, place).events;
     if (reads_of(events) == READS_END_EDGE)
         sys_epoll_change(number, fd, events | EVENT_HAS_ENDED);
 }
@@ -371,11 +311,11 @@ static void renew_queue(int number, struct sys_bsd_queue *queue)
 {
     if (!sys_bsd_queue_renew(number, queue))
         return;
-    struct sys_bsd_members *members = atomic_load(&queue->members);
-    for (int i = 0; members != NULL && i < members->room; i++) {
-        uint64_t member = atomic_load(&members->member[i]);
-        if (member != SYS_BSD_NOBODY)
-            change_filters(number, fd_of(member), 0, events_of(member));
+    int places = sys_other_places(&queue->members);
+    for (int i = 0; i < places; i++) {
+        struct sys_other_member member = sys_other_member(&queue->members, i);
+        if (member.fd >= 0)
+            change_filters(number, member.fd, 0, member.events);
     }
 }
 

@@ -44,22 +44,4 @@ void *sys_memory_room(int fd, size_t first, size_t size)
     errno = saved;
     return MAP_FAILED;
 }
-
-void sys_memory_seal(int fd)
-{
-    (void)fd;
-}
-
-void sys_memory_drop(void *pages, size_t size)
-{
-    (void)pages;
-    (void)size;
-}
-
-bool sys_memory_is_sealed(int fd, size_t size)
-{
-    (void)fd;
-    (void)size;
-    return false;
-}
 #endif

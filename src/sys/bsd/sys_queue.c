@@ -7,17 +7,14 @@
 #include "sys/sys_alloc.h"
 #include "sys/sys_descriptor.h"
 
-enum { NUMBERS = 65536 }; /* those of kqueues are below: EMFILE */
-
-static struct sys_bsd_queue *_Atomic queues[NUMBERS];
+static struct sys_other_table queues;
 static atomic_int numbers_used; /* those of all queues are below */
 
 const struct timespec sys_bsd_no_time = {0, 0};
 
 struct sys_bsd_queue *sys_bsd_queue(int number)
 {
-    struct sys_bsd_queue *queue =
-        number < 0 || number >= NUMBERS ? NULL : atomic_load(&queues[number]);
+    struct sys_bsd_queue *queue = sys_other_object(&queues, number);
     if (queue != NULL && !atomic_load(&queue->is_gone))
         return queue;
     errno = EBADF;
@@ -44,47 +41,31 @@ bool sys_bsd_take_one(int number, struct kevent *event)
 
 /* ---- its life ---- */
 
-static int open_kqueue(void)
-{
-    int number = sys_above_standard(kqueue());
-    if (number < 0)
-        return -1;
-    if (number < NUMBERS && fcntl_nocancel(number, F_SETFD, FD_CLOEXEC) == 0)
-        return number;
-    if (number >= NUMBERS)
-        errno = EMFILE;
-    sys_close(number);
-    return -1;
-}
-
 int sys_bsd_queue_open(void)
 {
     struct sys_bsd_queue *queue = sys_alloc(sizeof *queue);
-    int number = queue == NULL ? -1 : open_kqueue();
+    int fd = queue == NULL ? -1 : sys_other_close_on_exec(sys_above_standard(kqueue()));
+    int number = sys_other_number(fd);
     if (number < 0) {
         sys_free(queue);
         return -1;
     }
-    atomic_init(&queue->is_gone, false);
-    atomic_init(&queue->members, NULL);
-    queue->is_shown = false;
+    *queue = (struct sys_bsd_queue){.is_shown = false};
     int used = atomic_load(&numbers_used);
     while (used <= number && !atomic_compare_exchange_weak(&numbers_used, &used, number + 1))
         continue;
-    atomic_store(&queues[number], queue);
+    sys_other_exchange(&queues, number, queue);
     return number;
 }
 
 void sys_bsd_queue_close(int number)
 {
-    if (number < 0 || number >= NUMBERS)
-        return;
-    struct sys_bsd_queue *queue = atomic_exchange(&queues[number], NULL);
+    struct sys_bsd_queue *queue = sys_other_exchange(&queues, number, NULL);
     if (queue == NULL)
         return;
     if (!atomic_load(&queue->is_gone))
         sys_close(number);
-    sys_free(atomic_load(&queue->members));
+    sys_other_fini(&queue->members);
     sys_free(queue);
 }
 
@@ -113,7 +94,7 @@ void sys_bsd_queue_each(void (*each)(int number, struct sys_bsd_queue *queue))
 {
     int used = atomic_load(&numbers_used);
     for (int number = 0; number < used; number++) {
-        struct sys_bsd_queue *queue = atomic_load(&queues[number]);
+        struct sys_bsd_queue *queue = sys_other_object(&queues, number);
         if (queue != NULL)
             each(number, queue);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
-#include "sys/sys_life.h"
+#include "sys/sys_life_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,33 +23,17 @@
 #define F_OFD_SETLK 37
 #endif
 
-static bool is_same(const struct sys_life_file *file, int fd)
-{
-    struct stat status;
-    return fstat_nocancel(fd, &status) == 0 && (uint64_t)status.st_dev == file->device &&
-           (uint64_t)status.st_ino == file->inode;
-}
-
-int sys_life_open(struct sys_life_file *file, int fd)
-{
-    struct stat status;
-    if (fstat_nocancel(fd, &status) != 0)
-        return -1;
-    *file = (struct sys_life_file){fd, (uint64_t)status.st_dev, (uint64_t)status.st_ino};
-    return 0;
-}
-
 /* An open file of our own: locks belong to open files, and the one of `fd` is everybody's. */
 static int open_private(const struct sys_life_file *file)
 {
     char path[40];
-    if (!is_same(file, file->fd)) {
+    if (!sys_life_is_same(file, file->fd)) {
         errno = ENOSYS;
         return -1;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
     int fd = sys_above_standard(openat_nocancel(AT_FDCWD, path, O_RDWR | O_CLOEXEC));
-    if (fd >= 0 && !is_same(file, fd)) {
+    if (fd >= 0 && !sys_life_is_same(file, fd)) {
         sys_close(fd);
         errno = ENOSYS;
         return -1;
@@ -57,55 +41,31 @@ static int open_private(const struct sys_life_file *file)
     return fd;
 }
 
-static struct flock lock_of(uint64_t number)
-{
-    return (struct flock){
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
-}
-
 static void *map_and_lock(int fd, uint64_t number)
 {
-    struct flock lock = lock_of(number);
     void *token = mmap(NULL, sys_page(), PROT_NONE, MAP_SHARED, fd, 0);
     if (token == MAP_FAILED) {
         errno = ENOMEM; /* EAGAIN: more than may be locked */
         return NULL;
     }
     if (madvise(token, sys_page(), MADV_DONTFORK) == 0 &&
-        fcntl_nocancel(fd, F_OFD_SETLK, (intptr_t)&lock) == 0)
+        sys_life_lock(fd, F_OFD_SETLK, F_WRLCK, number) == 0)
         return token;
     munmap(token, sys_page());
     return NULL;
-}
-
-static int life_error(int error)
-{
-    switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-        return error;
-    case EAGAIN:
-    case EACCES:
-        return EAGAIN;
-    case ENOLCK:
-        return ENOMEM;
-    default:
-        return ENOSYS;
-    }
 }
 
 void *sys_life_begin(const struct sys_life_file *file, uint64_t number)
 {
     int fd = open_private(file);
     if (fd < 0) {
-        errno = errno == EACCES ? ENOSYS : life_error(errno);
+        errno = errno == EACCES ? ENOSYS : sys_life_error(errno);
         return NULL;
     }
     void *token = map_and_lock(fd, number);
     int error = errno;
     sys_close(fd);
-    errno = life_error(error);
+    errno = sys_life_error(error);
     return token;
 }
 
@@ -121,17 +81,7 @@ void sys_life_end(const struct sys_life_file *file, uint64_t number, void *token
 
 enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 {
-    struct flock lock = lock_of(number);
-    int saved = errno;
-    enum sys_life life = SYS_LIFE_UNKNOWN;
-    if (fcntl_nocancel(file->fd, F_OFD_GETLK, (intptr_t)&lock) != 0)
-        life = SYS_LIFE_UNKNOWN;
-    else if (lock.l_type != F_UNLCK)
-        life = SYS_LIFE_THERE;
-    else if (is_same(file, file->fd))
-        life = SYS_LIFE_GONE;
-    errno = saved;
-    return life;
+    return sys_life_ask(file, F_OFD_GETLK, number);
 }
 
 /* ---- processes ---- */

@@ -30,6 +30,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "sys/other/sys_other.h"
 #include "sys/posix/sys_posix.h"
 #include "sys/self.h"
 #include "sys/sys_alloc.h"
@@ -45,78 +46,57 @@ enum { EVENT_IN = 1, EVENT_OUT = 2, EVENT_EDGE = 4, EVENT_END = 8, EVENT_DOORBEL
 const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edge = EVENT_EDGE,
                sys_epoll_end = EVENT_END;
 
-struct member {
-    int fd;
-    uint32_t events;
-};
-
 struct set {
     int pipe[2];      /* what the number is while it is no copy; -1: no program polls it */
     int copied;       /* the member that the number is a copy of; -1: it is the pipe */
     bool is_marked;   /* there is a byte in the pipe */
     uint32_t process; /* whose pipe it is */
     int64_t guessed;  /* when; 0: not by the last update */
-    struct member *members;
-    int count, room;
-    struct pollfd *polled; /* as much room */
+    struct sys_other_members members;
+    struct pollfd *polled; /* for the members in as many places as there is room; further none is */
+    int room;
 };
 
-static struct set *_Atomic sets[SYS_POSIX_NUMBERS];
+static struct sys_other_table sets;
 
 static struct set *find_set(int number)
 {
-    return number < 0 || number >= SYS_POSIX_NUMBERS ? NULL : atomic_load(&sets[number]);
+    return sys_other_object(&sets, number);
 }
 
 /* ---- members ---- */
 
-static struct member *find_member(const struct set *set, int fd)
+static struct sys_other_member member_at(const struct set *set, int place)
 {
-    for (int i = 0; i < set->count; i++)
-        if (set->members[i].fd == fd)
-            return &set->members[i];
-    return NULL;
+    return sys_other_member(&set->members, place);
 }
 
+/* A free place, or -1. */
 static int make_room(struct set *set)
 {
-    if (set->count < set->room)
-        return 0;
-    int room = set->room == 0 ? 2 : 2 * set->room;
-    struct member *members = sys_realloc(set->members, (size_t)room * sizeof *members);
-    if (members == NULL)
-        return -1;
-    set->members = members;
+    int place = sys_other_free_place(&set->members);
+    if (place < set->room)
+        return place;
+    int room = sys_other_places(&set->members);
     struct pollfd *polled = sys_realloc(set->polled, (size_t)room * sizeof *polled);
     if (polled == NULL)
         return -1;
     set->polled = polled;
     set->room = room;
-    return 0;
-}
-
-/* A regular file is ready at any time. */
-static int check_pollable(int fd)
-{
-    struct stat status;
-    if (fstat_nocancel(fd, &status) != 0)
-        return -1;
-    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
-        return 0;
-    errno = EPERM;
-    return -1;
+    return place;
 }
 
 int sys_epoll_add(int number, int fd, uint32_t events)
 {
     struct set *set = find_set(number);
-    if (set == NULL || find_member(set, fd) != NULL) {
+    if (set == NULL || sys_other_find(&set->members, fd) >= 0) {
         errno = set == NULL ? EBADF : EEXIST;
         return -1;
     }
-    if (check_pollable(fd) != 0 || make_room(set) != 0)
+    int place = sys_other_can_be_polled(fd) ? make_room(set) : -1;
+    if (place < 0)
         return -1;
-    set->members[set->count++] = (struct member){fd, events};
+    sys_other_set(&set->members, place, (struct sys_other_member){fd, events});
     return 0;
 }
 
@@ -128,80 +108,73 @@ int sys_epoll_add_doorbell(int number, const int doorbell[2])
 int sys_epoll_change(int number, int fd, uint32_t events)
 {
     struct set *set = find_set(number);
-    struct member *member = set == NULL ? NULL : find_member(set, fd);
-    if (member == NULL) {
+    int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
+    if (place < 0) {
         errno = ENOENT;
         return -1;
     }
-    member->events = events;
+    sys_other_set(&set->members, place, (struct sys_other_member){fd, events});
     return 0;
 }
 
 void sys_epoll_remove(int number, int fd)
 {
     struct set *set = find_set(number);
-    struct member *member = set == NULL ? NULL : find_member(set, fd);
-    if (member != NULL)
-        *member = set->members[--set->count];
+    int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
+    if (place >= 0)
+        sys_other_set(&set->members, place, (struct sys_other_member){-1, 0});
 }
 
 /* ---- what is ready ---- */
 
-static bool is_ticker(const struct sys_posix_timer *timer)
+static short poll_events(uint32_t events)
 {
-    return timer->interval > 0;
+    return (short)((events & EVENT_IN ? POLLIN : 0) | (events & EVENT_OUT ? POLLOUT : 0));
 }
 
 /* What an edge was asked for is silent: the edges that count are those of doorbells. */
-static short poll_events(const struct member *member)
+static void fill_polled(struct set *set)
 {
-    return (short)((member->events & EVENT_IN ? POLLIN : 0) |
-                   (member->events & EVENT_OUT ? POLLOUT : 0));
-}
-
-static int fill_polled(struct set *set)
-{
-    for (int i = 0; i < set->count; i++) {
-        const struct member *member = &set->members[i];
-        bool is_silent = (member->events & EVENT_EDGE) != 0 || sys_posix_timer(member->fd) != NULL;
+    for (int i = 0; i < set->room; i++) {
+        struct sys_other_member member = member_at(set, i);
+        bool is_silent = (member.events & EVENT_EDGE) != 0 || sys_posix_timer(member.fd) != NULL;
         set->polled[i] =
-            (struct pollfd){.fd = is_silent ? -1 : member->fd, .events = poll_events(member)};
+            (struct pollfd){.fd = is_silent ? -1 : member.fd, .events = poll_events(member.events)};
     }
-    return set->count;
 }
 
-/* The time of the first timer that the set listens to; -1: none. */
+/* The time of that member, if it is a timer that is listened to; -1: none. */
+static int64_t time_of(struct sys_other_member member, bool with_tickers)
+{
+    struct sys_posix_timer *timer = sys_posix_timer(member.fd);
+    bool counts =
+        timer != NULL && (member.events & EVENT_IN) != 0 && (with_tickers || timer->interval == 0);
+    return counts ? atomic_load(&timer->deadline) : -1;
+}
+
+/* The time of the first one. */
 static int64_t first_time(const struct set *set, bool with_tickers)
 {
     int64_t first = -1;
-    for (int i = 0; i < set->count; i++) {
-        struct sys_posix_timer *timer = sys_posix_timer(set->members[i].fd);
-        if (timer != NULL && (set->members[i].events & EVENT_IN) != 0 &&
-            (with_tickers || !is_ticker(timer)))
-            first = sys_deadline_earlier(first, atomic_load(&timer->deadline));
-    }
+    for (int i = 0; i < set->room; i++)
+        first = sys_deadline_earlier(first, time_of(member_at(set, i), with_tickers));
     return first;
 }
 
-static bool is_timer_due(const struct member *member)
-{
-    struct sys_posix_timer *timer = sys_posix_timer(member->fd);
-    return timer != NULL && (member->events & EVENT_IN) != 0 &&
-           sys_deadline_has_passed(atomic_load(&timer->deadline));
-}
-
-/* The member that has an event at that place, after a poll; tickers never have. */
+/* The member in that place has an event, after a poll. */
 static bool is_ready(const struct set *set, int place)
 {
-    return (set->polled[place].revents & ~POLLNVAL) != 0 || is_timer_due(&set->members[place]);
+    int64_t time = time_of(member_at(set, place), true);
+    return (set->polled[place].revents & ~POLLNVAL) != 0 ||
+           (time >= 0 && sys_deadline_has_passed(time));
 }
 
 static int poll_now(struct set *set)
 {
     int ready;
-    int count = fill_polled(set);
+    fill_polled(set);
     do
-        ready = sys_poll(set->polled, (nfds_t)count, 0);
+        ready = sys_poll(set->polled, (nfds_t)set->room, 0);
     while (ready < 0 && errno == EINTR);
     return ready;
 }
@@ -214,8 +187,8 @@ int sys_epoll_wait(int number, int64_t deadline)
         return -1;
     }
     int64_t timer = first_time(set, true);
-    int count = fill_polled(set);
-    int ready = sys_poll(set->polled, (nfds_t)count, sys_deadline_earlier(deadline, timer));
+    fill_polled(set);
+    int ready = sys_poll(set->polled, (nfds_t)set->room, sys_deadline_earlier(deadline, timer));
     return ready == 0 && timer >= 0 && sys_deadline_has_passed(timer) ? 1 : ready;
 }
 
@@ -235,9 +208,9 @@ int sys_epoll_take_ready(int number, int *fds, int max)
     int taken = 0;
     if (set == NULL || poll_now(set) < 0)
         return -1;
-    for (int i = 0; i < set->count && taken < max; i++)
+    for (int i = 0; i < set->room && taken < max; i++)
         if (is_ready(set, i))
-            fds[taken++] = set->members[i].fd;
+            fds[taken++] = member_at(set, i).fd;
     return taken;
 }
 
@@ -329,51 +302,51 @@ struct wanted {
     int input, doorbell; /* one of which it is input, and one that is a doorbell; -1: none */
 };
 
-static bool is_waited_for(const struct member *member)
+static bool is_waited_for(struct sys_other_member member)
 {
-    const struct sys_posix_timer *timer = sys_posix_timer(member->fd);
-    if ((member->events & EVENT_EDGE) != 0 || member->events == 0)
-        return false;
-    return timer == NULL || (!is_ticker(timer) && atomic_load(&timer->deadline) >= 0);
+    bool is_timer = sys_posix_timer(member.fd) != NULL;
+    return member.events != 0 && (member.events & EVENT_EDGE) == 0 &&
+           (!is_timer || time_of(member, false) >= 0);
 }
 
 /* Its number can be a copy of that. */
-static bool is_input(const struct member *member)
+static bool is_input(struct sys_other_member member)
 {
-    return sys_posix_timer(member->fd) == NULL && poll_events(member) == POLLIN;
+    return sys_posix_timer(member.fd) == NULL && poll_events(member.events) == POLLIN;
 }
 
 static struct wanted wanted_by(const struct set *set)
 {
     struct wanted wanted = {.input = -1, .doorbell = -1};
-    for (int i = 0; i < set->count; i++) {
-        const struct member *member = &set->members[i];
-        bool is_doorbell = (member->events & EVENT_DOORBELL) != 0;
+    for (int i = 0; i < set->room; i++) {
+        struct sys_other_member member = member_at(set, i);
+        bool is_doorbell = (member.events & EVENT_DOORBELL) != 0;
         if (!is_waited_for(member))
             continue;
         wanted.count += !is_doorbell;
         if (is_doorbell)
-            wanted.doorbell = member->fd;
+            wanted.doorbell = member.fd;
         else if (is_input(member))
-            wanted.input = member->fd;
+            wanted.input = member.fd;
     }
     return wanted;
 }
 
 /* poll would report what is unread as well, which nobody asks for. */
-static bool is_at_end(const struct member *member)
+static bool is_at_end(struct sys_other_member member)
 {
-    return member->events == EVENT_END && sys_hung_up(member->fd);
+    return member.events == EVENT_END && sys_hung_up(member.fd);
 }
 
-static const struct member *ready_member(struct set *set)
+/* Its place, or -1. */
+static int find_ready(struct set *set)
 {
     if (poll_now(set) < 0)
-        return NULL;
-    for (int i = 0; i < set->count; i++)
-        if (is_ready(set, i) || is_at_end(&set->members[i]))
-            return &set->members[i];
-    return NULL;
+        return -1;
+    for (int i = 0; i < set->room; i++)
+        if (is_ready(set, i) || is_at_end(member_at(set, i)))
+            return i;
+    return -1;
 }
 
 /* A millisecond after the last one, or when something comes. */
@@ -382,8 +355,8 @@ static void guess(int number, struct set *set)
     int64_t now = sys_now();
     if (set->guessed != 0 && now - set->guessed < SYS_MILLISECOND) {
         int64_t until = sys_deadline_earlier(now + SYS_MILLISECOND, first_time(set, false));
-        int count = fill_polled(set);
-        poll_nocancel(set->polled, (nfds_t)count, sys_deadline_ms_left(until));
+        fill_polled(set);
+        poll_nocancel(set->polled, (nfds_t)set->room, sys_deadline_ms_left(until));
         now = sys_now();
     }
     set->guessed = now;
@@ -395,10 +368,10 @@ static void update(int number, struct set *set)
     struct wanted wanted = wanted_by(set);
     int only = wanted.count == 0 ? wanted.doorbell : wanted.count == 1 ? wanted.input : -1;
     bool is_alone = only >= 0 && (wanted.count == 0 || wanted.doorbell < 0);
-    const struct member *ready = is_alone ? NULL : ready_member(set);
-    if (ready != NULL && is_input(ready))
-        show_member(number, set, ready->fd);
-    else if (ready != NULL)
+    int ready = is_alone ? -1 : find_ready(set);
+    if (ready >= 0 && is_input(member_at(set, ready)))
+        show_member(number, set, member_at(set, ready).fd);
+    else if (ready >= 0)
         show_pipe(number, set, true);
     else if (only >= 0)
         show_member(number, set, only);
@@ -453,7 +426,7 @@ int sys_epoll_open(void)
         return -1;
     }
     *set = (struct set){.pipe = {-1, -1}, .copied = -1};
-    atomic_store(&sets[number], set);
+    sys_other_exchange(&sets, number, set);
     return number;
 }
 
@@ -462,12 +435,12 @@ void sys_epoll_close(int number)
     struct set *set = find_set(number);
     if (set == NULL)
         return;
-    atomic_store(&sets[number], NULL);
+    sys_other_exchange(&sets, number, NULL);
     sys_close(set->pipe[0]);
     sys_close(set->pipe[1]);
     sys_close(number);
     sys_free(set->polled);
-    sys_free(set->members);
+    sys_other_fini(&set->members);
     sys_free(set);
 }
 #endif

@@ -9,87 +9,36 @@
 #ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
-#include "sys/sys_life.h"
+#include "sys/sys_life_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "sys/sys_cancel.h"
 
 static char token; /* its address is all that counts */
 
-static bool is_same(const struct sys_life_file *file)
-{
-    struct stat status;
-    return fstat_nocancel(file->fd, &status) == 0 && (uint64_t)status.st_dev == file->device &&
-           (uint64_t)status.st_ino == file->inode;
-}
-
-int sys_life_open(struct sys_life_file *file, int fd)
-{
-    struct stat status;
-    if (fstat_nocancel(fd, &status) != 0)
-        return -1;
-    *file = (struct sys_life_file){fd, (uint64_t)status.st_dev, (uint64_t)status.st_ino};
-    return 0;
-}
-
-static int ask_lock(const struct sys_life_file *file, int command, short type, uint64_t number,
-                    struct flock *lock)
-{
-    *lock =
-        (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
-    return fcntl_nocancel(file->fd, command, (intptr_t)lock);
-}
-
-static int life_error(int error)
-{
-    switch (error) {
-    case EAGAIN:
-    case EACCES:
-        return EAGAIN;
-    case ENOLCK:
-    case ENOMEM:
-        return ENOMEM;
-    default:
-        return ENOSYS;
-    }
-}
-
 void *sys_life_begin(const struct sys_life_file *file, uint64_t number)
 {
-    struct flock lock;
-    if (is_same(file) && ask_lock(file, F_SETLK, F_WRLCK, number, &lock) == 0)
+    bool is_same = sys_life_is_same(file, file->fd);
+    if (is_same && sys_life_lock(file->fd, F_SETLK, F_WRLCK, number) == 0)
         return &token;
-    errno = is_same(file) ? life_error(errno) : ENOSYS;
+    errno = is_same ? sys_life_error(errno) : ENOSYS;
     return NULL;
 }
 
 void sys_life_end(const struct sys_life_file *file, uint64_t number, void *held)
 {
-    struct flock lock;
     int saved = errno;
-    if (held != NULL && is_same(file))
-        ask_lock(file, F_SETLK, F_UNLCK, number, &lock);
+    if (held != NULL && sys_life_is_same(file, file->fd))
+        sys_life_lock(file->fd, F_SETLK, F_UNLCK, number);
     errno = saved;
 }
 
 enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 {
-    struct flock lock;
-    int saved = errno;
-    enum sys_life life = SYS_LIFE_UNKNOWN;
-    if (ask_lock(file, F_GETLK, F_WRLCK, number, &lock) != 0)
-        life = SYS_LIFE_UNKNOWN;
-    else if (lock.l_type != F_UNLCK)
-        life = SYS_LIFE_THERE;
-    else if (is_same(file))
-        life = SYS_LIFE_GONE;
-    errno = saved;
-    return life;
+    return sys_life_ask(file, F_GETLK, number);
 }
 
 /* ---- processes ---- */

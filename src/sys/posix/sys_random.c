@@ -11,38 +11,26 @@
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 
-static int open_source(void)
+static bool is_interrupted(ssize_t result)
 {
-    int fd;
-    do
-        fd = openat_nocancel(AT_FDCWD, "/dev/urandom", O_RDONLY | O_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-static int read_all(int fd, uint8_t *at, size_t size)
-{
-    while (size > 0) {
-        ssize_t got = read_nocancel(fd, at, size);
-        if (got == 0)
-            errno = EIO;
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return -1;
-        if (got > 0) {
-            at += got;
-            size -= (size_t)got;
-        }
-    }
-    return 0;
+    return result < 0 && errno == EINTR;
 }
 
 int sys_random(void *bytes, size_t size)
 {
-    int fd = open_source();
-    if (fd < 0)
-        return -1;
-    int result = read_all(fd, bytes, size);
+    int fd;
+    size_t done = 0;
+    ssize_t got = 1;
+    do
+        fd = openat_nocancel(AT_FDCWD, "/dev/urandom", O_RDONLY | O_CLOEXEC);
+    while (is_interrupted(fd));
+    while (fd >= 0 && done < size && (got > 0 || is_interrupted(got))) {
+        got = read_nocancel(fd, (uint8_t *)bytes + done, size - done);
+        done += got > 0 ? (size_t)got : 0;
+    }
+    if (got == 0)
+        errno = EIO;
     sys_close(fd);
-    return result;
+    return fd >= 0 && done == size ? 0 : -1;
 }
 #endif

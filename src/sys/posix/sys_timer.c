@@ -4,35 +4,45 @@
  * polls knows nothing of it.
  */
 #ifdef PIPC_OTHER_SYSTEM /* sys.h */
-#define _XOPEN_SOURCE 700
+#define _XOPEN_SOURCE     700
+#define _FILE_OFFSET_BITS 64
 #include "sys/sys_timer.h"
 
-#include <errno.h>
-
+#include "sys/other/sys_other.h"
 #include "sys/posix/sys_posix.h"
 #include "sys/sys_alloc.h"
 #include "sys/sys_clock.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_pipe.h"
 
-static struct sys_posix_timer *_Atomic timers[SYS_POSIX_NUMBERS];
+static struct sys_other_table timers;
 
-struct sys_posix_timer *sys_posix_timer(int fd)
+int sys_posix_number(void)
 {
-    return fd < 0 || fd >= SYS_POSIX_NUMBERS ? NULL : atomic_load(&timers[fd]);
+    int fd[2];
+    if (sys_pipe(fd) != 0)
+        return -1;
+    sys_close(fd[0]);
+    return sys_other_number(fd[1]);
+}
+
+struct sys_posix_timer *sys_posix_timer(int number)
+{
+    return sys_other_object(&timers, number);
 }
 
 static int open_timer(int64_t deadline, int64_t interval)
 {
     struct sys_posix_timer *timer = sys_alloc(sizeof *timer);
-    int fd = timer == NULL ? -1 : sys_posix_number();
-    if (fd < 0) {
+    int number = timer == NULL ? -1 : sys_posix_number();
+    if (number < 0) {
         sys_free(timer);
         return -1;
     }
     atomic_init(&timer->deadline, deadline);
     timer->interval = interval;
-    atomic_store(&timers[fd], timer);
-    return fd;
+    sys_other_exchange(&timers, number, timer);
+    return number;
 }
 
 int sys_timer_open(void)
@@ -62,9 +72,7 @@ void sys_ticker_drain(int ticker)
 
 void sys_timer_close(int timer)
 {
-    if (timer < 0 || timer >= SYS_POSIX_NUMBERS)
-        return;
-    sys_free(atomic_exchange(&timers[timer], NULL));
+    sys_free(sys_other_exchange(&timers, timer, NULL));
     sys_close(timer);
 }
 #endif

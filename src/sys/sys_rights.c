@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * SCM_RIGHTS. A socket has no switch against descriptors that its peer sends: those that are not
- * wanted come, and are closed at once.
- */
-#ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
 #include "sys/sys_rights.h"
@@ -13,48 +8,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "sys/posix/sys_posix.h"
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 
-enum {
-    RIGHTS_SIZE = SYS_RIGHTS_MAX * sizeof(int),
-    RIGHTS_TRIES = 4,
-    RIGHTS_OTHERS = 512 /* bytes, for what the program may have switched on */
-};
+enum { RIGHTS_TRIES = 4 };
 
+/* The room for descriptors, and for what the program may have switched on beside them. */
 union rights_control {
     struct cmsghdr header;
-    char bytes[CMSG_SPACE(RIGHTS_SIZE) + RIGHTS_OTHERS];
+    char bytes[640];
 };
-
-/* ---- options ---- */
-
-int sys_rights_are_carried(int fd)
-{
-    struct sockaddr own = {.sa_family = AF_UNSPEC};
-    socklen_t size = sizeof own; /* the rest of the address is cut off */
-    if (getsockname(fd, &own, &size) != 0)
-        return -1;
-    return own.sa_family == AF_UNIX;
-}
-
-void sys_rights_permit(int fd, bool permit)
-{
-    (void)fd;
-    (void)permit;
-}
-
-bool sys_rights_are_permitted(int fd)
-{
-    (void)fd;
-    return true;
-}
-
-void sys_rights_prepare(int fd)
-{
-    (void)fd;
-}
 
 /* ---- sending ---- */
 
@@ -67,22 +30,30 @@ ssize_t sys_rights_send(int fd, const void *byte, const int *fds, int count)
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
-                             .msg_controllen = CMSG_SPACE(size)};
+                             .msg_controllen = (socklen_t)CMSG_SPACE(size)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_len = CMSG_LEN(size);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
+    *header = (struct cmsghdr){
+        .cmsg_len = (socklen_t)CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(header), fds, size);
     ssize_t sent;
     do
         sent = sendmsg_nocancel(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno == EPERM)
-        errno = EOPNOTSUPP; /* a peer on a system with such a switch */
+        errno = EOPNOTSUPP; /* the switch of the peer, sys_rights_permit */
     return sent;
 }
 
 /* ---- receiving ---- */
+
+/* The macro of musl converts a negative number. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+static struct cmsghdr *next_control(struct msghdr *message, struct cmsghdr *control)
+{
+    return CMSG_NXTHDR(message, control);
+}
+#pragma GCC diagnostic pop
 
 static void close_rights(const int *fds, int count)
 {
@@ -98,22 +69,22 @@ static bool keep_rights(const struct cmsghdr *header, struct sys_rights *rights)
     for (size_t i = 0; i < count; i++) {
         int fd;
         memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-        if (rights->count < SYS_RIGHTS_MAX) {
+        bool is_kept = header->cmsg_type == SCM_RIGHTS && rights->count < SYS_RIGHTS_MAX;
+        is_excess = is_excess || (header->cmsg_type == SCM_RIGHTS && !is_kept);
+        if (is_kept)
             rights->fds[rights->count++] = fd;
-        } else {
+        else
             sys_close(fd);
-            is_excess = true;
-        }
     }
     return is_excess;
 }
 
 /* The program may have closed 0, 1 and 2. Those that find no other number are closed. */
-static bool prepare_rights(struct sys_rights *rights)
+static bool own_rights(struct sys_rights *rights)
 {
     int kept = 0;
     for (int i = 0; i < rights->count; i++) {
-        int fd = sys_posix_close_on_exec(sys_above_standard(rights->fds[i]));
+        int fd = sys_rights_own(rights->fds[i]);
         if (fd >= 0)
             rights->fds[kept++] = fd;
     }
@@ -138,18 +109,24 @@ static int rights_error(int fd, const struct msghdr *message, bool is_excess,
     bool is_cut = (message->msg_flags & MSG_CTRUNC) != 0;
     if (is_excess || (is_cut && rights->count == SYS_RIGHTS_MAX))
         return EPROTO;
-    if (!prepare_rights(rights))
+    if (!own_rights(rights))
         return EMFILE;
     if (!is_cut)
         return 0;
     return is_number_free(fd) ? ECONNRESET : EMFILE;
 }
 
+static bool has_fds(const struct cmsghdr *header)
+{
+    return header->cmsg_level == SOL_SOCKET &&
+           (header->cmsg_type == SCM_RIGHTS || header->cmsg_type == sys_rights_unasked);
+}
+
 static ssize_t receive(int fd, struct msghdr *message, int flags)
 {
     ssize_t got;
     do
-        got = recvmsg_nocancel(fd, message, flags | MSG_DONTWAIT);
+        got = recvmsg_nocancel(fd, message, flags | sys_rights_flags | MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     return got < 0 && errno == ECONNRESET ? 0 : got; /* the end, as sys_read has it */
 }
@@ -158,8 +135,8 @@ static ssize_t receive(int fd, struct msghdr *message, int flags)
 static bool collect_rights(struct msghdr *message, struct sys_rights *rights)
 {
     bool is_excess = false;
-    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at))
-        if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SCM_RIGHTS)
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = next_control(message, at))
+        if (has_fds(at))
             is_excess = keep_rights(at, rights) || is_excess;
     return is_excess;
 }
@@ -239,7 +216,7 @@ ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int 
     ssize_t got = take(fd, buffer, size, &came, &is_cut);
     if (got <= 0)
         return got;
-    bool are_all = !is_cut && came.count <= SYS_RIGHTS_FEW && prepare_rights(&came);
+    bool are_all = !is_cut && came.count <= SYS_RIGHTS_FEW && own_rights(&came);
     if (are_all)
         memcpy(rights, came.fds, (size_t)came.count * sizeof(int));
     else
@@ -247,4 +224,3 @@ ssize_t sys_rights_take_few(int fd, void *buffer, size_t size, int *rights, int 
     *count = are_all ? came.count : -1;
     return got;
 }
-#endif

@@ -5,13 +5,10 @@
 #include "sys/sys_socket.h"
 
 #include <errno.h>
-#include <sys/time.h>
 
-#include "sys/posix/sys_posix.h"
+#include "sys/other/sys_other.h"
 #include "sys/sys_cancel.h"
-#include "sys/sys_clock.h"
 #include "sys/sys_descriptor.h"
-#include "sys/sys_net.h"
 #include "sys/sys_signal.h"
 
 #ifdef ENONET /* Linux has it, and POSIX does not know it */
@@ -20,34 +17,9 @@
 #define NO_NETWORK ENETUNREACH
 #endif
 
-void sys_socket_set(int fd, int level, int name, int value)
-{
-    int saved = errno;
-    setsockopt(fd, level, name, &value, sizeof value); /* without it the connection works as well */
-    errno = saved;
-}
-
-void sys_socket_limit_waits(int fd, int64_t time)
-{
-    struct timeval limit = {.tv_sec = time / SYS_SECOND,
-                            .tv_usec = time % SYS_SECOND / (SYS_MILLISECOND / 1000)};
-    int saved = errno;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    errno = saved;
-}
-
-size_t sys_socket_buffer(int fd)
-{
-    int saved = errno, bytes = 0;
-    socklen_t size = sizeof bytes;
-    bool is_known = getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size) == 0 && bytes > 0;
-    errno = saved;
-    return is_known ? (size_t)bytes : 0;
-}
-
 int sys_socket_open(int domain, int type)
 {
-    int fd = sys_posix_close_on_exec(sys_above_standard(socket(domain, type, 0)));
+    int fd = sys_other_close_on_exec(sys_above_standard(socket(domain, type, 0)));
     sys_signal_never(fd);
     if (fd < 0 || fcntl_nocancel(fd, F_SETFL, O_NONBLOCK) == 0)
         return fd;
@@ -64,7 +36,7 @@ int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size)
     while (fd < 0 && errno == EINTR);
     if (fd < 0 && errno == NO_NETWORK)
         errno = ENETUNREACH;
-    fd = sys_posix_close_on_exec(sys_above_standard(fd));
+    fd = sys_other_close_on_exec(sys_above_standard(fd));
     sys_signal_never(fd);
     if (fd < 0 || fcntl_nocancel(fd, F_SETFL, 0) == 0)
         return fd;
