@@ -6,7 +6,8 @@
  *
  *   what the set waits for                         the number is
  *   nothing                                        an empty pipe
- *   input of one descriptor                        a copy of that one
+ *   input of one descriptor, or that nobody reads  a copy of that one
+ *   from a pipe that is written
  *   anything of which something is ready now       a pipe with a byte
  *   an end alone, room, a time, or several of all  the same: a guess
  *
@@ -41,7 +42,14 @@
 #include "sys/sys_pipe.h"
 #include "sys/sys_poll.h"
 
-enum { EVENT_IN = 1, EVENT_OUT = 2, EVENT_EDGE = 4, EVENT_END = 8, EVENT_DOORBELL = 16 };
+enum {
+    EVENT_IN = 1,
+    EVENT_OUT = 2,
+    EVENT_EDGE = 4,
+    EVENT_END = 8,
+    EVENT_DOORBELL = 16,
+    EVENT_GONE = 32 /* of a pipe that is written: nobody reads any more */
+};
 
 const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edge = EVENT_EDGE,
                sys_epoll_end = EVENT_END;
@@ -86,6 +94,14 @@ static int make_room(struct set *set)
     return place;
 }
 
+/* A hang-up is always reported: poll finds that of a pipe's other end, whatever it is asked for. */
+static void set_member(struct set *set, int place, int fd, uint32_t events)
+{
+    bool is_writer = fd >= 0 && events == 0 && sys_pipe_is_end(fd, true);
+    sys_other_set(&set->members, place,
+                  (struct sys_other_member){fd, is_writer ? EVENT_GONE : events});
+}
+
 int sys_epoll_add(int number, int fd, uint32_t events)
 {
     struct set *set = find_set(number);
@@ -96,7 +112,7 @@ int sys_epoll_add(int number, int fd, uint32_t events)
     int place = sys_other_can_be_polled(fd) ? make_room(set) : -1;
     if (place < 0)
         return -1;
-    sys_other_set(&set->members, place, (struct sys_other_member){fd, events});
+    set_member(set, place, fd, events);
     return 0;
 }
 
@@ -113,7 +129,7 @@ int sys_epoll_change(int number, int fd, uint32_t events)
         errno = ENOENT;
         return -1;
     }
-    sys_other_set(&set->members, place, (struct sys_other_member){fd, events});
+    set_member(set, place, fd, events);
     return 0;
 }
 
@@ -122,7 +138,7 @@ void sys_epoll_remove(int number, int fd)
     struct set *set = find_set(number);
     int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
     if (place >= 0)
-        sys_other_set(&set->members, place, (struct sys_other_member){-1, 0});
+        set_member(set, place, -1, 0);
 }
 
 /* ---- what is ready ---- */
@@ -309,10 +325,11 @@ static bool is_waited_for(struct sys_other_member member)
            (!is_timer || time_of(member, false) >= 0);
 }
 
-/* Its number can be a copy of that. */
+/* Its number can be a copy of that: a pipe that is written has no input, but an end. */
 static bool is_input(struct sys_other_member member)
 {
-    return sys_posix_timer(member.fd) == NULL && poll_events(member.events) == POLLIN;
+    return sys_posix_timer(member.fd) == NULL &&
+           (poll_events(member.events) == POLLIN || member.events == EVENT_GONE);
 }
 
 static struct wanted wanted_by(const struct set *set)
