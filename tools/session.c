@@ -97,12 +97,18 @@ static int session_timeout(const struct session *session, int64_t now)
     return due == -1 ? -1 : due > now ? (int)(due - now) : 0;
 }
 
-/* The peer reads no more, if the descriptor goes on reporting something and nothing is there. */
-static void session_notice_death(struct session *session, bool woken, bool was_blocked)
+/*
+ * The peer reads no more, if the descriptor goes on reporting something and nothing is there. Where
+ * it may do so for nothing, once a millisecond (pipc.h, 12), that does not count.
+ */
+static void session_notice_death(struct session *session, bool woken, bool was_blocked, int64_t now)
 {
     if (!woken || !session->read_end || session->write_end || was_blocked ||
         session_holds(session)) {
         session->idle_wakes = 0;
+    } else if (session->idle_wakes == 0 || now - session->idle_since >= idle_wakes_max) {
+        session->idle_wakes = 1;
+        session->idle_since = now;
     } else if (++session->idle_wakes > idle_wakes_max) {
         note("the peer has gone");
         session->write_end = session->drained = true;
@@ -122,23 +128,32 @@ static void session_wait(struct session *session)
     if (items[ITEM_SIGNALS].revents != 0)
         signals_drain();
     bool woken = items[ITEM_PIPE].revents != 0, was_blocked = session->blocked;
-    if (woken) { /* perhaps by a part of a message: that counts, too */
+    if (woken)
         session->blocked = false;
-        session->active = now;
-    }
     if (items[ITEM_OUTPUT].revents != 0)
         session->output->waits = false;
     if (items[ITEM_INPUT].revents != 0 && input_fill(session->input) == NEXT_FAILED)
         session_fail(session, session->input->code);
-    session_notice_death(session, woken, was_blocked);
+    session_notice_death(session, woken, was_blocked, now);
+}
+
+/* Bytes that have come and gone: a part of a message counts, too. */
+static uint64_t session_bytes(const struct session *session)
+{
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    if (pipc_stats(session->pipe, &stats) == -1)
+        return session->bytes;
+    return stats.kernel_read + stats.kernel_written + stats.shared_read + stats.shared_written;
 }
 
 static void session_check_time(struct session *session)
 {
     int64_t now = now_ms();
+    uint64_t bytes = config.timeout_ms == -1 ? 0 : session_bytes(session);
     progress_show(now);
-    if (session->moved)
+    if (session->moved || bytes != session->bytes)
         session->active = now;
+    session->bytes = bytes;
     if (config.timeout_ms != -1 && now - session->active >= config.timeout_ms &&
         !session_over(session)) {
         complain("nothing has moved for %d.%03d seconds", config.timeout_ms / 1000,

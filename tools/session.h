@@ -30,9 +30,11 @@ struct session {
     bool failed;  /* over at once */
     bool moved;   /* something did, in this turn */
     unsigned idle_wakes;
+    int64_t idle_since; /* when the first of them was */
     int code;
     uint64_t sent, received; /* messages */
     int64_t active;          /* when something moved last */
+    uint64_t bytes;          /* that had moved by then */
 };
 
 void session_fail(struct session *session, int code);
