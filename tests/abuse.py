@@ -282,6 +282,20 @@ def test(function):
     return function
 
 
+def is_posix():
+    """The library is built with POSIX alone: see the manual, 12, "What differs where"."""
+    return os.environ.get("PIPC_TEST_PLATFORM") == "posix"
+
+
+def test_unless_posix(reason):
+    def choose(function):
+        if not is_posix():
+            return test(function)
+        print("%s skipped: %s" % (function.__name__, reason))
+        return function
+    return choose
+
+
 def run_tests():
     pattern = sys.argv[2] if len(sys.argv) > 2 else "*"
     for function in TESTS:

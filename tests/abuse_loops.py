@@ -7,7 +7,10 @@ import sys
 
 from abuse import *
 
-NAMES = ["glib_server", "libev_server", "libevent_server", "libuv_server", "uring_server"]
+# The others have epoll, or the like, which does not serve for the descriptor with POSIX alone.
+NAMES = ["glib_server"]
+if not is_posix():
+    NAMES += ["libev_server", "libevent_server", "libuv_server", "uring_server"]
 
 
 def is_usable(name):

@@ -44,12 +44,12 @@ def numbered(number, text):
 # ---- The publisher ----
 
 def sockets(server):
-    """What else a subscriber costs depends on how much was sent to it."""
-    count = 0
+    """What else a subscriber costs depends on how much was sent to it. Copies count once."""
+    found = set()
     for fd in os.listdir("/proc/%d/fd" % server.pid):
         with contextlib.suppress(FileNotFoundError):
-            count += os.readlink("/proc/%d/fd/%s" % (server.pid, fd)).startswith("socket:")
-    return count
+            found.add(os.readlink("/proc/%d/fd/%s" % (server.pid, fd)))
+    return sum(name.startswith("socket:") for name in found)
 
 
 @contextlib.contextmanager

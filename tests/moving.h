@@ -12,6 +12,8 @@ void moving_open(pipc_t *end[2], uint64_t after, const pipc_options_t *options);
 /* The same, with its client and server apart in their options. */
 void moving_open_each(pipc_t *end[2], uint64_t after, const pipc_options_t *client,
                       const pipc_options_t *server);
+/* The kernel has memory for that, or fails for another reason. */
+bool moving_is_possible(void);
 /* Skips the test where the kernel has no memory for that. */
 void moving_need(void);
 /* Empty messages move it; afterwards no counter shows them. */

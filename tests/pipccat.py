@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from abuse import PATIENCE, WORK, frame, run_tests, test, wait_until  # noqa: F401
+from abuse import PATIENCE, WORK, frame, is_posix, run_tests, test, wait_until  # noqa: F401
 
 PIPCCAT = os.path.join(os.path.abspath(sys.argv[1]), "pipccat")
 EVERY_BYTE = bytes(range(256))

@@ -175,7 +175,7 @@ TEST_OF_KIND(any_two_system_calls_may_fail)
 
 HARNESS_MAIN("faults, each", OVER(without_faults_the_scenario_is_complete, LOCAL_KINDS, 20000),
              OVER(an_opening_that_fails_leaks_nothing, LOCAL_KINDS, 20000),
-             OVER(an_opening_that_fails_twice_leaks_nothing, LOCAL_KINDS, 20000),
+             OVER(an_opening_that_fails_twice_leaks_nothing, LOCAL_KINDS, 60000),
              OVER(any_two_system_calls_may_fail, LOCAL_KINDS, 240000),
              OVER(any_system_call_may_fail_once, LOCAL_KINDS, 240000),
              OVER(any_system_call_may_fail_forever, LOCAL_KINDS, 240000),

@@ -12,6 +12,7 @@
 
 #include "filter.h"
 #include "paths.h"
+#include "platform.h"
 
 static const struct paths *here;
 
@@ -78,6 +79,7 @@ static int go_without_epoll(void *unused)
 
 TEST(without_epoll_pipes_work_and_descriptors_and_servers_fail_with_ENOSYS)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     in_a_child(go_without_epoll);
 }
 
@@ -114,6 +116,7 @@ static int wait_without_epoll(void *unused)
 
 TEST(without_epoll_reads_of_pipc_open_wait_and_notice_a_death)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     in_a_child(wait_without_epoll);
 }
 
@@ -136,6 +139,7 @@ static int go_without_timerfd(void *unused)
 
 TEST(without_timerfd_pipes_work_deaths_are_noticed_and_servers_fail_with_ENOSYS)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     in_a_child(go_without_timerfd);
 }
 
@@ -168,6 +172,7 @@ static int go_without_getrandom(void *unused)
 
 TEST(without_getrandom_pipes_work_and_keys_and_servers_on_a_path_fail_with_ENOSYS)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     in_a_child(go_without_getrandom);
 }
 
@@ -195,6 +200,7 @@ static int go_without_accept4(void *unused)
 
 TEST(without_accept4_a_server_gets_no_clients_or_the_C_library_does_without)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     in_a_child(go_without_accept4);
 }
 

@@ -26,6 +26,7 @@ from pipc import _library
 from python_tests import PATIENCE, child, fails
 
 SOURCE = os.environ["SOURCE_DIR"]
+is_posix = os.environ.get("PIPC_TEST_PLATFORM") == "posix"  # the library: the manual, 12
 
 
 def raw(text=False):
@@ -218,7 +219,8 @@ def a_killed_peer_is_the_end_after_its_messages():
             if mine is not None:
                 mine.close()
             assert pipe.read() == b"before"
-            assert select.select([pipe], [], [], PATIENCE)[0] == [pipe]
+            if mine is not None or not is_posix: # there a death on pipc_open ends no poll
+                assert select.select([pipe], [], [], PATIENCE)[0] == [pipe]
             with fails(BrokenPipeError, errno.EPIPE):
                 pipe.read()
         pipe.close()
@@ -270,7 +272,8 @@ def a_server_on_a_path_has_many_clients_and_knows_them():
             for number, (pipe, client) in enumerate(zip(pipes, clients)):
                 client.write(b"%d" % number)
                 assert pipe.read() == b"%d" % number
-                assert pipe.credentials() == (os.getpid(), os.getuid(), os.getgid())
+                if not is_posix: # there nobody vouches for a client
+                    assert pipe.credentials() == (os.getpid(), os.getuid(), os.getgid())
             for pipe in pipes + clients:
                 pipe.close()
 

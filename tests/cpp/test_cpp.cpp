@@ -381,7 +381,9 @@ TEST(a_server_knows_its_clients_and_their_key)
     server listening = server::open_unix(path.c_str(), options().key("secret"));
     ipc::pipe accepted = listening.accept();
     CHECK(accepted.read_msg().text() == "me");
+#ifndef PIPC_PLATFORM_POSIX // there nobody vouches for a client
     CHECK(accepted.credentials().pid == child[1] && accepted.credentials().uid == geteuid());
+#endif
     char text[128];
     accepted.peer(text);
     CHECK(text[0] != '\0');

@@ -235,6 +235,12 @@ static void call_want(struct side *side)
 }
 
 /* Whether anything but what can be read may make the descriptor readable. */
+#ifdef PIPC_PLATFORM_POSIX
+enum { WAKES_FOR_NOTHING = 1 }; /* the manual, 12 */
+#else
+enum { WAKES_FOR_NOTHING = 0 };
+#endif
+
 static bool may_be_woken(const struct side *side)
 {
     bool may_write =
@@ -242,7 +248,7 @@ static bool may_be_woken(const struct side *side)
     bool is_dead = (side->wanted & PIPC_WANT_READ) == 0 &&
                    (side->out->is_deaf || side->in->is_closed || side->in->is_shut ||
                     side->in->dead != 0 || side->in->may_be_reset);
-    return may_write || is_dead;
+    return may_write || is_dead || WAKES_FOR_NOTHING;
 }
 
 static void call_poll(struct side *side)

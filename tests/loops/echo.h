@@ -14,7 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ECHO_SIZE = 3000, ECHO_IDLE_MS = 300, ECHO_FEW = 20 };
+enum { ECHO_SIZE = 3000, ECHO_IDLE_MS = 300 };
+
+#ifdef PIPC_PLATFORM_POSIX
+enum { ECHO_FEW = 20 + ECHO_IDLE_MS }; /* once a millisecond, see the manual (12) */
+#else
+enum { ECHO_FEW = 20 };
+#endif
 
 static struct echo {
     pipc_t *client, *server;

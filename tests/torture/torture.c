@@ -22,10 +22,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "harness.h"
+#include "moving.h"
+#include "platform.h"
 
 /* Each script gets about so many faults, evenly over all that it could get. */
 enum {
@@ -265,21 +266,14 @@ static bool has_eventfd(void)
 {
     int fd = eventfd(0, EFD_CLOEXEC);
     close(fd);
-    return fd >= 0;
-}
-
-static bool has_memory_to_share(void)
-{
-    int fd = memfd_create("torture", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    close(fd);
-    return fd >= 0;
+    return fd >= 0 && platform_has(PLATFORM_LINUX_CALLS);
 }
 
 /* What this system has. */
 static bool is_wanted(const struct kind *kind, const char *name)
 {
     if ((kind->tcp && !fuzz_has_loopback()) || (kind->same_handle && !has_eventfd()) ||
-        (kind->moves && !has_memory_to_share()))
+        (kind->moves && !moving_is_possible()))
         return false;
     return name == NULL || strcmp(name, kind->name) == 0;
 }
