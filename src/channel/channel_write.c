@@ -5,12 +5,16 @@
 
 #include "channel/channel_internal.h"
 #include "sys/sys.h"
+#include "transport/copy.h"
 
 /* Parts of a message that need no allocation. */
 #define LOCAL_PARTS 64
 
-/* Up to here a second copy costs less than a second part of a write. */
-#define SIMPLE_MAX 512
+/*
+ * Up to here a second copy costs less than a second part of a write, above all on a socket. So much
+ * may stay reserved, too.
+ */
+#define SIMPLE_MAX 2048
 
 /*
  * Messages of a batch that go in one write: large enough that the system call counts little for
@@ -111,8 +115,7 @@ static enum io_result send_simple(struct channel *c, const struct iovec *message
 {
     uint8_t frame[FRAME_HEADER_MAX + SIMPLE_MAX];
     size_t size = frame_header(frame, message->iov_len, false);
-    if (message->iov_len > 0)
-        memcpy(frame + size, message->iov_base, message->iov_len);
+    copy_message(frame + size, message->iov_base, message->iov_len);
     size += message->iov_len;
     struct iovec part = {frame, size};
     ssize_t sent = outbound_write(&c->out, &part);
