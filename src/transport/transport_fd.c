@@ -197,8 +197,8 @@ static ssize_t wait_for_more(struct fd_transport *t, void *buffer, size_t size)
 {
     if (fd_make_room(t, 1) != 0)
         return wait_in_read(t, buffer, size);
-    size_t room = t->flows ? t->capacity : fd_small_size(t);
-    struct iovec parts[2] = {{buffer, size}, {t->buffer, room}};
+    size_t room = t->flows ? t->capacity - t->end : fd_small_size(t);
+    struct iovec parts[2] = {{buffer, size}, {t->buffer + t->end, room}};
     transport_count_one(&t->base.counters.waits);
     ssize_t got = sys_readv_wait(t->in, t->in_kind, parts, 2);
     transport_count_bytes(&t->base.counters.kernel_read, got);
@@ -206,7 +206,7 @@ static ssize_t wait_for_more(struct fd_transport *t, void *buffer, size_t size)
         note_no_bytes(t, got);
     if (got <= (ssize_t)size)
         return got;
-    t->end = (size_t)got - size;
+    t->end += (size_t)got - size;
     return (ssize_t)size;
 }
 

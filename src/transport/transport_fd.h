@@ -49,6 +49,7 @@ struct fd_transport {
     size_t least;    /* room that each read has to offer */
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
+    size_t front; /* where a read into an empty one begins */
     struct pace pace;
     bool flows;  /* there was much after the last read: the next wants a large buffer */
     bool full;   /* and it filled the one it had, or somebody waits for more */

@@ -13,13 +13,29 @@
 _Static_assert(FD_SMALL_SIZE < FD_WINDOW && FD_WINDOW <= BUFFER_SIZE / 2,
                "a message that is shown as a whole and a read have room");
 
-static int grow(struct fd_transport *t, size_t capacity)
+/*
+ * Where a read into an empty buffer begins, within a page. What the kernel has begins with a page,
+ * mostly, and copies to addresses that are 1 to 31 bytes further within theirs are three times
+ * slower on some processors (see copy.h). That is where memory from malloc begins.
+ */
+#define FRONT ((uintptr_t)64)
+#define PAGE  ((uintptr_t)4096)
+
+/* From the front on. */
+static size_t room(const struct fd_transport *t)
 {
-    uint8_t *grown = sys_realloc(t->buffer, capacity);
+    return t->capacity - t->front;
+}
+
+static int grow(struct fd_transport *t, size_t larger)
+{
+    size_t slack = larger >= BUFFER_SIZE ? PAGE : 0;
+    uint8_t *grown = sys_realloc(t->buffer, larger + slack);
     if (grown == NULL)
         return -1;
     t->buffer = grown;
-    t->capacity = capacity;
+    t->front = slack > 0 ? (FRONT - (uintptr_t)grown) & (PAGE - 1) : 0;
+    t->capacity = t->front + larger;
     return 0;
 }
 
@@ -31,10 +47,11 @@ static size_t large_size(const struct fd_transport *t)
 
 static void move_to_front(struct fd_transport *t)
 {
-    if (t->begin > 0)
-        memmove(t->buffer, t->buffer + t->begin, t->end - t->begin);
-    t->end -= t->begin;
-    t->begin = 0;
+    size_t size = t->end - t->begin;
+    if (size > 0 && t->begin != t->front)
+        memmove(t->buffer + t->front, t->buffer + t->begin, size);
+    t->begin = t->front;
+    t->end = t->begin + size;
 }
 
 /*
@@ -43,26 +60,26 @@ static void move_to_front(struct fd_transport *t)
  */
 static bool is_cramped(const struct fd_transport *t)
 {
-    return t->flows && t->begin > 0 && t->end > t->capacity / 2;
+    return t->flows && t->begin > t->front && t->end > t->capacity / 2;
 }
 
 /* Room for `want` bytes from `begin` on, and for a read; and more where much comes. */
 int fd_make_room(struct fd_transport *t, size_t want)
 {
     if (t->begin == t->end)
-        t->begin = t->end = 0;
+        t->begin = t->end = t->front;
     size_t needed = t->end - t->begin + t->least;
     if (needed < want)
         needed = want;
     if (needed <= t->capacity - t->begin && !t->flows)
         return 0; /* the usual case */
     size_t large = large_size(t);
-    if (t->capacity < large && (t->flows || needed > t->capacity)) {
-        size_t capacity = t->flows || needed > fd_small_size(t) ? large : fd_small_size(t);
-        if (grow(t, capacity) != 0 && needed > t->capacity)
+    if (room(t) < large && (t->flows || needed > room(t))) {
+        size_t larger = t->flows || needed > fd_small_size(t) ? large : fd_small_size(t);
+        if (grow(t, larger) != 0 && needed > room(t))
             return -1;
     }
-    if (t->begin + needed > t->capacity || is_cramped(t))
+    if (t->begin + needed > t->capacity || t->begin < t->front || is_cramped(t))
         move_to_front(t);
     return 0;
 }
@@ -80,5 +97,5 @@ void fd_free_buffer(struct fd_transport *t)
 {
     sys_free(t->buffer);
     t->buffer = NULL;
-    t->capacity = t->begin = t->end = 0;
+    t->capacity = t->front = t->begin = t->end = 0;
 }
