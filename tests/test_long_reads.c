@@ -4,6 +4,7 @@
  * test writes raw bytes, of which a part arrives while the reader waits for them: cut at each place
  * that may matter.
  */
+#include "fault.h"
 #include "raw.h"
 
 #include <sched.h>
@@ -195,7 +196,29 @@ TEST(the_descriptor_shows_what_came_with_the_end_of_a_long_message)
     free(stream);
 }
 
+/* A read ahead would bring the second one by way of memory of the handle's. */
+TEST(messages_of_64_KiB_go_from_a_socket_to_their_place)
+{
+    static unsigned char frame[4 + 65536] = {0, 1, 0, 0}, got[65536];
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    assert_int_equal(pipc_set_timeout(raw.pipe, -1, -1), 0);
+    harness_fill(frame + 4, sizeof got, 7);
+    for (int i = 0; i < 2; i++)
+        raw_send(&raw, (const char *)frame, sizeof frame);
+    fault_reset();
+    fault_arm();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pipc_read(raw.pipe, got, sizeof got), sizeof got);
+        harness_check(got, sizeof got, 7);
+    }
+    fault_disarm();
+    assert_int_equal(fault_calls(CALL_readv), 2);
+    raw_close(&raw);
+}
+
 HARNESS_MAIN("long_reads", IT(messages_arrive_whole_wherever_a_reader_has_to_wait_for_their_rest),
              IT(what_does_not_fit_stays_whole_behind_a_long_message),
              IT(an_end_behind_or_inside_a_long_message_is_reported_after_all_before_it),
-             IT(the_descriptor_shows_what_came_with_the_end_of_a_long_message))
+             IT(the_descriptor_shows_what_came_with_the_end_of_a_long_message),
+             IT(messages_of_64_KiB_go_from_a_socket_to_their_place))

@@ -221,13 +221,12 @@ static bool is_tcp(struct fd_transport *t)
 }
 
 /*
- * From a socket a message that fits into the buffer is better read at once, and copied. TCP is
- * faster with a wait of its own and a large first read (256 KiB there and back on one core: a
- * sixth).
+ * A message so long is better read to its place by a second call than copied there. TCP is faster
+ * with a wait of its own and a large first read (256 KiB there and back on one core: a sixth).
  */
 static bool is_long(struct fd_transport *t, size_t size)
 {
-    return t->in_kind == SYS_SOCKET ? size > LONG_PART && !is_tcp(t) : size >= LONG_PART / 2;
+    return size >= LONG_PART / 2 && !is_tcp(t);
 }
 
 /* Past the buffer. Behind a long message it may be small, since the next one may be as long. */
