@@ -414,7 +414,9 @@
  *     second. A program that only polls notices at its next call.
  *   - Each direction holds 256 KiB, of which each message takes 4 bytes besides its own. When a
  *     message of more than 2 KiB does not find enough room, the direction grows to 1 MiB, at once
- *     or with a later such message, and stays so. Memory is used when bytes first come to it.
+ *     or with a later such message, and stays so. Memory is used when bytes first come to it. When
+ *     256 KiB have gone through a direction, each side maps it once more, in 2.25 MiB of addresses.
+ *     A call that cannot do so fails with ENOMEM, and nothing is lost: a later one tries again.
  *   - A read that waits for an answer, since this side has written after its last wait, looks into
  *     the memory for some 20 microseconds before it sleeps, as long as such a look has lately found
  *     something. That is spent on the processor. On two processors an answer often comes in 1.

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "byte_ring.h"
 
+#include <sys/mman.h>
+
 #include "sys/sys.h"
 
 static bool count_wake(void *context)
@@ -30,15 +32,30 @@ static unsigned own_processor(void *context)
     return fake->processor;
 }
 
+static uint8_t *map_all(void *context, bool is_out)
+{
+    const struct fake *fake = context;
+    const struct shared *s = fake->shared;
+    unsigned side = fake == &s->side[1];
+    return fake->lacks_memory ? NULL : s->data[is_out ? side : 1 - side];
+}
+
+/* Nothing behind its edge can be touched. */
+static uint8_t *row_of(const struct shared *s, unsigned side)
+{
+    return s->rows + side * RING_GROWN;
+}
+
 static void init_side(struct shared *s, unsigned side)
 {
     struct fake *fake = &s->side[side];
-    const struct ring_peer peer = {fake, count_wake, answer, own_processor};
+    const struct ring_peer peer = {fake, count_wake, answer, own_processor,
+                                   s->rows != NULL ? map_all : NULL};
     const struct ring_memory memory = {
         .in = &s->words[1 - side],
         .out = &s->words[side],
-        .in_data = s->data[1 - side],
-        .out_data = s->data[side],
+        .in_data = s->rows != NULL ? row_of(s, 1 - side) : s->data[1 - side],
+        .out_data = s->rows != NULL ? row_of(s, side) : s->data[side],
         .interest = &s->interest[side],
         .peer_interest = &s->interest[1 - side],
         .peer_version = &s->version[1 - side],
@@ -49,27 +66,40 @@ static void init_side(struct shared *s, unsigned side)
 
 static struct sys_memory_layout layout(void)
 {
-    return (struct sys_memory_layout){sys_page(), RING_SIZE, RING_GROWN, 2};
+    return (struct sys_memory_layout){
+        .head = sys_page(), .first = RING_SIZE, .ring = RING_GROWN, .rings = 2};
 }
 
-static void map_data(struct shared *s)
+static void map_rows(struct shared *s, int fd)
+{
+    const struct sys_memory_layout once = {.head = 2 * RING_GROWN, .offset = sys_page()};
+    s->rows = sys_memory_map(fd, &once);
+    assert_non_null(s->rows);
+    for (unsigned side = 0; side < 2; side++)
+        assert_int_equal(mprotect(row_of(s, side) + RING_SIZE, RING_GROWN - RING_SIZE, PROT_NONE),
+                         0);
+}
+
+static void map_data(struct shared *s, bool in_rows)
 {
     const struct sys_memory_layout map = layout();
     int fd = sys_memory_open(map.head + 2 * RING_GROWN);
     assert_true(fd >= 0);
     s->mapping = sys_memory_map(fd, &map);
     assert_non_null(s->mapping);
+    if (in_rows)
+        map_rows(s, fd);
     sys_close(fd);
     s->data[0] = (uint8_t *)s->mapping + map.head;
     s->data[1] = s->data[0] + RING_SPAN;
 }
 
-struct shared *new_sides(uint64_t begin)
+static struct shared *new_shared(uint64_t begin, bool in_rows)
 {
     struct shared *s = aligned_alloc(_Alignof(struct shared), sizeof *s);
     assert_non_null(s);
     memset(s, 0, sizeof *s);
-    map_data(s);
+    map_data(s, in_rows);
     for (unsigned side = 0; side < 2; side++) {
         atomic_store(&s->words[side].head, begin);
         atomic_store(&s->words[side].tail, begin);
@@ -80,9 +110,21 @@ struct shared *new_sides(uint64_t begin)
     return s;
 }
 
+struct shared *new_sides(uint64_t begin)
+{
+    return new_shared(begin, false);
+}
+
+struct shared *new_rows(uint64_t begin)
+{
+    return new_shared(begin, true);
+}
+
 void free_sides(struct shared *s)
 {
-    const struct sys_memory_layout map = layout();
+    const struct sys_memory_layout map = layout(), once = {.head = 2 * RING_GROWN};
+    if (s->rows != NULL)
+        sys_memory_unmap(s->rows, &once);
     sys_memory_unmap(s->mapping, &map);
     free(s);
 }

@@ -18,6 +18,7 @@ struct fake {
     unsigned questions[RING_ASK_KERNEL + 1];
     enum ring_life life, life_in_kernel; /* of the peer */
     unsigned processor;                  /* on which this side runs */
+    bool lacks_memory;                   /* to map a ring */
 };
 
 struct shared {
@@ -26,11 +27,14 @@ struct shared {
     _Atomic uint64_t version[2];
     void *mapping;
     uint8_t *data[2];
+    uint8_t *rows; /* the same bytes once, at first, with new_rows */
     struct fake side[2];
 };
 
 /* Positions begin at `begin`, as those of a ring that has been used before. */
 struct shared *new_sides(uint64_t begin);
+/* The same, mapped no further than to the edge until a side needs more. */
+struct shared *new_rows(uint64_t begin);
 void free_sides(struct shared *s);
 
 /* Each asserts that its call works, but for `put`. */

@@ -58,6 +58,7 @@ static const struct {
     [CALL_shm_unlink] = {"shm_unlink", {EACCES}},
     [CALL_posix_fallocate] = {"posix_fallocate", {ENOSPC, EOPNOTSUPP}},
     [CALL_mmap] = {"mmap", {ENOMEM, EPERM}},
+    [CALL_mremap] = {"mremap", {ENOMEM, EINVAL}},
     [CALL_munmap] = {"munmap", {0}},
     [CALL_madvise] = {"madvise", {EINVAL}},
     [CALL_syscall] = {"syscall", {ENOSYS, EPERM, EMFILE, ENOMEM, ESRCH, EINVAL}},

@@ -260,6 +260,21 @@ WRAP(void *, mmap, void *where, size_t size, int protection, int flags, int fd, 
     return memory;
 }
 
+/* Where the last argument says, it is laid over what is there. */
+WRAP(void *, mremap, void *old, size_t old_size, size_t size, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    void *where = va_arg(list, void *);
+    va_end(list);
+    if (DENIED(mremap))
+        return MAP_FAILED;
+    void *memory = __real_mremap(old, old_size, size, flags, where);
+    if (memory != MAP_FAILED && where == NULL)
+        mapped += size - old_size;
+    return memory;
+}
+
 /*
  * Mappings that a child of this process does not get; those of an ancestor are not here. A place is
  * taken by its `memory`, which is BEING_SET until the rest is there.

@@ -231,6 +231,105 @@ TEST(no_growth_leads_out_of_the_mapping)
     }
 }
 
+/* --- Rings that are mapped when they wrap ---------------------------------------------------- */
+
+TEST(a_ring_is_mapped_when_bytes_come_to_its_edge_and_goes_on)
+{
+    static const uint64_t begins[] = {0, 5, RING_SIZE - 3, RING_SIZE, 3 * RING_GROWN + 7};
+    uint8_t bytes[1000];
+    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++) {
+        struct shared *s = new_rows(begins[i]);
+        for (unsigned n = 0; n < 5 * RING_SIZE / sizeof bytes; n++) {
+            struct ring *from = &s->side[n % 2].ring, *to = &s->side[1 - n % 2].ring;
+            harness_fill(bytes, sizeof bytes, n);
+            if (n % 3 == 0)
+                put_in_place(from, bytes, sizeof bytes);
+            else
+                assert_int_equal(put(from, bytes, sizeof bytes), sizeof bytes);
+            expect(to, bytes, sizeof bytes);
+        }
+        free_sides(s);
+    }
+}
+
+TEST(a_ring_is_full_at_the_same_place_before_it_is_mapped)
+{
+    struct shared *s = new_rows(0);
+    struct ring *a = &s->side[0].ring, *b = &s->side[1].ring;
+    static uint8_t bytes[RING_WHOLE_MAX];
+    s->side[0].lacks_memory = true;
+    for (size_t i = 0; i < RING_SIZE / RING_WHOLE_MAX; i++)
+        assert_int_equal(put(a, bytes, RING_WHOLE_MAX), RING_WHOLE_MAX);
+    s->side[0].lacks_memory = false;
+    assert_errno(put(a, bytes, 1), EAGAIN);
+    expect(b, bytes, 1);
+    assert_int_equal(put(a, bytes, 1), 1);
+    free_sides(s);
+}
+
+TEST(a_ring_that_cannot_be_mapped_now_loses_nothing)
+{
+    struct shared *s = new_rows(RING_SIZE - 4);
+    struct ring *a = &s->side[0].ring, *b = &s->side[1].ring;
+    const uint8_t *shown;
+    bool end;
+    s->side[0].lacks_memory = s->side[1].lacks_memory = true;
+    assert_int_equal(put(a, "ab", 2), 2);
+    assert_errno(put(a, "cdefg", 5), ENOMEM);
+    assert_null_errno(ring_place(a, 5), ENOMEM);
+    expect(b, "ab", 2);
+    s->side[0].lacks_memory = false;
+    assert_int_equal(put(a, "cdefg", 5), 5);
+    assert_errno(ring_peek(b, 5, &shown, &end), ENOMEM);
+    char room[5];
+    assert_errno(ring_read(b, room, sizeof room), ENOMEM);
+    s->side[1].lacks_memory = false;
+    expect(b, "cdefg", 5);
+    fill(a); /* no room is EAGAIN again */
+    free_sides(s);
+}
+
+TEST(a_ring_grows_before_it_has_wrapped)
+{
+    static uint8_t bytes[RING_GROWN / 2];
+    struct shared *s = new_rows(0);
+    struct ring *a = &s->side[0].ring, *b = &s->side[1].ring;
+    harness_fill(bytes, sizeof bytes, 1);
+    size_t sent = 0, read = 0;
+    while (read < sizeof bytes) {
+        ssize_t some = sent < sizeof bytes ? put(a, bytes + sent, sizeof bytes - sent) : 0;
+        assert_true(some >= 0);
+        sent += (size_t)some;
+        for (size_t left = sent - read; left > 0; left = sent - read) {
+            size_t size = left < RING_WINDOW ? left : RING_WINDOW;
+            expect(b, bytes + read, size);
+            read += size;
+        }
+    }
+    assert_int_not_equal(a->out_area.grown, 0);
+    assert_int_equal(a->out_area.grown, b->in_area.grown);
+    free_sides(s);
+}
+
+TEST(a_hostile_head_makes_a_reader_leave_no_mapping)
+{
+    static const uint64_t heads[] = {0, 1, RING_SIZE, RING_SIZE + 1, UINT64_MAX};
+    static const uint64_t begins[] = {0, 9, RING_SIZE, UINT64_MAX - 99};
+    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+        for (size_t k = 0; k < sizeof heads / sizeof heads[0]; k++) {
+            struct shared *s = new_rows(begins[i]);
+            struct ring *b = &s->side[1].ring;
+            const uint8_t *shown;
+            bool end;
+            atomic_store(&s->words[0].head, heads[k]);
+            ssize_t there = ring_peek(b, 1, &shown, &end);
+            assert_true(there >= 0 || errno == EPROTO);
+            for (ssize_t n = 0; n < there; n++)
+                assert_int_equal(shown[n], 0);
+            free_sides(s);
+        }
+}
+
 HARNESS_MAIN("byte ring growth", IT(a_long_message_finds_room_for_all_of_it),
              IT(short_messages_never_make_it_grow),
              IT(messages_that_go_whole_make_it_grow_sooner_or_later),
@@ -241,4 +340,9 @@ HARNESS_MAIN("byte ring growth", IT(a_long_message_finds_room_for_all_of_it),
              IT(a_writer_that_waits_for_room_in_a_grown_ring_is_woken_when_half_is_read),
              IT(a_growth_that_makes_no_sense_is_a_protocol_error),
              IT(a_growth_that_is_taken_back_is_a_protocol_error),
-             IT(no_growth_leads_out_of_the_mapping))
+             IT(no_growth_leads_out_of_the_mapping),
+             IT(a_ring_is_mapped_when_bytes_come_to_its_edge_and_goes_on),
+             IT(a_ring_is_full_at_the_same_place_before_it_is_mapped),
+             IT(a_ring_that_cannot_be_mapped_now_loses_nothing),
+             IT(a_ring_grows_before_it_has_wrapped),
+             IT(a_hostile_head_makes_a_reader_leave_no_mapping))

@@ -109,7 +109,7 @@ static void other_wish(void)
 static void other_bytes(void)
 {
     for (int i = 0; i < 64; i++)
-        target.data[roll() % (2 * RING_SPAN)] = (uint8_t)roll();
+        target.data[roll() % (2 * RING_GROWN)] = (uint8_t)roll();
 }
 
 static void (*const attacks[])(void) = {random_word,       ones_everywhere, zeros_everywhere,
@@ -331,7 +331,7 @@ static void announce_too_much(pipc_t *pipe)
 {
     find_memory();
     say(pipe, "here");
-    for (size_t i = 0; i < 2 * RING_SPAN; i++)
+    for (size_t i = 0; i < 2 * RING_GROWN; i++)
         target.data[i] = 0x7f;
     harness_gate_wait(&gate[0]);
 }
@@ -382,7 +382,7 @@ static void trickle(pipc_t *pipe)
     harness_gate_wait(&gate[0]);
     uint64_t head = atomic_load(&page->ring[1].head);
     for (size_t i = 0; i < sizeof header; i++)
-        target.data[RING_SPAN + (head + i) % RING_SIZE] = header[i];
+        target.data[RING_GROWN + (head + i) % RING_SIZE] = header[i];
     for (head += sizeof header;; head++) {
         atomic_store(&page->ring[1].head, head);
         atomic_store(&page->end[0].interest, 0);

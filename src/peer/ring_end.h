@@ -18,6 +18,7 @@
 struct ring_end {
     struct transport base; /* first */
     struct ring ring;
+    uint8_t *mapping[2]; /* of what it reads and what it writes, once that has wrapped */
     struct ring_answer answer;
     struct ends *ends;
     unsigned end;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "peer/shared.h"
 
+#include <errno.h>
+
 #include "sys/sys.h"
 
 static size_t head_size(void)
@@ -9,10 +11,19 @@ static size_t head_size(void)
     return (sizeof(struct shared_page) + page - 1) / page * page;
 }
 
+/* All of the file once: each mapping more takes longer than all else that opens a pipe. */
 static struct sys_memory_layout layout(void)
 {
-    return (struct sys_memory_layout){
-        .head = head_size(), .first = RING_SIZE, .ring = RING_GROWN, .rings = 2};
+    return (struct sys_memory_layout){.head = head_size() + 2 * RING_GROWN};
+}
+
+static struct sys_memory_layout layout_of_ring(const struct shared *shared, unsigned ring)
+{
+    return (struct sys_memory_layout){.first = RING_SIZE,
+                                      .ring = RING_GROWN,
+                                      .rings = 1,
+                                      .offset = head_size() + ring * RING_GROWN,
+                                      .mapped = shared->data[ring]};
 }
 
 static int open_doorbells(struct shared *shared)
@@ -28,7 +39,7 @@ static int open_doorbells(struct shared *shared)
 static int open_memory(struct shared *shared)
 {
     const struct sys_memory_layout map = layout();
-    int fd = sys_memory_open(map.head + 2 * RING_GROWN);
+    int fd = sys_memory_open(map.head);
     if (fd < 0)
         return -1;
     uint8_t *memory = NULL;
@@ -40,8 +51,8 @@ static int open_memory(struct shared *shared)
     }
     shared->page = (struct shared_page *)(void *)memory;
     atomic_store(&shared->page->magic, SHARED_MAGIC);
-    shared->data[0] = memory + map.head;
-    shared->data[1] = shared->data[0] + RING_SPAN;
+    shared->data[0] = memory + head_size();
+    shared->data[1] = shared->data[0] + RING_GROWN;
     return 0;
 }
 
@@ -67,4 +78,21 @@ void shared_close(struct shared *shared)
     sys_doorbell_close(shared->doorbell[0]);
     sys_doorbell_close(shared->doorbell[1]);
     unmap_memory(shared);
+}
+
+uint8_t *shared_map_ring(const struct shared *shared, unsigned ring)
+{
+    const struct sys_memory_layout map = layout_of_ring(shared, ring);
+    int fd = sys_life_is_open(&shared->memory) ? shared->memory.fd : -1;
+    uint8_t *mapping = sys_memory_map(fd, &map);
+    if (mapping == NULL)
+        errno = ENOMEM; /* passes; it may be said in other ways */
+    return mapping;
+}
+
+void shared_unmap_ring(uint8_t *mapping)
+{
+    const struct sys_memory_layout map = {.first = RING_SIZE, .ring = RING_GROWN, .rings = 1};
+    if (mapping != NULL)
+        sys_memory_unmap(mapping, &map);
 }

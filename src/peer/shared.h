@@ -37,12 +37,16 @@ _Static_assert(sizeof(struct shared_page) == (size_t)11 * RING_APART_SIZE,
 
 struct shared {
     struct shared_page *page;
-    uint8_t *data[2]; /* see ring_area.h */
+    uint8_t *data[2]; /* RING_GROWN bytes each, without copies: for rings that do not wrap yet */
     struct sys_life_file memory;
     int doorbell[2][2]; /* doorbell[e] wakes the holder of end e */
 };
 
 int shared_open(struct shared *shared);
 void shared_close(struct shared *shared);
+
+/* One ring as ring_area.h says, for one of its sides. NULL: ENOMEM. */
+uint8_t *shared_map_ring(const struct shared *shared, unsigned ring);
+void shared_unmap_ring(uint8_t *mapping); /* keeps errno; NULL is nothing */
 
 #endif

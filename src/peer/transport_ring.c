@@ -42,6 +42,15 @@ static unsigned own_processor(void *unused)
     return sys_cpu_number() + 1;
 }
 
+static uint8_t *map_ring(void *context, bool is_out)
+{
+    struct ring_end *e = context;
+    uint8_t **mapping = &e->mapping[is_out];
+    if (*mapping == NULL)
+        *mapping = shared_map_ring(&e->ends->shared, is_out ? e->end : 1 - e->end);
+    return *mapping;
+}
+
 /* ---- bytes ---- */
 
 static ssize_t end_peek(struct transport *transport, size_t want, enum transport_peek mode,
@@ -305,6 +314,8 @@ static void end_close(struct transport *transport)
 {
     struct ring_end *e = end_of(transport);
     close_own(e);
+    shared_unmap_ring(e->mapping[0]);
+    shared_unmap_ring(e->mapping[1]);
     sys_free(e);
 }
 
@@ -396,8 +407,11 @@ void transport_ring_take(struct transport *transport, unsigned end)
 {
     struct ring_end *e = end_of(transport);
     struct shared *shared = &e->ends->shared;
-    const struct ring_peer peer = {
-        .context = e, .wake = wake_peer, .life = ring_end_peer_life, .processor = own_processor};
+    const struct ring_peer peer = {.context = e,
+                                   .wake = wake_peer,
+                                   .life = ring_end_peer_life,
+                                   .processor = own_processor,
+                                   .wrap = map_ring};
     const struct ring_memory memory = {
         .in = &shared->page->ring[1 - end],
         .out = &shared->page->ring[end],

@@ -21,6 +21,8 @@ struct sys_life_file {
 };
 
 int sys_life_open(struct sys_life_file *file, int fd); /* fd stays the caller's */
+/* The program has not closed the descriptor, as far as that can be known. */
+bool sys_life_is_open(const struct sys_life_file *file);
 
 enum sys_life { SYS_LIFE_THERE, SYS_LIFE_GONE, SYS_LIFE_UNKNOWN };
 

@@ -17,6 +17,11 @@ bool sys_life_is_same(const struct sys_life_file *file, int fd)
            (uint64_t)status.st_ino == file->inode;
 }
 
+bool sys_life_is_open(const struct sys_life_file *file)
+{
+    return sys_life_is_same(file, file->fd);
+}
+
 int sys_life_open(struct sys_life_file *file, int fd)
 {
     struct stat status;

@@ -92,11 +92,21 @@ static size_t span_of(const struct sys_memory_layout *layout)
     return layout->head + (size_t)layout->rings * (layout->first + 2 * layout->ring);
 }
 
+static void *map_again(void *where, size_t size, const struct sys_memory_layout *layout,
+                       size_t offset)
+{
+    const uint8_t *mapped = layout->mapped;
+    return mapped == NULL ? NULL
+                          : sys_memory_again(where, mapped + (offset - layout->offset), size);
+}
+
 /* In place of what is there. */
-static void *map_file(void *where, size_t size, int fd, size_t offset)
+static bool map_file(void *where, size_t size, int fd, const struct sys_memory_layout *layout,
+                     size_t offset)
 {
     const int flags = MAP_SHARED | MAP_FIXED;
-    return checked(mmap(where, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset));
+    return map_again(where, size, layout, offset) != NULL ||
+           checked(mmap(where, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset)) != NULL;
 }
 
 /*
@@ -106,16 +116,24 @@ static void *map_file(void *where, size_t size, int fd, size_t offset)
  */
 static bool map_copies(uint8_t *memory, int fd, const struct sys_memory_layout *layout, int number)
 {
-    size_t ring = layout->ring, offset = layout->head + (size_t)number * ring;
+    size_t ring = layout->ring, offset = layout->offset + layout->head + (size_t)number * ring;
     size_t next = number + 1 < layout->rings ? layout->first : 0;
     memory += layout->head + layout->first + (size_t)number * (layout->first + 2 * ring);
-    return map_file(memory, ring, fd, offset) != NULL &&
-           map_file(memory + ring, ring + next, fd, offset) != NULL;
+    return map_file(memory, ring, fd, layout, offset) &&
+           map_file(memory + ring, ring + next, fd, layout, offset);
+}
+
+static void *map_room(int fd, const struct sys_memory_layout *layout)
+{
+    void *room = map_again(NULL, span_of(layout), layout, layout->offset);
+    return room != NULL ? room
+                        : checked(sys_memory_room(fd, layout->offset, layout->head + layout->first,
+                                                  span_of(layout)));
 }
 
 void *sys_memory_map(int fd, const struct sys_memory_layout *layout)
 {
-    uint8_t *memory = checked(sys_memory_room(fd, layout->head + layout->first, span_of(layout)));
+    uint8_t *memory = map_room(fd, layout);
     for (int i = 0; i < layout->rings && memory != NULL; i++)
         if (!map_copies(memory, fd, layout, i)) {
             sys_memory_unmap(memory, layout);

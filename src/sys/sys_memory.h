@@ -25,6 +25,8 @@ bool sys_memory_is_sealed(int fd, size_t size);
 struct sys_memory_layout {
     size_t head, first, ring;
     int rings;
+    size_t offset;      /* of all that in the file */
+    const void *mapped; /* it has been mapped here before, and the descriptor may be gone */
 };
 void *sys_memory_map(int fd, const struct sys_memory_layout *layout);
 void sys_memory_unmap(void *memory, const struct sys_memory_layout *layout);
@@ -41,9 +43,14 @@ void sys_memory_seal(int fd); /* nobody can change its size from here on, where 
 /* Of memory that has a name: all of its pages, now. -1: errno. */
 int sys_memory_give_pages(int fd, size_t size);
 /*
- * Room for so many bytes, of which the first are those of the file, and what the rest is does not
- * matter. Fails as mmap(2) does.
+ * Room for so many bytes, of which the first are those of the file from `offset` on, and what the
+ * rest is does not matter. Fails as mmap(2) does.
  */
-void *sys_memory_room(int fd, size_t first, size_t size);
+void *sys_memory_room(int fd, size_t offset, size_t first, size_t size);
+/*
+ * Without the descriptor: what is mapped at `from`, and so much of what follows in the file, once
+ * more, in place of what is at `where`, or anywhere for NULL. NULL: there is no such way.
+ */
+void *sys_memory_again(void *where, const void *from, size_t size);
 
 #endif

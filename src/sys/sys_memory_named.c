@@ -18,8 +18,8 @@ int sys_memory_give_pages(int fd, size_t size)
 }
 
 /* A file can be mapped beyond its end. */
-void *sys_memory_room(int fd, size_t first, size_t size)
+void *sys_memory_room(int fd, size_t offset, size_t first, size_t size)
 {
     (void)first;
-    return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 }

@@ -5,6 +5,7 @@
 
 #include "sys/sys.h"
 #include "transport/ring_copy.h"
+#include "transport/ring_wrap.h"
 
 #define STEP_SIZE (RING_SIZE / 256) /* bytes; see "the reader's steps" */
 /*
@@ -15,11 +16,9 @@
  */
 #define WAKE_MARK_OF(size) ((size) / 2 + STEP_SIZE)
 
-#define PROCESSOR_SHIFT   2
-#define CACHE_LINE        64
-#define PREFETCH_DISTANCE 256 /* bytes */
-#define PREFETCH_MAX      1024
-#define CHECKS_TO_SKIP    7 /* messages in a stream that go without asking for the reader's life */
+#define PROCESSOR_SHIFT 2
+#define PREFETCH_MAX    1024
+#define CHECKS_TO_SKIP  7 /* messages in a stream that go without asking for the reader's life */
 
 _Static_assert(RING_PIECE_SIZE <= RING_WHOLE_MAX && RING_WHOLE_MAX <= RING_SIZE, "a piece fits");
 _Static_assert(STEP_SIZE > 0, "the reader makes steps");
@@ -29,7 +28,7 @@ _Static_assert(RING_WINDOW <= RING_WHOLE_MAX, "a message that is shown whole is 
 _Static_assert(RING_PACE_LITTLE < RING_SIZE, "a ring can hold more than little");
 _Static_assert(RING_GROWN - RING_WHOLE_MAX - RING_SIZE >= WAKE_MARK_OF(RING_GROWN),
                "a reader learns in time that the ring has grown");
-_Static_assert(PREFETCH_DISTANCE + PREFETCH_MAX < RING_SIZE, "prefetches stay in the mapping");
+_Static_assert(RING_PREFETCH_DISTANCE + PREFETCH_MAX < RING_SIZE, "prefetches stay in the mapping");
 
 void ring_init(struct ring *r, const struct ring_memory *memory, const struct ring_peer *peer)
 {
@@ -41,6 +40,7 @@ void ring_init(struct ring *r, const struct ring_memory *memory, const struct ri
              out_grown = atomic_load(&memory->out->grown);
     r->in_area = ring_area_init(memory->in_data, in_grown, memory->keeps_size);
     r->out_area = ring_area_init(memory->out_data, out_grown, memory->keeps_size);
+    ring_wrap_init(r);
     /* Unknown: loaded before the first write. */
     r->out_tail = r->out_head - ring_area_size(&r->out_area);
 }
@@ -92,11 +92,13 @@ static int check_positions(struct ring *r, bool make_sense)
     return -1;
 }
 
-/* Forwards only, and never further than the ring is long. */
+/* Forwards only, and never further than the ring is long. ENOMEM passes. */
 static int load_head(struct ring *r)
 {
     uint64_t head = atomic_load_explicit(&r->memory.in->head, memory_order_acquire);
     uint64_t grown = atomic_load_explicit(&r->memory.in->grown, memory_order_relaxed);
+    if (ring_wrap_needs_in(r, head, grown) && !ring_wrap_in(r))
+        return -1;
     bool follows = grown == r->in_area.grown || ring_area_follow(&r->in_area, r->in_tail, grown);
     size_t size = ring_area_size(&r->in_area);
     if (check_positions(r, follows && head - r->in_tail <= size && head - r->in_head <= size) != 0)
@@ -389,6 +391,8 @@ static size_t find_room(struct ring *r, size_t total)
     size_t size = room_for(r, total);
     if (size == total || load_tail(r) != 0)
         return size;
+    if (!ring_wrap_out(r, total))
+        return 0;
     size = room_for(r, total);
     if (total <= RING_LONG || r->out_area.grown != 0)
         return size;
@@ -404,7 +408,9 @@ static int refusal(struct ring *r, size_t size, bool is_dead)
         return EPROTO;
     if (is_dead || (size == 0 && ring_ask(r, RING_ASK_KERNEL) == RING_PEER_DEAD))
         return EPIPE;
-    return size == 0 ? EAGAIN : 0;
+    if (size == 0)
+        return r->lacks_memory ? ENOMEM : EAGAIN;
+    return 0;
 }
 
 ssize_t ring_writev(struct ring *r, const struct iovec *parts, int count)
@@ -435,17 +441,6 @@ static bool is_reader_dead(struct ring *r)
     return ask_at(r, RING_ASK_READER, now) == RING_PEER_DEAD;
 }
 
-/*
- * Lines that the reader has had are asked back some messages before they are written, or each write
- * would wait for them: 30 to 41 million messages of 16 bytes a second, and where cores are far from
- * each other 13 to 38. Long messages gain nothing.
- */
-static void prefetch(const uint8_t *to, size_t size)
-{
-    for (size_t i = 0; i <= size; i += CACHE_LINE)
-        sys_cpu_prefetch_to_write(to + PREFETCH_DISTANCE + i);
-}
-
 uint8_t *ring_place(struct ring *r, size_t size)
 {
     int error = refusal(r, find_room(r, size), is_reader_dead(r));
@@ -455,7 +450,7 @@ uint8_t *ring_place(struct ring *r, size_t size)
     }
     uint8_t *to = ring_area_at(&r->out_area, r->out_head);
     if (size <= PREFETCH_MAX)
-        prefetch(to, size);
+        ring_prefetch(to, size);
     return to;
 }
 

@@ -62,7 +62,7 @@ enum { RING_BYTES = 1, RING_ROOM = 2, RING_INTERESTS = RING_BYTES | RING_ROOM };
 
 struct ring_memory {
     struct ring_words *in, *out;
-    uint8_t *in_data, *out_data; /* RING_SPAN bytes each, mapped as ring_area.h says */
+    uint8_t *in_data, *out_data; /* mapped as ring_area.h says; or linear, see `wrap` below */
     bool keeps_size;             /* neither grows: see RING_AREA_KEPT */
     atomic_uint *interest, *peer_interest;
     const _Atomic uint64_t *peer_version; /* changes whenever the peer comes, goes, shuts or dies */
@@ -90,6 +90,11 @@ struct ring_peer {
                            int64_t now);
     /* A number, from 1, of the processor that the caller runs on; 0: unknown. */
     unsigned (*processor)(void *context);
+    /*
+     * All RING_SPAN bytes of one direction, as ring_area.h says, from where the ring has to wrap or
+     * grow on. NULL: ENOMEM, and it is tried again. No function: `memory` has them from the start.
+     */
+    uint8_t *(*wrap)(void *context, bool is_out);
 };
 
 struct ring {
@@ -99,6 +104,9 @@ struct ring {
     uint64_t in_tail, in_head;   /* own position; the peer's as last loaded */
     uint64_t out_head, out_tail; /* likewise */
     uint64_t in_step;            /* own position at the last step */
+    uint64_t in_row;             /* see ring_wrap.h */
+    bool is_out_mapped;          /* likewise */
+    bool lacks_memory;           /* to map more of what it writes */
     bool is_broken;              /* the peer's positions made no sense */
     bool is_too_small;           /* out_area, for a long message */
     bool ran_short;              /* a read found less than it wanted; the caller clears it */

@@ -8,6 +8,7 @@
  *            ^ base, small     ^ base, grown
  *
  * A byte is at base + (position & mask). From either base whatever is unread is contiguous.
+ * Until a ring wraps, its first RING_SIZE bytes may be all that is mapped: see ring_wrap.h.
  *
  * The writer grows only at a time when all that is unread, and where it is going to write, lies
  * between a multiple B of RING_GROWN and B + RING_SIZE, both inclusive. There either layout says

@@ -12,6 +12,12 @@
 
 #include "sys/bsd/sys_bsd.h"
 
+bool sys_life_is_open(const struct sys_life_file *file)
+{
+    (void)file;
+    return true; /* nothing here identifies it */
+}
+
 int sys_life_open(struct sys_life_file *file, int fd)
 {
     *file = (struct sys_life_file){fd, 0, 0};

@@ -32,12 +32,12 @@ int sys_memory_give_pages(int fd, size_t size)
 }
 
 /* Memory is not mapped beyond its end here. */
-void *sys_memory_room(int fd, size_t first, size_t size)
+void *sys_memory_room(int fd, size_t offset, size_t first, size_t size)
 {
     const int access = PROT_READ | PROT_WRITE;
     void *room = mmap(NULL, size, access, MAP_PRIVATE | MAP_ANON, -1, 0);
     if (room == MAP_FAILED ||
-        mmap(room, first, access, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED)
+        mmap(room, first, access, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) != MAP_FAILED)
         return room;
     int saved = errno;
     munmap(room, size);

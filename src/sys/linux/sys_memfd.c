@@ -42,6 +42,16 @@ void sys_memory_drop(void *pages, size_t size)
     errno = saved;
 }
 
+/* Of a shared mapping, 0 bytes make a second one (valgrind refuses that). */
+void *sys_memory_again(void *where, const void *from, size_t size)
+{
+    int saved = errno;
+    int flags = MREMAP_MAYMOVE | (where == NULL ? 0 : MREMAP_FIXED);
+    void *memory = mremap((void *)(uintptr_t)from, 0, size, flags, where);
+    errno = saved;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 /*
  * The seals come first: only files in memory have any, and these answer at once. Of the two kinds,
  * huge pages can be taken away (a hole there is SIGBUS where no page is free), those of tmpfs not.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What Linux has and these systems lack, or have in a way that is of no use here: what it takes to
- * share memory with a stranger, whose size can be changed by all who have it; a rename that takes
- * no place; and switches of a socket for descriptors.
+ * share memory with a stranger, whose size can be changed by all who have it; a second mapping
+ * without the descriptor; a rename that takes no place; and switches of a socket for descriptors.
  */
 #ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
@@ -14,6 +14,14 @@
 void sys_memory_seal(int fd)
 {
     (void)fd;
+}
+
+void *sys_memory_again(void *where, const void *from, size_t size)
+{
+    (void)where;
+    (void)from;
+    (void)size;
+    return NULL;
 }
 
 void sys_memory_drop(void *pages, size_t size)
