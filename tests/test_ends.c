@@ -305,6 +305,51 @@ TEST(a_change_that_cannot_wake_the_peer_leaves_that_to_the_next_message)
     ends_close(&w.ends);
 }
 
+/* --- Tokens ---------------------------------------------------------------------------------- */
+
+static enum ends_proof proof_of(unsigned end)
+{
+    return ends_peer_proof(&w.ends, 1 - end, ends_peer_state(&w.ends, 1 - end));
+}
+
+static int see_the_one_that_stays(void *arg)
+{
+    (void)arg;
+    return proof_of(1) == ENDS_HAS_TOKEN && status() == ENDS_FREED ? 0 : 1;
+}
+
+TEST(a_process_that_holds_both_ends_has_one_token_until_it_leaves_the_second)
+{
+    if (!platform_has(PLATFORM_TOKENS))
+        skip();
+    size_t before = harness_mapped_bytes();
+    assert_int_equal(ends_open(&w.ends), 0);
+    size_t opened = harness_mapped_bytes() - before;
+    assert_int_equal(ends_claim(&w.ends), 0);
+    size_t one = harness_mapped_bytes() - before;
+    assert_true(one > opened);
+    ends_finish(&w.ends, 0);
+    ends_close(&w.ends);
+    begin(ENDS_HELD);
+    assert_int_equal(harness_mapped_bytes() - before, one);
+    ends_free(&w.ends, 0);
+    assert_int_equal(harness_wait(harness_fork(see_the_one_that_stays, NULL)), 0);
+    end();
+}
+
+TEST(a_holder_that_had_the_number_of_this_process_is_dead)
+{
+    if (!platform_has(PLATFORM_TOKENS))
+        skip();
+    begin(ENDS_FREED);
+    uint64_t state = (uint64_t)getpid() << ENDS_NAME_SHIFT | 8u << ENDS_STATUS_BITS | ENDS_HELD;
+    atomic_store(&w.ends.shared.page->end[0].state, state);
+    assert_int_equal(proof_of(0), ENDS_LOST_TOKEN);
+    assert_int_equal(proof_of(1), ENDS_HAS_TOKEN);
+    assert_true(ends_has_lost_token(&w.ends, 1, (uint32_t)getpid()));
+    end();
+}
+
 HARNESS_MAIN("ends", IT(each_event_leads_from_each_state_to_the_next),
              IT(a_new_caller_gets_an_end_that_nobody_has_held),
              IT(a_new_caller_gets_an_end_that_was_freed), IT(a_new_caller_gets_no_end_that_is_held),
@@ -313,4 +358,6 @@ HARNESS_MAIN("ends", IT(each_event_leads_from_each_state_to_the_next),
              IT(a_holder_that_died_with_its_process_is_found_by_a_new_caller),
              IT(a_caller_that_lost_the_race_for_an_end_comes_back_to_the_one_it_got),
              IT(a_verdict_about_an_older_state_changes_nothing), IT(each_change_is_another_state),
-             IT(a_change_that_cannot_wake_the_peer_leaves_that_to_the_next_message))
+             IT(a_change_that_cannot_wake_the_peer_leaves_that_to_the_next_message),
+             IT(a_process_that_holds_both_ends_has_one_token_until_it_leaves_the_second),
+             IT(a_holder_that_had_the_number_of_this_process_is_dead))

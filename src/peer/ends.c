@@ -19,10 +19,10 @@
  * leaves it. So a word that somebody has forged costs its own author the peer's attention, and
  * decides nothing here: what a thread of this process holds stands in `local`.
  *
- * Each holder also has a token (sys_life), whose number is made of the end and the name. To take an
- * end: token, then state; to leave it: state, then token. So a held end without its token is that
- * of a process that died, or has become another program. A peer that wants its death unseen can
- * arrange for another process to keep its token. So the token is one sign of two: the monitor also
+ * Each process that holds ends also has a token (sys_life), one for both, whose number is its name.
+ * To take an end: token, then state; to leave it: state, then token. So a held end without a token
+ * is that of a process that died, or has become another program. A peer that wants its death unseen
+ * can arrange for another process to keep its token. So the token is one sign of two: the monitor also
  * watches the process itself (monitor.c), and believes that first.
  *
  * A name is a process id where it means the same for all: in the pid namespace of the process that
@@ -105,6 +105,8 @@ int ends_open(struct ends *ends)
         return -1;
     ends->space = sys_process_namespace();
     ends->name = 0;
+    ends->token = NULL;
+    ends->held = 0;
     atomic_store(&ends->process, self_process());
     for (int e = 0; e < 2; e++)
         ends->local[e] = (struct ends_local){0};
@@ -116,7 +118,7 @@ void ends_close(struct ends *ends)
     shared_close(&ends->shared);
 }
 
-/* The tokens are not here: their mappings were not copied. */
+/* The token is not here: its mapping was not copied. */
 void ends_disown(struct ends *ends)
 {
     for (int e = 0; e < 2; e++) {
@@ -124,8 +126,9 @@ void ends_disown(struct ends *ends)
         atomic_store(&local->holder, 0); /* a thread beside us may load it */
         local->former = 0;
         local->state = 0;
-        local->token = NULL;
     }
+    ends->token = NULL;
+    ends->held = 0;
     ends->name = 0;
     atomic_store(&ends->process, self_process());
 }
@@ -149,9 +152,43 @@ static uint32_t own_name(struct ends *ends)
     return ends->name;
 }
 
-static uint64_t token_number(unsigned end, uint32_t name)
+static uint64_t token_number(uint32_t name)
 {
-    return (uint64_t)(name & ~ENDS_NO_TOKEN) << 1 | end;
+    return name & ~ENDS_NO_TOKEN;
+}
+
+/* For one end more. False: errno; nothing has changed. */
+static bool keep_token(struct ends *ends, uint32_t name)
+{
+    if (ends->held == 0) {
+        ends->token = sys_life_begin(&ends->shared.memory, token_number(name));
+        if (ends->token == NULL && (errno != ENOSYS || (name & ENDS_NO_PID) != 0)) {
+            if (errno == ENOSYS)
+                errno = EPERM; /* nothing could prove that it lives */
+            return false;
+        }
+    }
+    ends->held++;
+    return true;
+}
+
+/*
+ * Of the holder of `end`. One that has the number of this process, and is no thread of it, has
+ * ended: the number was free again.
+ */
+static enum sys_life token_life(const struct ends *ends, unsigned end, uint32_t name)
+{
+    bool is_reused = name == ends->name && (name & ENDS_NO_PID) == 0 &&
+                     atomic_load(&ends->local[end].holder) == 0;
+    return is_reused ? SYS_LIFE_GONE : sys_life_check(&ends->shared.memory, token_number(name));
+}
+
+static void drop_token(struct ends *ends, uint32_t name)
+{
+    if (--ends->held > 0)
+        return;
+    sys_life_end(&ends->shared.memory, token_number(name), ends->token);
+    ends->token = NULL;
 }
 
 /* The last holder's goodbye is out, and nobody need wait until it comes to freeing the end. */
@@ -182,7 +219,7 @@ static bool is_free(const struct ends *ends, unsigned end, uint64_t state)
  * First the holder: a thread beside us that sees the state must not take it for another process.
  * Who loses the race for the end has never held it, and keeps nothing of the try.
  */
-static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t name, void *token)
+static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t name)
 {
     struct ends_local *local = &ends->local[end];
     uint64_t next = next_state(seen, ENDS_HELD, name);
@@ -192,7 +229,6 @@ static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t
         return false;
     }
     local->state = next;
-    local->token = token;
     local->former = self_thread();
     return true;
 }
@@ -204,14 +240,11 @@ static int try_claim(struct ends *ends, unsigned end)
     uint32_t name = own_name(ends);
     if (!is_free(ends, end, state))
         return EBUSY;
-    void *token = sys_life_begin(&ends->shared.memory, token_number(end, name));
-    if (token == NULL && errno == EAGAIN)
-        return EBUSY;
-    if (token == NULL && (errno != ENOSYS || (name & ENDS_NO_PID) != 0))
-        return errno == ENOSYS ? EPERM : errno; /* nothing could prove that it lives */
-    if (enter_state(ends, end, state, token == NULL ? name | ENDS_NO_TOKEN : name, token))
+    if (!keep_token(ends, name))
+        return errno == EAGAIN ? EBUSY : errno;
+    if (enter_state(ends, end, state, ends->token == NULL ? name | ENDS_NO_TOKEN : name))
         return 0;
-    sys_life_end(&ends->shared.memory, token_number(end, name), token);
+    drop_token(ends, name);
     return EBUSY;
 }
 
@@ -290,8 +323,7 @@ static void release_end(struct ends *ends, unsigned end, enum ends_status status
     struct ends_local *local = &ends->local[end];
     uint32_t name = ends_name_of(local->state);
     change_own(ends, end, status);
-    sys_life_end(&ends->shared.memory, token_number(end, name), local->token);
-    local->token = NULL;
+    drop_token(ends, name);
     atomic_store(&local->holder, 0);
 }
 
@@ -322,7 +354,7 @@ enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t 
     uint32_t name = ends_name_of(state);
     if ((name & ENDS_NO_TOKEN) != 0)
         return (name & ENDS_NO_PID) != 0 ? ENDS_FORGED : ENDS_HAS_NAME;
-    enum sys_life life = sys_life_check(&ends->shared.memory, token_number(1 - end, name));
+    enum sys_life life = token_life(ends, 1 - end, name);
     if (life == SYS_LIFE_THERE)
         return ENDS_HAS_TOKEN;
     /* A state that has changed meanwhile speaks of somebody else. */
@@ -332,7 +364,7 @@ enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t 
 
 bool ends_has_lost_token(const struct ends *ends, unsigned end, uint32_t name)
 {
-    return sys_life_check(&ends->shared.memory, token_number(1 - end, name)) == SYS_LIFE_GONE;
+    return token_life(ends, 1 - end, name) == SYS_LIFE_GONE;
 }
 
 pid_t ends_peer_process(const struct ends *ends, uint64_t state)

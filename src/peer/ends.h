@@ -33,7 +33,6 @@ struct ends_local {
     _Atomic uintptr_t holder; /* self_thread of the thread that holds it; 0: none of this process */
     uintptr_t former;         /* the last one that held it */
     uint64_t state;           /* as the holder last wrote it */
-    void *token;              /* that it lives; NULL: none can be had here */
 };
 
 struct ends {
@@ -42,6 +41,8 @@ struct ends {
     _Atomic uint32_t
         process;   /* whose `local` this is: a child after fork has a copy of its parent's */
     uint32_t name; /* of this process in the states; 0: none yet */
+    void *token;   /* that this process lives, while it holds an end; NULL: none can be had */
+    unsigned held; /* ends, for which the token is kept */
     struct ends_local local[2];
 };
 
