@@ -324,8 +324,10 @@ TEST(a_hostile_head_makes_a_reader_leave_no_mapping)
             atomic_store(&s->words[0].head, heads[k]);
             ssize_t there = ring_peek(b, 1, &shown, &end);
             assert_true(there >= 0 || errno == EPROTO);
+            uint8_t seen = 0;
             for (ssize_t n = 0; n < there; n++)
-                assert_int_equal(shown[n], 0);
+                seen |= shown[n];
+            assert_int_equal(seen, 0);
             free_sides(s);
         }
 }
