@@ -72,7 +72,7 @@ def wait_until(condition, what):
 
 def read_stat(pid):
     """State, parent, process group and so on: proc(5), from the third field on."""
-    with open("/proc/%d/stat" % pid) as stat:
+    with open("/proc/%d/stat" % pid, errors="replace") as stat: # a name may be any bytes
         return stat.read().rpartition(")")[2].split()
 
 
