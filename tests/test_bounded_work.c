@@ -23,13 +23,23 @@ static void put(int fd, const void *bytes, size_t size)
     }
 }
 
+static int open_nameless(void)
+{
+    char name[] = "/tmp/pipc-XXXXXX";
+    int fd = memfd_create("messages", MFD_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    fd = mkostemp(name, O_CLOEXEC); /* ./dev old-kernels */
+    unlink(name);
+    return fd;
+}
+
 /* `count` messages of that size, each with the tag of its place. */
 static pipc_t *open_file(size_t size, size_t count)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     unsigned char *frame = malloc(4 + size);
-    int fd = memfd_create("messages", MFD_CLOEXEC),
-        nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int fd = open_nameless(), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     uint32_t length = htonl((uint32_t)size);
     assert_true(fd >= 0 && nowhere >= 0);
     memcpy(frame, &length, 4);
