@@ -76,6 +76,7 @@ static const struct {
     [CALL_setsockopt] = {"setsockopt", {ENOMEM, ENOPROTOOPT}},
     [CALL_getaddrinfo] = {"getaddrinfo", {EAI_AGAIN, EAI_NONAME, EAI_MEMORY, EAI_FAIL}},
     [CALL_getrandom] = {"getrandom", {ENOSYS}},
+    [CALL_pthread_setspecific] = {"pthread_setspecific", {ENOMEM}},
     [CALL_pthread_sigmask] = {"pthread_sigmask", {0}},
     [CALL_openat] = {"openat", {EMFILE, ENFILE, EACCES, ENOMEM, EINTR}},
     [CALL_mkdirat] = {"mkdirat", {EACCES, ENOSPC, EDQUOT, EROFS, EMLINK}},

@@ -182,6 +182,14 @@ WRAP(int, pthread_sigmask, int how, const sigset_t *set, sigset_t *old)
     return error != 0 ? error : __real_pthread_sigmask(how, set, old);
 }
 
+/* Only a thread's first value of a key takes memory. */
+WRAP(int, pthread_setspecific, pthread_key_t key, const void *value)
+{
+    bool is_first = value != NULL && pthread_getspecific(key) == NULL;
+    int error = is_first ? fault_refusal(CALL_pthread_setspecific) : 0;
+    return error != 0 ? error : __real_pthread_setspecific(key, value);
+}
+
 WRAP(int, sigwait, const sigset_t *set, int *signal_number)
 {
     int error = fault_refusal(CALL_sigwait);
