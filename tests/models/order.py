@@ -32,7 +32,7 @@ CALL = re.compile(r'\batomic_(load|store|exchange|fetch_or|fetch_add|compare_exc
 WORD = re.compile(r'^[^,(]*?((?:\b(?:in|out)->)?\w+)(?:\(|,|$)')
 FUNCTION = re.compile(r'^(?:[\w*]+ )+\**(\w+)\(', re.M)
 
-RUNS = '6000'       # of each scene, with all orders
+RUNS = '3000'         # of each scene, with all orders
 RUNS_WITHOUT = '30000'  # at most, without one of them
 
 

@@ -28,10 +28,10 @@
  * Not here: a peer that is hostile, doorbells by a pipe, refused offers, shutdown.
  *
  * check: SOCKET -DPAIR=0
- * check: ANSWERS -DPAIR=0 -DANSWERS -DTOTAL=3
+ * check: ANSWERS long -DPAIR=0 -DANSWERS -DTOTAL=3
  * check: PAIR long -DPAIR=1 -DTOTAL=2
  * check: KILL long -DPAIR=0 -DKILL -DTOTAL=2
- * quick: PAIR -DPAIR=1 -DTOTAL=2
+ * quick: ANSWERS -DPAIR=0 -DANSWERS
  * quick: KILL -DPAIR=0 -DKILL -DTOTAL=2
  * mutant: M1 -DPAIR=0   leave: the mark comes behind the first bytes
  * mutant: M2 -DPAIR=0 -DANSWERS   share_arm: no fence
