@@ -54,7 +54,7 @@ static void assert_reads_back(size_t size, bool bye)
 
 TEST(every_header_is_read_as_it_was_written)
 {
-    for (unsigned bit = 0; bit < 63; bit++)
+    for (unsigned bit = 0; bit < 8 * sizeof(size_t) - 1; bit++)
         for (int i = 0; i < 200; i++) {
             size_t size = ((size_t)1 << bit) + harness_random_below((size_t)1 << bit);
             assert_reads_back(size, false);
@@ -250,14 +250,14 @@ TEST(a_message_that_grows_keeps_its_bytes)
 TEST(the_bytes_of_a_message_are_aligned_as_malloc_aligns)
 {
     struct message *message = message_of(1);
-    assert_int_equal((uintptr_t)message->data % 16, 0);
+    assert_int_equal((uintptr_t)message->data % _Alignof(max_align_t), 0);
     message_free(message);
 }
 
 static void check_those_left(struct message *const message[], size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        assert_int_equal((uintptr_t)message[i]->data % 16, 0);
+        assert_int_equal((uintptr_t)message[i]->data % _Alignof(max_align_t), 0);
         harness_check(message[i]->data, message[i]->size, message[i]->size);
     }
 }

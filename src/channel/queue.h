@@ -19,13 +19,13 @@
 
 struct message {
     struct message *next;
-    size_t size;                 /* bytes of data in use */
-    size_t capacity;             /* bytes of data allocated */
-    atomic_uint sharers;         /* in the first of a block: its messages that are not freed */
-    uint16_t at;                 /* bytes behind the first of its block */
-    uint8_t kind;                /* a pipc_kind_t */
-    uint8_t fds;                 /* how many descriptors came with it */
-    _Alignas(16) uint8_t data[]; /* 16: as malloc, since programs cast it */
+    size_t size;         /* bytes of data in use */
+    size_t capacity;     /* bytes of data allocated */
+    atomic_uint sharers; /* in the first of a block: its messages that are not freed */
+    uint16_t at;         /* bytes behind the first of its block */
+    uint8_t kind;        /* a pipc_kind_t */
+    uint8_t fds;         /* how many descriptors came with it */
+    _Alignas(max_align_t) uint8_t data[]; /* as malloc, since programs cast it */
 };
 
 _Static_assert(sizeof(struct message) <= QUEUE_COST, "an empty message costs what it takes");
