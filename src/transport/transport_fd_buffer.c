@@ -27,6 +27,15 @@ static size_t room(const struct fd_transport *t)
     return t->capacity - t->front;
 }
 
+static void move_to_front(struct fd_transport *t)
+{
+    size_t size = t->end - t->begin;
+    if (size > 0 && t->begin != t->front)
+        memmove(t->buffer + t->front, t->buffer + t->begin, size);
+    t->begin = t->front;
+    t->end = t->begin + size;
+}
+
 static int grow(struct fd_transport *t, size_t larger)
 {
     size_t slack = larger >= BUFFER_SIZE ? PAGE : 0;
@@ -36,6 +45,7 @@ static int grow(struct fd_transport *t, size_t larger)
     t->buffer = grown;
     t->front = slack > 0 ? (FRONT - (uintptr_t)grown) & (PAGE - 1) : 0;
     t->capacity = t->front + larger;
+    move_to_front(t); /* what is there never lies before it */
     return 0;
 }
 
@@ -43,15 +53,6 @@ static int grow(struct fd_transport *t, size_t larger)
 static size_t large_size(const struct fd_transport *t)
 {
     return t->least > BUFFER_SIZE - FD_WINDOW ? t->least + FD_WINDOW : BUFFER_SIZE;
-}
-
-static void move_to_front(struct fd_transport *t)
-{
-    size_t size = t->end - t->begin;
-    if (size > 0 && t->begin != t->front)
-        memmove(t->buffer + t->front, t->buffer + t->begin, size);
-    t->begin = t->front;
-    t->end = t->begin + size;
 }
 
 /*
@@ -79,7 +80,7 @@ int fd_make_room(struct fd_transport *t, size_t want)
         if (grow(t, larger) != 0 && needed > room(t))
             return -1;
     }
-    if (t->begin + needed > t->capacity || t->begin < t->front || is_cramped(t))
+    if (t->begin + needed > t->capacity || is_cramped(t))
         move_to_front(t);
     return 0;
 }
