@@ -4,7 +4,7 @@
 
 #include "harness.h"
 
-#include "transport/transport.h"
+#include "transport/transport_fd.h"
 
 enum { PAGE = 4096, FRONT = 64, MUCH = 50000, WHOLE = 20000 };
 
@@ -94,5 +94,28 @@ TEST(bytes_that_are_there_stay_when_the_memory_grows_and_moves)
     }
 }
 
+/* As if its memory had been where it needs no front before. */
+TEST(full_memory_that_grows_has_all_its_bytes_behind_the_front)
+{
+    struct stream s;
+    begin(&s);
+    struct fd_transport *t = fd_of(s.transport);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(fd_make_more_room(t), 0);
+        t->front = t->begin = 0;
+        for (t->end = 0; t->end < t->capacity; t->end++)
+            t->buffer[t->end] = (uint8_t)(t->end % 251);
+        size_t size = t->end;
+        assert_int_equal(fd_make_more_room(t), 0);
+        assert_true(t->begin == t->front && t->end - t->begin == size);
+        assert_true(t->end < t->capacity);
+        for (size_t at = 0; at < size; at++)
+            assert_int_equal(t->buffer[t->begin + at], at % 251);
+        fd_free_buffer(t);
+    }
+    finish(&s);
+}
+
 HARNESS_MAIN("read_ahead", IT(once_much_comes_reads_begin_where_the_kernel_copies_fast),
-             IT(bytes_that_are_there_stay_when_the_memory_grows_and_moves))
+             IT(bytes_that_are_there_stay_when_the_memory_grows_and_moves),
+             IT(full_memory_that_grows_has_all_its_bytes_behind_the_front))
