@@ -323,8 +323,8 @@ static int see_the_one_that_stays(void *arg)
 
 TEST(a_process_that_holds_both_ends_has_one_token_until_it_leaves_the_second)
 {
-    if (!platform_has(PLATFORM_TOKENS))
-        skip();
+    platform_needs(PLATFORM_TOKENS);
+    harness_skip_without_proc();
     size_t before = harness_mapped_bytes();
     assert_int_equal(ends_open(&w.ends), 0);
     size_t opened = harness_mapped_bytes() - before;
@@ -342,8 +342,8 @@ TEST(a_process_that_holds_both_ends_has_one_token_until_it_leaves_the_second)
 
 TEST(a_holder_that_had_the_number_of_this_process_is_dead)
 {
-    if (!platform_has(PLATFORM_TOKENS))
-        skip();
+    platform_needs(PLATFORM_TOKENS);
+    harness_skip_without_proc();
     begin(ENDS_FREED);
     uint64_t state = (uint64_t)getpid() << ENDS_NAME_SHIFT | 8u << ENDS_STATUS_BITS | ENDS_HELD;
     atomic_store(&w.ends.shared.page->end[0].state, state);
