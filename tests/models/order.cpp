@@ -218,6 +218,11 @@ static unsigned no_processor(void *)
 {
     return 0;
 }
+static uint8_t *wrap(void *context, bool is_out)
+{
+    const struct process *p = (struct process *)context;
+    return here->data[is_out ? p->end : 1 - p->end];
+}
 
 /* Both ends are claimed at the beginning, or one comes free. */
 static void take(struct process *p)
@@ -227,7 +232,7 @@ static void take(struct process *p)
     while ((end = ends_claim(&p->ends)) < 0)
         rl::yield(1, $);
     p->end = (unsigned)end;
-    const struct ring_peer peer = {p, wake_peer, peer_life, no_processor};
+    const struct ring_peer peer = {p, wake_peer, peer_life, no_processor, wrap};
     struct ring_memory memory = {};
     memory.in = &here->page.ring[1 - end];
     memory.out = &here->page.ring[end];
