@@ -322,6 +322,7 @@ TEST(what_a_hostile_process_forges_is_escaped_or_unknown)
     struct harness_gate gate[2];
     struct line line;
     program();
+    moving_need(); /* it makes such memory itself */
     harness_gate_init(&gate[0]);
     harness_gate_init(&gate[1]);
     pid_t pid = harness_fork(forge, gate);
