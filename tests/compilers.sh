@@ -14,8 +14,9 @@ shift
 all='gcc-11 gcc-12 gcc-13 gcc-14 gcc-15 clang-13 clang-14 clang-15 clang-16 clang-17 clang-18
 clang-19 clang-20 cc analysers'
 cd "$(dirname "$0")/.."
-jobs=$(getconf _NPROCESSORS_ONLN)
-library='src/*/*.c src/sys/linux/*.c src/sys/posix/*.c'
+jobs=${PIPC_JOBS:-$(getconf _NPROCESSORS_ONLN)}
+library='src/*/*.c src/sys/linux/*.c'
+posix='src/sys/posix/*.c'
 around='tests/*.c tests/fuzz/*.c tests/torture/*.c tests/plugin/*.c tests/tools/*.c tools/*.c'
 around="$around examples/*.c"
 defines='-D_GNU_SOURCE= -D_FILE_OFFSET_BITS=64'
@@ -90,6 +91,7 @@ each_way() # $1 compiler: what a library is built with, and what a program is
     compile library "$library" "$1" -std=c11 -O0
     compile library "$library" "$1" -std=c2x -O3
     compile library "$library" "$1" -std=c11 -Os -DNDEBUG
+    compile 'what POSIX has alone' "$posix" "$1" -std=c11 -O2 -DPIPC_OTHER_SYSTEM
     ! cmocka || compile 'tests, examples, tools' "$around" "$1" -std=c11 -O2
 }
 

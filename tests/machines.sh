@@ -5,11 +5,13 @@
 # musl, on this machine. `./dev machines` runs it on Debian or Ubuntu, with the tools that it needs.
 # cmocka is compiled for each of them from Debian's source, and a qemu that knows the flags of
 # preadv2 comes from a newer Debian if this one's is older: both stay in FOLDER.
-# usage: machines.sh FOLDER [quick | MACHINE...]
+# usage: machines.sh FOLDER [quick] [MACHINE...]
 #        machines.sh compiler MACHINE    prints the compiler that it needs
+#   PIPC_TEST_SCALE: how much longer tests may take, and how many rounds fewer they make (2; 10)
 #   PIPC_QEMU=old: this system's qemu, whatever its age
+#   PIPC_JOBS: how many compilers at a time, and a third of the tests
 set -eu
-jobs=$(getconf _NPROCESSORS_ONLN)
+jobs=${PIPC_JOBS:-$(getconf _NPROCESSORS_ONLN)}
 all='i386 armhf arm64 riscv64 s390x musl musl-static'
 newer=trixie # where a newer qemu is, without dependencies
 mirror=http://deb.debian.org/debian
@@ -144,7 +146,7 @@ set_up()
 {
     # A note about gcc 10, whose _Atomic fields of 64 bits were aligned otherwise on i386.
     compiler=$(compiler_of "$1")
-    ldflags='' cflags=-Wno-psabi launcher='' factor=2
+    ldflags='' cflags=-Wno-psabi launcher='' factor=${PIPC_TEST_SCALE:-2}
     case $1 in
     musl*)
         cflags="$cflags -isystem $(musl_headers)"
@@ -162,14 +164,14 @@ set_up()
     fi
     get_qemu "$(qemu_name "$1")"
     launcher="$qemu;-L;$root"
-    factor=5
+    factor=${PIPC_TEST_SCALE:-10}
 }
 
 configure() # $1 machine
 {
     set_up "$1"
     set -- "$1" -DCMAKE_SYSTEM_NAME=Linux "-DCMAKE_C_COMPILER=$compiler" \
-        -DCMAKE_CXX_COMPILER=NOTFOUND "-DCMAKE_C_FLAGS=$cflags"
+        -DCMAKE_CXX_COMPILER=NOTFOUND "-DCMAKE_C_FLAGS=$cflags" -DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2
     make_cmocka "$1"
     build=$work/$1
     export PKG_CONFIG_LIBDIR="$work/root-$1/lib"
@@ -215,7 +217,8 @@ run() # $1 machine, $2 quick or all
     fi
     without=$(left_out "$machine")
     [ -z "$without" ] || set -- "$@" -E "^($without)\$"
-    ctest --test-dir "$build" -j $((jobs * 2)) --output-on-failure --no-tests=error "$@" \
+    set -- -j $((jobs * 3)) --output-on-failure --no-tests=error "$@"
+    PIPC_TEST_SCALE=$factor ctest --test-dir "$build" "$@" \
         >"$work/$machine.log" 2>&1 </dev/null && status=0 || status=$?
     row "$machine" "$work/$machine.log"
     [ "$status" = 0 ] || failed="$failed $machine"
@@ -225,7 +228,11 @@ some='adopted|byte_ring|credentials|digest|ends|fds_wire|fifo_stream|frame_and_q
 some="$some|handshake_states|moving_steps|outbound|pending|ring|unix_server|strerror"
 
 how=all
-[ "${1:-}" != quick ] || { how=quick && shift && set -- s390x; }
+[ "${1:-}" != quick ] || {
+    how=quick
+    shift
+    [ $# -gt 0 ] || set -- s390x
+}
 # shellcheck disable=SC2086  # a list
 [ $# -gt 0 ] || set -- $all
 : >"$work/table"
