@@ -377,7 +377,6 @@ static bool may_be_a_point(enum fault_call call)
     case CALL_recv:
     case CALL_recvmsg:
     case CALL_preadv2:
-    case CALL_readv:
     case CALL_write:
     case CALL_writev:
     case CALL_pwritev2:

@@ -125,12 +125,12 @@ static int cut(const struct iovec *parts, int count, size_t size, struct iovec c
 }
 
 /* A blocking descriptor: the call is a wait. */
-static void check_wait_in_read(int fd)
+static void check_wait_in_read(int fd, enum fault_call call)
 {
     if (!fault_armed())
         return;
     if ((__real_fcntl(fd, F_GETFL) & O_NONBLOCK) != 0)
-        fault_assert_no_point(CALL_read);
+        fault_assert_no_point(call);
     else
         fault_step_before_wait();
 }
@@ -139,7 +139,7 @@ WRAP(ssize_t, read, int fd, void *buffer, size_t size)
 {
     if (DENIED(read) || gives_eagain(fd))
         return -1;
-    check_wait_in_read(fd);
+    check_wait_in_read(fd, CALL_read);
     return __real_read(fd, buffer, shortened(fd, size, false));
 }
 
@@ -223,6 +223,8 @@ WRAP(ssize_t, send, int fd, const void *buffer, size_t size, int flags)
             count = cut(parts, count, size, cut_parts);                              \
             parts = cut_parts;                                                       \
         }                                                                            \
+        if (CALL_##name == CALL_readv)                                               \
+            check_wait_in_read(fd, CALL_readv);                                      \
         return __real_##name arguments;                                              \
     }
 
