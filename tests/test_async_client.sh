@@ -37,7 +37,8 @@ ask() # $1 milliseconds, $2... names; the answers go to $work/output, without th
 answers() # $1... lines, in any order, with the words of glibc for an errno
 {
     printf '%s\n' "$@" | sort >"$work/expected"
-    sed "s|^$work/||; s/: Operation timed out/: Connection timed out/" "$work/output" | sort | diff "$work/expected" -
+    sed "s|^$work/||; s/: Operation timed out/: Connection timed out/" "$work/output" |
+        sort | diff "$work/expected" -
 }
 
 # Three servers, one of which is down: it left its socket.
