@@ -22,8 +22,8 @@
  * Each process that holds ends also has a token (sys_life), one for both, whose number is its name.
  * To take an end: token, then state; to leave it: state, then token. So a held end without a token
  * is that of a process that died, or has become another program. A peer that wants its death unseen
- * can arrange for another process to keep its token. So the token is one sign of two: the monitor also
- * watches the process itself (monitor.c), and believes that first.
+ * can arrange for another process to keep its token. So the token is one sign of two: the monitor
+ * also watches the process itself (monitor.c), and believes that first.
  *
  * A name is a process id where it means the same for all: in the pid namespace of the process that
  * opened the pipe. Elsewhere it is a number that hardly anybody else has.
