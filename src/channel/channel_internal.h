@@ -37,7 +37,7 @@ struct channel {
     atomic_uint wanted;         /* PIPC_WANT_READ, _WRITE */
     atomic_uint in_state;       /* what the reading side knows */
     atomic_bool polled;         /* somebody asked for the descriptor */
-    atomic_bool news;           /* what is there raises an edge again */
+    atomic_uint news;           /* 1: what is there raises an edge again (RISC-V swaps no bytes) */
     atomic_bool write_interest; /* a write was refused and is worth repeating */
     atomic_bool flush_failed;   /* likewise, when nothing is held; until that has been reported */
 };

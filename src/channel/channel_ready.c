@@ -69,7 +69,7 @@ enum io_result channel_push_last(struct channel *c)
     bool held = channel_reader_holds(c);
     enum io_result result = held ? outbound_push_all_but(&c->out, 0) : IO_DONE;
     if (held && channel_reports_flush(c))
-        atomic_store(&c->news, true);
+        atomic_store(&c->news, 1);
     return result;
 }
 
@@ -113,7 +113,7 @@ static void note_input(struct channel *c, bool reads, unsigned over)
     if (state != atomic_load_explicit(&c->in_state, memory_order_relaxed))
         atomic_store(&c->in_state, state);
     if (inbound_is_stopped(&c->in))
-        atomic_store(&c->news, true); /* no edge need come from what is there already */
+        atomic_store(&c->news, 1); /* no edge need come from what is there already */
 }
 
 /* The hang-up of what the writing side cannot look into. */
@@ -166,7 +166,7 @@ static void update(struct channel *c, unsigned side, unsigned over)
     } else {
         readable = is_readable_for_ends(c, side, over, &events);
     }
-    if (atomic_load(&c->news) && atomic_exchange(&c->news, false))
+    if (atomic_load(&c->news) && atomic_exchange(&c->news, 0) != 0)
         events |= TRANSPORT_EDGE;
     readable = readable || is_output_readable(c);
     bool is_steady = c->transport->ops->update_readiness(c->transport, readable, events);
@@ -219,7 +219,7 @@ void channel_want(struct channel *c, unsigned events)
 {
     unsigned before = atomic_exchange(&c->wanted, events);
     if ((events & ~before) != 0)
-        atomic_store(&c->news, true);
+        atomic_store(&c->news, 1);
     channel_push(c);
     channel_update_readiness(c, 0);
 }
