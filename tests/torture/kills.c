@@ -213,18 +213,20 @@ static int kill_on_opened(const struct kind *kind)
     pid_t pid = start(kind, end);
     if (!kind->same_handle)
         pipc_close(end[who]);
-    int status = 0, count = 0;
-    bool is_waiting = kind->same_handle;
-    while (is_waiting && !shared->is_in) { /* only a peer that was there can be missed */
-        if (has_ended(pid, &status)) {
-            expect_no_peer(survivor);
-            pipc_close(survivor);
-            return status;
-        }
+    int status = 0;
+    bool is_over = false; /* only a peer that was there can be missed */
+    while (kind->same_handle && !shared->is_in && !is_over) {
+        is_over = has_ended(pid, &status);
         sched_yield();
     }
-    count = survive(survivor);
-    status = harness_wait(pid);
+    if (is_over && !shared->is_in) {
+        expect_no_peer(survivor);
+        pipc_close(survivor);
+        return status;
+    }
+    int count = survive(survivor);
+    if (!is_over)
+        status = harness_wait(pid);
     expect_deaf(survivor);
     check_count(status, count);
     pipc_close(survivor);
