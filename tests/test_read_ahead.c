@@ -102,7 +102,7 @@ TEST(full_memory_that_grows_has_all_its_bytes_behind_the_front)
     struct fd_transport *t = fd_of(s.transport);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(fd_make_more_room(t), 0);
-        t->front = t->begin = 0;
+        t->begin = t->front = 0;
         for (t->end = 0; t->end < t->capacity; t->end++)
             t->buffer[t->end] = (uint8_t)(t->end % 251);
         size_t size = t->end;

@@ -26,6 +26,7 @@ struct channel {
     bool awaits_input;     /* see channel_update_if_changed; never with duplex */
     atomic_bool may_block; /* nothing limits a read, and the transport can wait by reading */
     atomic_int read_ms, write_ms;
+    atomic_uint news;    /* 1: what is there raises an edge again (RISC-V swaps no bytes) */
     unsigned reports;    /* how often a reading call has returned why reading is dead */
     struct inbound in;   /* the reader's */
     struct outbound out; /* the writer's; with duplex it has a lock */
@@ -37,7 +38,6 @@ struct channel {
     atomic_uint wanted;         /* PIPC_WANT_READ, _WRITE */
     atomic_uint in_state;       /* what the reading side knows */
     atomic_bool polled;         /* somebody asked for the descriptor */
-    atomic_uint news;           /* 1: what is there raises an edge again (RISC-V swaps no bytes) */
     atomic_bool write_interest; /* a write was refused and is worth repeating */
     atomic_bool flush_failed;   /* likewise, when nothing is held; until that has been reported */
 };

@@ -49,13 +49,13 @@ struct fd_transport {
     size_t least;    /* room that each read has to offer */
     uint8_t *buffer; /* allocated at the first read */
     size_t capacity, begin, end;
-    size_t front; /* where a read into an empty one begins */
     struct pace pace;
     bool flows;  /* there was much after the last read: the next wants a large buffer */
     bool full;   /* and it filled the one it had, or somebody waits for more */
     bool blocks; /* a read waits; cleared when somebody has set O_NONBLOCK */
     bool at_end;
-    enum fd_carries carries;  /* do descriptors travel with what is written? */
+    unsigned char carries;    /* enum fd_carries: do descriptors travel with what is written? */
+    uint16_t front;           /* where a read into an empty buffer begins */
     struct arrived *arrived;  /* where descriptors that come go to; NULL: none are taken */
     fd_receive_more *receive; /* how bytes are read; NULL: by sys_read and sys_read_wait */
     struct share *share;      /* a socket that may move into shared memory; NULL: it stays one */

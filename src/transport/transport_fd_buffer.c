@@ -43,7 +43,7 @@ static int grow(struct fd_transport *t, size_t larger)
     if (grown == NULL)
         return -1;
     t->buffer = grown;
-    t->front = slack > 0 ? (FRONT - (uintptr_t)grown) & (PAGE - 1) : 0;
+    t->front = slack > 0 ? (uint16_t)((FRONT - (uintptr_t)grown) & (PAGE - 1)) : 0;
     t->capacity = t->front + larger;
     move_to_front(t); /* what is there never lies before it */
     return 0;
@@ -98,5 +98,6 @@ void fd_free_buffer(struct fd_transport *t)
 {
     sys_free(t->buffer);
     t->buffer = NULL;
-    t->capacity = t->front = t->begin = t->end = 0;
+    t->capacity = t->begin = t->end = 0;
+    t->front = 0;
 }
