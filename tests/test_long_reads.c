@@ -6,6 +6,7 @@
  */
 #include "fault.h"
 #include "raw.h"
+#include "sys/sys_io.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -213,7 +214,8 @@ TEST(messages_of_64_KiB_go_from_a_socket_to_their_place)
         harness_check(got, sizeof got, 7);
     }
     fault_disarm();
-    assert_int_equal(fault_calls(CALL_readv), 2);
+    if (sys_can_wait_in_read()) /* elsewhere each part is a read of its own */
+        assert_int_equal(fault_calls(CALL_readv), 2);
     raw_close(&raw);
 }
 

@@ -176,14 +176,6 @@ ssize_t sys_rights_peek(int fd, void *buffer, size_t size, struct sys_rights *ri
     return got;
 }
 
-bool sys_rights_are_behind_mark(int fd)
-{
-    int saved = errno;
-    bool is_at_mark = sockatmark(fd) == 1;
-    errno = saved;
-    return is_at_mark;
-}
-
 static ssize_t take(int fd, void *buffer, size_t size, struct sys_rights *came, bool *is_cut)
 {
     union rights_control control;

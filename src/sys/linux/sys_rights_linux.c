@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_rights.h"
 #include "sys/sys_socket.h"
@@ -34,6 +35,16 @@ int sys_rights_are_carried(int fd)
 void sys_rights_permit(int fd, bool permit)
 {
     sys_socket_set(fd, SOL_SOCKET, SO_PASSRIGHTS, permit);
+}
+
+/* sockatmark(3) asks likewise, but memcheck takes its variable for one that the kernel reads. */
+bool sys_rights_are_behind_mark(int fd)
+{
+    int is_at_mark = 0;
+    int saved = errno;
+    bool is_known = atmark_nocancel(fd, &is_at_mark) == 0;
+    errno = saved;
+    return is_known && is_at_mark != 0;
 }
 
 bool sys_rights_are_permitted(int fd)

@@ -9,6 +9,7 @@
 #include "sys/other/sys_other.h"
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_rights.h"
 #include "sys/sys_signal.h"
 
 #ifdef ENONET /* Linux has it, and POSIX does not know it */
@@ -43,4 +44,13 @@ int sys_socket_accept(int listener, struct sockaddr *address, socklen_t *size)
     sys_close(fd);
     return -1;
 }
+
+bool sys_rights_are_behind_mark(int fd)
+{
+    int saved = errno;
+    bool is_at_mark = sockatmark(fd) == 1;
+    errno = saved;
+    return is_at_mark;
+}
+
 #endif
