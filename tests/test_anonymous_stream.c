@@ -4,6 +4,7 @@
  * message, but before one of the next few, whatever it did before and however long it paused.
  */
 #include "anonymous.h"
+#include "fault.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -121,8 +122,45 @@ TEST(soon_after_waitpid_a_fast_writers_write_fails)
     }
 }
 
+/* --- A stream that wraps ---------------------------------------------------------------------- */
+
+/* More than a direction holds before it is mapped once more. */
+enum { LINE = 1000, LINES = 400 };
+
+static void hear_lines(pipc_t *pipe)
+{
+    for (int i = 0; i < LINES; i++)
+        hear_large(pipe, LINE, (uint64_t)i);
+}
+
+TEST(a_stream_goes_on_after_a_lack_of_memory_to_map_it_once_more)
+{
+    static unsigned char line[LINE];
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    int lacks = 0;
+    side_start(&far, anonymous_forked, pipe, hear_lines);
+    say_large(pipe, LINE, 0); /* to take an end needs memory, too */
+    fault_reset();
+    fault_fail(CALL_mremap, 1, FAULT_FOREVER, ENOMEM);
+    fault_fail(CALL_mmap, 1, FAULT_FOREVER, ENOMEM);
+    fault_arm();
+    for (int i = 1; i < LINES; i++) {
+        harness_fill(line, LINE, (uint64_t)i);
+        for (; pipc_write(pipe, line, LINE) != LINE; lacks++) {
+            assert_int_equal(errno, ENOMEM);
+            fault_lift();
+        }
+    }
+    fault_disarm();
+    assert_int_equal(lacks, 1);
+    side_end(&far);
+    pipc_close(pipe);
+}
+
 HARNESS_MAIN("anonymous stream",
              OVER_ANONYMOUS_KINDS(after_a_stream_writes_to_a_dead_reader_soon_fail),
              OVER_ANONYMOUS_KINDS(after_a_stream_a_batch_to_a_dead_reader_fails),
              IT(after_a_stream_writes_to_a_reader_that_execs_soon_fail),
-             IT(soon_after_waitpid_a_fast_writers_write_fails))
+             IT(soon_after_waitpid_a_fast_writers_write_fails),
+             IT(a_stream_goes_on_after_a_lack_of_memory_to_map_it_once_more))
