@@ -26,7 +26,8 @@ struct channel {
     bool awaits_input;     /* see channel_update_if_changed; never with duplex */
     atomic_bool may_block; /* nothing limits a read, and the transport can wait by reading */
     atomic_int read_ms, write_ms;
-    atomic_uint news;    /* 1: what is there raises an edge again (RISC-V swaps no bytes) */
+    /* 1: what is there raises an edge again. Here it fills a hole; RISC-V exchanges no bytes. */
+    atomic_uint news;
     unsigned reports;    /* how often a reading call has returned why reading is dead */
     struct inbound in;   /* the reader's */
     struct outbound out; /* the writer's; with duplex it has a lock */

@@ -45,7 +45,7 @@ static int grow(struct fd_transport *t, size_t larger)
     t->buffer = grown;
     t->front = slack > 0 ? (uint16_t)((FRONT - (uintptr_t)grown) & (PAGE - 1)) : 0;
     t->capacity = t->front + larger;
-    move_to_front(t); /* what is there never lies before it */
+    move_to_front(t); /* what was there began elsewhere */
     return 0;
 }
 
