@@ -22,7 +22,7 @@ static const struct contender with_python[] = {
 };
 
 static const struct contender *const tables[] = {
-    with_pipc,    with_raw, with_packets, with_ring,
+    with_pipc,    with_raw, with_framed, with_packets, with_ring,
 #ifdef BENCH_ZMQ
     with_zmq,
 #endif

@@ -54,11 +54,12 @@ struct contender {
 };
 
 /* Tables, each with an empty last line. */
-extern const struct contender with_pipc[], with_raw[], with_packets[], with_ring[], with_zmq[],
-    with_nng[], with_nanomsg[], with_boost[];
+extern const struct contender with_pipc[], with_raw[], with_framed[], with_packets[], with_ring[],
+    with_zmq[], with_nng[], with_nanomsg[], with_boost[];
 
 /* ---- with_raw.c: descriptors, which libpipc adopts as well ---- */
 void prepare_pipe(struct link *link);
+void prepare_large_pipe(struct link *link);
 void prepare_socketpair(struct link *link);
 void drop_fds(struct link *link, int side);
 void set_fds(struct link *link, int side, int in, int out);

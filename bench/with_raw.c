@@ -45,7 +45,7 @@ void prepare_pipe(struct link *link)
     set_fds(link, 1, there[0], back[1]);
 }
 
-static void prepare_large_pipe(struct link *link)
+void prepare_large_pipe(struct link *link)
 {
     prepare_pipe(link);
     for (int side = 0; side < 2; side++)
