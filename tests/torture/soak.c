@@ -38,6 +38,12 @@ static struct {
 
 static const char *kind_in_use;
 
+/* What the peer has done, as both processes of a pair see it. */
+static struct {
+    atomic_ulong got, sent;
+    atomic_bool is_over;
+} * peer_seen;
+
 struct talker {
     pipc_t *pipe;
     uint64_t random, sent, got; /* messages of each direction, by number */
@@ -185,12 +191,30 @@ static void step(struct talker *t)
         take_some(t);
 }
 
+/*
+ * What is left to come ends: the peer takes no more than was sent here, and sends no more once it
+ * has seen the end. So it is these steps that have a deadline, however long all of them take.
+ */
+static unsigned long steps_to_the_end(const struct talker *t)
+{
+    return peer_seen->got + (peer_seen->is_over ? 1 + t->got : 0);
+}
+
 static void take_rest(struct talker *t)
 {
-    int64_t deadline = harness_now_ms() + END_MS * harness_scale();
+    unsigned long steps = steps_to_the_end(t);
+    int64_t begin = harness_now_ms();
     pipc_set_timeout(t->pipe, 1000, 1000);
     while (!t->is_over) {
-        SOAK_CHECK(harness_now_ms() < deadline, "the end of the peer is not reported");
+        if (steps != steps_to_the_end(t))
+            begin = harness_now_ms();
+        steps = steps_to_the_end(t);
+        SOAK_CHECK(harness_now_ms() < begin + END_MS * harness_scale(),
+                   "the end of the peer is not reported: it got %lu of %llu, %s, and sent %lu, of "
+                   "which %llu came",
+                   peer_seen->got, (unsigned long long)t->sent,
+                   peer_seen->is_over ? "then the end" : "no end", peer_seen->sent,
+                   (unsigned long long)t->got);
         take_some(t);
     }
 }
@@ -222,8 +246,12 @@ static void shrink_buffers(void)
 static void be_peer(struct talker *t)
 {
     disturb(true);
-    while (!t->is_over)
+    while (!t->is_over) {
         step(t);
+        peer_seen->got = (unsigned long)t->got;
+        peer_seen->sent = (unsigned long)t->sent;
+    }
+    peer_seen->is_over = true;
     disturb(false);
     pipc_set_timeout(t->pipe, 0, 1000);
     pipc_flush(t->pipe);
@@ -254,6 +282,8 @@ static void run_round(const struct kind *kind, uint64_t *random, int64_t deadlin
     pipc_t *end[2];
     kind_open(kind, end, NULL);
     begin_sides(side, end, random);
+    peer_seen->got = peer_seen->sent = 0;
+    peer_seen->is_over = false;
     if (harness_roll(random) % 2 == 0)
         shrink_buffers();
     SOAK_CHECK(pipc_set_timeout(end[0], 0, 0) == 0, "no end");
@@ -288,10 +318,18 @@ static void run_round(const struct kind *kind, uint64_t *random, int64_t deadlin
     shared->rounds++;
 }
 
+static void *map_shared(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    return memory;
+}
+
 static int soak_kind(const struct kind *kind, uint64_t seed, int64_t deadline)
 {
     uint64_t random = seed * 0x9e3779b97f4a7c15u | 1;
     kind_in_use = kind->name;
+    peer_seen = map_shared(sizeof *peer_seen);
     while (harness_now_ms() < deadline && !shared->has_failed)
         run_round(kind, &random, deadline);
     return 0;
@@ -308,8 +346,7 @@ int main(int argc, char **argv)
     int seconds = argc > 1 ? atoi(argv[1]) : 60, kinds = 0, failed = 0;
     uint64_t seed = (uint64_t)harness_setting("PIPC_TEST_SEED", 1);
     int64_t deadline = harness_now_ms() + seconds * (int64_t)1000;
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    shared = map_shared(sizeof *shared);
     for (const struct kind *kind = NULL; (kind = kind_next(ALL_KINDS, kind)) != NULL; kinds++)
         if (fork() == 0)
             _exit(!is_possible(kind) ? 0 : soak_kind(kind, seed + (uint64_t)kinds, deadline));
