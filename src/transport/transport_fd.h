@@ -24,8 +24,11 @@
  */
 #define FD_WINDOW ((size_t)16384 + 4096)
 
-/* Memory to read ahead into while little comes: there may be ten thousand idle connections. */
-#define FD_SMALL_SIZE ((size_t)2048)
+/*
+ * Memory to read ahead into while little comes: there may be ten thousand idle connections, and
+ * one of a Unix server is to take 3 KiB, with what malloc adds to each block.
+ */
+#define FD_SMALL_SIZE ((size_t)1984)
 
 enum fd_carries { FD_CARRIES_UNKNOWN, FD_CARRIES_FDS, FD_CARRIES_NONE };
 
