@@ -418,8 +418,10 @@
  *     256 KiB have gone through a direction, each side maps it once more, in 2.25 MiB of addresses.
  *     A call that cannot do so fails with ENOMEM, and nothing is lost: a later one tries again.
  *   - A read that waits for an answer, since this side has written after its last wait, looks into
- *     the memory for some 20 microseconds before it sleeps, as long as such a look has lately found
- *     something. That is spent on the processor. On two processors an answer often comes in 1.
+ *     the memory for some 20 microseconds before it sleeps, or yields the processor once, as long
+ *     as that has lately found something. A look is spent on the processor; on two processors an
+ *     answer often comes in 1 microsecond. A yield is for a peer on the same processor; where others
+ *     have work for it too, this may take their milliseconds, of all waits some ten-thousandth.
  *   - A write that waits for room is woken when half of the direction is free, at the latest; a
  *     descriptor that waits for it becomes readable then. Sockets have such a mark as well. Room
  *     counts when the call that read has returned. A reader may stop before that, and wait in

@@ -37,6 +37,22 @@ TEST(after_looks_that_found_something_each_wait_looks)
     }
 }
 
+TEST(after_a_look_in_vain_the_next_wait_yields_and_goes_on_so_while_that_pays)
+{
+    struct ring_answer answer;
+    ring_answer_init(&answer, 0);
+    assert_true(ring_answer_wants_look(&answer, 1));
+    assert_false(answer.yields);
+    ring_answer_looked(&answer, false);
+    for (uint64_t written = 2; written < 100; written++) {
+        assert_true(ring_answer_wants_look(&answer, written));
+        assert_true(answer.yields);
+        ring_answer_looked(&answer, true);
+    }
+    ring_answer_looked(&answer, false);
+    assert_false(answer.yields);
+}
+
 /* The number of waits that sleep before the next one that looks. */
 static unsigned waits_without_look(struct ring_answer *answer, uint64_t *written)
 {
@@ -46,21 +62,48 @@ static unsigned waits_without_look(struct ring_answer *answer, uint64_t *written
     return waits;
 }
 
-TEST(after_each_look_in_vain_twice_as_many_waits_sleep_up_to_the_most)
+/* A wait that looked, and the next one, which yields. */
+static void do_both_in_vain(struct ring_answer *answer, uint64_t *written)
+{
+    ring_answer_looked(answer, false);
+    assert_int_equal(waits_without_look(answer, written), 0);
+    ring_answer_looked(answer, false);
+}
+
+TEST(after_both_in_vain_twice_as_many_waits_sleep_up_to_the_most)
 {
     struct ring_answer answer;
     uint64_t written = 1;
     ring_answer_init(&answer, 0);
     assert_true(ring_answer_wants_look(&answer, written));
     for (unsigned expected = ANSWER_SKIPS_MIN; expected <= ANSWER_SKIPS_MAX; expected *= 2) {
-        ring_answer_looked(&answer, false);
+        do_both_in_vain(&answer, &written);
         assert_int_equal(waits_without_look(&answer, &written), expected);
     }
-    ring_answer_looked(&answer, false);
+    do_both_in_vain(&answer, &written);
     assert_int_equal(waits_without_look(&answer, &written), ANSWER_SKIPS_MAX);
     ring_answer_looked(&answer, true);
-    ring_answer_looked(&answer, false);
+    do_both_in_vain(&answer, &written);
     assert_int_equal(waits_without_look(&answer, &written), ANSWER_SKIPS_MIN);
+}
+
+static void note_yield(struct ring_yields *yields, int64_t lasted, int64_t pause)
+{
+    const int64_t begin = 1000;
+    atomic_store(&yields->from, 0);
+    ring_yields_note(yields, begin, lasted);
+    assert_int_equal(atomic_load(&yields->from), pause == 0 ? 0 : begin + pause);
+}
+
+TEST(after_yields_that_took_long_there_are_none_for_longer_and_longer)
+{
+    struct ring_yields yields = {.share = ANSWER_SHARE_MIN};
+    const int64_t lasted = ANSWER_LONG_TICKS;
+    for (int share = ANSWER_SHARE_MIN; share <= ANSWER_SHARE_MAX; share *= 2)
+        note_yield(&yields, lasted, share * lasted);
+    note_yield(&yields, lasted, ANSWER_SHARE_MAX * lasted);
+    note_yield(&yields, lasted - 1, 0);
+    note_yield(&yields, lasted, ANSWER_SHARE_MIN * lasted);
 }
 
 /* --- A pipe ----------------------------------------------------------------------------------- */
@@ -139,6 +182,8 @@ TEST(a_thread_whose_answers_come_at_once_can_be_cancelled)
 
 HARNESS_MAIN("ring answer", IT(who_has_written_nothing_sleeps_at_once),
              IT(who_has_written_looks_once), IT(after_looks_that_found_something_each_wait_looks),
-             IT(after_each_look_in_vain_twice_as_many_waits_sleep_up_to_the_most),
+             IT(after_a_look_in_vain_the_next_wait_yields_and_goes_on_so_while_that_pays),
+             IT(after_both_in_vain_twice_as_many_waits_sleep_up_to_the_most),
+             IT(after_yields_that_took_long_there_are_none_for_longer_and_longer),
              OVER_ANONYMOUS_KINDS(each_question_gets_its_own_answer),
              IT(a_thread_whose_answers_come_at_once_can_be_cancelled))

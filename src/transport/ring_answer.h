@@ -1,23 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A side that has written and now waits to read expects an answer. When the peer runs on another
- * processor the answer may be there before this side has gone to sleep, and to be woken takes 15 to
- * 30 microseconds there. So such a wait begins with a look of that length, for as long as that has
- * paid lately (two idle cores, 16 bytes there and back: 42 to 0.6 microseconds).
+ * A side that has written and now waits to read expects an answer. There are two ways to have it
+ * without going to sleep:
+ *
+ *   look   for some microseconds. A peer on another processor may answer meanwhile, and to be woken
+ *          takes 15 to 30 of them there (two idle cores, 16 bytes there and back: 42 to 0.6
+ *          microseconds).
+ *   yield  the processor, once. A peer that waits for it may answer then, and neither side has to
+ *          be woken (one core: 9 to 5 microseconds; a pipe: 8).
+ *
+ * Each is used as long as it pays, and when it did not the other one is tried.
  *
  *   event                  to_skip      action       next
  *   wait, nothing written  any          sleep        same
  *   wait, has written      above 0      sleep        to_skip - 1
- *   wait, has written      0            look         -
- *   looked, it came                                  skips = ANSWER_SKIPS_MIN
- *   looked in vain                                   to_skip = skips; skips * 2, at most
+ *   wait, has written      0            look, or yield if `yields`
+ *   it came                                          skips = ANSWER_SKIPS_MIN
+ *   looked in vain                                   yields
+ *   yielded in vain                                  looks; to_skip = skips; skips * 2, at most
  *                                                    ANSWER_SKIPS_MAX
  *
- * So on one core, or with a peer that takes its time, one wait of a thousand costs a look.
+ * So with a peer that takes its time one wait of a thousand costs a look. Where others have work
+ * for the processor, a yield can cost the milliseconds that the scheduler gives them. After one
+ * that took long no side of the process yields for ANSWER_SHARE_MIN times as long; and twice that,
+ * up to ANSWER_SHARE_MAX times, if the next one takes long again.
  */
 #ifndef PIPC_RING_ANSWER_H
 #define PIPC_RING_ANSWER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,12 +36,16 @@
 
 #define ANSWER_SKIPS_MIN  4
 #define ANSWER_SKIPS_MAX  1024
-#define ANSWER_LOOK_TICKS 60000 /* sys_ticks: some 15 to 30 microseconds */
+#define ANSWER_LOOK_TICKS 60000  /* sys_ticks: some 15 to 30 microseconds */
+#define ANSWER_LONG_TICKS 250000 /* of a yield: some 60 to 120 microseconds */
+#define ANSWER_SHARE_MIN  32
+#define ANSWER_SHARE_MAX  8192
 
 struct ring_answer {
-    uint64_t written; /* position of this side as a writer, at the last wait */
-    unsigned to_skip; /* waits, until the next look */
-    unsigned skips;   /* how many, after a look in vain */
+    uint64_t written;    /* position of this side as a writer, at the last wait */
+    unsigned to_skip;    /* waits, until the next look */
+    unsigned skips : 31; /* how many, after a yield in vain */
+    unsigned yields : 1;
 };
 
 static inline void ring_answer_init(struct ring_answer *answer, uint64_t written)
@@ -38,7 +53,7 @@ static inline void ring_answer_init(struct ring_answer *answer, uint64_t written
     *answer = (struct ring_answer){.written = written, .skips = ANSWER_SKIPS_MIN};
 }
 
-/* A wait begins. True: look first; then comes ring_answer_looked. */
+/* A wait begins. True: look first, or yield; then comes ring_answer_looked. */
 static inline bool ring_answer_wants_look(struct ring_answer *answer, uint64_t written)
 {
     bool has_written = answer->written != written;
@@ -57,12 +72,33 @@ static inline void ring_answer_looked(struct ring_answer *answer, bool came)
         answer->skips = ANSWER_SKIPS_MIN;
         return;
     }
+    answer->yields = !answer->yields;
+    if (answer->yields)
+        return;
     answer->to_skip = answer->skips;
     if (answer->skips < ANSWER_SKIPS_MAX)
         answer->skips *= 2;
 }
 
-/* A wait for bytes begins. True: they came, in a look. */
+/* Of a process: the processors of its threads are busy, or not, for all its pipes. */
+struct ring_yields {
+    _Atomic int64_t from; /* sys_ticks; not before */
+    atomic_int share;
+};
+
+/* Threads may do this at once: at worst one of them yields once too often, or too rarely. */
+static inline void ring_yields_note(struct ring_yields *yields, int64_t begin, int64_t lasted)
+{
+    int share = atomic_load_explicit(&yields->share, memory_order_relaxed);
+    bool was_long = lasted >= ANSWER_LONG_TICKS;
+    if (was_long)
+        atomic_store_explicit(&yields->from, begin + lasted * share, memory_order_relaxed);
+    int next = !was_long ? ANSWER_SHARE_MIN : share < ANSWER_SHARE_MAX ? 2 * share : share;
+    if (next != share)
+        atomic_store_explicit(&yields->share, next, memory_order_relaxed);
+}
+
+/* A wait for bytes begins. True: they came before a sleep. */
 bool ring_answer_look(struct ring_answer *answer, const struct ring *ring);
 
 #endif
