@@ -419,9 +419,10 @@
  *     A call that cannot do so fails with ENOMEM, and nothing is lost: a later one tries again.
  *   - A read that waits for an answer, since this side has written after its last wait, looks into
  *     the memory for some 20 microseconds before it sleeps, or yields the processor once, as long
- *     as that has lately found something. A look is spent on the processor; on two processors an
- *     answer often comes in 1 microsecond. A yield is for a peer on the same processor; where others
- *     have work for it too, this may take their milliseconds, of all waits some ten-thousandth.
+ *     as that has lately found something; one in a stream of much yields. A look is spent on the
+ *     processor; on two processors an answer often comes in 1 microsecond. A yield is for a peer on
+ *     the same processor. Where others have work for it too, it may take their milliseconds; but
+ *     then there is none for up to 8,192 times as long.
  *   - A write that waits for room is woken when half of the direction is free, at the latest; a
  *     descriptor that waits for it becomes readable then. Sockets have such a mark as well. Room
  *     counts when the call that read has returned. A reader may stop before that, and wait in

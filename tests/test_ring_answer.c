@@ -9,21 +9,29 @@
 
 /* --- The table -------------------------------------------------------------------------------- */
 
-TEST(who_has_written_nothing_sleeps_at_once)
+static enum ring_answer_way begin(struct ring_answer *answer, uint64_t written)
+{
+    return ring_answer_begin(answer, written, false);
+}
+
+TEST(who_has_written_nothing_sleeps_at_once_or_yields_after_much)
 {
     for (unsigned to_skip = 0; to_skip < 3; to_skip++) {
         struct ring_answer answer = {.written = 7, .to_skip = to_skip, .skips = ANSWER_SKIPS_MIN};
-        assert_false(ring_answer_wants_look(&answer, 7));
+        assert_int_equal(begin(&answer, 7), RING_ANSWER_SLEEP);
+        assert_int_equal(ring_answer_begin(&answer, 7, true), RING_ANSWER_YIELD_FOR_MORE);
         assert_int_equal(answer.to_skip, to_skip);
     }
 }
 
 TEST(who_has_written_looks_once)
 {
-    struct ring_answer answer;
-    ring_answer_init(&answer, 7);
-    assert_true(ring_answer_wants_look(&answer, 8));
-    assert_false(ring_answer_wants_look(&answer, 8));
+    for (int was_ample = 0; was_ample < 2; was_ample++) {
+        struct ring_answer answer;
+        ring_answer_init(&answer, 7);
+        assert_int_equal(ring_answer_begin(&answer, 8, was_ample), RING_ANSWER_LOOK);
+        assert_int_equal(begin(&answer, 8), RING_ANSWER_SLEEP);
+    }
 }
 
 TEST(after_looks_that_found_something_each_wait_looks)
@@ -31,7 +39,7 @@ TEST(after_looks_that_found_something_each_wait_looks)
     struct ring_answer answer;
     ring_answer_init(&answer, 0);
     for (uint64_t written = 1; written < 100; written++) {
-        assert_true(ring_answer_wants_look(&answer, written));
+        assert_int_equal(begin(&answer, written), RING_ANSWER_LOOK);
         ring_answer_looked(&answer, true);
         assert_int_equal(answer.skips, ANSWER_SKIPS_MIN);
     }
@@ -41,12 +49,10 @@ TEST(after_a_look_in_vain_the_next_wait_yields_and_goes_on_so_while_that_pays)
 {
     struct ring_answer answer;
     ring_answer_init(&answer, 0);
-    assert_true(ring_answer_wants_look(&answer, 1));
-    assert_false(answer.yields);
+    assert_int_equal(begin(&answer, 1), RING_ANSWER_LOOK);
     ring_answer_looked(&answer, false);
     for (uint64_t written = 2; written < 100; written++) {
-        assert_true(ring_answer_wants_look(&answer, written));
-        assert_true(answer.yields);
+        assert_int_equal(begin(&answer, written), RING_ANSWER_YIELD);
         ring_answer_looked(&answer, true);
     }
     ring_answer_looked(&answer, false);
@@ -57,7 +63,7 @@ TEST(after_a_look_in_vain_the_next_wait_yields_and_goes_on_so_while_that_pays)
 static unsigned waits_without_look(struct ring_answer *answer, uint64_t *written)
 {
     unsigned waits = 0;
-    while (!ring_answer_wants_look(answer, ++*written))
+    while (begin(answer, ++*written) == RING_ANSWER_SLEEP)
         waits++;
     return waits;
 }
@@ -75,7 +81,7 @@ TEST(after_both_in_vain_twice_as_many_waits_sleep_up_to_the_most)
     struct ring_answer answer;
     uint64_t written = 1;
     ring_answer_init(&answer, 0);
-    assert_true(ring_answer_wants_look(&answer, written));
+    assert_int_equal(begin(&answer, written), RING_ANSWER_LOOK);
     for (unsigned expected = ANSWER_SKIPS_MIN; expected <= ANSWER_SKIPS_MAX; expected *= 2) {
         do_both_in_vain(&answer, &written);
         assert_int_equal(waits_without_look(&answer, &written), expected);
@@ -180,7 +186,7 @@ TEST(a_thread_whose_answers_come_at_once_can_be_cancelled)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("ring answer", IT(who_has_written_nothing_sleeps_at_once),
+HARNESS_MAIN("ring answer", IT(who_has_written_nothing_sleeps_at_once_or_yields_after_much),
              IT(who_has_written_looks_once), IT(after_looks_that_found_something_each_wait_looks),
              IT(after_a_look_in_vain_the_next_wait_yields_and_goes_on_so_while_that_pays),
              IT(after_both_in_vain_twice_as_many_waits_sleep_up_to_the_most),

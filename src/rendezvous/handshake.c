@@ -319,7 +319,8 @@ int handshake_watch(struct handshake *h, int set)
 
 static void free_handshake(struct handshake *h)
 {
-    auth_fini(&h->auth);
+    if (h->key.bytes != NULL)
+        auth_fini(&h->auth);
     sys_free(h);
 }
 

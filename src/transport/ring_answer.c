@@ -18,21 +18,37 @@ static bool look(const struct ring *ring)
     return came;
 }
 
-static bool yield(const struct ring *ring)
+/* As much as it lasted; 0: it cannot be now. */
+static int64_t yield(void)
 {
     int64_t begin = sys_ticks();
     if (begin < atomic_load_explicit(&yields.from, memory_order_relaxed))
-        return false;
+        return 0;
     sys_cpu_yield();
-    ring_yields_note(&yields, begin, sys_ticks() - begin);
-    return ring_is_ready(ring, RING_BYTES);
+    int64_t lasted = sys_ticks() - begin;
+    ring_yields_note(&yields, begin, lasted);
+    return lasted;
 }
 
-bool ring_answer_look(struct ring_answer *answer, const struct ring *ring)
+static bool yield_for(struct ring_answer *answer, struct ring *ring)
 {
-    if (!ring_answer_wants_look(answer, ring->out_head))
+    int64_t lasted = yield();
+    bool came = lasted != 0 && ring_is_ready(ring, RING_BYTES);
+    if (came && lasted < ANSWER_SHORT_TICKS) {
+        answer->yields = 0;
+        ring_pace_spun(&ring->pace, true);
+    }
+    return came;
+}
+
+bool ring_answer_look(struct ring_answer *answer, struct ring *ring)
+{
+    bool was_ample = ring->pace.found >= RING_PACE_AMPLE;
+    enum ring_answer_way way = ring_answer_begin(answer, ring->out_head, was_ample);
+    if (way == RING_ANSWER_SLEEP)
         return false;
-    bool came = answer->yields ? yield(ring) : look(ring);
-    ring_answer_looked(answer, came);
+    bool came = way == RING_ANSWER_LOOK ? look(ring) : yield_for(answer, ring);
+    if (way != RING_ANSWER_YIELD_FOR_MORE)
+        ring_answer_looked(answer, came);
     return came;
 }

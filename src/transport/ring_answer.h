@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A side that has written and now waits to read expects an answer. There are two ways to have it
- * without going to sleep:
+ * What a wait for bytes does before it sleeps. A side that has written expects an answer, and one
+ * whose last load found much expects more of it. There are two ways to have it without sleeping:
  *
  *   look   for some microseconds. A peer on another processor may answer meanwhile, and to be woken
  *          takes 15 to 30 of them there (two idle cores, 16 bytes there and back: 42 to 0.6
  *          microseconds).
- *   yield  the processor, once. A peer that waits for it may answer then, and neither side has to
- *          be woken (one core: 9 to 5 microseconds; a pipe: 8).
- *
- * Each is used as long as it pays, and when it did not the other one is tried.
+ *   yield  the processor, once. A peer that waits for it may write then, and neither side has to be
+ *          woken (one core: 16 bytes there and back 9 to 5 microseconds, a pipe 8; 64 KiB one way
+ *          10 to 6).
  *
  *   event                  to_skip      action       next
- *   wait, nothing written  any          sleep        same
+ *   wait, nothing written  any          sleep; after AMPLE (ring_pace.h) yield
  *   wait, has written      above 0      sleep        to_skip - 1
  *   wait, has written      0            look, or yield if `yields`
  *   it came                                          skips = ANSWER_SKIPS_MIN
  *   looked in vain                                   yields
  *   yielded in vain                                  looks; to_skip = skips; skips * 2, at most
  *                                                    ANSWER_SKIPS_MAX
+ *   it came in a yield so short that nobody else ran here      looks; spins longer (ring_pace.h)
  *
  * So with a peer that takes its time one wait of a thousand costs a look. Where others have work
  * for the processor, a yield can cost the milliseconds that the scheduler gives them. After one
@@ -34,12 +34,13 @@
 
 #include "transport/ring.h"
 
-#define ANSWER_SKIPS_MIN  4
-#define ANSWER_SKIPS_MAX  1024
-#define ANSWER_LOOK_TICKS 60000  /* sys_ticks: some 15 to 30 microseconds */
-#define ANSWER_LONG_TICKS 250000 /* of a yield: some 60 to 120 microseconds */
-#define ANSWER_SHARE_MIN  32
-#define ANSWER_SHARE_MAX  8192
+#define ANSWER_SKIPS_MIN   4
+#define ANSWER_SKIPS_MAX   1024
+#define ANSWER_LOOK_TICKS  60000  /* sys_ticks: some 15 to 30 microseconds */
+#define ANSWER_SHORT_TICKS 2500   /* of a yield: less than it takes to run others */
+#define ANSWER_LONG_TICKS  250000 /* some 60 to 120 microseconds */
+#define ANSWER_SHARE_MIN   32
+#define ANSWER_SHARE_MAX   8192
 
 struct ring_answer {
     uint64_t written;    /* position of this side as a writer, at the last wait */
@@ -53,17 +54,25 @@ static inline void ring_answer_init(struct ring_answer *answer, uint64_t written
     *answer = (struct ring_answer){.written = written, .skips = ANSWER_SKIPS_MIN};
 }
 
-/* A wait begins. True: look first, or yield; then comes ring_answer_looked. */
-static inline bool ring_answer_wants_look(struct ring_answer *answer, uint64_t written)
+enum ring_answer_way {
+    RING_ANSWER_SLEEP,
+    RING_ANSWER_LOOK,  /* for an answer; then comes ring_answer_looked */
+    RING_ANSWER_YIELD, /* likewise */
+    RING_ANSWER_YIELD_FOR_MORE
+};
+
+/* A wait begins. */
+static inline enum ring_answer_way ring_answer_begin(struct ring_answer *answer, uint64_t written,
+                                                     bool was_ample)
 {
     bool has_written = answer->written != written;
     answer->written = written;
     if (!has_written)
-        return false;
+        return was_ample ? RING_ANSWER_YIELD_FOR_MORE : RING_ANSWER_SLEEP;
     if (answer->to_skip == 0)
-        return true;
+        return answer->yields ? RING_ANSWER_YIELD : RING_ANSWER_LOOK;
     answer->to_skip--;
-    return false;
+    return RING_ANSWER_SLEEP;
 }
 
 static inline void ring_answer_looked(struct ring_answer *answer, bool came)
@@ -99,6 +108,6 @@ static inline void ring_yields_note(struct ring_yields *yields, int64_t begin, i
 }
 
 /* A wait for bytes begins. True: they came before a sleep. */
-bool ring_answer_look(struct ring_answer *answer, const struct ring *ring);
+bool ring_answer_look(struct ring_answer *answer, struct ring *ring);
 
 #endif
