@@ -236,6 +236,45 @@ TEST(the_descriptor_reports_a_message_and_the_end)
     fifos_end(&fifos);
 }
 
+static void expect_death(pipc_t *pipe, struct fifos *fifos, pipc_t *peer)
+{
+    assert_false(harness_readable(pipc_fd(pipe), 30));
+    pipc_close(peer);
+    assert_true(harness_readable(pipc_fd(pipe), FIFOS_LONG_MS));
+    assert_errno(pipc_write(pipe, "lost", 4), EPIPE);
+    pipc_close(pipe);
+    fifos_end(fifos);
+}
+
+/* Then the FIFO that is written is watched for nothing but its reader. */
+TEST(without_PIPC_WANT_READ_the_descriptor_reports_that_the_reader_has_gone)
+{
+    struct fifos fifos;
+    pipc_t *end[2];
+    fifos_begin(&fifos);
+    fifos_open_both(&fifos, "x", end);
+    assert_int_equal(pipc_want(end[1], PIPC_WANT_WRITE), 0);
+    assert_int_equal(pipc_write(end[0], "unread", 6), 6);
+    assert_int_equal(pipc_pending(end[1]), 1);
+    expect_death(end[1], &fifos, end[0]);
+}
+
+TEST(the_descriptor_reports_after_the_end_that_the_reader_has_gone)
+{
+    enum { REPORTS = 8 };
+    struct fifos fifos;
+    pipc_t *end[2];
+    char byte;
+    fifos_begin(&fifos);
+    fifos_open_both(&fifos, "x", end);
+    assert_int_equal(pipc_shutdown(end[0]), 0);
+    assert_true(harness_readable(pipc_fd(end[1]), 0));
+    for (int i = 0; i < REPORTS; i++)
+        assert_errno(pipc_read(end[1], &byte, 1), EPIPE);
+    assert_int_equal(pipc_want(end[1], PIPC_WANT_WRITE), 0);
+    expect_death(end[1], &fifos, end[0]);
+}
+
 TEST(a_message_sent_before_the_first_poll_is_reported)
 {
     struct fifos fifos;
@@ -329,6 +368,8 @@ HARNESS_MAIN("FIFOs, streams",
              IT(each_direction_requests_a_capacity_of_1_MiB),
              IT(messages_of_all_sizes_pass_through_the_smallest_capacity),
              IT(the_descriptor_reports_a_message_and_the_end),
+             IT(without_PIPC_WANT_READ_the_descriptor_reports_that_the_reader_has_gone),
+             IT(the_descriptor_reports_after_the_end_that_the_reader_has_gone),
              IT(a_message_sent_before_the_first_poll_is_reported),
              IT(after_the_end_a_wait_for_room_uses_no_processor_time),
              IT(a_write_without_a_peer_returns_epipe_and_raises_no_signal),
