@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
-#include <stddef.h>
 #include <sys/types.h>
 
 #include <sys/socket.h>
@@ -12,19 +11,13 @@
 #include "sys/sys_rights.h"
 #include "sys/sys_unix.h"
 
-/* Its own name, or the other end's. */
-static bool is_named(int fd)
+/* Some systems give what has no name an empty one. */
+static bool has_name(int fd, int (*ask)(int, struct sockaddr *, socklen_t *))
 {
-    struct sockaddr_un own, peer;
-    socklen_t own_size = sizeof own, peer_size = sizeof peer;
-    own.sun_family = AF_UNSPEC;
-    peer.sun_path[0] = own.sun_path[0] = '\0';
-    if (getsockname(fd, (struct sockaddr *)&own, &own_size) != 0 || own.sun_family != AF_UNIX)
-        return false;
-    if (own_size > offsetof(struct sockaddr_un, sun_path) && own.sun_path[0] != '\0')
-        return true;
-    return getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 &&
-           peer_size > offsetof(struct sockaddr_un, sun_path) && peer.sun_path[0] != '\0';
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t size = sizeof address;
+    return ask(fd, (struct sockaddr *)&address, &size) == 0 && address.sun_family == AF_UNIX &&
+           address.sun_path[0] != '\0';
 }
 
 /* The process of the peer, 0 where the system does not say. */
@@ -61,7 +54,7 @@ int sys_unix_credentials(int fd, struct sys_credentials *credentials)
 {
     uid_t user;
     gid_t group;
-    if (!is_named(fd)) {
+    if (!has_name(fd, getsockname) && !has_name(fd, getpeername)) {
         errno = EOPNOTSUPP;
         return -1;
     }

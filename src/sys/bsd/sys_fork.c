@@ -6,11 +6,12 @@
 
 #include "sys/sys_memory.h"
 
-#if defined MAP_INHERIT_ZERO && !defined INHERIT_ZERO
+#if !defined INHERIT_ZERO && defined MAP_INHERIT_ZERO
 #define INHERIT_ZERO MAP_INHERIT_ZERO /* NetBSD */
+#elif !defined INHERIT_ZERO
+#define INHERIT_ZERO (-1) /* macOS has no such thing, and refuses this */
 #endif
 
-#if defined INHERIT_ZERO
 void *sys_page_wiped_on_fork(void)
 {
     size_t size = sys_page();
@@ -22,10 +23,4 @@ void *sys_page_wiped_on_fork(void)
     munmap(page, size);
     return NULL;
 }
-#else /* macOS */
-void *sys_page_wiped_on_fork(void)
-{
-    return NULL;
-}
-#endif
 #endif

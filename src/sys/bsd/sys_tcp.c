@@ -11,11 +11,12 @@
 
 #include "sys/sys_socket.h"
 
-#if defined TCP_KEEPALIVE && !defined TCP_KEEPIDLE
+#if !defined TCP_KEEPIDLE && defined TCP_KEEPALIVE
 #define TCP_KEEPIDLE TCP_KEEPALIVE /* macOS */
+#elif !defined TCP_KEEPIDLE
+enum { TCP_KEEPIDLE = -1, TCP_KEEPINTVL = -1, TCP_KEEPCNT = -1 }; /* OpenBSD refuses these */
 #endif
 
-#ifdef TCP_KEEPIDLE
 void sys_tcp_set_idle(int fd, int seconds)
 {
     sys_socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
@@ -26,16 +27,4 @@ void sys_tcp_set_times(int fd)
     sys_socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, SYS_TCP_INTERVAL_S);
     sys_socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, SYS_TCP_PROBES);
 }
-#else
-void sys_tcp_set_idle(int fd, int seconds)
-{
-    (void)fd;
-    (void)seconds;
-}
-
-void sys_tcp_set_times(int fd)
-{
-    (void)fd;
-}
-#endif
 #endif
