@@ -1134,10 +1134,9 @@
  *   pipc_fd                one descriptor for sockets, three else; each call takes one more call of
  *                          the system from then on. It is a kqueue: a child after fork gets a new
  *                          one with the same number, unless a fork handler of the program takes it
- *   a spurious wakeup      when bytes come while the handle holds too much to read them: on pipes
- *                          and FIFOs, and on macOS when a socket's buffer becomes full
- *   a peer that reads no   on pipes and FIFOs, is noticed by the next write
- *   more
+ *   a spurious wakeup      while PIPC_WANT_READ is off: on pipes and FIFOs when bytes come, or when
+ *                          the peer reads some; on macOS when a socket's buffer becomes full, or
+ *                          empty
  *   a death on pipc_open   is noticed at once, also when the process becomes another program; but
  *                          one that died before its peer first looked, and whose process id
  *                          another process has by then, is taken for alive

@@ -6,8 +6,8 @@
  * One file serves one concern. What systems share is in src/sys; what one has for itself is in a
  * folder of its own: src/sys/linux, src/sys/bsd, src/sys/posix. What BSD and POSIX alone share is
  * in src/sys/other. CMake chooses (PIPC_PLATFORM; BSD has its own of sys_file_fifo.c,
- * sys_life_lock.c, sys_memory_named.c and sys_signal_thread.c), and no function has an #ifdef. Who
- * compiles all files at once gets Linux: the other folders are empty without PIPC_OTHER_SYSTEM.
+ * sys_memory_named.c and sys_signal_thread.c), and no function has an #ifdef. Who compiles all
+ * files at once gets Linux: the other folders are empty without PIPC_OTHER_SYSTEM.
  *
  * src/sys/posix is for all that have POSIX.1-2008 and nothing else, with MSG_DONTWAIT, FIONREAD and
  * SCM_RIGHTS, which it does not name and which all have.

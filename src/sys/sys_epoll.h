@@ -11,7 +11,7 @@
 
 /*
  * Events. `end`: the peer has ended its direction. `edge`: reported once, until something
- * changes.
+ * changes. A hang-up is reported unasked: nobody reads what is written any more.
  */
 extern const uint32_t sys_epoll_in, sys_epoll_out, sys_epoll_edge, sys_epoll_end;
 
@@ -38,7 +38,10 @@ int sys_epoll_wait_for_signal(int set, int64_t deadline);
 /* As sys_poll of the set's own descriptor: takes nothing, and goes on after a stop. */
 int sys_epoll_poll(int set, int64_t deadline);
 
-/* Which descriptors of the set are ready; returns how many, without waiting. */
+/*
+ * Which descriptors of the set are ready; returns how many, without waiting. One that waits for
+ * input and for room may come twice.
+ */
 #define SYS_EPOLL_READY_MAX 64 /* at a time */
 int sys_epoll_take_ready(int set, int *fds, int max);
 

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "sys/bsd/sys_bsd.h"
+#include "sys/sys_cancel.h"
 #include "sys/sys_file.h"
 
 #ifdef __APPLE__

@@ -2,14 +2,17 @@
 /*
  * A set of descriptors is a kqueue. Its descriptor is readable while something in it is ready.
  *
- *   events                 filters
- *   in                     EVFILT_READ
- *   out                    EVFILT_WRITE
- *   end, or edge alone     EVFILT_READ with a low-water mark that no buffer reaches, edge-triggered
- *   end, once it has come  the same, level-triggered: it stays
+ *   events           filter
+ *   in               EVFILT_READ
+ *   out              EVFILT_WRITE
+ *   end              EVFILT_READ with a low-water mark that no buffer reaches; edge-triggered, and
+ *                    level-triggered once the end has come: it stays
+ *   none of these    the same with EVFILT_WRITE: nobody reads any more. What is no stream has no
+ *                    such filter
+ *   edge             all of them edge-triggered
  *
  * Some descriptors have no low-water mark (pipes), and some systems cut it to the size of the
- * buffer (macOS). There bytes that come make the set readable once, for nothing.
+ * buffer (macOS). There bytes that come, or go, make the set readable once, for nothing.
  *
  * What a kqueue has once found ready counts for its descriptor until the next kevent looks again,
  * also if it was read meanwhile. So each wait looks before it believes the descriptor, and a set
@@ -25,91 +28,113 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
-#include <pthread.h>
-#include <unistd.h>
 
 #include "sys/bsd/sys_bsd.h"
-#include "sys/sys_deadline.h"
+#include "sys/other/sys_other.h"
+#include "sys/sys_alloc.h"
+#include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
 #include "sys/sys_doorbell.h"
 #include "sys/sys_poll.h"
 
-enum { EVENT_IN = 1, EVENT_OUT = 2, EVENT_EDGE = 4, EVENT_END = 8, EVENT_HAS_ENDED = 16 };
+enum {
+    EVENT_IN = 1,
+    EVENT_OUT = 2,
+    EVENT_EDGE = 4,
+    EVENT_END = 8,
+    EVENT_GONE = 16, /* nobody reads any more */
+    EVENT_HAS_ENDED = 32
+};
 
 const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edge = EVENT_EDGE,
                sys_epoll_end = EVENT_END;
 
-#define EVENTS SYS_EPOLL_READY_MAX
+struct set {
+    atomic_bool is_gone; /* this process, a child, could not have the number */
+    bool is_shown;
+    struct sys_other_members members;
+};
+
+static struct sys_other_table sets;
+static atomic_int numbers_used; /* those of all sets are below */
+
+static struct set *find_set(int number)
+{
+    struct set *set = sys_other_object(&sets, number);
+    if (set != NULL && !atomic_load(&set->is_gone))
+        return set;
+    errno = EBADF;
+    return NULL;
+}
+
+int sys_bsd_kevent(int number, const struct kevent *change, struct kevent events[SYS_BSD_EVENTS])
+{
+    static const struct timespec no_time = {0, 0};
+    int result, before = nocancel_begin();
+    do
+        result = change != NULL ? kevent(number, change, 1, NULL, 0, &no_time)
+                                : kevent(number, NULL, 0, events, SYS_BSD_EVENTS, &no_time);
+    while (result < 0 && errno == EINTR);
+    nocancel_end(before);
+    return result;
+}
 
 /* ---- filters ---- */
 
-/* How a member is read for: not at all, for what comes, or for the end alone. */
-enum reads { READS_NOT, READS, READS_EDGE, READS_END, READS_END_EDGE };
-
-static enum reads reads_of(uint32_t events)
+/* That filter waits for the end alone. */
+static bool is_for_end(uint32_t events, bool is_write)
 {
-    if ((events & EVENT_IN) != 0)
-        return (events & EVENT_EDGE) != 0 ? READS_EDGE : READS;
-    if ((events & EVENT_HAS_ENDED) != 0)
-        return READS_END;
-    return (events & (EVENT_END | EVENT_EDGE)) != 0 ? READS_END_EDGE : READS_NOT;
+    return (events & (is_write ? EVENT_OUT : EVENT_IN)) == 0;
 }
 
-enum writes { WRITES_NOT, WRITES, WRITES_EDGE };
-
-static enum writes writes_of(uint32_t events)
+static int add_filter(int number, int fd, uint32_t events, bool is_write)
 {
-    if ((events & EVENT_OUT) == 0)
-        return WRITES_NOT;
-    return (events & EVENT_EDGE) != 0 ? WRITES_EDGE : WRITES;
-}
-
-static int add_reads(int number, int fd, enum reads how)
-{
-    bool is_end = how == READS_END || how == READS_END_EDGE;
-    bool is_edge = how == READS_EDGE || how == READS_END_EDGE;
+    bool is_end = is_for_end(events, is_write);
+    bool is_edge = (events & EVENT_EDGE) != 0 || (is_end && (events & EVENT_HAS_ENDED) == 0);
     const struct kevent change = {.ident = (uintptr_t)fd,
-                                  .filter = EVFILT_READ,
+                                  .filter = is_write ? EVFILT_WRITE : EVFILT_READ,
                                   .flags = is_edge ? EV_ADD | EV_CLEAR : EV_ADD,
                                   .fflags = is_end ? NOTE_LOWAT : 0,
                                   .data = is_end ? INT_MAX : 0};
-    return how == READS_NOT ? 0 : sys_bsd_submit(number, &change);
+    return sys_bsd_kevent(number, &change, NULL);
 }
 
-static int add_writes(int number, int fd, enum writes how)
+/* One that changes is added anew: then it wakes again, if it is ready. */
+static int change_filter(int number, int fd, uint32_t before, uint32_t after, bool is_write)
 {
-    const struct kevent change = {.ident = (uintptr_t)fd,
-                                  .filter = EVFILT_WRITE,
-                                  .flags = how == WRITES_EDGE ? EV_ADD | EV_CLEAR : EV_ADD};
-    return how == WRITES_NOT ? 0 : sys_bsd_submit(number, &change);
+    const struct kevent removal = {.ident = (uintptr_t)fd,
+                                   .filter = is_write ? EVFILT_WRITE : EVFILT_READ,
+                                   .flags = EV_DELETE};
+    uint32_t there = is_write ? EVENT_OUT | EVENT_GONE : EVENT_IN | EVENT_END;
+    if (((before ^ after) & (there | EVENT_EDGE | EVENT_HAS_ENDED)) == 0)
+        return 0;
+    if ((before & there) != 0)
+        sys_bsd_kevent(number, &removal, NULL);
+    return (after & there) == 0 ? 0 : add_filter(number, fd, after, is_write);
 }
 
-static void remove_filter(int number, int fd, bool is_write)
-{
-    const struct kevent change = {.ident = (uintptr_t)fd,
-                                  .filter = is_write ? EVFILT_WRITE : EVFILT_READ,
-                                  .flags = EV_DELETE};
-    sys_bsd_submit(number, &change);
-}
-
-/* A filter that changes is added anew: then one that is ready wakes again. */
+/* A failure leaves none. What is no stream has no hang-up: that this is refused is none. */
 static int change_filters(int number, int fd, uint32_t before, uint32_t after)
 {
-    bool is_read_kept = reads_of(before) == reads_of(after);
-    bool is_write_kept = writes_of(before) == writes_of(after);
-    if (!is_read_kept && reads_of(before) != READS_NOT)
-        remove_filter(number, fd, false);
-    if (!is_write_kept && writes_of(before) != WRITES_NOT)
-        remove_filter(number, fd, true);
-    int read_result = is_read_kept ? 0 : add_reads(number, fd, reads_of(after));
-    int write_result = is_write_kept ? 0 : add_writes(number, fd, writes_of(after));
-    return read_result != 0 ? read_result : write_result;
+    if ((change_filter(number, fd, before, after, false) == 0 &&
+         change_filter(number, fd, before, after, true) == 0) ||
+        (after & EVENT_GONE) != 0)
+        return 0;
+    int error = errno;
+    change_filters(number, fd, before | after, 0);
+    errno = error;
+    return -1;
 }
 
-static void set_member(struct sys_bsd_queue *queue, int place, int fd, uint32_t events)
+/* ---- members ---- */
+
+static int set_member(int number, struct set *set, int place, int fd, uint32_t events)
 {
-    sys_other_set(&queue->members, place, (struct sys_other_member){fd, events});
+    uint32_t before = sys_other_member(&set->members, place).events;
+    uint32_t after = (events & ~(uint32_t)EVENT_EDGE) != 0 ? events : events | EVENT_GONE;
+    int result = change_filters(number, fd, before, after);
+    sys_other_set(&set->members, place, (struct sys_other_member){fd, result == 0 ? after : 0});
+    return result;
 }
 
 /*
@@ -118,84 +143,85 @@ static void set_member(struct sys_bsd_queue *queue, int place, int fd, uint32_t 
  */
 int sys_epoll_add(int number, int fd, uint32_t events)
 {
-    struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    if (queue == NULL || !sys_other_can_be_polled(fd))
+    struct set *set = find_set(number);
+    if (set == NULL || !sys_other_can_be_polled(fd))
         return -1;
-    int place = sys_other_find(&queue->members, fd);
+    sys_epoll_remove(number, fd);
+    int place = sys_other_free_place(&set->members);
     if (place < 0)
-        place = sys_other_free_place(&queue->members);
-    if (place < 0 || change_filters(number, fd, 0, events) != 0)
         return -1;
-    set_member(queue, place, fd, events);
-    return 0;
+    int result = set_member(number, set, place, fd, events);
+    if (result != 0)
+        sys_other_set(&set->members, place, (struct sys_other_member){-1, 0});
+    return result;
 }
 
 int sys_epoll_change(int number, int fd, uint32_t events)
 {
-    struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    int place = queue == NULL ? -1 : sys_other_find(&queue->members, fd);
-    if (place < 0) {
-        errno = ENOENT;
-        return -1;
-    }
-    uint32_t before = sys_other_member(&queue->members, place).events;
-    set_member(queue, place, fd, events);
-    return change_filters(number, fd, before, events);
+    struct set *set = find_set(number);
+    int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
+    if (place >= 0)
+        return set_member(number, set, place, fd, events);
+    errno = ENOENT;
+    return -1;
 }
 
 void sys_epoll_remove(int number, int fd)
 {
     int saved = errno;
-    struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    int place = queue == NULL ? -1 : sys_other_find(&queue->members, fd);
+    struct set *set = find_set(number);
+    int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
     if (place >= 0) {
-        change_filters(number, fd, sys_other_member(&queue->members, place).events, 0);
-        set_member(queue, place, -1, 0);
+        change_filters(number, fd, sys_other_member(&set->members, place).events, 0);
+        sys_other_set(&set->members, place, (struct sys_other_member){-1, 0});
     }
     errno = saved;
 }
 
-int sys_epoll_add_doorbell(int number, const int bell[2])
+int sys_epoll_add_doorbell(int number, const int doorbell[2])
 {
-    return sys_epoll_add(number, bell[0], EVENT_IN);
+    return sys_epoll_add(number, doorbell[0], EVENT_IN);
 }
 
 /* ---- what is ready ---- */
 
-static void note_end(int number, const struct sys_bsd_queue *queue, int fd)
+static void note_end(int number, const struct set *set, const struct kevent *event)
 {
-    int place = sys_other_find(&queue->members, fd);
-    uint32_t events = place < 0 ? 0 : sys_other_member(&queue->members, place).events;
-    if (reads_of(events) == READS_END_EDGE)
-        sys_epoll_change(number, fd, events | EVENT_HAS_ENDED);
-}
-
-static bool is_end(const struct kevent *event)
-{
-    return event->filter == EVFILT_READ && (event->flags & EV_EOF) != 0;
+    int place = sys_other_find(&set->members, (int)event->ident);
+    uint32_t events = place < 0 ? EVENT_EDGE : sys_other_member(&set->members, place).events;
+    if (is_for_end(events, event->filter == EVFILT_WRITE) &&
+        (events & (EVENT_EDGE | EVENT_HAS_ENDED)) == 0)
+        sys_epoll_change(number, (int)event->ident, events | EVENT_HAS_ENDED);
 }
 
 /* Looks, and takes edges. An end stays. */
-static int take(int number, struct kevent events[EVENTS])
+static int take(int number, struct kevent events[SYS_BSD_EVENTS])
 {
-    const struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    int count;
-    if (queue == NULL)
-        return -1;
-    do
-        count = kevent_nocancel(number, NULL, 0, events, EVENTS, &sys_bsd_no_time);
-    while (count < 0 && errno == EINTR);
+    const struct set *set = find_set(number);
+    int count = set == NULL ? -1 : sys_bsd_kevent(number, NULL, events);
     for (int i = 0; i < count; i++)
-        if (is_end(&events[i]))
-            note_end(number, queue, (int)events[i].ident);
+        if ((events[i].flags & EV_EOF) != 0)
+            note_end(number, set, &events[i]);
     return count;
+}
+
+/* Likewise; is that member among what is ready? Keeps errno. */
+static bool is_ready(int number, int member)
+{
+    struct kevent events[SYS_BSD_EVENTS];
+    int saved = errno, count = take(number, events);
+    bool is_among = false;
+    for (int i = 0; i < count; i++)
+        is_among = is_among || (int)events[i].ident == member;
+    errno = saved;
+    return is_among;
 }
 
 /* poll is where a thread can be cancelled on each system; kevent is not. */
 int sys_epoll_wait(int number, int64_t deadline)
 {
     struct pollfd entry = {.fd = number, .events = POLLIN};
-    struct kevent events[EVENTS];
+    struct kevent events[SYS_BSD_EVENTS];
     for (;;) {
         int ready = deadline == 0 ? 1 : sys_poll(&entry, 1, deadline); /* a wait */
         if (ready <= 0)
@@ -206,67 +232,28 @@ int sys_epoll_wait(int number, int64_t deadline)
     }
 }
 
-int sys_epoll_poll(int number, int64_t deadline)
-{
-    return sys_epoll_wait(number, deadline);
-}
-
-int sys_epoll_wait_for_signal(int number, int64_t deadline)
-{
-    return sys_epoll_wait(number, deadline);
-}
-
-static bool is_among(const int *fds, int count, int fd)
-{
-    for (int i = 0; i < count; i++)
-        if (fds[i] == fd)
-            return true;
-    return false;
-}
-
 /* Those for which there is no room are level-triggered, and come with the next call. */
 int sys_epoll_take_ready(int number, int *fds, int max)
 {
-    struct kevent events[EVENTS];
-    int count = take(number, events), taken = 0;
-    for (int i = 0; i < count && taken < max; i++)
-        if (!is_among(fds, taken, (int)events[i].ident))
-            fds[taken++] = (int)events[i].ident;
-    return count < 0 ? -1 : taken;
+    struct kevent events[SYS_BSD_EVENTS];
+    int count = take(number, events);
+    for (int i = 0; i < count && i < max; i++)
+        fds[i] = (int)events[i].ident;
+    return count < max ? count : max;
 }
 
-bool sys_epoll_drain_doorbell(int number, const int bell[2], int other)
+bool sys_epoll_drain_doorbell(int number, const int doorbell[2], int other)
 {
-    struct kevent events[EVENTS];
-    int saved = errno;
-    bool is_other = false;
-    sys_doorbell_drain(bell);
-    int count = take(number, events);
-    for (int i = 0; i < count; i++)
-        is_other = is_other || (int)events[i].ident == other;
-    errno = saved;
-    return is_other;
-}
-
-bool sys_epoll_forget(int number, int other)
-{
-    struct kevent events[EVENTS];
-    int saved = errno;
-    bool has_ended = false;
-    int count = take(number, events);
-    for (int i = 0; i < count; i++)
-        has_ended = has_ended || ((int)events[i].ident == other && (events[i].flags & EV_EOF) != 0);
-    errno = saved;
-    return has_ended;
+    sys_doorbell_drain(doorbell);
+    return is_ready(number, other);
 }
 
 bool sys_hung_up(int fd)
 {
-    struct kevent event;
-    int saved = errno;
-    int number = kqueue();
-    bool is_over = number >= 0 && add_reads(number, fd, READS) == 0 &&
-                   sys_bsd_take_one(number, &event) && is_end(&event);
+    struct kevent events[SYS_BSD_EVENTS];
+    int saved = errno, number = kqueue();
+    bool is_over = number >= 0 && add_filter(number, fd, EVENT_IN, false) == 0 &&
+                   sys_bsd_kevent(number, NULL, events) > 0 && (events[0].flags & EV_EOF) != 0;
     sys_close(number);
     errno = saved;
     return is_over;
@@ -276,59 +263,90 @@ bool sys_hung_up(int fd)
 
 int sys_epoll_show(int number)
 {
-    struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    if (queue == NULL)
+    struct set *set = find_set(number);
+    if (set == NULL)
         return -1;
-    queue->is_shown = true;
+    set->is_shown = true;
     return 0;
 }
 
 void sys_epoll_update(int number)
 {
-    struct kevent events[EVENTS];
-    int saved = errno;
-    const struct sys_bsd_queue *queue = sys_bsd_queue(number);
-    if (queue != NULL && queue->is_shown)
-        take(number, events);
-    errno = saved;
+    const struct set *set = sys_other_object(&sets, number);
+    if (set != NULL && set->is_shown)
+        is_ready(number, -1);
 }
 
 /* ---- its life ---- */
 
 int sys_epoll_open(void)
 {
-    return sys_bsd_queue_open();
+    struct set *set = sys_alloc(sizeof *set);
+    int fd = set == NULL ? -1 : sys_other_close_on_exec(sys_above_standard(kqueue()));
+    int number = sys_other_number(fd);
+    if (number < 0) {
+        sys_free(set);
+        return -1;
+    }
+    *set = (struct set){.is_shown = false};
+    int used = atomic_load(&numbers_used);
+    while (used <= number && !atomic_compare_exchange_weak(&numbers_used, &used, number + 1))
+        continue;
+    sys_other_exchange(&sets, number, set);
+    return number;
 }
 
-void sys_epoll_close(int set)
+void sys_epoll_close(int number)
 {
-    sys_bsd_queue_close(set);
+    struct set *set = sys_other_exchange(&sets, number, NULL);
+    if (set == NULL)
+        return;
+    if (!atomic_load(&set->is_gone))
+        sys_close(number);
+    sys_other_fini(&set->members);
+    sys_free(set);
 }
 
 /* ---- fork ---- */
 
-static void renew_queue(int number, struct sys_bsd_queue *queue)
+static bool renew_number(int number)
 {
-    if (!sys_bsd_queue_renew(number, queue))
-        return;
-    int places = sys_other_places(&queue->members);
+    if (fcntl_nocancel(number, F_GETFD, 0) >= 0)
+        return false;
+    int fresh = kqueue();
+    bool is_there = fresh == number || (fresh >= 0 && dup2_nocancel(fresh, number) == number);
+    if (fresh != number)
+        sys_close(fresh);
+    return is_there && fcntl_nocancel(number, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+static void renew_members(int number)
+{
+    const struct set *set = find_set(number);
+    int places = set == NULL ? 0 : sys_other_places(&set->members);
     for (int i = 0; i < places; i++) {
-        struct sys_other_member member = sys_other_member(&queue->members, i);
-        if (member.fd >= 0)
-            change_filters(number, member.fd, 0, member.events);
+        struct sys_other_member member = sys_other_member(&set->members, i);
+        change_filters(number, member.fd, 0, member.events);
     }
 }
 
-static void renew_queues(void)
+/* A set may be a member of another one: first they are all there. */
+static void renew_sets(void)
 {
-    int saved = errno;
-    sys_bsd_queue_each(renew_queue);
+    int saved = errno, used = atomic_load(&numbers_used);
+    for (int number = 0; number < used; number++) {
+        struct set *set = sys_other_object(&sets, number);
+        if (set != NULL && !atomic_load(&set->is_gone))
+            atomic_store(&set->is_gone, !renew_number(number));
+    }
+    for (int number = 0; number < used; number++)
+        renew_members(number);
     errno = saved;
 }
 
 /* Before any thread of ours: self.c registers its handler later, and runs it after this one. */
 __attribute__((constructor)) static void watch_forks(void)
 {
-    pthread_atfork(NULL, NULL, renew_queues);
+    pthread_atfork(NULL, NULL, renew_sets);
 }
 #endif

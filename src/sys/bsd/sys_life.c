@@ -8,21 +8,10 @@
 #include "sys/sys_life.h"
 
 #include <errno.h>
-#include <poll.h>
 
 #include "sys/bsd/sys_bsd.h"
-
-bool sys_life_is_open(const struct sys_life_file *file)
-{
-    (void)file;
-    return true; /* nothing here identifies it */
-}
-
-int sys_life_open(struct sys_life_file *file, int fd)
-{
-    *file = (struct sys_life_file){fd, 0, 0};
-    return 0;
-}
+#include "sys/sys_epoll.h"
+#include "sys/sys_poll.h"
 
 void *sys_life_begin(const struct sys_life_file *file, uint64_t number)
 {
@@ -46,11 +35,6 @@ enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
     return SYS_LIFE_UNKNOWN;
 }
 
-uint64_t sys_process_namespace(void)
-{
-    return 0;
-}
-
 /* Also one that has ended and was not waited for. ESRCH: there is none. */
 int sys_process_open(pid_t pid)
 {
@@ -58,23 +42,23 @@ int sys_process_open(pid_t pid)
                                   .filter = EVFILT_PROC,
                                   .flags = EV_ADD,
                                   .fflags = NOTE_EXIT | NOTE_EXEC};
-    int process = sys_bsd_queue_open();
-    if (process < 0 || sys_bsd_submit(process, &change) == 0)
+    int process = sys_epoll_open();
+    if (process < 0 || sys_bsd_kevent(process, &change, NULL) == 0)
         return process;
-    sys_bsd_queue_close(process);
+    sys_epoll_close(process);
     return -1;
 }
 
 void sys_process_close(int process)
 {
-    sys_bsd_queue_close(process);
+    sys_epoll_close(process);
 }
 
 bool sys_process_is_dead(int process)
 {
     struct pollfd entry = {.fd = process, .events = POLLIN};
     int saved = errno;
-    bool is_dead = poll_nocancel(&entry, 1, 0) > 0 && (entry.revents & POLLIN) != 0;
+    bool is_dead = sys_poll(&entry, 1, 0) > 0 && (entry.revents & POLLIN) != 0;
     errno = saved;
     return is_dead;
 }

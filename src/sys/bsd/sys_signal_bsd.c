@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "sys/bsd/sys_bsd.h"
+#include "sys/sys_cancel.h"
 #include "sys/sys_socket.h"
 
 #ifdef F_SETNOSIGPIPE

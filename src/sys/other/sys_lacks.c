@@ -2,12 +2,14 @@
 /*
  * What Linux has and these systems lack, or have in a way that is of no use here: what it takes to
  * share memory with a stranger, whose size can be changed by all who have it; a second mapping
- * without the descriptor; a rename that takes no place; and switches of a socket for descriptors.
+ * without the descriptor; a rename that takes no place; switches of a socket for descriptors; and
+ * a number for the namespace of process ids.
  */
 #ifdef PIPC_OTHER_SYSTEM /* sys.h */
 #include <errno.h>
 
 #include "sys/sys_file.h"
+#include "sys/sys_life.h"
 #include "sys/sys_memory.h"
 #include "sys/sys_rights.h"
 
@@ -61,5 +63,10 @@ bool sys_rights_are_permitted(int fd)
 void sys_rights_prepare(int fd)
 {
     (void)fd;
+}
+
+uint64_t sys_process_namespace(void)
+{
+    return 0;
 }
 #endif

@@ -9,6 +9,7 @@
 #include "sys/sys_alloc.h"
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
+#include "sys/sys_epoll.h"
 #include "sys/sys_rights.h"
 
 int sys_other_close_on_exec(int fd)
@@ -47,6 +48,26 @@ void *sys_other_exchange(struct sys_other_table *table, int number, void *object
     return number < 0 || number >= SYS_OTHER_NUMBERS
                ? NULL
                : atomic_exchange(&table->object[number], object);
+}
+
+/* ---- waits ---- */
+
+/* They are made with poll, which nothing but a signal that is caught ends too early. */
+int sys_epoll_wait_for_signal(int number, int64_t deadline)
+{
+    return sys_epoll_wait(number, deadline);
+}
+
+int sys_epoll_poll(int number, int64_t deadline)
+{
+    return sys_epoll_wait(number, deadline);
+}
+
+/* The edges would be those of doorbells that these systems do without (sys_pipe_doorbell). */
+bool sys_epoll_forget(int number, int other)
+{
+    (void)number;
+    return sys_hung_up(other);
 }
 
 /* ---- members ---- */

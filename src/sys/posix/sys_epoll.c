@@ -208,16 +208,6 @@ int sys_epoll_wait(int number, int64_t deadline)
     return ready == 0 && timer >= 0 && sys_deadline_has_passed(timer) ? 1 : ready;
 }
 
-int sys_epoll_wait_for_signal(int number, int64_t deadline)
-{
-    return sys_epoll_wait(number, deadline);
-}
-
-int sys_epoll_poll(int number, int64_t deadline)
-{
-    return sys_epoll_wait(number, deadline);
-}
-
 int sys_epoll_take_ready(int number, int *fds, int max)
 {
     struct set *set = find_set(number);
@@ -236,12 +226,6 @@ bool sys_epoll_drain_doorbell(int number, const int doorbell[2], int other)
     (void)other; /* a process is no descriptor here */
     sys_doorbell_drain(doorbell);
     return false;
-}
-
-bool sys_epoll_forget(int number, int other)
-{
-    (void)number;
-    return sys_hung_up(other);
 }
 
 /* Without anything unread, a look finds the end; behind what is unread, only a hang-up is seen. */

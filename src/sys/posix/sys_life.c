@@ -43,11 +43,6 @@ enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 
 /* ---- processes ---- */
 
-uint64_t sys_process_namespace(void)
-{
-    return 0;
-}
-
 /* There is no descriptor of a process; that there is no such process is known even so. */
 int sys_process_open(pid_t pid)
 {
