@@ -142,8 +142,11 @@ static void name_claim(char claim[UNIX_NAME_PRIVATE_MAX], const char *name,
     snprintf(claim, UNIX_NAME_PRIVATE_MAX, CLAIM_BEGIN "%016llx", (unsigned long long)id);
 }
 
-/* *is_claimed: another starter has the claim, or had it when it was killed. */
-static int take_away_claimed(struct unix_name *n, const char *name,
+/*
+ * *is_claimed: another starter has the claim, or had it when it was killed. Where a socket's file
+ * cannot be held open, a new one may have its inode by now: so under the claim it is asked again.
+ */
+static int take_away_claimed(struct unix_name *n, const char *name, int file,
                              const struct sys_file_status *dead, bool *is_claimed)
 {
     char claim[UNIX_NAME_PRIVATE_MAX];
@@ -152,7 +155,8 @@ static int take_away_claimed(struct unix_name *n, const char *name,
         *is_claimed = errno == EEXIST;
         return -1;
     }
-    int result = take_away(n->directory, name, dead);
+    bool is_dead = sys_unix_is_dead(file, path_to(n, name), dead) > 0;
+    int result = is_dead ? take_away(n->directory, name, dead) : 0;
     int error = errno;
     take_away(n->directory, claim, &n->file);
     /* Another user left it, and it is not ours to remove. */
@@ -182,7 +186,8 @@ static int remove_dead(struct unix_name *n, const char *name, int depth)
         return errno == ENOENT ? 0 : -1;
     bool is_claimed = false;
     int result = -1, is_dead = sys_unix_is_dead(file, path_to(n, name), &status);
-    if (is_dead > 0 && take_away_claimed(n, name, &status, &is_claimed) == 0)
+    bool is_gone = is_dead < 0 && errno == ENOENT; /* by now; looked for by its path */
+    if (is_gone || (is_dead > 0 && take_away_claimed(n, name, file, &status, &is_claimed) == 0))
         result = 1;
     if (is_dead == 0 || (is_claimed && depth == NAME_TRIES)) {
         errno = EADDRINUSE;
