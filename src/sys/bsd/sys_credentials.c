@@ -11,13 +11,14 @@
 #include "sys/sys_rights.h"
 #include "sys/sys_unix.h"
 
-/* Some systems give what has no name an empty one. */
-static bool has_name(int fd, int (*ask)(int, struct sockaddr *, socklen_t *))
+/* Its own name, or the other end's. Some systems give what has no name an empty one. */
+static bool has_name(int fd, bool is_own)
 {
     struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    struct sockaddr *where = (struct sockaddr *)&address;
     socklen_t size = sizeof address;
-    return ask(fd, (struct sockaddr *)&address, &size) == 0 && address.sun_family == AF_UNIX &&
-           address.sun_path[0] != '\0';
+    int failed = is_own ? getsockname(fd, where, &size) : getpeername(fd, where, &size);
+    return failed == 0 && address.sun_family == AF_UNIX && address.sun_path[0] != '\0';
 }
 
 /* The process of the peer, 0 where the system does not say. */
@@ -54,7 +55,7 @@ int sys_unix_credentials(int fd, struct sys_credentials *credentials)
 {
     uid_t user;
     gid_t group;
-    if (!has_name(fd, getsockname) && !has_name(fd, getpeername)) {
+    if (!has_name(fd, true) && !has_name(fd, false)) {
         errno = EOPNOTSUPP;
         return -1;
     }
