@@ -140,6 +140,7 @@ void fault_reset(void)
     state.failed = CALL_NONE;
     armed = false;
     fault_reset_calls();
+    fault_reset_results();
 }
 
 void fault_arm(void)
@@ -433,11 +434,14 @@ void fault_count(enum fault_call call)
     state.calls[call]++;
     if (before < FAULT_ORDER_MAX)
         state.order[before] = (unsigned char)call;
-    if (state.total == state.death)
+    if (state.total == state.death) {
+        harness_write_coverage();
         raise(SIGKILL);
+    }
     if ((call == state.stop_call || state.stop_call == CALL_ANY) &&
         fault_calls(state.stop_call) == state.stop)
         raise(SIGSTOP);
+    fault_act_before(call);
     if (state.total == state.cancel) {
         state.cancelled = true;
         pthread_cancel(pthread_self());

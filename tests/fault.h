@@ -77,6 +77,10 @@ void fault_stop_at(enum fault_call call, unsigned long nth);
  * cancellation point. With `starve`, allocations fail from then on, also in cleanup handlers. */
 void fault_cancel_at(unsigned long nth, bool starve);
 bool fault_cancelled(void); /* the thread has cancelled itself */
+/* Calls `step` before the nth armed call of that function, disarmed: what another process or thread
+ * does at this moment. */
+void fault_before(enum fault_call call, unsigned long nth, void (*step)(void *context),
+                  void *context);
 /* Calls `step` before each armed wait, disarmed and with cancellation disabled. The step may cause
  * the event of the wait. A poll that finds nothing afterwards calls it again, until it returns
  * false. */
@@ -117,6 +121,11 @@ void fault_eagain_after_poll(bool on);
 
 /* Calls `step` after each armed recvmsg that only looked (MSG_PEEK), disarmed. */
 void fault_after_peek(void (*step)(void *context), void *context);
+/* Changes of an entry of a set fail, each armed one, as a kqueue's may. Those of epoll never do. */
+void fault_refuse_changes(bool on);
+/* Armed getaddrinfo finds this list, which is not freed; NULL: what there is. */
+struct addrinfo;
+void fault_resolve(const struct addrinfo *list);
 /* A security module lets no descriptor in: armed recvmsg cuts them off. */
 void fault_withhold_fds(bool on);
 
@@ -139,5 +148,7 @@ bool fault_step_before_wait(void);
 /* For a call that does not wait: if armed, cancellation must be disabled. */
 void fault_assert_no_point(enum fault_call call);
 void fault_reset_calls(void);
+void fault_reset_results(void);
+void fault_act_before(enum fault_call call);
 
 #endif

@@ -28,6 +28,53 @@
 #include "ledger.h"
 
 static atomic_size_t mapped;
+static bool refuses_changes;
+static const struct addrinfo *resolved;
+
+/* What somebody else does before the nth call (0: never). */
+static struct {
+    enum fault_call call;
+    unsigned long nth;
+    void (*step)(void *context);
+    void *context;
+} act;
+
+void fault_reset_results(void)
+{
+    refuses_changes = false;
+    resolved = NULL;
+    act.nth = 0;
+}
+
+void fault_before(enum fault_call call, unsigned long nth, void (*step)(void *context),
+                  void *context)
+{
+    act.call = call;
+    act.nth = nth;
+    act.step = step;
+    act.context = context;
+}
+
+void fault_act_before(enum fault_call call)
+{
+    if (call != act.call || fault_calls(call) != act.nth)
+        return;
+    int saved = errno;
+    fault_disarm();
+    act.step(act.context);
+    fault_arm();
+    errno = saved;
+}
+
+void fault_refuse_changes(bool on)
+{
+    refuses_changes = on;
+}
+
+void fault_resolve(const struct addrinfo *list)
+{
+    resolved = list;
+}
 
 WRAP(void *, malloc, size_t size)
 {
@@ -72,6 +119,10 @@ WRAP_INT(epoll_create1, (int flags), (flags))
 /* To change an entry, or to remove it, takes no memory: the kernel does not fail. */
 WRAP(int, epoll_ctl, int set, int op, int fd, struct epoll_event *event)
 {
+    if (op == EPOLL_CTL_MOD && refuses_changes && fault_armed()) {
+        errno = ENOMEM;
+        return -1;
+    }
     if (op != EPOLL_CTL_ADD)
         fault_count(CALL_epoll_ctl);
     else if (DENIED(epoll_ctl))
@@ -209,12 +260,18 @@ WRAP(int, getaddrinfo, const char *host, const char *service, const struct addri
      struct addrinfo **list)
 {
     int error = fault_refusal(CALL_getaddrinfo);
-    return error != 0 ? error : __real_getaddrinfo(host, service, hints, list);
+    if (error == EAI_SYSTEM)
+        errno = EIO;
+    if (error != 0 || resolved == NULL || !fault_armed())
+        return error != 0 ? error : __real_getaddrinfo(host, service, hints, list);
+    *list = (struct addrinfo *)(uintptr_t)resolved;
+    return 0;
 }
 
 WRAP(void, freeaddrinfo, struct addrinfo *list)
 {
-    __real_freeaddrinfo(list);
+    if (list != resolved)
+        __real_freeaddrinfo(list);
 }
 
 /* Their last arguments fit a long, whatever they are. */

@@ -91,6 +91,9 @@ struct harness_test {
 int harness_run(int argc, char **argv, const char *suite, const struct harness_test *tests,
                 size_t count);
 
+/* For a process that is about to end by _exit or a signal: with gcov, what it has run is counted. */
+void harness_write_coverage(void);
+
 /* --- Inside a test ------------------------------------------------------------------------- */
 
 /* Ends the test as skipped (from the test's own process; a child of it exits so); the reason is
