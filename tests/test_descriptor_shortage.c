@@ -51,6 +51,35 @@ TEST(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one)
     raw_close(&raw);
 }
 
+/* No change of an entry is possible: it is readable for nothing, rather than silent for ever. */
+static void expect_readable_without_changes(const struct raw_kind *kind)
+{
+    struct raw raw;
+    raw_open(&raw, kind, NULL);
+    int fd = pipc_fd(raw.pipe);
+    expect_failure(raw.pipe, EAGAIN);
+    assert_false(harness_readable(fd, 0));
+    fault_reset();
+    fault_refuse_changes(true);
+    fault_arm();
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    fault_disarm();
+    assert_true(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    assert_false(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_READ), 0);
+    raw_send(&raw, BYTES("\0\0\0\1x"));
+    assert_true(harness_readable(fd, 0));
+    expect_message(raw.pipe, BYTES("x"));
+    raw_close(&raw);
+}
+
+TEST(a_descriptor_whose_entries_cannot_be_changed_is_readable)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    expect_readable_without_changes(&raw_socket);
+}
+
 /* --- Messages in memory, no room to write, and no descriptor to show it ----------------------- */
 
 struct crowded {
@@ -153,4 +182,5 @@ TEST(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_byt
 HARNESS_MAIN(
     "descriptor shortage", IT(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it),
     IT(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one),
+    IT(a_descriptor_whose_entries_cannot_be_changed_is_readable),
     IT(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_bytes_or_room))

@@ -129,10 +129,13 @@ static int change_entry(struct ready *ready, uint32_t events, bool is_renewed)
     return 0;
 }
 
-/* What there is no room to show. Returns whether the set is readable. */
-static bool make_readable(struct ready *ready)
+/*
+ * By a doorbell what there is no room to show, or what the entry cannot be changed to show. Returns
+ * whether the set is readable.
+ */
+static bool make_readable(struct ready *ready, bool shows_room)
 {
-    if (ready->doorbell[0] < 0 && sys_has_room(ready->in.fd))
+    if (shows_room && ready->doorbell[0] < 0 && sys_has_room(ready->in.fd))
         return true;
     if (ready->doorbell[0] < 0 && open_doorbell(ready) != 0)
         return false;
@@ -168,7 +171,7 @@ static bool update_by_room(struct ready *ready, const struct ready_state *state)
     if (!readable)
         drop_doorbell(ready);
     else if (renews || has_failed || (state->wrote && ready->doorbell[0] < 0))
-        readable = make_readable(ready);
+        readable = make_readable(ready, !has_failed);
     ready->readable = readable;
     return !has_failed;
 }
