@@ -303,9 +303,7 @@ static int resolve_own(const char *host, struct sys_address addresses[SYS_ADDRES
     for (int i = 0; i < count && host != NULL; i++)
         is_loopback = is_loopback || sys_is_loopback(&addresses[i]);
     count = keep_own(addresses, count);
-    return is_loopback && !sys_is_numeric(host)
-               ? sys_add_loopback(addresses, count, SYS_ADDRESSES_MAX)
-               : count;
+    return is_loopback && !sys_is_numeric(host) ? sys_add_loopback(addresses, count) : count;
 }
 
 static int listen_at_host(struct server *s, const char *host, uint16_t port)

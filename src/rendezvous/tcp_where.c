@@ -23,7 +23,7 @@ static int keep(struct tcp_where *w, int count, bool (*is_right)(const struct sy
 /* Loopback's two come first, in whatever way this host was named. */
 static void choose_places(struct tcp_where *w)
 {
-    w->place_count = sys_add_loopback(w->places, 0, SYS_ADDRESSES_MAX);
+    w->place_count = sys_add_loopback(w->places, 0);
     for (int i = 0; i < w->named_count; i++)
         if (!sys_same_host(&w->addresses[i], &w->places[0]) &&
             !sys_same_host(&w->addresses[i], &w->places[1]))
@@ -39,7 +39,7 @@ static void find_here(struct tcp_where *w)
         return;
     *w = here;
     w->is_here = true;
-    w->address_count = sys_add_loopback(w->addresses, w->named_count, SYS_ADDRESSES_MAX);
+    w->address_count = sys_add_loopback(w->addresses, w->named_count);
     choose_places(w);
 }
 

@@ -7,9 +7,8 @@
 
 static int64_t read_clock(clockid_t clock)
 {
-    struct timespec now;
-    if (clock_gettime(clock, &now) != 0)
-        return 0;
+    struct timespec now = {0, 0};
+    clock_gettime(clock, &now); /* each system has both clocks */
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 

@@ -187,8 +187,7 @@ static ssize_t write_unsignalled(int fd, const struct iovec *parts, int count)
     ssize_t sent = sys_pipe_write_nosignal(fd, parts, count);
     if (sent != SYS_PIPE_REFUSED)
         return sent;
-    if (sys_signal_block(&blocked, SIGPIPE) != 0)
-        return -1;
+    sys_signal_block(&blocked, SIGPIPE);
     sent = write_once(fd, parts, count);
     sys_signal_restore(&blocked, sent < 0 && errno == EPIPE);
     return sent;
@@ -222,8 +221,7 @@ static ssize_t write_pipe(int fd, enum sys_kind kind, const struct iovec *parts,
 static ssize_t write_file(int fd, const struct iovec *parts, int count)
 {
     struct sys_blocked blocked;
-    if (sys_signal_block(&blocked, SIGXFSZ) != 0)
-        return -1;
+    sys_signal_block(&blocked, SIGXFSZ);
     ssize_t sent = write_once(fd, parts, count);
     sys_signal_restore(&blocked, sent < 0 && errno == EFBIG);
     return sent;

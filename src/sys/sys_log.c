@@ -91,8 +91,7 @@ static void write_line(const struct sys_log *log, const char *line, size_t size)
     struct sys_blocked blocked;
     int signal_number = log->is_file ? SIGXFSZ : SIGPIPE, error = log->is_file ? EFBIG : EPIPE;
     ssize_t sent;
-    if (sys_signal_block(&blocked, signal_number) != 0)
-        return;
+    sys_signal_block(&blocked, signal_number);
     do
         sent = write_nocancel(log->fd, line, size);
     while (sent < 0 && errno == EINTR);

@@ -153,25 +153,22 @@ static int resolver_error(int error)
     }
 }
 
-/* Returns how many there are then: none is there twice. */
-static int add_address(struct sys_address *addresses, int count, int max,
-                       const struct sys_address *address)
+/* Where there is room for one more. Returns how many there are then: none is there twice. */
+static int add_address(struct sys_address *addresses, int count, const struct sys_address *address)
 {
     for (int i = 0; i < count; i++)
         if (sys_same_host(&addresses[i], address))
             return count;
-    if (count == max)
-        return count;
     addresses[count] = *address;
     return count + 1;
 }
 
-int sys_add_loopback(struct sys_address *addresses, int count, int max)
+int sys_add_loopback(struct sys_address *addresses, int count)
 {
     static const struct sys_address v4 = {.family = SYS_IPV4, .bytes = {127, 0, 0, 1}};
     static const struct sys_address v6 = {.family = SYS_IPV6, .bytes = {[15] = 1}};
-    count = add_address(addresses, count, max, &v4);
-    return add_address(addresses, count, max, &v6);
+    count = add_address(addresses, count, &v4);
+    return add_address(addresses, count, &v6);
 }
 
 static int list_addresses(const struct addrinfo *list, struct sys_address *addresses, int max)
@@ -186,7 +183,7 @@ static int list_addresses(const struct addrinfo *list, struct sys_address *addre
         memset(&one, 0, sizeof one);
         memcpy(&one, list->ai_addr, list->ai_addrlen);
         from_kernel(&one, &address);
-        count = add_address(addresses, count, max, &address);
+        count = add_address(addresses, count, &address);
     }
     return count;
 }
@@ -210,7 +207,7 @@ int sys_resolve(const char *host, struct sys_address *addresses, int max)
         return 1;
     }
     if (host == NULL)
-        return sys_add_loopback(addresses, 0, max);
+        return sys_add_loopback(addresses, 0);
     int error = getaddrinfo_nocancel(host, NULL, &hints, &list);
     if (error != 0) {
         errno = resolver_error(error);

@@ -39,8 +39,11 @@ struct sys_address {
 int sys_resolve(const char *host, struct sys_address *addresses, int max);
 bool sys_is_numeric(const char *host); /* an address, and not a name */
 bool sys_is_loopback(const struct sys_address *address);
-/* Appends 127.0.0.1 and ::1 unless they are there; returns how many there are then. */
-int sys_add_loopback(struct sys_address *addresses, int count, int max);
+/*
+ * Appends 127.0.0.1 and ::1 unless they are there; returns how many there are then. There is room
+ * for SYS_LOOPBACK_MAX more.
+ */
+int sys_add_loopback(struct sys_address *addresses, int count);
 /* 0.0.0.0 or ::, which means all addresses of this machine, to who listens. */
 bool sys_is_unspecified(const struct sys_address *address);
 /* One host can have it: it is not unspecified, for many (multicast) or for all (broadcast). */

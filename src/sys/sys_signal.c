@@ -16,17 +16,14 @@ static bool is_pending(int signal_number)
     return sigismember(&pending, signal_number) == 1;
 }
 
-int sys_signal_block(struct sys_blocked *blocked, int signal_number)
+/* Of a valid signal, neither blocking nor the question what is pending has an error to report. */
+void sys_signal_block(struct sys_blocked *blocked, int signal_number)
 {
     sigemptyset(&blocked->only);
     sigaddset(&blocked->only, signal_number);
     blocked->number = signal_number;
     blocked->was_pending = is_pending(signal_number);
-    int failed = pthread_sigmask(SIG_BLOCK, &blocked->only, &blocked->before);
-    if (failed == 0)
-        return 0;
-    errno = failed;
-    return -1;
+    pthread_sigmask(SIG_BLOCK, &blocked->only, &blocked->before);
 }
 
 /*

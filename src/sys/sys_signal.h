@@ -18,7 +18,7 @@ struct sys_blocked {
     bool was_pending;
 };
 
-int sys_signal_block(struct sys_blocked *blocked, int signal_number);
+void sys_signal_block(struct sys_blocked *blocked, int signal_number);
 /* Keeps errno. `was_sent`: the call has failed with the errno that goes with the signal. */
 void sys_signal_restore(const struct sys_blocked *blocked, bool was_sent);
 

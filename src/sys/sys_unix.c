@@ -81,8 +81,6 @@ static int is_nobody_at_path(const char *path, const struct sys_file_status *exp
 int sys_unix_is_dead(int file, const char *path, const struct sys_file_status *status)
 {
     struct sys_unix_address address;
-    if (!status->is_socket)
-        return 0;
     int result = sys_unix_file_address(&address, file) == 0 ? is_nobody_at(&address) : -1;
     return result < 0 && errno == ENOENT ? is_nobody_at_path(path, status) : result;
 }

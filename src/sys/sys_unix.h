@@ -47,8 +47,8 @@ int sys_unix_open_file(int directory, const char *name, struct sys_file_status *
 /* For a socket's file. EOPNOTSUPP: before Linux 6.6 there is no way without /proc. */
 int sys_unix_set_access(int file, int directory, const char *name, unsigned access);
 /*
- * 1: no process has a socket on this file, and none ever will again. 0: one has, or this process
- * may not know, or it is no socket. -1: it cannot be found out. `path`: another way to it.
+ * Of a socket's file. 1: no process has a socket on it, and none ever will again. 0: one has, or
+ * this process may not know. -1: it cannot be found out. `path`: another way to it.
  */
 int sys_unix_is_dead(int file, const char *path, const struct sys_file_status *status);
 

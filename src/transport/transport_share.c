@@ -141,6 +141,7 @@ static ssize_t moved_read(struct transport *transport, void *buffer, size_t size
 
 /* ---- writing ---- */
 
+/* NULL: no part, from a thread for which it was opening a moment ago. */
 static const void *first_byte(const struct iovec *parts, int count)
 {
     for (int i = 0; i < count; i++)
@@ -265,8 +266,6 @@ static void share_close(struct transport *transport)
 {
     struct share *s = fd_of(transport)->share;
     fd_ops.close(transport);
-    if (s == NULL)
-        return;
     share_note_close(s);
     share_free(s);
 }

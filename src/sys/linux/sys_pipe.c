@@ -168,8 +168,7 @@ ssize_t sys_pipe_write_nosignal(int fd, const struct iovec *parts, int count)
 static ssize_t write_nowait_masked(int fd, const struct iovec *parts, int count)
 {
     struct sys_blocked blocked;
-    if (sys_signal_block(&blocked, SIGPIPE) != 0)
-        return -1;
+    sys_signal_block(&blocked, SIGPIPE);
     ssize_t sent = write_with_flags(fd, parts, count, RWF_NOWAIT);
     sys_signal_restore(&blocked, sent < 0 && errno == EPIPE);
     return sent;

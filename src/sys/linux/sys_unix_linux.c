@@ -32,20 +32,23 @@ int sys_unix_abstract_address(struct sys_unix_address *address, const char *name
     return -1;
 }
 
-/* `name`: in a directory that the descriptor is of; NULL: the file that it is of. */
-static int descriptor_address(struct sys_unix_address *address, int fd, const char *name)
+#define DESCRIPTORS "/proc/thread-self/fd/"
+
+/* That always fits. */
+int sys_unix_file_address(struct sys_unix_address *address, int file)
 {
-    char path[sizeof address->kernel.sun_path];
-    int length = snprintf(path, sizeof path, "/proc/thread-self/fd/%d%s%s", fd,
-                          name == NULL ? "" : "/", name == NULL ? "" : name);
-    if (length < 0 || (size_t)length >= sizeof path)
-        return sys_unix_too_long();
+    char path[sizeof DESCRIPTORS + sizeof "-2147483648"];
+    _Static_assert(sizeof path <= sizeof address->kernel.sun_path, "a number fits");
+    snprintf(path, sizeof path, DESCRIPTORS "%d", file);
     return sys_unix_path_address(address, path);
 }
 
-int sys_unix_file_address(struct sys_unix_address *address, int file)
+/* One byte more than an address has shows that the name does not fit. */
+static int address_in(struct sys_unix_address *address, int directory, const char *name)
 {
-    return descriptor_address(address, file, NULL);
+    char path[sizeof address->kernel.sun_path + 1];
+    snprintf(path, sizeof path, DESCRIPTORS "%d/%s", directory, name);
+    return sys_unix_path_address(address, path);
 }
 
 /* ---- files ---- */
@@ -75,8 +78,7 @@ int sys_unix_set_access(int file, int directory, const char *name, unsigned acce
     (void)name;
     if (sys_linux_set_access(file, access) == 0)
         return 0;
-    if (descriptor_address(&address, file, NULL) != 0)
-        return -1;
+    sys_unix_file_address(&address, file);
     int result = fchmodat_nocancel(AT_FDCWD, address.kernel.sun_path, (mode_t)access, 0);
     if (result != 0 && errno == ENOENT)
         errno = EOPNOTSUPP;
@@ -98,8 +100,7 @@ static int connect_to_file(int file, bool accepts_fds)
         errno = ENOTSOCK;
         return -1;
     }
-    if (descriptor_address(&address, file, NULL) != 0)
-        return -1;
+    sys_unix_file_address(&address, file);
     int fd = sys_unix_connect_to(&address, accepts_fds);
     if (fd < 0 && errno == ENOENT)
         return sys_unix_too_long(); /* the file is there; /proc is not */
@@ -120,14 +121,14 @@ static bool has_proc(int fd)
 {
     struct sys_unix_address address;
     struct stat found;
-    return descriptor_address(&address, fd, NULL) == 0 &&
-           fstatat_nocancel(AT_FDCWD, address.kernel.sun_path, &found, 0) == 0;
+    sys_unix_file_address(&address, fd);
+    return fstatat_nocancel(AT_FDCWD, address.kernel.sun_path, &found, 0) == 0;
 }
 
 static int bind_near(int fd, int directory, const char *name, const char *path)
 {
     struct sys_unix_address address;
-    if (descriptor_address(&address, directory, name) != 0)
+    if (address_in(&address, directory, name) != 0)
         return -1;
     if (sys_unix_bind_to(fd, &address) == 0)
         return 0;
