@@ -1328,8 +1328,9 @@ PIPC_API int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options);
  * set and clear it at any time: that makes no call wait longer than its timeout.
  *
  * Returns a handle, for pipc_close. On failure NULL: EBADF (not open), EINVAL (not open for reading
- * or for writing, a socket that is no stream or that listens, or options), ENOMEM, or any errno of
- * fcntl(2). Any thread. After fork, only one process goes on with the handle (9).
+ * or for writing, a socket that is no stream or that listens, or options), EISDIR (a directory),
+ * ENOMEM, or any errno of fcntl(2). Any thread. After fork, only one process goes on with the
+ * handle (9).
  */
 PIPC_API pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options);
 

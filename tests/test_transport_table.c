@@ -67,6 +67,28 @@ TEST(a_stream_has_no_room_to_write_in)
     close(reader);
 }
 
+/* Reads go through the buffer, or past it. */
+TEST(a_stream_at_its_end_stays_there_and_one_that_was_shut_down_takes_nothing)
+{
+    static char bytes[70000];
+    for (size_t size = 1; size <= sizeof bytes; size += sizeof bytes - 1) {
+        int fds[2], back[2];
+        struct iovec part = {bytes, 1};
+        assert_int_equal(pipe(fds), 0);
+        assert_int_equal(pipe(back), 0);
+        struct transport *t = transport_fd(fds[0], back[1]);
+        assert_non_null(t);
+        assert_int_equal(close(fds[1]), 0);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(t->ops->read(t, bytes, size, false), 0);
+        assert_int_equal(t->ops->shutdown(t), 0);
+        assert_errno(t->ops->writev(t, &part, 1), EPIPE);
+        assert_int_equal(read(back[0], bytes, 1), 0);
+        t->ops->close(t);
+        close(back[0]);
+    }
+}
+
 /* A thread may have looked for the table just before the peer came. */
 TEST(the_table_of_a_handle_without_a_peer_serves_after_the_peer_has_come)
 {
@@ -90,6 +112,8 @@ TEST(the_table_of_a_handle_without_a_peer_serves_after_the_peer_has_come)
     assert_true(before->unread(t));
     assert_true(before->goodbye(t)); /* nobody can follow */
     expect_no_room(before, t);
+    assert_int_equal(before->writev(t, NULL, 0), 0);
+    assert_int_equal(t->ops->writev(t, NULL, 0), 0);
     t->ops->close(t);
     close(server);
     close(listener);
@@ -100,4 +124,5 @@ TEST(the_table_of_a_handle_without_a_peer_serves_after_the_peer_has_come)
 HARNESS_MAIN("tables of transports",
              IT(an_end_of_an_anonymous_pipe_has_neither_descriptors_nor_credentials),
              IT(a_stream_has_no_room_to_write_in),
+             IT(a_stream_at_its_end_stays_there_and_one_that_was_shut_down_takes_nothing),
              IT(the_table_of_a_handle_without_a_peer_serves_after_the_peer_has_come))

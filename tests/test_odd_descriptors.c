@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors that are no stream, whose flags cannot be set, or whose numbers should be above 2 and
+ * cannot be.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "fds.h"
+#include "fifos.h"
+#include "net.h"
+#include "paths.h"
+#include "platform.h"
+
+TEST(a_directory_is_EISDIR_and_stays_open)
+{
+    int fd[2], directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(directory >= 0);
+    assert_int_equal(pipe(fd), 0);
+    assert_null_errno(pipc_open_fds(directory, fd[1], NULL), EISDIR);
+    assert_true(fcntl(directory, F_GETFD) >= 0);
+    close(directory);
+    close(fd[0]);
+    close(fd[1]);
+}
+
+/* ---- flags ---- */
+
+static void expect_blocking(const int fd[2])
+{
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fcntl(fd[i], F_GETFL) & O_NONBLOCK, 0);
+}
+
+/* As a security module may forbid it. */
+TEST(FIFOs_whose_flags_cannot_be_set_or_read_stay_as_they_were)
+{
+    int fd[2];
+    pipc_t *pipe = NULL;
+    fifos_make_unnamed(fd);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fcntl(fd[i], F_SETFL, 0), 0);
+    for (unsigned long nth = 1; pipe == NULL; nth++) {
+        assert_true(nth < 20);
+        fault_reset();
+        fault_fail(CALL_fcntl, nth, 0, EPERM);
+        fault_arm();
+        pipe = pipc_open_fds(fd[0], fd[1], NULL);
+        int error = errno;
+        fault_disarm();
+        if (pipe == NULL) {
+            assert_int_equal(error, EPERM);
+            expect_blocking(fd);
+        }
+    }
+    assert_true(fault_calls(CALL_fcntl) >= 4);
+    pipc_close(pipe);
+}
+
+/* ---- numbers ---- */
+
+/* No number from 3 on may be had, and 0 is free: fcntl then says EINVAL. */
+static int open_where_3_is_too_much(void *unused)
+{
+    pipc_t *end[2];
+    (void)unused;
+    close(STDIN_FILENO);
+    harness_limit(RLIMIT_NOFILE, 3);
+    if (pipc_open(NULL) != NULL || errno != EMFILE)
+        return 1;
+    return pipc_open_pair(end, NULL) == -1 && errno == EMFILE ? 0 : 2;
+}
+
+TEST(a_limit_of_3_descriptors_is_EMFILE)
+{
+    assert_int_equal(harness_wait(harness_fork(open_where_3_is_too_much, NULL)), 0);
+}
+
+static int accept_where_3_is_too_much(void *server)
+{
+    close(STDIN_FILENO);
+    harness_limit(RLIMIT_NOFILE, 3);
+    return pipc_server_accept(server, 0) == NULL && errno == EAGAIN ? 0 : 1;
+}
+
+TEST(a_server_with_a_limit_of_3_descriptors_leaves_its_clients_in_the_queue)
+{
+    struct paths paths;
+    paths_begin(&paths);
+    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
+    pipc_t *client = pipc_open_unix(paths_to(&paths, "socket"), 0, NULL);
+    assert_non_null(client);
+    assert_int_equal(harness_wait(harness_fork(accept_where_3_is_too_much, server)), 0);
+    paths_assert_talk(client, server);
+    pipc_server_close(server);
+    paths_end(&paths);
+}
+
+/* A descriptor that comes finds 0 alone, which is none for a program. */
+static int receive_where_only_0_is_free(void *unused)
+{
+    int raw, own[2];
+    (void)unused;
+    pipc_t *pipe = fds_open_raw(&raw, 0);
+    assert_int_equal(pipe2(own, O_CLOEXEC), 0);
+    fds_send_raw(raw, "\0\0\0\1x", 5, own, 1);
+    int next = dup(own[0]);
+    close(next);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)next);
+    close(STDIN_FILENO);
+    char byte;
+    for (int i = 0; i < 3; i++)
+        assert_errno(pipc_read(pipe, &byte, 1), EMFILE);
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1);
+    harness_limit(RLIMIT_NOFILE, before);
+    fds_expect(pipe, "x");
+    assert_int_equal(fds_take_all(pipe), 1);
+    pipc_close(pipe);
+    return 0;
+}
+
+TEST(a_descriptor_that_comes_waits_while_only_0_is_free)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    assert_int_equal(harness_wait(harness_fork(receive_where_only_0_is_free, NULL)), 0);
+}
+
+HARNESS_MAIN("odd descriptors", IT(a_directory_is_EISDIR_and_stays_open),
+             IT(FIFOs_whose_flags_cannot_be_set_or_read_stay_as_they_were),
+             IT(a_limit_of_3_descriptors_is_EMFILE),
+             IT(a_server_with_a_limit_of_3_descriptors_leaves_its_clients_in_the_queue),
+             IT(a_descriptor_that_comes_waits_while_only_0_is_free))
