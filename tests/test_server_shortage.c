@@ -133,6 +133,47 @@ TEST(under_any_shortage_the_oldest_silent_client_is_dropped)
     expect_room_in_spite_of(CALL_malloc, ENOMEM);
 }
 
+static void look(pipc_server_t *server)
+{
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+}
+
+static int come_with_key(void *server)
+{
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", pipc_server_port(server), 10000, with_key());
+    assert_non_null(pipe);
+    pipc_close(pipe);
+    return 0;
+}
+
+/* It has paused, and cannot go on: a kqueue may lack the memory. */
+TEST(a_server_that_cannot_watch_its_listener_again_tries_it_later)
+{
+    enum { PAUSE_MS = 60 };
+    pipc_server_t *server = open_server();
+    int silent = net_connect(pipc_server_port(server));
+    fault_reset();
+    fault_fail(CALL_accept4, 1, FAULT_FOREVER, EMFILE);
+    fault_arm();
+    look(server);
+    fault_refuse_changes(true);
+    fault_advance_ms(PAUSE_MS);
+    look(server);
+    fault_refuse_changes(false);
+    look(server); /* not yet */
+    fault_advance_ms(PAUSE_MS);
+    fault_lift();
+    look(server);
+    fault_disarm();
+    pid_t pid = harness_fork(come_with_key, server);
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    assert_int_equal(harness_wait(pid), 0);
+    pipc_close(pipe);
+    close(silent);
+    pipc_server_close(server);
+}
+
 /* Whether it opened; errno says why not. */
 static bool try_server(const char *unused)
 {
@@ -196,4 +237,5 @@ TEST(opening_with_a_key_without_memory_returns_ENOMEM_and_leaks_nothing)
 HARNESS_MAIN("server, shortage", IT(silent_clients_that_use_all_descriptors_delay_no_other_client),
              IT(no_client_is_dropped_without_a_new_client),
              IT(under_any_shortage_the_oldest_silent_client_is_dropped),
+             IT(a_server_that_cannot_watch_its_listener_again_tries_it_later),
              IT(opening_with_a_key_without_memory_returns_ENOMEM_and_leaks_nothing))

@@ -185,6 +185,37 @@ TEST(other_threads_go_on_while_one_is_in_the_function)
     harness_gate_close(&own_log.go_on);
 }
 
+static int lost; /* as a line says */
+
+static void wait_and_look_for_lost(void *context, const char *line)
+{
+    const char *lines = strstr(line, " lines were lost");
+    if (lines != NULL)
+        lost += atoi(line);
+    wait_for_another(context, line);
+}
+
+/* More than there is room for, while one thread is in the function. */
+TEST(lines_that_come_too_fast_are_counted_and_calls_go_on)
+{
+    enum { USES = 100, LINES = 2 * (USES + 1) };
+    pthread_t thread;
+    harness_gate_init(&own_log.reached);
+    harness_gate_init(&own_log.go_on);
+    pipc_set_trace(wait_and_look_for_lost, &own_log);
+    assert_int_equal(pthread_create(&thread, NULL, use_in_thread, NULL), 0);
+    harness_gate_wait(&own_log.reached);
+    for (int i = 0; i < USES; i++)
+        assert_int_equal(tracing_use_library(NULL), 0);
+    harness_gate_open(&own_log.go_on);
+    pthread_join(thread, NULL);
+    pipc_set_trace(NULL, NULL);
+    assert_in_range(lost, USES, LINES);
+    assert_int_equal(lost + atomic_load(&own_log.lines), LINES + 1); /* and the one that says so */
+    harness_gate_close(&own_log.reached);
+    harness_gate_close(&own_log.go_on);
+}
+
 static void *take_function_away(void *sleeper)
 {
     *(struct sleeper *)sleeper = sleeper_me();
@@ -277,7 +308,7 @@ TEST(a_function_may_fork)
     pipc_set_trace(fork_inside, &own_log);
     assert_null_errno(pipc_open_fifo("nobody", 0, &fifos.options), EAGAIN);
     if (forked == 0)
-        _exit(atomic_load(&own_log.lines) == 1 ? use_as_child(NULL) : 1);
+        exit(atomic_load(&own_log.lines) == 1 ? use_as_child(NULL) : 1);
     assert_true(forked > 0);
     assert_int_equal(harness_wait(forked), 0);
     assert_in_range(atomic_load(&own_log.lines), 2, 10);
@@ -318,6 +349,7 @@ HARNESS_MAIN("trace_function",
              IT(a_function_may_take_itself_away), IT(the_function_is_called_before_a_call_waits),
              IT(the_function_may_ask_for_the_peer_of_a_handle_whose_rendezvous_goes_on),
              IT(other_threads_go_on_while_one_is_in_the_function),
+             IT(lines_that_come_too_fast_are_counted_and_calls_go_on),
              IT(a_function_that_was_taken_away_has_returned),
              IT(a_child_of_a_program_with_threads_is_not_called_back_and_still_writes_to_the_file),
              IT(a_function_may_fork), IT(a_cancellation_waits_until_the_function_has_returned))

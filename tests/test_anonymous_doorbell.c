@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An anonymous pipe whose doorbells are pipes, as on a kernel without eventfd, while the kernel has
+ * no memory to ring them: a message that has not rung is rung for later.
+ */
+#include <pthread.h>
+
+#include "anonymous.h"
+#include "fault.h"
+#include "platform.h"
+
+static pipc_t *open_with_pipes(void)
+{
+    fault_reset();
+    fault_fail(CALL_eventfd, 1, FAULT_FOREVER, ENOSYS);
+    fault_arm();
+    pipc_t *pipe = pipc_open(NULL);
+    fault_disarm();
+    assert_non_null(pipe);
+    set_timeouts(pipe, -1, -1);
+    return pipe;
+}
+
+struct peer {
+    pipc_t *pipe;
+    struct harness_gate ready;
+    struct sleeper sleeper;
+    pthread_t thread;
+};
+
+static void *answer_once(void *arg)
+{
+    struct peer *peer = arg;
+    set_timeouts(peer->pipe, -1, -1);
+    peer->sleeper = sleeper_me();
+    harness_gate_open(&peer->ready);
+    hear(peer->pipe, "question");
+    say(peer->pipe, "answer");
+    return NULL;
+}
+
+/* It sleeps in its read. */
+static void start_peer(struct peer *peer)
+{
+    harness_gate_init(&peer->ready);
+    assert_int_equal(pthread_create(&peer->thread, NULL, answer_once, peer), 0);
+    harness_gate_wait(&peer->ready);
+    sleeper_wait(peer->sleeper);
+}
+
+static void end_peer(struct peer *peer)
+{
+    assert_int_equal(pthread_join(peer->thread, NULL), 0);
+    harness_gate_close(&peer->ready);
+    pipc_close(peer->pipe);
+}
+
+/* So many times. */
+static void lack_memory_to_ring(unsigned long times)
+{
+    fault_reset();
+    fault_fail(CALL_pwritev2, 1, times - 1, ENOMEM);
+}
+
+TEST(a_wait_rings_until_the_kernel_has_the_memory)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct peer peer = {.pipe = open_with_pipes()};
+    start_peer(&peer);
+    lack_memory_to_ring(3);
+    fault_arm();
+    say(peer.pipe, "question");
+    hear(peer.pipe, "answer");
+    fault_disarm();
+    assert_int_equal(fault_failures(CALL_pwritev2), 3);
+    end_peer(&peer);
+}
+
+TEST(a_descriptor_is_readable_until_the_peer_was_rung)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct peer peer = {.pipe = open_with_pipes()};
+    start_peer(&peer);
+    int fd = pipc_fd(peer.pipe);
+    assert_true(fd >= 0);
+    hear_nothing(peer.pipe);
+    assert_false(harness_readable(fd, 0));
+    lack_memory_to_ring(2);
+    fault_arm();
+    say(peer.pipe, "question");
+    fault_disarm();
+    assert_true(harness_readable(fd, 0));
+    hear(peer.pipe, "answer");
+    end_peer(&peer);
+}
+
+HARNESS_MAIN("anonymous pipes, doorbells", IT(a_wait_rings_until_the_kernel_has_the_memory),
+             IT(a_descriptor_is_readable_until_the_peer_was_rung))
