@@ -7,6 +7,7 @@
 #include "filter.h"
 #include "harness.h"
 #include "net.h"
+#include "sys/sys_cancel.h"
 
 #include <linux/capability.h>
 #include <signal.h>
@@ -410,10 +411,23 @@ TEST(too_much_locked_memory_returns_ENOMEM)
     assert_true(failed);
 }
 
+/* --- The C library ----------------------------------------------------------------------------- */
+
+TEST(a_read_that_is_cancelled_loses_nothing_from_glibc_2_41_on)
+{
+    static const char *const safe[] = {"2.41", "2.41.9000", "2.100", "3.0", "20.1"};
+    static const char *const unsafe[] = {"2.36", "2.40", "2.40.9000", "2.4", "2."};
+    for (size_t i = 0; i < sizeof safe / sizeof safe[0]; i++)
+        assert_true(sys_is_safe_glibc(safe[i]));
+    for (size_t i = 0; i < sizeof unsafe / sizeof unsafe[0]; i++)
+        assert_false(sys_is_safe_glibc(unsafe[i]));
+}
+
 HARNESS_MAIN("odd processes", IT(no_descriptor_of_a_handle_is_0_1_or_2),
              IT(a_lack_of_descriptors_returns_EMFILE_when_only_0_1_and_2_are_free),
              IT(a_client_waits_for_a_descriptor_when_only_0_1_and_2_are_free),
              IT(a_limit_on_file_size_returns_EFBIG_and_raises_no_signal),
              IT(the_programs_own_pending_SIGXFSZ_stays_pending),
              IT(an_adopted_file_at_its_limit_returns_EFBIG_and_raises_no_signal),
-             IT(too_much_locked_memory_returns_ENOMEM))
+             IT(too_much_locked_memory_returns_ENOMEM),
+             IT(a_read_that_is_cancelled_loses_nothing_from_glibc_2_41_on))

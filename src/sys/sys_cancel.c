@@ -9,18 +9,22 @@
 
 #include "sys/sys_io.h"
 
-#ifdef __GLIBC__
-#include <gnu/libc-version.h>
-
-static bool is_library_safe(void)
+bool sys_is_safe_glibc(const char *version)
 {
-    const char *version = gnu_get_libc_version();
     int minor = 0;
     if (version[0] != '2' || version[1] != '.')
         return true; /* 3, some day */
     for (const char *at = version + 2; *at >= '0' && *at <= '9'; at++)
         minor = 10 * minor + (*at - '0');
     return minor >= 41;
+}
+
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+
+static bool is_library_safe(void)
+{
+    return sys_is_safe_glibc(gnu_get_libc_version());
 }
 #else
 static bool is_library_safe(void)

@@ -49,6 +49,9 @@ static inline bool sys_is_alone(void)
 }
 #endif
 
+/* A cancellation of a read loses nothing in a glibc of this version. */
+bool sys_is_safe_glibc(const char *version);
+
 enum { NOCANCEL_ALONE = -1 };
 
 static inline int nocancel_begin(void)
