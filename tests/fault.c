@@ -434,10 +434,8 @@ void fault_count(enum fault_call call)
     state.calls[call]++;
     if (before < FAULT_ORDER_MAX)
         state.order[before] = (unsigned char)call;
-    if (state.total == state.death) {
-        harness_write_coverage();
+    if (state.total == state.death)
         raise(SIGKILL);
-    }
     if ((call == state.stop_call || state.stop_call == CALL_ANY) &&
         fault_calls(state.stop_call) == state.stop)
         raise(SIGSTOP);

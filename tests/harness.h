@@ -91,7 +91,7 @@ struct harness_test {
 int harness_run(int argc, char **argv, const char *suite, const struct harness_test *tests,
                 size_t count);
 
-/* For a process that is about to end by _exit or a signal: with gcov, what it has run is counted. */
+/* For a process that is about to end by _exit: with gcov, what it has run is counted. */
 void harness_write_coverage(void);
 
 /* --- Inside a test ------------------------------------------------------------------------- */

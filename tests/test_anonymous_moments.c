@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An anonymous pipe whose doorbells are pipes, as on a kernel without eventfd, while the kernel has
- * no memory to ring them: a message that has not rung is rung for later.
+ * Moments of an anonymous pipe. Its doorbells are pipes, as on a kernel without eventfd, and the
+ * kernel has no memory to ring them: a message that has not rung is rung for later. And another
+ * process takes an end just now.
  */
 #include <pthread.h>
 
@@ -94,5 +95,81 @@ TEST(a_descriptor_is_readable_until_the_peer_was_rung)
     end_peer(&peer);
 }
 
-HARNESS_MAIN("anonymous pipes, doorbells", IT(a_wait_rings_until_the_kernel_has_the_memory),
-             IT(a_descriptor_is_readable_until_the_peer_was_rung))
+static void *say_two(void *arg)
+{
+    struct peer *peer = arg;
+    say(peer->pipe, "one");
+    say(peer->pipe, "two");
+    harness_gate_open(&peer->ready);
+    return NULL;
+}
+
+TEST(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct peer peer = {.pipe = open_with_pipes()};
+    int fd = pipc_fd(peer.pipe);
+    hear_nothing(peer.pipe);
+    assert_false(harness_readable(fd, 0));
+    harness_gate_init(&peer.ready);
+    assert_int_equal(pthread_create(&peer.thread, NULL, say_two, &peer), 0);
+    harness_gate_wait(&peer.ready);
+    lack_memory_to_ring(1);
+    fault_arm();
+    hear(peer.pipe, "one");
+    fault_disarm();
+    assert_int_equal(fault_failures(CALL_pwritev2), 1);
+    assert_int_equal(pipc_pending(peer.pipe), 1);
+    assert_true(harness_readable(fd, 0));
+    hear(peer.pipe, "two");
+    end_peer(&peer);
+}
+
+/* --- Who takes an end ---------------------------------------------------------------------------- */
+
+struct race {
+    pipc_t *pipe;
+    struct harness_gate go, taken;
+};
+
+static int take_at_the_gate(void *arg)
+{
+    struct race *race = arg;
+    harness_gate_wait(&race->go);
+    say(race->pipe, "mine");
+    harness_gate_open(&race->taken);
+    hear(race->pipe, "yours");
+    pipc_close(race->pipe);
+    return 0;
+}
+
+static void let_it_take(void *arg)
+{
+    struct race *race = arg;
+    harness_gate_open(&race->go);
+    harness_gate_wait(&race->taken);
+}
+
+TEST(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct race race = {.pipe = open_anonymous()};
+    harness_gate_init(&race.go);
+    harness_gate_init(&race.taken);
+    pid_t pid = harness_fork(take_at_the_gate, &race);
+    fault_reset();
+    fault_before(CALL_openat, 1, let_it_take, &race); /* it makes its token */
+    fault_arm();
+    say(race.pipe, "yours");
+    fault_disarm();
+    hear(race.pipe, "mine");
+    assert_int_equal(harness_wait(pid), 0);
+    pipc_close(race.pipe);
+    harness_gate_close(&race.go);
+    harness_gate_close(&race.taken);
+}
+
+HARNESS_MAIN("anonymous pipes, moments", IT(a_wait_rings_until_the_kernel_has_the_memory),
+             IT(a_descriptor_is_readable_until_the_peer_was_rung),
+             IT(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call),
+             IT(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one))

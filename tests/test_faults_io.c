@@ -380,32 +380,6 @@ TEST_OF_KIND(a_goodbye_without_memory_is_read_by_the_next_call)
     assert_true(nth > 1);
 }
 
-/* --- The network ------------------------------------------------------------------------------ */
-
-/* And what has come before it is read first. */
-TEST(a_connection_that_the_network_has_lost_is_ECONNRESET_and_any_other_error_is_returned)
-{
-    static const struct {
-        int failure, result;
-    } cases[] = {{ETIMEDOUT, ECONNRESET}, {EHOSTUNREACH, ECONNRESET}, {ENETUNREACH, ECONNRESET},
-                 {ENETDOWN, ECONNRESET},  {EPIPE, ECONNRESET},        {EIO, EIO},
-                 {EINVAL, EINVAL}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct raw raw;
-        raw_open(&raw, &raw_socket, NULL);
-        raw_send(&raw, BYTES("\0\0\0\1x"));
-        assert_int_equal(pipc_pending(raw.pipe), 1);
-        fault_reset();
-        fault_fail(CALL_recv, 1, 0, cases[i].failure);
-        fault_arm();
-        expect_message(raw.pipe, BYTES("x"));
-        for (int again = 0; again < 2; again++)
-            expect_failure(raw.pipe, cases[i].result);
-        fault_disarm();
-        raw_close(&raw);
-    }
-}
-
 HARNESS_MAIN(
     "faults in reads, writes and waits",
     OVER(short_reads_and_writes_lose_no_message, LOCAL_KINDS, 20000),
@@ -414,7 +388,6 @@ HARNESS_MAIN(
     OVER(short_EAGAIN_and_interrupted_calls_together_lose_no_message, LOCAL_KINDS, 20000),
     OVER(closes_that_fail_are_not_repeated, LOCAL_KINDS, 20000),
     OVER(deadlines_use_only_the_monotonic_clock, LOCAL_KINDS, 20000),
-    IT(a_connection_that_the_network_has_lost_is_ECONNRESET_and_any_other_error_is_returned),
     IT(a_read_ends_at_its_deadline_when_poll_is_always_wrong),
     IT(a_write_ends_at_its_deadline_when_poll_is_always_wrong),
     IT(a_read_ends_at_its_deadline_while_an_endless_message_arrives),

@@ -120,6 +120,42 @@ TEST(a_message_whose_peer_leaves_in_it_is_ENOMEM_without_memory_and_can_be_read_
     assert_true(nth > 2);
 }
 
+TEST(nonsense_in_the_middle_of_a_long_message_is_EPROTO)
+{
+    enum { SIZE = 50000, BEFORE = 10000 };
+    static unsigned char frame[MOVING_HEADER + SIZE];
+    struct moving_attack a;
+    pipc_msg_t message;
+    moving_attack_server(&a);
+    frame[2] = SIZE >> 8;
+    frame[3] = SIZE & 255;
+    set_timeout(a.pipe, 0);
+    moving_set_mark(&a, 1);
+    moving_write_ring(&a, frame, BEFORE);
+    assert_errno(pipc_read_msg(a.pipe, &message), EAGAIN);
+    assert_int_equal(moving_state(a.pipe), SHARE_MOVED);
+    atomic_store(&a.shared.page->ring[a.own].head, UINT64_MAX / 2);
+    for (int again = 0; again < 2; again++)
+        assert_errno(pipc_read_msg(a.pipe, &message), EPROTO);
+    moving_end_attack(&a);
+}
+
+/* A thread for which it was opening a moment ago may write nothing at all, to see whether it is
+ * open. */
+TEST(a_write_of_no_part_makes_no_offer)
+{
+    pipc_t *end[2];
+    struct iovec parts[2] = {{NULL, 0}, {"", 1}};
+    moving_open(end, 0, NULL);
+    struct transport *t = &moving_transport(end[1])->base;
+    assert_int_equal(t->ops->writev(t, NULL, 0), 0);
+    assert_int_equal(t->ops->writev(t, parts, 1), 0);
+    assert_int_equal(moving_state(end[1]), SHARE_AWAIT);
+    assert_int_equal(t->ops->writev(t, parts, 2), 1);
+    assert_int_equal(moving_state(end[1]), SHARE_OFFERED);
+    moving_close(end);
+}
+
 /* --- Waits ------------------------------------------------------------------------------------- */
 
 static bool is_done;
@@ -273,6 +309,8 @@ HARNESS_MAIN("moving into shared memory, moments",
              IT(descriptors_for_a_peer_that_leaves_the_socket_at_this_moment_are_EOPNOTSUPP),
              IT(a_long_message_whose_peer_leaves_in_the_middle_of_it_goes_on_in_the_memory),
              IT(a_message_whose_peer_leaves_in_it_is_ENOMEM_without_memory_and_can_be_read_then),
+             IT(nonsense_in_the_middle_of_a_long_message_is_EPROTO),
+             IT(a_write_of_no_part_makes_no_offer),
              IT(a_side_without_a_pipe_as_doorbell_waits_in_the_socket_for_bytes_and_for_the_end),
              IT(a_write_that_waits_for_a_peer_that_leaves_before_it_has_moved_is_EPIPE),
              IT(a_write_that_waits_goes_on_after_a_lack_of_memory_for_what_the_socket_has),

@@ -127,8 +127,40 @@ TEST(a_descriptor_that_comes_waits_while_only_0_is_free)
     assert_int_equal(harness_wait(harness_fork(receive_where_only_0_is_free, NULL)), 0);
 }
 
+/* select, which waits where poll is refused, knows numbers up to 1,023. */
+static int wait_with_a_high_number(void *unused)
+{
+    int fd[2];
+    char byte;
+    struct rlimit limit;
+    (void)unused;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < 2000)
+        return HARNESS_SKIP_STATUS;
+    rlim_t before = harness_limit(RLIMIT_NOFILE, 2000);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    int high = fcntl(fd[0], F_DUPFD_CLOEXEC, 1100);
+    close(fd[0]);
+    pipc_t *pipe = harness_adopt(high, high, NULL);
+    assert_int_equal(pipc_set_timeout(pipe, 10000, 10000), 0);
+    harness_limit(RLIMIT_NOFILE, 0);
+    assert_errno(pipc_read(pipe, &byte, 1), EINVAL);
+    harness_limit(RLIMIT_NOFILE, before);
+    pipc_close(pipe);
+    close(fd[1]);
+    return 0;
+}
+
+TEST(a_wait_for_a_number_above_1023_is_EINVAL_where_no_descriptors_are_allowed)
+{
+    int status = harness_wait(harness_fork(wait_with_a_high_number, NULL));
+    if (status == HARNESS_SKIP_STATUS)
+        harness_skip("may not have 2,000 descriptors");
+    assert_int_equal(status, 0);
+}
+
 HARNESS_MAIN("odd descriptors", IT(a_directory_is_EISDIR_and_stays_open),
              IT(FIFOs_whose_flags_cannot_be_set_or_read_stay_as_they_were),
              IT(a_limit_of_3_descriptors_is_EMFILE),
              IT(a_server_with_a_limit_of_3_descriptors_leaves_its_clients_in_the_queue),
-             IT(a_descriptor_that_comes_waits_while_only_0_is_free))
+             IT(a_descriptor_that_comes_waits_while_only_0_is_free),
+             IT(a_wait_for_a_number_above_1023_is_EINVAL_where_no_descriptors_are_allowed))

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP where the kernel, the resolver or the network is another one, or changes meanwhile. */
 #include <netdb.h>
+#include <signal.h>
 
 #include "fault.h"
 #include "net.h"
 #include "platform.h"
+#include "sys/sys_net.h"
+#include "tracing.h"
 
 enum { SHORT_MS = 50, LONG_MS = 15000, NO_PORT = 4711 }; /* nothing listens or connects there */
 
@@ -106,7 +109,7 @@ TEST(an_error_of_the_system_in_the_resolver_is_returned)
 /* --- Connecting and accepting ------------------------------------------------------------------- */
 
 /* The errno of a call that only connects, by a clock that runs by itself. */
-static int connect_in_vain(int error)
+static int connect_within(int timeout_ms, int error)
 {
     pipc_options_t options = PIPC_OPTIONS_INIT;
     options.flags = PIPC_CONNECT_ONLY;
@@ -114,11 +117,16 @@ static int connect_in_vain(int error)
     fault_virtual_time();
     fault_fail(CALL_connect, 1, FAULT_FOREVER, error);
     fault_arm();
-    pipc_t *pipe = pipc_open_tcp("127.0.0.1", NO_PORT, SHORT_MS, &options);
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", NO_PORT, timeout_ms, &options);
     int result = errno;
     fault_disarm();
     assert_null(pipe);
     return result;
+}
+
+static int connect_in_vain(int error)
+{
+    return connect_within(SHORT_MS, error);
 }
 
 TEST(what_may_come_up_is_connected_to_again_until_the_time_is_up)
@@ -131,6 +139,8 @@ TEST(what_may_come_up_is_connected_to_again_until_the_time_is_up)
         assert_true(fault_calls(CALL_connect) > 2);
     }
     assert_int_equal(connect_in_vain(EPIPE), ECONNRESET);
+    assert_int_equal(connect_within(0, ECONNREFUSED), ECONNREFUSED);
+    assert_int_equal(connect_within(0, EHOSTUNREACH), EAGAIN);
 }
 
 TEST(what_no_wait_would_change_is_reported_by_the_first_connect)
@@ -163,6 +173,98 @@ TEST(a_client_gets_in_after_any_error_of_accept)
         close(client);
     }
     pipc_server_close(server);
+}
+
+static int connect_and_stay(void *arg)
+{
+    const struct net_port *port = arg;
+    while (net_try_connect(port->number) < 0)
+        sched_yield();
+    pause();
+    return 1;
+}
+
+/* The peer connects, and each allocation fails in turn. */
+TEST(a_caller_without_memory_for_the_peer_that_connects_is_ENOMEM)
+{
+    bool has_failed = true;
+    for (unsigned long nth = 1; has_failed; nth++) {
+        struct net_port port = net_reserve();
+        fault_reset();
+        fault_fail(CALL_malloc, nth, 0, ENOMEM);
+        pid_t pid = harness_fork(connect_and_stay, &port);
+        pipc_t *pipe = call_armed("127.0.0.1", port.number, LONG_MS);
+        int error = errno;
+        has_failed = fault_failures(CALL_malloc) > 0;
+        if (pipe == NULL)
+            assert_int_equal(error, ENOMEM);
+        assert_int_equal(pipe == NULL, has_failed);
+        kill(pid, SIGKILL);
+        assert_int_equal(harness_wait(pid), -SIGKILL);
+        pipc_close(pipe);
+        close(port.fd);
+        assert_true(nth < 50);
+    }
+}
+
+TEST(a_host_of_which_the_kernel_has_one_family_alone_is_waited_for)
+{
+    fault_reset();
+    fault_fail(CALL_socket, 2, 0, EAFNOSUPPORT); /* that of ::1 */
+    hosts_need_loopback();
+    struct net_port port = net_reserve();
+    assert_null_errno(call_armed("127.0.0.1", port.number, SHORT_MS), ETIMEDOUT);
+    assert_int_equal(fault_failures(CALL_socket), 1);
+    close(port.fd);
+}
+
+/* --- The trace and the resolver without memory -------------------------------------------------- */
+
+TEST(an_address_that_cannot_be_written_leaves_a_line_without_it)
+{
+    struct tracing tracing;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_CONNECT_ONLY;
+    tracing_begin(&tracing);
+    fault_reset();
+    fault_fail(CALL_getnameinfo, 1, FAULT_FOREVER, EAI_MEMORY);
+    fault_fail(CALL_connect, 1, FAULT_FOREVER, ECONNREFUSED);
+    fault_arm();
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", NO_PORT, 0, &options);
+    fault_disarm();
+    assert_null(pipe);
+    tracing_assert(&tracing, "#1 rendezvous: cannot connect ECONNREFUSED");
+    tracing_end(&tracing);
+}
+
+TEST(a_resolver_that_lacks_descriptors_is_EMFILE_and_a_name_that_it_does_not_know_is_ENOENT)
+{
+    static const struct {
+        int failure, result;
+    } cases[] = {{EMFILE, EMFILE}, {ENFILE, ENFILE}, {EACCES, ENOENT}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fault_reset();
+        fault_fail(CALL_getaddrinfo, 1, 0, EAI_NONAME);
+        fault_fail(CALL_socket, 1, 0, cases[i].failure);
+        assert_null_errno(open_server_armed("name.test"), cases[i].result);
+    }
+}
+
+/* A scope that is not known counts as the same. */
+TEST(link_local_addresses_of_two_interfaces_are_two_hosts)
+{
+    struct sys_address a = {.family = SYS_IPV6, .bytes = {0xfe, 0x80, [15] = 7}}, b = a;
+    assert_true(sys_same_host(&a, &b));
+    a.scope = 1;
+    assert_true(sys_same_host(&a, &b));
+    b.scope = 2;
+    assert_false(sys_same_host(&a, &b));
+    a.scope = 0;
+    assert_true(sys_same_host(&a, &b));
+    a.scope = 2;
+    assert_true(sys_same_host(&a, &b));
+    a.bytes[15] = 8;
+    assert_false(sys_same_host(&a, &b));
 }
 
 /* --- The network ------------------------------------------------------------------------------- */
@@ -219,6 +321,11 @@ HARNESS_MAIN(
     IT(what_may_come_up_is_connected_to_again_until_the_time_is_up),
     IT(what_no_wait_would_change_is_reported_by_the_first_connect),
     IT(a_client_gets_in_after_any_error_of_accept),
+    IT(a_caller_without_memory_for_the_peer_that_connects_is_ENOMEM),
+    IT(a_host_of_which_the_kernel_has_one_family_alone_is_waited_for),
+    IT(an_address_that_cannot_be_written_leaves_a_line_without_it),
+    IT(a_resolver_that_lacks_descriptors_is_EMFILE_and_a_name_that_it_does_not_know_is_ENOENT),
+    IT(link_local_addresses_of_two_interfaces_are_two_hosts),
     IT(a_caller_for_whose_host_there_is_no_address_at_first_meets_its_peer_later),
     IT(a_caller_whose_port_comes_free_while_it_connects_waits_for_its_peer),
     IT(a_caller_of_another_host_goes_on_when_its_port_is_taken_here))
