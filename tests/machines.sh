@@ -5,7 +5,8 @@
 # musl, on this machine. `./dev machines` runs it on Debian or Ubuntu, with the tools that it needs.
 # cmocka is compiled for each of them from Debian's source, and a qemu that knows the flags of
 # preadv2 comes from a newer Debian if this one's is older: both stay in FOLDER.
-# usage: machines.sh FOLDER [quick] [MACHINE...]
+# usage: machines.sh FOLDER [quick | build] [MACHINE...]
+#        build: nothing is run; then ctest --test-dir FOLDER/MACHINE -R NAME runs one test
 #        machines.sh compiler MACHINE    prints the compiler that it needs
 #   PIPC_TEST_SCALE: how much longer tests may take, and how many rounds fewer they make (2; 10)
 #   PIPC_QEMU=old: this system's qemu, whatever its age
@@ -174,9 +175,12 @@ configure() # $1 machine
         -DCMAKE_CXX_COMPILER=NOTFOUND "-DCMAKE_C_FLAGS=$cflags" -DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2
     make_cmocka "$1"
     build=$work/$1
+    around=ON # without a launcher the tests of the examples and tools run as well
+    [ -z "$launcher" ] || around=OFF
     export PKG_CONFIG_LIBDIR="$work/root-$1/lib"
     quiet cmake -S . -B "$build" "$@" "-DCMAKE_EXE_LINKER_FLAGS=$ldflags" -DPIPC_BUILD_TESTS=ON \
-        -DPIPC_BUILD_EXAMPLES=ON -DPIPC_BUILD_TOOLS=ON -DPIPC_WERROR=ON -DPIPC_BUILD_MANUAL=OFF \
+        "-DPIPC_BUILD_EXAMPLES=$around" "-DPIPC_BUILD_TOOLS=$around" -DPIPC_WERROR=ON \
+        -DPIPC_BUILD_MANUAL=OFF "-DPIPC_INSTALL=$around" \
         "-DPIPC_TIME_FACTOR=$factor" "-DPIPC_LAUNCHER=$launcher" \
         "-DPIPC_BUILD_SHARED=$([ "$1" = musl-static ] && echo OFF || echo ON)"
 }
@@ -200,10 +204,11 @@ row() # $1 machine, $2 log of ctest
             print "" }' "$2" | tee -a "$work/table"
 }
 
-run() # $1 machine, $2 quick or all
+run() # $1 machine, $2 quick, build or all
 {
     machine=$1
     configure "$machine"
+    [ "$2" != build ] || { build; return; }
     if [ "$2" = quick ]; then
         # shellcheck disable=SC2046  # a list
         build $(echo "$some" | sed 's/[a-z_]*/test_&/g; y/|/ /')
@@ -228,11 +233,13 @@ some='adopted|byte_ring|credentials|digest|ends|fds_wire|fifo_stream|frame_and_q
 some="$some|handshake_states|moving_steps|outbound|pending|ring|unix_server|strerror"
 
 how=all
-[ "${1:-}" != quick ] || {
-    how=quick
+case ${1:-} in
+quick | build)
+    how=$1
     shift
-    [ $# -gt 0 ] || set -- s390x
-}
+    [ "$how$#" != quick0 ] || set -- s390x
+    ;;
+esac
 # shellcheck disable=SC2086  # a list
 [ $# -gt 0 ] || set -- $all
 : >"$work/table"
@@ -242,4 +249,5 @@ for name; do
     run "$name" "$how"
 done
 [ -z "$failed" ] || fail "tests failed on$failed; see $work/MACHINE.log"
+[ "$how" != build ] || { echo "machines: built"; exit; }
 echo "machines: all passed"
