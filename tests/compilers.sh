@@ -11,12 +11,12 @@ set -eu
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
 shift
-all='gcc-11 gcc-12 gcc-13 gcc-14 gcc-15 clang-13 clang-14 clang-15 clang-16 clang-17 clang-18
+all='gcc-11 gcc-12 gcc-13 gcc-14 gcc-15 gcc-16 clang-13 clang-14 clang-15 clang-16 clang-17 clang-18
 clang-19 clang-20 cc analysers'
 cd "$(dirname "$0")/.."
 jobs=${PIPC_JOBS:-$(getconf _NPROCESSORS_ONLN)}
 library='src/*/*.c src/sys/linux/*.c'
-posix='src/sys/posix/*.c'
+posix='src/sys/*.c src/sys/other/*.c src/sys/posix/*.c'
 around='tests/*.c tests/fuzz/*.c tests/torture/*.c tests/plugin/*.c tests/tools/*.c tools/*.c'
 around="$around examples/*.c"
 defines='-D_GNU_SOURCE= -D_FILE_OFFSET_BITS=64'
