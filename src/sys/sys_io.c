@@ -227,16 +227,13 @@ static ssize_t write_file(int fd, const struct iovec *parts, int count)
     return sent;
 }
 
-/* Systems do not agree on its type. */
-#define MESSAGE_PARTS(count) \
-    _Generic(((struct msghdr *)0)->msg_iovlen, size_t : (size_t)(count), default : (count))
-
 /* One part goes by send, which has less to look at: a tenth of a microsecond. */
 static ssize_t send_once(int fd, const struct iovec *parts, int count)
 {
     const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
-                             .msg_iovlen = MESSAGE_PARTS(count)};
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts};
+    /* Systems do not agree on its type. */
+    message.msg_iovlen = _Generic(message.msg_iovlen, size_t : (size_t)count, default : count);
     return count == 1 ? send_nocancel(fd, parts->iov_base, parts->iov_len, flags)
                       : sendmsg_nocancel(fd, &message, flags);
 }
