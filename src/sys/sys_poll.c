@@ -56,7 +56,7 @@ static int read_sets(const struct sets *sets, struct pollfd *fds, nfds_t count)
  */
 static int select_instead(struct pollfd *fds, nfds_t count, int time)
 {
-    struct timeval left = {time / 1000, time % 1000 * 1000};
+    struct timeval left = {time / 1000, (suseconds_t)(time % 1000) * 1000};
     struct sets sets;
     if (fill_sets(&sets, fds, count) != 0)
         return -1;
