@@ -125,7 +125,7 @@ TEST(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call)
     end_peer(&peer);
 }
 
-/* --- Who takes an end ---------------------------------------------------------------------------- */
+/* --- Who takes an end ------------------------------------------------------------------------- */
 
 struct race {
     pipc_t *pipe;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a read, a write or a wait reports of a connection that is lost or of a kernel without memory. */
+/* What a read, a write or a wait reports of a lost connection, or a kernel without memory. */
 #include <pthread.h>
 
 #include "fault.h"

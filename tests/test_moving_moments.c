@@ -19,7 +19,7 @@ static void set_timeout(pipc_t *pipe, int ms)
     assert_int_equal(pipc_set_timeout(pipe, ms, ms), 0);
 }
 
-/* --- An offer ---------------------------------------------------------------------------------- */
+/* --- An offer --------------------------------------------------------------------------------- */
 
 /* The word is there, and the mark is not yet. */
 TEST(an_offer_that_is_accepted_at_the_moment_of_its_withdrawal_is_no_socket_any_more)
@@ -156,7 +156,7 @@ TEST(a_write_of_no_part_makes_no_offer)
     moving_close(end);
 }
 
-/* --- Waits ------------------------------------------------------------------------------------- */
+/* --- Waits ------------------------------------------------------------------------------------ */
 
 static bool is_done;
 
@@ -270,7 +270,7 @@ TEST(a_write_that_waits_goes_on_after_a_lack_of_memory_for_what_the_socket_has)
     moving_end_attack(&a);
 }
 
-/* --- While it opens ---------------------------------------------------------------------------- */
+/* --- While it opens --------------------------------------------------------------------------- */
 
 /* The kernel has no memory to say what kind of socket it is. */
 TEST(descriptors_on_a_socket_that_has_just_opened_and_is_not_known_are_EOPNOTSUPP)

@@ -411,7 +411,7 @@ TEST(too_much_locked_memory_returns_ENOMEM)
     assert_true(failed);
 }
 
-/* --- The C library ----------------------------------------------------------------------------- */
+/* --- The C library ---------------------------------------------------------------------------- */
 
 TEST(a_read_that_is_cancelled_loses_nothing_from_glibc_2_41_on)
 {

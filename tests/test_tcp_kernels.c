@@ -42,7 +42,7 @@ static void expect_to_serve(pipc_server_t *server)
     pipc_server_close(server);
 }
 
-/* --- Families ---------------------------------------------------------------------------------- */
+/* --- Families --------------------------------------------------------------------------------- */
 
 TEST(a_server_for_all_addresses_works_on_a_kernel_without_IPv6)
 {
@@ -63,7 +63,7 @@ TEST(a_server_on_a_kernel_without_IP_is_EAFNOSUPPORT)
     }
 }
 
-/* --- The resolver ------------------------------------------------------------------------------ */
+/* --- The resolver ----------------------------------------------------------------------------- */
 
 static struct sockaddr_in first = {.sin_family = AF_INET}, second = {.sin_family = AF_INET};
 static struct sockaddr_storage odd = {.ss_family = AF_UNIX};
@@ -106,7 +106,7 @@ TEST(an_error_of_the_system_in_the_resolver_is_returned)
     assert_null_errno(call_armed("name.test", NO_PORT, SHORT_MS), EIO);
 }
 
-/* --- Connecting and accepting ------------------------------------------------------------------- */
+/* --- Connecting and accepting ----------------------------------------------------------------- */
 
 /* The errno of a call that only connects, by a clock that runs by itself. */
 static int connect_within(int timeout_ms, int error)
@@ -218,7 +218,7 @@ TEST(a_host_of_which_the_kernel_has_one_family_alone_is_waited_for)
     close(port.fd);
 }
 
-/* --- The trace and the resolver without memory -------------------------------------------------- */
+/* --- The trace and the resolver without memory ------------------------------------------------ */
 
 TEST(an_address_that_cannot_be_written_leaves_a_line_without_it)
 {
@@ -267,7 +267,7 @@ TEST(link_local_addresses_of_two_interfaces_are_two_hosts)
     assert_false(sys_same_host(&a, &b));
 }
 
-/* --- The network ------------------------------------------------------------------------------- */
+/* --- The network ------------------------------------------------------------------------------ */
 
 TEST(a_caller_for_whose_host_there_is_no_address_at_first_meets_its_peer_later)
 {

@@ -39,7 +39,7 @@ static void close_armed(pipc_server_t *server)
     fault_disarm();
 }
 
-/* --- Without /proc: what is asked of a descriptor's name in there is asked of the path ---------- */
+/* --- Without /proc: what is asked of a descriptor's name in there is asked of the path -------- */
 
 static void expect_replaced(const struct paths *paths)
 {
@@ -112,7 +112,7 @@ TEST(a_dead_socket_at_a_long_path_stays_where_there_is_no_proc)
     paths_end(&paths);
 }
 
-/* --- The mode, before Linux 6.6 ---------------------------------------------------------------- */
+/* --- The mode, before Linux 6.6 --------------------------------------------------------------- */
 
 static pipc_server_t *open_for_all_under_a_umask(void)
 {
@@ -150,7 +150,7 @@ TEST(a_mode_that_an_older_kernel_cannot_set_without_proc_is_EOPNOTSUPP)
     paths_end(&paths);
 }
 
-/* --- The directory changes --------------------------------------------------------------------- */
+/* --- The directory changes -------------------------------------------------------------------- */
 
 static void remove_directory(void *paths)
 {
@@ -177,7 +177,7 @@ TEST(a_name_that_is_taken_again_and_again_is_EADDRINUSE)
     paths_end(&paths);
 }
 
-/* --- Abstract names ---------------------------------------------------------------------------- */
+/* --- Abstract names --------------------------------------------------------------------------- */
 
 TEST(opening_a_server_on_an_abstract_name_survives_the_failure_of_any_system_call)
 {
