@@ -37,6 +37,7 @@ static const struct meaning meanings[] = {
     {ENETUNREACH, "the network cannot be reached"},
     {EINVAL, "an argument, an option or the kind of a descriptor makes no sense"},
     {EBADF, "a descriptor is not open"},
+    {EISDIR, "a directory is no stream"},
     {ETOOMANYREFS, "too many descriptors are on their way and unread"},
     {EMFILE, "this process has no free descriptor"},
     {ENFILE, "the system has no free descriptor"},
