@@ -155,8 +155,26 @@ static int count_mappings(void)
     return lines;
 }
 
+/* musl unloads nothing, and does not take this module, which has no code of the library. */
+static bool dlclose_unloads(void)
+{
+    void *module = load_copy("static_tls");
+    if (module == NULL || dlclose(module) != 0)
+        return false;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[4096];
+    bool is_there = false;
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL)
+        is_there = is_there || strstr(line, "/pipc-plugin-") != NULL;
+    fclose(maps);
+    return !is_there;
+}
+
 TEST(a_plugin_can_be_reloaded_more_often_than_there_are_thread_keys)
 {
+    if (!dlclose_unloads())
+        harness_skip("dlclose unloads nothing with this C library");
     int rounds = harness_emulated() ? 20 : 1100;
     load_use_unload((void *)"plugin_static");
     int before = count_mappings();
