@@ -4,8 +4,6 @@
  * kernel has no memory to ring them: a message that has not rung is rung for later. And another
  * process takes an end just now.
  */
-#include <pthread.h>
-
 #include "anonymous.h"
 #include "fault.h"
 #include "platform.h"
@@ -22,36 +20,40 @@ static pipc_t *open_with_pipes(void)
     return pipe;
 }
 
+/* In a process of its own: the calls that fail are those of this one alone. */
 struct peer {
     pipc_t *pipe;
     struct harness_gate ready;
-    struct sleeper sleeper;
-    pthread_t thread;
+    pid_t pid;
 };
 
-static void *answer_once(void *arg)
+static int answer_once(void *arg)
 {
     struct peer *peer = arg;
-    set_timeouts(peer->pipe, -1, -1);
-    peer->sleeper = sleeper_me();
     harness_gate_open(&peer->ready);
     hear(peer->pipe, "question");
     say(peer->pipe, "answer");
-    return NULL;
+    pipc_close(peer->pipe);
+    return 0;
+}
+
+static void start_peer(struct peer *peer, int (*act)(void *))
+{
+    harness_gate_init(&peer->ready);
+    peer->pid = harness_fork(act, peer);
+    harness_gate_wait(&peer->ready);
 }
 
 /* It sleeps in its read. */
-static void start_peer(struct peer *peer)
+static void start_reader(struct peer *peer)
 {
-    harness_gate_init(&peer->ready);
-    assert_int_equal(pthread_create(&peer->thread, NULL, answer_once, peer), 0);
-    harness_gate_wait(&peer->ready);
-    sleeper_wait(peer->sleeper);
+    start_peer(peer, answer_once);
+    sleeper_wait((struct sleeper){peer->pid, peer->pid});
 }
 
 static void end_peer(struct peer *peer)
 {
-    assert_int_equal(pthread_join(peer->thread, NULL), 0);
+    assert_int_equal(harness_wait(peer->pid), 0);
     harness_gate_close(&peer->ready);
     pipc_close(peer->pipe);
 }
@@ -67,7 +69,7 @@ TEST(a_wait_rings_until_the_kernel_has_the_memory)
 {
     platform_needs(PLATFORM_LINUX_CALLS);
     struct peer peer = {.pipe = open_with_pipes()};
-    start_peer(&peer);
+    start_reader(&peer);
     lack_memory_to_ring(3);
     fault_arm();
     say(peer.pipe, "question");
@@ -81,7 +83,7 @@ TEST(a_descriptor_is_readable_until_the_peer_was_rung)
 {
     platform_needs(PLATFORM_LINUX_CALLS);
     struct peer peer = {.pipe = open_with_pipes()};
-    start_peer(&peer);
+    start_reader(&peer);
     int fd = pipc_fd(peer.pipe);
     assert_true(fd >= 0);
     hear_nothing(peer.pipe);
@@ -95,13 +97,14 @@ TEST(a_descriptor_is_readable_until_the_peer_was_rung)
     end_peer(&peer);
 }
 
-static void *say_two(void *arg)
+static int say_two(void *arg)
 {
     struct peer *peer = arg;
     say(peer->pipe, "one");
     say(peer->pipe, "two");
     harness_gate_open(&peer->ready);
-    return NULL;
+    pipc_close(peer->pipe);
+    return 0;
 }
 
 TEST(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call)
@@ -111,9 +114,7 @@ TEST(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call)
     int fd = pipc_fd(peer.pipe);
     hear_nothing(peer.pipe);
     assert_false(harness_readable(fd, 0));
-    harness_gate_init(&peer.ready);
-    assert_int_equal(pthread_create(&peer.thread, NULL, say_two, &peer), 0);
-    harness_gate_wait(&peer.ready);
+    start_peer(&peer, say_two);
     lack_memory_to_ring(1);
     fault_arm();
     hear(peer.pipe, "one");
