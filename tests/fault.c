@@ -78,6 +78,7 @@ static const struct {
     [CALL_getrandom] = {"getrandom", {ENOSYS}},
     [CALL_pthread_setspecific] = {"pthread_setspecific", {ENOMEM}},
     [CALL_pthread_sigmask] = {"pthread_sigmask", {0}},
+    [CALL_sched_yield] = {"sched_yield", {0}},
     [CALL_openat] = {"openat", {EMFILE, ENFILE, EACCES, ENOMEM, EINTR}},
     [CALL_mkdirat] = {"mkdirat", {EACCES, ENOSPC, EDQUOT, EROFS, EMLINK}},
     [CALL_mkfifoat] = {"mkfifoat", {EACCES, ENOSPC, EDQUOT, EROFS}},

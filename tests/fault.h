@@ -27,7 +27,7 @@
     X(mkfifoat) X(unlinkat) X(fstatat) X(renameat) X(fchmodat) X(fdopendir) X(readdir)         \
     X(closedir) X(kill) X(socket) X(bind) X(listen) X(accept4) X(connect) X(getsockname)       \
     X(setsockopt) X(getaddrinfo) X(getrandom) X(utimensat) X(linkat) X(fchmod) X(fstatfs)  \
-    X(socketpair) X(dup2) X(sockatmark) X(mremap) X(pthread_setspecific)
+    X(socketpair) X(dup2) X(sockatmark) X(mremap) X(pthread_setspecific) X(sched_yield)
 /* clang-format on */
 
 enum fault_call {

@@ -233,6 +233,13 @@ WRAP(int, pthread_sigmask, int how, const sigset_t *set, sigset_t *old)
     return error != 0 ? error : __real_pthread_sigmask(how, set, old);
 }
 
+/* It cannot fail. */
+WRAP(int, sched_yield, void)
+{
+    fault_refusal(CALL_sched_yield);
+    return __real_sched_yield();
+}
+
 /* Only a thread's first value of a key takes memory. */
 WRAP(int, pthread_setspecific, pthread_key_t key, const void *value)
 {

@@ -59,23 +59,31 @@ TEST(descriptors_for_a_peer_that_leaves_the_socket_at_this_moment_are_EOPNOTSUPP
     moving_end_attack(&a);
 }
 
-/* The doorbell lies behind the last byte of the socket, and the rest is in the ring. */
-TEST(a_long_message_whose_peer_leaves_in_the_middle_of_it_goes_on_in_the_memory)
+enum { SIZE = 50000, BEFORE = 10000 /* bytes */ };
+
+/* A message of SIZE bytes, of which a call that does not wait finds a part. */
+static unsigned char *begin_long(struct moving_attack *a)
 {
-    enum { SIZE = 50000, BEFORE = 10000 };
     static unsigned char frame[MOVING_HEADER + SIZE];
-    struct moving_attack a;
-    pipc_msg_t message;
-    moving_attack_server(&a);
+    moving_attack_server(a);
     frame[2] = SIZE >> 8;
     frame[3] = SIZE & 255;
     harness_fill(frame + MOVING_HEADER, SIZE, 1);
-    set_timeout(a.pipe, 0);
+    set_timeout(a->pipe, 0);
+    return frame;
+}
+
+/* The doorbell lies behind the last byte of the socket, and the rest is in the ring. */
+TEST(a_long_message_whose_peer_leaves_in_the_middle_of_it_goes_on_in_the_memory)
+{
+    struct moving_attack a;
+    pipc_msg_t message;
+    const unsigned char *frame = begin_long(&a);
     assert_int_equal(send(a.raw, frame, BEFORE, MSG_NOSIGNAL), BEFORE);
     assert_errno(pipc_read_msg(a.pipe, &message), EAGAIN);
     moving_set_mark(&a, 1 + BEFORE);
     assert_int_equal(send(a.raw, "!", 1, MSG_NOSIGNAL), 1);
-    moving_write_ring(&a, frame + BEFORE, sizeof frame - BEFORE);
+    moving_write_ring(&a, frame + BEFORE, MOVING_HEADER + SIZE - BEFORE);
     assert_int_equal(pipc_read_msg(a.pipe, &message), 0);
     assert_int_equal(message.size, SIZE);
     harness_check(message.data, SIZE, 1);
@@ -97,7 +105,7 @@ static bool read_without_memory(unsigned long nth)
     set_timeout(a.pipe, 0);
     assert_int_equal(send(a.raw, frame, BEFORE, MSG_NOSIGNAL), BEFORE);
     moving_set_mark(&a, 1 + BEFORE);
-    moving_write_ring(&a, frame + BEFORE, sizeof frame - BEFORE);
+    moving_write_ring(&a, frame + BEFORE, MOVING_HEADER + SIZE - BEFORE);
     fault_reset();
     fault_fail(CALL_realloc, nth, 0, ENOMEM);
     fault_arm();
@@ -122,14 +130,9 @@ TEST(a_message_whose_peer_leaves_in_it_is_ENOMEM_without_memory_and_can_be_read_
 
 TEST(nonsense_in_the_middle_of_a_long_message_is_EPROTO)
 {
-    enum { SIZE = 50000, BEFORE = 10000 };
-    static unsigned char frame[MOVING_HEADER + SIZE];
     struct moving_attack a;
     pipc_msg_t message;
-    moving_attack_server(&a);
-    frame[2] = SIZE >> 8;
-    frame[3] = SIZE & 255;
-    set_timeout(a.pipe, 0);
+    const unsigned char *frame = begin_long(&a);
     moving_set_mark(&a, 1);
     moving_write_ring(&a, frame, BEFORE);
     assert_errno(pipc_read_msg(a.pipe, &message), EAGAIN);
@@ -140,8 +143,7 @@ TEST(nonsense_in_the_middle_of_a_long_message_is_EPROTO)
     moving_end_attack(&a);
 }
 
-/* A thread for which it was opening a moment ago may write nothing at all, to see whether it is
- * open. */
+/* That is how a thread asks whether a handle that was opening is open by now. */
 TEST(a_write_of_no_part_makes_no_offer)
 {
     pipc_t *end[2];

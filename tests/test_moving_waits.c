@@ -131,6 +131,33 @@ TEST(a_side_that_has_written_looks_for_an_answer_and_then_yields_before_it_sleep
     pipc_close(end[1]);
 }
 
+static void answer(void *end)
+{
+    net_say(((pipc_t **)end)[1], "answer");
+}
+
+TEST(an_answer_that_comes_while_a_side_yields_is_read_without_a_sleep)
+{
+    pipc_t *end[2];
+    char text[8];
+    moving_open(end, 0, NULL);
+    moving_move(end);
+    set_timeout(end[0], 5);
+    net_say(end[0], "question");
+    read_in_vain(end[0]); /* so that it yields the next time */
+    net_say(end[0], "question");
+    fault_reset();
+    fault_frozen_time();
+    fault_before(CALL_sched_yield, 1, answer, end);
+    fault_arm();
+    ssize_t size = pipc_read(end[0], text, sizeof text);
+    fault_disarm();
+    assert_int_equal(size, 6);
+    assert_int_equal(fault_calls(CALL_poll) + fault_calls(CALL_epoll_wait), 0);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 static atomic_bool has_ended;
 
 static void note_end(void *unused)
@@ -314,6 +341,7 @@ HARNESS_MAIN("moving into shared memory, waits",
              IT(doorbells_that_come_with_the_last_bytes_of_a_socket_are_no_message),
              IT(a_read_without_a_limit_is_woken_by_a_peer_that_leaves_the_socket),
              IT(a_side_that_has_written_looks_for_an_answer_and_then_yields_before_it_sleeps),
+             IT(an_answer_that_comes_while_a_side_yields_is_read_without_a_sleep),
              IT(a_thread_whose_answers_come_at_once_can_be_cancelled),
              IT(a_descriptor_that_waits_for_room_alone_is_not_readable_for_messages),
              IT(a_read_that_moves_the_pipe_leaves_its_descriptor_silent),

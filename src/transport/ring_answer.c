@@ -18,12 +18,12 @@ static bool look(const struct ring *ring)
     return came;
 }
 
-/* As much as it lasted; 0: it cannot be now. */
+/* How long it lasted, in ticks; -1: there is to be none now. */
 static int64_t yield(void)
 {
     int64_t begin = sys_ticks();
     if (begin < atomic_load_explicit(&yields.from, memory_order_relaxed))
-        return 0;
+        return -1;
     sys_cpu_yield();
     int64_t lasted = sys_ticks() - begin;
     ring_yields_note(&yields, begin, lasted);
@@ -33,7 +33,7 @@ static int64_t yield(void)
 static bool yield_for(struct ring_answer *answer, struct ring *ring)
 {
     int64_t lasted = yield();
-    bool came = lasted != 0 && ring_is_ready(ring, RING_BYTES);
+    bool came = lasted >= 0 && ring_is_ready(ring, RING_BYTES);
     if (came && lasted < ANSWER_SHORT_TICKS) {
         answer->yields = 0;
         ring_pace_spun(&ring->pace, true);
