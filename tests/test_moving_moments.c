@@ -59,16 +59,16 @@ TEST(descriptors_for_a_peer_that_leaves_the_socket_at_this_moment_are_EOPNOTSUPP
     moving_end_attack(&a);
 }
 
-enum { SIZE = 50000, BEFORE = 10000 /* bytes */ };
+enum { LONG_SIZE = 50000, LONG_PART = 10000 /* bytes */ };
 
-/* A message of SIZE bytes, of which a call that does not wait finds a part. */
+/* A message of LONG_SIZE bytes, of which a call that does not wait finds a part. */
 static unsigned char *begin_long(struct moving_attack *a)
 {
-    static unsigned char frame[MOVING_HEADER + SIZE];
+    static unsigned char frame[MOVING_HEADER + LONG_SIZE];
     moving_attack_server(a);
-    frame[2] = SIZE >> 8;
-    frame[3] = SIZE & 255;
-    harness_fill(frame + MOVING_HEADER, SIZE, 1);
+    frame[2] = LONG_SIZE >> 8;
+    frame[3] = LONG_SIZE & 255;
+    harness_fill(frame + MOVING_HEADER, LONG_SIZE, 1);
     set_timeout(a->pipe, 0);
     return frame;
 }
@@ -79,14 +79,14 @@ TEST(a_long_message_whose_peer_leaves_in_the_middle_of_it_goes_on_in_the_memory)
     struct moving_attack a;
     pipc_msg_t message;
     const unsigned char *frame = begin_long(&a);
-    assert_int_equal(send(a.raw, frame, BEFORE, MSG_NOSIGNAL), BEFORE);
+    assert_int_equal(send(a.raw, frame, LONG_PART, MSG_NOSIGNAL), LONG_PART);
     assert_errno(pipc_read_msg(a.pipe, &message), EAGAIN);
-    moving_set_mark(&a, 1 + BEFORE);
+    moving_set_mark(&a, 1 + LONG_PART);
     assert_int_equal(send(a.raw, "!", 1, MSG_NOSIGNAL), 1);
-    moving_write_ring(&a, frame + BEFORE, MOVING_HEADER + SIZE - BEFORE);
+    moving_write_ring(&a, frame + LONG_PART, MOVING_HEADER + LONG_SIZE - LONG_PART);
     assert_int_equal(pipc_read_msg(a.pipe, &message), 0);
-    assert_int_equal(message.size, SIZE);
-    harness_check(message.data, SIZE, 1);
+    assert_int_equal(message.size, LONG_SIZE);
+    harness_check(message.data, LONG_SIZE, 1);
     pipc_msg_free(&message);
     assert_int_equal(moving_state(a.pipe), SHARE_MOVED);
     moving_end_attack(&a);
@@ -134,7 +134,7 @@ TEST(nonsense_in_the_middle_of_a_long_message_is_EPROTO)
     pipc_msg_t message;
     const unsigned char *frame = begin_long(&a);
     moving_set_mark(&a, 1);
-    moving_write_ring(&a, frame, BEFORE);
+    moving_write_ring(&a, frame, LONG_PART);
     assert_errno(pipc_read_msg(a.pipe, &message), EAGAIN);
     assert_int_equal(moving_state(a.pipe), SHARE_MOVED);
     atomic_store(&a.shared.page->ring[a.own].head, UINT64_MAX / 2);
