@@ -107,12 +107,13 @@ void report_listening(const struct server *server, unsigned number, const char *
 
 pipc_t *report_accepted(pipc_t *pipe, unsigned server_number)
 {
-    char kind[sizeof "accepted by #" + 10];
+    char kind[sizeof "accepted by #" + 10] = "";
     if (pipe == NULL) {
         fail(server_number, "pipc_server_accept");
         return NULL;
     }
-    snprintf(kind, sizeof kind, "accepted by #%u", server_number);
+    if (trace_is_on())
+        snprintf(kind, sizeof kind, "accepted by #%u", server_number);
     return report_opened(pipe, &(struct report_open){.kind = kind});
 }
 

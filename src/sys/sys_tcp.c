@@ -29,7 +29,7 @@ void sys_tcp_probe(int fd)
 void sys_tcp_options(int fd)
 {
     sys_socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     sys_tcp_set_idle(fd, KEEP_IDLE_S);
     sys_tcp_set_times(fd);
+    sys_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1); /* its timer begins once, by these times */
 }
