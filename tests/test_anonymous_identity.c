@@ -5,11 +5,19 @@
  * that need privileges are skipped without them.
  */
 #include "anonymous.h"
+#include "fault.h"
 #include "platform.h"
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+#ifndef PIDFD_GET_PID_NAMESPACE
+#define PIDFD_GET_PID_NAMESPACE _IO(0xFF, 5)
+#endif
 
 /* --- A namespace of its own ------------------------------------------------------------------ */
 
@@ -167,6 +175,75 @@ TEST(peers_in_different_pid_namespaces_talk_and_disconnect)
         assert_int_equal(harness_wait(pid), 0);
     }
     pipc_close(scene.pipe);
+}
+
+/* Nothing proves to its peer that it lives, and its process id there is somebody else's. */
+static void take_no_end(pipc_t *pipe)
+{
+    fault_arm();
+    ssize_t sent = pipc_write(pipe, "x", 1);
+    int error = errno;
+    fault_disarm();
+    assert_int_equal(sent, -1);
+    assert_int_equal(error, EPERM);
+}
+
+static void be_without_proc(void)
+{
+    fault_reset();
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+        umount2("/proc", MNT_DETACH) != 0)
+        _exit(77);
+}
+
+static int be_the_first_without_proc(void *pipe)
+{
+    be_without_proc();
+    fault_fail(CALL_ioctl, 1, FAULT_FOREVER, ENOTTY); /* Linux before 6.11 */
+    take_no_end(pipe);
+    return 0;
+}
+
+static int take_no_end_later(void *pipe)
+{
+    int process = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    int space = process < 0 ? -1 : ioctl(process, PIDFD_GET_PID_NAMESPACE, 0);
+    bool is_known = space >= 0;
+    close(process);
+    close(space);
+    if (!is_known)
+        return 77;
+    take_no_end(pipe);
+    return 0;
+}
+
+static int be_the_second_without_proc(void *pipe)
+{
+    be_without_proc();
+    return harness_wait(harness_fork(take_no_end_later, pipe));
+}
+
+static void see_no_end_taken(int (*play)(void *pipe))
+{
+    need_namespaces();
+    struct scene scene = {open_anonymous(), play};
+    int status = harness_wait(harness_fork(play_in_a_namespace, &scene));
+    pipc_close(scene.pipe);
+    if (status == 77)
+        harness_skip("needs the right to be without /proc, or Linux 6.11");
+    assert_int_equal(status, 0);
+}
+
+TEST(the_first_process_of_another_pid_namespace_takes_no_end_without_proc)
+{
+    platform_needs(PLATFORM_TOKENS);
+    see_no_end_taken(be_the_first_without_proc);
+}
+
+TEST(a_later_process_of_another_pid_namespace_takes_no_end_without_proc)
+{
+    platform_needs(PLATFORM_TOKENS);
+    see_no_end_taken(be_the_second_without_proc);
 }
 
 /* --- Numbers that come back ------------------------------------------------------------------ */
@@ -339,6 +416,8 @@ HARNESS_MAIN("anonymous identity", IT(a_read_detects_a_death_in_another_pid_name
              IT(a_read_in_a_pid_namespace_detects_a_death_outside),
              IT(poll_in_a_pid_namespace_detects_a_death_outside),
              IT(peers_in_different_pid_namespaces_talk_and_disconnect),
+             IT(the_first_process_of_another_pid_namespace_takes_no_end_without_proc),
+             IT(a_later_process_of_another_pid_namespace_takes_no_end_without_proc),
              IT(a_death_is_detected_when_the_pid_is_in_use_again),
              IT(a_thread_cancelled_in_a_blocked_call_counts_as_dead),
              IT(the_pipe_works_after_a_thread_was_cancelled_while_taking_an_end))

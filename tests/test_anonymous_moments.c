@@ -126,6 +126,49 @@ TEST(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call)
     end_peer(&peer);
 }
 
+static int expect_the_end(void *arg)
+{
+    struct peer *peer = arg;
+    harness_gate_open(&peer->ready);
+    hear_the_end(peer->pipe, EPIPE);
+    say(peer->pipe, "answer");
+    pipc_close(peer->pipe);
+    return 0;
+}
+
+TEST(a_shutdown_that_could_not_ring_is_rung_for_by_the_next_wait)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct peer peer = {.pipe = open_with_pipes()};
+    assert_int_equal(pipc_pending(peer.pipe), 0);
+    start_peer(&peer, expect_the_end);
+    sleeper_wait((struct sleeper){peer.pid, peer.pid});
+    lack_memory_to_ring(1);
+    fault_arm();
+    assert_int_equal(pipc_shutdown(peer.pipe), 0);
+    assert_int_equal(fault_failures(CALL_pwritev2), 1);
+    hear(peer.pipe, "answer");
+    fault_disarm();
+    assert_int_equal(fault_calls(CALL_pwritev2), 2); /* the peer would look at last by itself */
+    end_peer(&peer);
+}
+
+/* On a kernel without memfd_create a random name is needed for a moment. */
+TEST(without_a_name_for_the_memory_opening_returns_the_reason)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    fault_reset();
+    fault_fail(CALL_memfd_create, 1, FAULT_FOREVER, ENOSYS);
+    fault_fail(CALL_getrandom, 1, FAULT_FOREVER, ENOSYS);
+    fault_arm();
+    pipc_t *pipe = pipc_open(NULL);
+    int error = errno;
+    fault_disarm();
+    assert_null(pipe);
+    assert_int_equal(error, ENOSYS);
+    assert_int_equal(fault_failures(CALL_getrandom), 1);
+}
+
 /* --- Who takes an end ------------------------------------------------------------------------- */
 
 struct race {
@@ -173,4 +216,6 @@ TEST(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one)
 HARNESS_MAIN("anonymous pipes, moments", IT(a_wait_rings_until_the_kernel_has_the_memory),
              IT(a_descriptor_is_readable_until_the_peer_was_rung),
              IT(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call),
+             IT(a_shutdown_that_could_not_ring_is_rung_for_by_the_next_wait),
+             IT(without_a_name_for_the_memory_opening_returns_the_reason),
              IT(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one))

@@ -80,6 +80,39 @@ TEST(a_descriptor_whose_entries_cannot_be_changed_is_readable)
     expect_readable_without_changes(&raw_socket);
 }
 
+static void refuse_changes(void *unused)
+{
+    (void)unused;
+    fault_refuse_changes(true);
+}
+
+/* A message in memory takes two changes to show, with a look at the set between them. */
+TEST(a_descriptor_whose_entry_is_changed_in_half_is_readable_until_the_next_change)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    int fd = pipc_fd(raw.pipe);
+    expect_failure(raw.pipe, EAGAIN);
+    raw_send(&raw, BYTES("\0\0\0\1x\0\0\0\1y"));
+    fault_reset();
+    fault_before(CALL_epoll_wait, 1, refuse_changes, NULL);
+    fault_arm();
+    expect_message(raw.pipe, BYTES("x"));
+    fault_disarm();
+    assert_int_equal(fault_calls(CALL_epoll_ctl), 2); /* the other one is of a doorbell */
+    assert_true(harness_readable(fd, 0));
+    expect_message(raw.pipe, BYTES("y"));
+    for (int i = 0; i < 2; i++) {
+        expect_failure(raw.pipe, EAGAIN);
+        assert_false(harness_readable(fd, 0));
+        raw_send(&raw, BYTES("\0\0\0\1z"));
+        assert_true(harness_readable(fd, 0));
+        expect_message(raw.pipe, BYTES("z"));
+    }
+    raw_close(&raw);
+}
+
 /* --- Messages in memory, no room to write, and no descriptor to show it ----------------------- */
 
 struct crowded {
@@ -183,4 +216,5 @@ HARNESS_MAIN(
     "descriptor shortage", IT(a_descriptor_is_not_readable_any_more_once_there_is_an_entry_for_it),
     IT(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one),
     IT(a_descriptor_whose_entries_cannot_be_changed_is_readable),
+    IT(a_descriptor_whose_entry_is_changed_in_half_is_readable_until_the_next_change),
     IT(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_bytes_or_room))

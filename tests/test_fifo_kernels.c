@@ -76,6 +76,26 @@ TEST(a_removal_that_returns_EEXIST_for_a_directory_that_is_not_empty_leaves_it)
     fifos_end(&fifos);
 }
 
+static void let_time_pass(void *unused)
+{
+    (void)unused;
+    fault_advance_ms(SHORT_MS);
+}
+
+TEST(a_time_that_is_over_when_the_offer_is_made_is_not_waited_for)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    fault_reset();
+    fault_frozen_time();
+    fault_before(CALL_renameat, 1, let_time_pass, NULL);
+    assert_int_equal(come("x", &fifos.options, SHORT_MS), ETIMEDOUT);
+    assert_int_equal(fault_calls(CALL_poll), 0);
+    fault_reset();
+    fifos_assert_empty(&fifos);
+    fifos_end(&fifos);
+}
+
 /* ---- what may not be ---- */
 
 TEST(an_offer_of_the_dead_that_may_not_be_removed_returns_the_reason)
@@ -164,6 +184,7 @@ HARNESS_MAIN("FIFOs, other systems",
              IT(a_FIFO_that_cannot_be_opened_without_time_stamps_is_opened_with_them),
              IT(a_rename_that_returns_EEXIST_for_a_directory_that_is_not_empty_is_tried_again),
              IT(a_removal_that_returns_EEXIST_for_a_directory_that_is_not_empty_leaves_it),
+             IT(a_time_that_is_over_when_the_offer_is_made_is_not_waited_for),
              IT(an_offer_of_the_dead_that_may_not_be_removed_returns_the_reason),
              IT(a_relative_directory_begins_at_the_current_one_also_where_that_may_not_be_read),
              IT(the_users_own_directory_that_cannot_be_looked_at_returns_the_reason),

@@ -219,8 +219,42 @@ TEST(messages_of_64_KiB_go_from_a_socket_to_their_place)
     raw_close(&raw);
 }
 
+static void read_short_of_memory(pipc_t *pipe, int i)
+{
+    static unsigned char got[LARGEST];
+    fault_arm();
+    ssize_t size = pipc_read(pipe, got, sizeof got);
+    fault_disarm();
+    if (size < 0) {
+        assert_int_equal(errno, ENOMEM);
+        size = pipc_read(pipe, got, sizeof got);
+    }
+    assert_int_equal(size, sizes[i]);
+    harness_check(got, sizes[i], (uint64_t)i);
+}
+
+/* That memory comes and goes with long messages. */
+TEST(a_lack_of_memory_to_read_ahead_into_loses_nothing)
+{
+    bool has_failed = true;
+    make_stream();
+    for (unsigned long nth = 1; has_failed; nth++) {
+        struct raw raw;
+        struct writer writer;
+        begin(&raw, &raw_pipes, &writer, begins[1] + 10000, begins[MESSAGES]);
+        fault_reset();
+        fault_fail(CALL_realloc, nth, 0, ENOMEM);
+        for (int i = 0; i < MESSAGES; i++)
+            read_short_of_memory(raw.pipe, i);
+        has_failed = fault_failures(CALL_realloc) > 0;
+        finish(&raw, &writer);
+    }
+    free(stream);
+}
+
 HARNESS_MAIN("long_reads", IT(messages_arrive_whole_wherever_a_reader_has_to_wait_for_their_rest),
              IT(what_does_not_fit_stays_whole_behind_a_long_message),
              IT(an_end_behind_or_inside_a_long_message_is_reported_after_all_before_it),
              IT(the_descriptor_shows_what_came_with_the_end_of_a_long_message),
-             IT(messages_of_64_KiB_go_from_a_socket_to_their_place))
+             IT(messages_of_64_KiB_go_from_a_socket_to_their_place),
+             IT(a_lack_of_memory_to_read_ahead_into_loses_nothing))

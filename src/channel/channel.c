@@ -234,8 +234,6 @@ void channel_add_stats(const struct channel *c, pipc_stats_t *stats)
     stats->messages_pending += atomic_load(&c->in.messages_pending);
     stats->bytes_pending += atomic_load(&c->in.bytes_pending);
     stats->bytes_held += outbound_bytes_held(&c->out);
-    if (c->transport == NULL)
-        return;
     struct transport_figures figures = transport_figures_of(c->transport);
     stats->kernel_read += figures.kernel_read;
     stats->kernel_written += figures.kernel_written;

@@ -120,11 +120,12 @@ static int renew_entry(struct ready *ready, uint32_t events)
 static int change_entry(struct ready *ready, uint32_t events, bool is_renewed)
 {
     bool is_silent = (events & sys_epoll_edge) != 0;
-    if (is_renewed && renew_entry(ready, events) != 0)
+    bool changes = !is_silent && (is_renewed || events != ready->in.events);
+    if ((is_renewed && renew_entry(ready, events) != 0) ||
+        (changes && sys_epoll_change(ready->set, ready->in.fd, events) != 0)) {
+        ready->in.events = 0; /* not known: the next update changes it in any case */
         return -1;
-    if (!is_silent && (is_renewed || events != ready->in.events) &&
-        sys_epoll_change(ready->set, ready->in.fd, events) != 0)
-        return -1;
+    }
     ready->in.events = events;
     return 0;
 }

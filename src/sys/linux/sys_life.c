@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,11 +18,19 @@
 #include "sys/sys_descriptor.h"
 #include "sys/sys_memory.h"
 #include "sys/sys_poll.h"
+#include "sys/sys_process.h"
 
 #ifndef F_OFD_GETLK
 #define F_OFD_GETLK 36
 #define F_OFD_SETLK 37
 #endif
+
+#ifndef PIDFD_GET_PID_NAMESPACE
+#define PIDFD_GET_PID_NAMESPACE _IO(0xFF, 5) /* Linux 6.11 */
+#endif
+
+/* Of a process whose parent is in another one, and that cannot learn more. */
+#define NAMESPACE_BELOW 1
 
 /* An open file of our own: locks belong to open files, and the one of `fd` is everybody's. */
 static int open_private(const struct sys_life_file *file)
@@ -86,13 +95,29 @@ enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 
 /* ---- processes ---- */
 
+/* Without /proc. */
+static int open_namespace(void)
+{
+    int process = sys_process_open(sys_process_id());
+    int before = nocancel_begin();
+    int space = process < 0 ? -1 : ioctl(process, PIDFD_GET_PID_NAMESPACE, 0);
+    nocancel_end(before);
+    sys_close(process);
+    return sys_above_standard(space);
+}
+
 static uint64_t ask_for_namespace(void)
 {
     struct stat status;
     int saved = errno;
     bool known = fstatat_nocancel(AT_FDCWD, "/proc/self/ns/pid", &status, 0) == 0;
+    if (!known) {
+        int space = open_namespace();
+        known = space >= 0 && fstat_nocancel(space, &status) == 0;
+        sys_close(space);
+    }
     errno = saved;
-    return known ? (uint64_t)status.st_ino : 0;
+    return known ? (uint64_t)status.st_ino : getppid() == 0 ? NAMESPACE_BELOW : 0;
 }
 
 /* It takes some microseconds to ask, and a process stays in its namespace: only children change. */
