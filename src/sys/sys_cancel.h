@@ -157,6 +157,19 @@ static inline int fionread_nocancel(int fd, int *size)
     return result;
 }
 
+#ifdef __linux__
+#ifndef PIDFD_GET_PID_NAMESPACE
+#define PIDFD_GET_PID_NAMESPACE _IO(0xFF, 5) /* Linux 6.11 */
+#endif
+static inline int pid_namespace_nocancel(int process)
+{
+    int before = nocancel_begin();
+    int space = ioctl(process, PIDFD_GET_PID_NAMESPACE, 0);
+    nocancel_end(before);
+    return space;
+}
+#endif
+
 #ifdef SIOCATMARK /* for who asks the C library for more than C */
 static inline int atmark_nocancel(int fd, int *is_at_mark)
 {

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,10 +22,6 @@
 #ifndef F_OFD_GETLK
 #define F_OFD_GETLK 36
 #define F_OFD_SETLK 37
-#endif
-
-#ifndef PIDFD_GET_PID_NAMESPACE
-#define PIDFD_GET_PID_NAMESPACE _IO(0xFF, 5) /* Linux 6.11 */
 #endif
 
 /* Of a process whose parent is in another one, and that cannot learn more. */
@@ -99,9 +94,7 @@ enum sys_life sys_life_check(const struct sys_life_file *file, uint64_t number)
 static int open_namespace(void)
 {
     int process = sys_process_open(sys_process_id());
-    int before = nocancel_begin();
-    int space = process < 0 ? -1 : ioctl(process, PIDFD_GET_PID_NAMESPACE, 0);
-    nocancel_end(before);
+    int space = process < 0 ? -1 : pid_namespace_nocancel(process);
     sys_close(process);
     return sys_above_standard(space);
 }
