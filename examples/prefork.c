@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Four workers serve the clients of one TCP port. The parent looks at the first message of each
- * client; its first byte decides which worker gets the connection. A worker answers each message of
- * one client at a time with its process id and the message. Clients wait for each answer.
+ * Four workers serve the clients of one TCP port. The parent looks at the first message of each;
+ * its first byte decides which worker gets the connection. Where that has too many, the parent
+ * hangs up. A worker answers one client at a time, with its process id and the message.
  *     cc prefork.c $(pkg-config --cflags --libs libpipc)
  *     ./a.out PORT                  PORT 0: any that is free
  */
@@ -53,7 +53,7 @@ static void start_worker(int number)
         pipc_close(to_worker[other]);
     if (child == 0)
         work(end[1]);
-    to_worker[number] = end[0];
+    pipc_set_timeout(to_worker[number] = end[0], -1, 0);
 }
 
 /* Nothing may be unread in a handle that is detached: so the message goes along. */
@@ -68,7 +68,8 @@ static int hand_over(pipc_t *client)
     ssize_t size = pipc_read(client, text, sizeof text);
     if (size == -1 || pipc_detach(client, fds) == -1)
         return pipc_close(client), 1; /* it has gone, sent too much, or did not wait */
-    check(pipc_write_fds(worker, text, (size_t)size, fds, 1) != -1, "pipc_write_fds");
+    if (pipc_write_fds(worker, text, (size_t)size, fds, 1) == -1) /* it has too many */
+        check(errno == EAGAIN || errno == ETOOMANYREFS, "pipc_write_fds");
     return close(fds[0]), 1;
 }
 

@@ -71,6 +71,20 @@ def silent_and_slow_clients_are_no_obstacle(port):
         client.close()
 
 
+def silent_clients_of_one_worker_are_no_obstacle_to_others(port):
+    silent = []
+    with connect(port) as first:
+        ask(first, b"a: its worker serves nobody else")
+        for _ in range(600):  # more than may be on their way to it
+            silent.append(connect(port))
+            silent[-1].sendall(frame(b"a"))
+        with connect(port) as client:
+            ask(client, b"b: to another worker")
+        must_end(silent[-1])
+    for client in silent:
+        client.close()
+
+
 def clients_that_do_not_wait_or_send_garbage_are_turned_away(port):
     for data in (frame(b"one") + frame(b"two"), frame(b"x" * 5000), GOODBYE, *GARBAGE):
         with connect(port) as client:
@@ -89,6 +103,7 @@ def main():
     before = descriptors(processes)
     for _ in range(3):
         silent_and_slow_clients_are_no_obstacle(port)
+        silent_clients_of_one_worker_are_no_obstacle_to_others(port)
         clients_that_do_not_wait_or_send_garbage_are_turned_away(port)
         clients_get_the_worker_of_their_first_byte(port)
     # The server may have had one more at first: it closes its own a moment after it handed it over.
