@@ -2,7 +2,7 @@
 /*
  * Sends every message back to whoever sent it: one thread, one epoll loop, many clients.
  *     cc tcp_echo_server.c $(pkg-config --cflags --libs libpipc)
- *     ./a.out PORT [KEY [md5]]      PORT 0: any that is free; md5: also for Python 3.11 and older
+ *     [TCP_KEY=...] ./a.out PORT [md5]      PORT 0: any that is free; md5: for Python before 3.12
  */
 #include <errno.h>
 #include <pipc.h>
@@ -76,12 +76,12 @@ static int serve(pipc_t *pipe)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || argc > 4)
-        return fprintf(stderr, "usage: %s PORT [KEY [md5]]\n", argv[0]), 2;
+    if (argc < 2 || argc > 3)
+        return fprintf(stderr, "usage: [TCP_KEY=...] %s PORT [md5]\n", argv[0]), 2;
     pipc_options_t options = PIPC_OPTIONS_INIT;
-    options.key = argc > 2 ? argv[2] : NULL;
-    options.key_size = argc > 2 ? strlen(argv[2]) : 0;
-    options.flags = argc > 3 ? PIPC_KEY_MD5 : 0;
+    const char *key = options.key = getenv("TCP_KEY");
+    options.key_size = key != NULL ? strlen(key) : 0;
+    options.flags = argc > 2 ? PIPC_KEY_MD5 : 0;
     pipc_server_t *server = pipc_server_open(NULL, (uint16_t)atoi(argv[1]), &options);
     check(server != NULL, "pipc_server_open");
     check((set = epoll_create1(EPOLL_CLOEXEC)) != -1, "epoll_create1");

@@ -4,7 +4,8 @@
  * host and the same port, either first.
  *
  *     cc tcp_pair.c $(pkg-config --cflags --libs libpipc)
- *     ./a.out HOST PORT [KEY [md5]]      ends when both have ended their input
+ *     ./a.out HOST PORT [md5]            ends when both have ended their input
+ *     TCP_KEY=... ./a.out HOST PORT      with a key: an argument is seen by everybody
  */
 #include <errno.h>
 #include <pipc.h>
@@ -68,12 +69,12 @@ static int send_lines(pipc_t *pipe)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3 || argc > 5)
-        return fprintf(stderr, "usage: %s HOST PORT [KEY [md5]]\n", argv[0]), 2;
+    if (argc < 3 || argc > 4)
+        return fprintf(stderr, "usage: [TCP_KEY=...] %s HOST PORT [md5]\n", argv[0]), 2;
     pipc_options_t options = PIPC_OPTIONS_INIT;
-    options.key = argc > 3 ? argv[3] : NULL;
-    options.key_size = argc > 3 ? strlen(argv[3]) : 0;
-    options.flags = argc > 4 ? PIPC_KEY_MD5 : 0;
+    const char *key = options.key = getenv("TCP_KEY");
+    options.key_size = key != NULL ? strlen(key) : 0;
+    options.flags = argc > 3 ? PIPC_KEY_MD5 : 0;
     pipc_t *pipe = pipc_open_tcp(argv[1], (uint16_t)atoi(argv[2]), wait_ms, &options);
     check(pipe != NULL, "pipc_open_tcp");
     check(pipc_set_timeout(pipe, 0, -1) == 0, "pipc_set_timeout");

@@ -146,14 +146,15 @@ def the_echo_server_goes_on_when_descriptors_run_out():
 
 @test
 def the_echo_server_with_a_key_survives_strangers():
-    with echo_server("secret", descriptors=30) as server:
+    key = {"TCP_KEY": "secret"}
+    with echo_server(environment=key, descriptors=30) as server:
         crowd = []
         for garbage in GARBAGE * 3:
             connection = connect(server.port)
             with contextlib.suppress(OSError):
                 connection.sendall(garbage)
             crowd.append(connection)
-        with Program("tcp_pair", "127.0.0.1", server.port, "secret") as client:
+        with Program("tcp_pair", "127.0.0.1", server.port, environment=key) as client:
             client.type(b"hello\n")
             client.end_input()
             client.must_end(0)

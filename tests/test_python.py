@@ -15,17 +15,15 @@ OLD = sys.version_info < (3, 12)
 SIZES = [0, 1, 2, 100, 16383, 16384, 16385, 65535, 65536, 65537, 1000000, 3000000]
 
 
-def key_arguments(key):
-    return [] if key is None else [key.decode()] + (["md5"] if OLD else [])
-
-
-def start(name, *arguments, **more):
-    return subprocess.Popen([os.path.join(EXAMPLES, name), *map(str, arguments)],
+def start(name, *arguments, key=None, md5=OLD, **more):
+    environment = os.environ if key is None else dict(os.environ, TCP_KEY=key.decode())
+    arguments += ("md5",) if key is not None and md5 else ()
+    return subprocess.Popen([os.path.join(EXAMPLES, name), *map(str, arguments)], env=environment,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
 
 
-def start_server(*arguments):
-    server = start("tcp_echo_server", 0, *arguments)
+def start_server(**more):
+    server = start("tcp_echo_server", 0, **more)
     return server, int(server.stdout.readline())
 
 
@@ -44,7 +42,7 @@ def echo(connection):
 
 
 def python_calls_the_server(key):
-    server, port = start_server(*key_arguments(key))
+    server, port = start_server(key=key)
     with Client(("127.0.0.1", port), authkey=key) as first:
         with Client(("127.0.0.1", port), authkey=key) as second:
             echo(first)
@@ -53,7 +51,7 @@ def python_calls_the_server(key):
 
 
 def a_wrong_key_is_refused_by_the_server():
-    server, port = start_server(*key_arguments(b"secret"))
+    server, port = start_server(key=b"secret")
     try:
         Client(("127.0.0.1", port), authkey=b"Secret")
         raise SystemExit("a wrong key was let in")
@@ -66,7 +64,7 @@ def a_wrong_key_is_refused_by_the_server():
 
 def python_waits_for_a_caller(key):
     with Listener(("127.0.0.1", 0), authkey=key) as listener:
-        caller = start("tcp_pair", "127.0.0.1", listener.address[1], *key_arguments(key))
+        caller = start("tcp_pair", "127.0.0.1", listener.address[1], key=key)
         with listener.accept() as connection:
             for text in b"hello", b"", b"x" * 100000:
                 connection.send_bytes(text)
@@ -80,7 +78,7 @@ def python_waits_for_a_caller(key):
 
 def a_wrong_key_is_refused_by_python():
     with Listener(("127.0.0.1", 0), authkey=b"secret") as listener:
-        caller = start("tcp_pair", "127.0.0.1", listener.address[1], *key_arguments(b"Secret"),
+        caller = start("tcp_pair", "127.0.0.1", listener.address[1], key=b"Secret",
                        stderr=subprocess.PIPE)
         try:
             listener.accept()
@@ -94,7 +92,7 @@ def a_wrong_key_is_refused_by_python():
 def the_older_digest_is_refused_unless_asked_for():
     if not OLD:
         return
-    server, port = start_server("secret")
+    server, port = start_server(key=b"secret", md5=False)
     try:
         Client(("127.0.0.1", port), authkey=b"secret")
         raise SystemExit("MD5 was let in")

@@ -8,11 +8,11 @@ server=
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
 examples=$BUILD_DIR/examples
 
-start_server() # $@ key
+start_server()
 {
     [ -z "$server" ] || { kill "$server"; wait "$server" || :; }
     mkfifo "$work/port"
-    "$examples/tcp_echo_server" 0 "$@" >"$work/port" &
+    "$examples/tcp_echo_server" 0 >"$work/port" &
     server=$!
     read -r port <"$work/port"
     rm "$work/port"
@@ -29,9 +29,11 @@ done
 for pid in $pids; do wait "$pid"; done
 for client in 1 2 3 4; do cmp "$work/text" "$work/output$client"; done
 
-start_server secret
-"$examples/tcp_pair" 127.0.0.1 "$port" secret <"$work/text" | cmp "$work/text" -
-! "$examples/tcp_pair" 127.0.0.1 "$port" Secret <"$work/text" >"$work/output" 2>"$work/error"
+export TCP_KEY=secret
+start_server
+"$examples/tcp_pair" 127.0.0.1 "$port" <"$work/text" | cmp "$work/text" -
+! TCP_KEY=Secret "$examples/tcp_pair" 127.0.0.1 "$port" <"$work/text" >"$work/output" \
+    2>"$work/error"
 grep -q 'Permission denied' "$work/error"
 [ ! -s "$work/output" ]
-echo 'still there' | "$examples/tcp_pair" 127.0.0.1 "$port" secret | grep -qx 'still there'
+echo 'still there' | "$examples/tcp_pair" 127.0.0.1 "$port" | grep -qx 'still there'

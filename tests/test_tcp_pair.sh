@@ -23,10 +23,9 @@ awk 'BEGIN { for (i = 0; i < 30000; i++) print i, "typed there"; printf "an unfi
     >"$work/there"
 for key in '' secret; do
     free_port
-    # shellcheck disable=SC2086  # no key is no argument
-    "$examples/tcp_pair" localhost "$port" $key <"$work/here" >"$work/from_there" &
-    # shellcheck disable=SC2086
-    "$examples/tcp_pair" localhost "$port" $key <"$work/there" >"$work/from_here"
+    [ -z "$key" ] || export TCP_KEY="$key"
+    "$examples/tcp_pair" localhost "$port" <"$work/here" >"$work/from_there" &
+    "$examples/tcp_pair" localhost "$port" <"$work/there" >"$work/from_here"
     wait $!
     cmp "$work/here" "$work/from_here"
     { cat "$work/there"; echo; } | cmp - "$work/from_there"
