@@ -39,9 +39,15 @@ static struct {
     void *context;
 } act;
 
+static struct {
+    void (*step)(void *context);
+    void *context;
+} after_move;
+
 void fault_reset_results(void)
 {
     refuses_changes = false;
+    after_move.step = NULL;
     resolved = NULL;
     act.nth = 0;
 }
@@ -100,9 +106,25 @@ WRAP(void, free, void *block)
     ledger_in_heap = false;
 }
 
+void fault_after_move(void (*step)(void *context), void *context)
+{
+    after_move.step = step;
+    after_move.context = context;
+}
+
+static void step_after_move(bool has_moved)
+{
+    if (!has_moved || !fault_armed() || after_move.step == NULL)
+        return;
+    fault_disarm();
+    after_move.step(after_move.context);
+    fault_arm();
+}
+
 WRAP(void *, realloc, void *old, size_t size)
 {
     size_t old_size = 0;
+    uintptr_t was = (uintptr_t)old;
     if (!ledger_is_away && DENIED(realloc))
         return NULL;
     bool ours = ledger_strike(old, &old_size) || old == NULL;
@@ -111,6 +133,7 @@ WRAP(void *, realloc, void *old, size_t size)
     ledger_in_heap = false;
     if (ours && (block != NULL || size > 0))
         ledger_enter(block != NULL ? block : old, block != NULL ? size : old_size);
+    step_after_move(ours && was != 0 && block != NULL && (uintptr_t)block != was);
     return block;
 }
 

@@ -5,6 +5,7 @@
  * affects no other. After each test the harness checks that nothing is leaked.
  */
 #include "anonymous.h"
+#include "fault.h"
 
 /* --- Two threads ----------------------------------------------------------------------------- */
 
@@ -297,6 +298,54 @@ TEST(a_close_in_a_child_frees_all_when_the_child_used_its_end)
     harness_gate_close(&gate[0]);
 }
 
+static void let_the_others_fork(void *unused)
+{
+    (void)unused;
+    fault_after_move(NULL, NULL);
+    harness_gate_open(&gate[0]);
+    harness_gate_wait(&gate[1]);
+}
+
+static void read_and_rest_in_a_call(pipc_t *pipe)
+{
+    fault_reset();
+    fault_after_move(let_the_others_fork, NULL);
+    fault_arm();
+    hear_large(pipe, 1 << 20, 1);
+    fault_disarm();
+    say(pipe, "whole");
+}
+
+static void write_and_stay(pipc_t *pipe)
+{
+    say_large(pipe, 1 << 20, 1);
+    hear(pipe, "whole");
+}
+
+/* The reader's message has moved on the heap, and it does not know yet where it is. */
+TEST(a_child_of_a_fork_beside_a_call_closes_its_copy)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side near, far;
+    harness_gate_init(&gate[0]);
+    harness_gate_init(&gate[1]);
+    side_start(&far, anonymous_forked, pipe, write_and_stay);
+    side_start(&near, anonymous_in_threads, pipe, read_and_rest_in_a_call);
+    harness_gate_wait(&gate[0]);
+    pid_t child = fork();
+    if (child == 0) { /* the blocks that another thread had stay on its heap */
+        pipc_close(pipe);
+        _exit(0);
+    }
+    harness_gate_open(&gate[1]);
+    assert_int_equal(harness_wait(child), 0);
+    side_end(&near);
+    side_end(&far);
+    pipc_close(pipe);
+    harness_gate_close(&gate[0]);
+    harness_gate_close(&gate[1]);
+}
+
 static int answer_with_a_thread(void *arg)
 {
     struct side thread;
@@ -362,5 +411,6 @@ HARNESS_MAIN("anonymous close", IT(two_threads_can_close_at_the_same_time),
              OVER_ANONYMOUS_KINDS(a_close_in_a_child_frees_an_unused_handle_and_affects_no_other),
              IT(a_child_does_not_inherit_messages_in_its_parents_memory),
              IT(a_close_in_a_child_frees_all_when_the_child_used_its_end),
+             IT(a_child_of_a_fork_beside_a_call_closes_its_copy),
              IT(two_threads_of_a_child_can_be_the_peers),
              IT(a_close_in_the_parent_does_not_affect_its_children))

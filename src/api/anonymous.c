@@ -49,6 +49,7 @@ struct anonymous {
     struct channel *holder[2]; /* of each end, if that is a thread of this process */
     pipc_stats_t past;         /* of channels that are gone */
     uintptr_t opener;
+    uintptr_t forked_by;            /* in a child until its first call: the parent's thread */
     bool opener_is_done, is_closed; /* by its opener; by anybody */
     bool is_over;                   /* nobody can use it any more */
     bool is_released;               /* the resources are gone */
@@ -189,9 +190,20 @@ static void in_child(struct self_fork_hook *hook)
     for (unsigned e = 0; e < 2; e++)
         if (a->holder[e] != NULL)
             transport_ring_disown(channel_transport(a->holder[e]));
-    a->opener = self_thread();
+    a->opener = a->forked_by = self_thread();
     a->opener_is_done = a->is_closed = false;
     self_remember(&a->opener_hook); /* where it cannot be had, a shell may stay behind */
+}
+
+/* The thread that forked was in no call; any other one of the parent may have been. */
+static void free_inherited(struct user *user, bool has_forked)
+{
+    if (user->channel != NULL && has_forked)
+        channel_close(user->channel);
+    else if (user->channel != NULL)
+        channel_abandon(user->channel);
+    unread_free(&user->unread);
+    sys_free(user);
 }
 
 /* In a child, the parent's messages and positions are not ours, nor what it counted. */
@@ -204,11 +216,9 @@ static void notice_fork(struct anonymous *a)
     while (a->users != NULL) {
         struct user *user = a->users;
         a->users = user->next;
-        if (user->channel != NULL)
-            channel_close(user->channel);
-        unread_free(&user->unread);
-        sys_free(user);
+        free_inherited(user, user->thread == a->forked_by);
     }
+    a->forked_by = 0;
     a->holder[0] = a->holder[1] = NULL;
     if (!a->is_over)
         ends_disown(&a->ends);

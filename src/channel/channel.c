@@ -60,6 +60,16 @@ void channel_close(struct channel *c)
     errno = saved;
 }
 
+/*
+ * What the thread had in memory may have been in the middle of a change: a block that has moved,
+ * and nobody knows it yet. It stays where it is.
+ */
+void channel_abandon(struct channel *c)
+{
+    c->transport->ops->close(c->transport);
+    sys_free(c);
+}
+
 /* EAGAIN is for what another call can change. */
 static int not_detached(const struct channel *c, int error)
 {

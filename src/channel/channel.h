@@ -32,6 +32,8 @@ struct channel;
 struct channel *channel_open(const pipc_options_t *options);
 void channel_attach(struct channel *channel, struct transport *transport);
 void channel_close(struct channel *channel);
+/* In a child after fork, of another thread of the parent: its memory on the heap stays. */
+void channel_abandon(struct channel *channel);
 /*
  * The same, but the transport's descriptors are the caller's. -1, and nothing has changed: EAGAIN,
  * something is unread in memory, or held; EOPNOTSUPP.
