@@ -195,15 +195,16 @@
  * It stays readable until the reason has been dealt with. For an end of stream or an error, that
  * means: until pipc_read, pipc_read_msg, pipc_read_pending, pipc_peek and pipc_skip have reported
  * it eight times in all. Other calls do not count: pipc_pending, for one, returns 0 at an end. So a
- * loop that reads at each wakeup is woken eight times at most. A loop that reads only when
- * pipc_pending finds something spins. A program that only writes after an end has two ways: it
- * still calls pipc_read whenever it is woken (the call fails at once), or it removes the descriptor
- * from its loop. Switching PIPC_WANT_READ off does not help.
+ * loop that reads at each wakeup ends: it is woken eight times, or a few times more. One that reads
+ * only when pipc_pending finds something spins. A program that only writes after an end has two
+ * ways: it still calls pipc_read whenever it is woken (the call fails at once), or it removes the
+ * descriptor from its loop. Switching PIPC_WANT_READ off does not help.
  *
  * In two cases the descriptor need not become readable although a call is worth making, both on
  * pipc_open (6): when the peer replaced itself by exec, and when there is a little room for a write
- * but less than half of the pipe is free. A spurious wakeup is possible: then a read with timeout 0
- * fails with EAGAIN, and the descriptor is not readable any more.
+ * but less than half of the pipe is free. A spurious wakeup is possible, and on pipc_open usual
+ * when the peer takes its end: then a read with timeout 0 fails with EAGAIN, and the descriptor is
+ * not readable any more.
  *
  * In a loop that polls, set the read timeout to 0. With the default, -1, the last pipc_read would
  * wait for a message, and the loop would stand still:
@@ -222,13 +223,15 @@
  * is off, a message or a goodbye that waits, in the kernel or in memory, does not make the
  * descriptor readable. When the pipe is full, the peer's writes wait or fail. Two things still make
  * it readable. The first is an end of stream or an error of reading, once no unread message or
- * goodbye comes before it; it is reported eight times, as above. The second is that writing is
- * dead, because nobody will read what is written, or because the stream is broken. (A pipc_shutdown
- * or pipc_disconnect of the program itself does not count.) This makes the descriptor readable also
- * while messages are unread, also if the program has not tried to write, and as long as
- * PIPC_WANT_READ is off. The program learns it from a write, which fails with EPIPE. It then closes
- * the handle, switches PIPC_WANT_READ on, or removes the descriptor from its loop. While
- * PIPC_WANT_READ is on, dead writing alone does not make the descriptor readable.
+ * goodbye comes before it; it is reported eight times, as above. One that comes behind an unread
+ * message or goodbye makes the descriptor readable until the next call, whichever it is; pipc_flush
+ * serves. The second is that writing is dead, because nobody will read what is written, or because
+ * the stream is broken. (A pipc_shutdown or pipc_disconnect of the program itself does not count.)
+ * This makes the descriptor readable also while messages are unread, also if the program has not
+ * tried to write, and as long as PIPC_WANT_READ is off. The program learns it from a write, which
+ * fails with EPIPE. It then closes the handle, switches PIPC_WANT_READ on, or removes the
+ * descriptor from its loop. While PIPC_WANT_READ is on, dead writing alone does not make the
+ * descriptor readable.
  *
  * While PIPC_WANT_WRITE is off, the descriptor is not readable for held output, also if that is
  * gathered (3), nor because a write, a flush or a disconnect is worth repeating. When
@@ -272,8 +275,8 @@
  * A server needs one more for each client that it has not handed over. During its rendezvous,
  * pipc_open_tcp needs one for each address that it listens on and one for each connection that it
  * tries. With PIPC_ASYNC, pipc_fd needs one more during the rendezvous, and so does a relative
- * path. Where the kernel has no eventfd (12), pipc_open needs two more, and pipc_fd on the other
- * kinds one more, except on a socket.
+ * path; for a FIFO that makes nine. Where the kernel has no eventfd (12), pipc_open needs two more,
+ * and pipc_fd on the other kinds one more, except on a socket.
  *
  *
  * 5 ERRORS
@@ -283,7 +286,8 @@
  * fails with the same errno in every later call that reads or writes a message. pipc_strerror
  * returns a sentence for each.
  *
- *   EAGAIN       The timeout is 0, and nothing could be done now. The handle is unchanged.
+ *   EAGAIN       The timeout is 0, and nothing could be done now. No message was taken or
+ *                accepted (3); that is what "unchanged" means here.
  *   ETIMEDOUT    The timeout passed, and nothing was done. Unchanged.
  *   EINTR        Only with PIPC_INTERRUPTIBLE: a caught signal ended the wait. Unchanged.
  *   EOPNOTSUPP   pipc_credentials, pipc_detach: this kind of pipe has none, or cannot be detached.
@@ -394,6 +398,7 @@
  *     it fails: a shutdown is final. The next user takes the free end. A thread that has left may
  *     come back: it takes its former end if that is free, otherwise the other end if that is free.
  *     A newcomer takes an end that nobody has held yet if there is one, otherwise a free one.
+ *     So a parent that has not made its first call leaves both ends to its children.
  *   - Who takes an end reads on where its former holder stopped. A thread that comes back to the
  *     other end may so read its own messages, and its own goodbye.
  *   - The side that stays reads what was sent, then the goodbye. After that, its reads wait for the
@@ -439,6 +444,8 @@
  *     its death from a peer that has waited in a call while it was alive; from a peer that has not,
  *     it can. What it writes makes no call wait longer than its timeout. But while it punches holes
  *     into the memory, the kernel makes each access wait, and so each call, also with timeout 0.
+ *     And where it may use asynchronous I/O (io_submit(2)), it can fill the counter of a doorbell
+ *     (an eventfd): then a call that rings it waits, also after that process has died.
  *   - A fork that does not go through the C library's fork(3) leaves the child with the descriptor
  *     of an earlier pipc_fd, and what that child does to it affects the parent.
  *   - All handles of pipc_open together need one of the process's keys for thread-specific data
@@ -563,7 +570,8 @@
  *     shares it. Who can be impersonated: whoever comes first has the name, until that ends. So use
  *     a key or a path. A file whose name begins with @ is "./@NAME".
  *   - A path may be longer than the 107 bytes of a socket's address. Then /proc is needed
- *     (ENAMETOOLONG). A relative path begins in the working directory at the time of the call.
+ *     (ENAMETOOLONG), and so it is for a server in a directory of more than 80 bytes. A relative
+ *     path begins in the working directory at the time of the call.
  *   - A client that finds no server (no file, no directory, a dead socket, a server with a full
  *     backlog) tries again 20 times a second until the timeout.
  *   - Without PIPC_ACCEPT_FDS, a peer cannot send descriptors: pipc_write_fds fails with
@@ -777,7 +785,9 @@
  * that connects fails with EACCES (but see pipc_open_tcp above for addresses that were not named);
  * the side that waits turns the stranger away and waits on. If only one side has a key, that side
  * gets no pipe: it refuses, or its time runs out. The side without a key may get a handle, which
- * then ends; its first message may be the other side's challenge.
+ * then ends; its first message may be the other side's challenge. Where nobody would ask for a key,
+ * one is refused with EINVAL: by pipc_open, pipc_open_pair, pipc_open_fifo and pipc_open_fds, also
+ * on a socket.
  *
  *   - What a key gives, if all programs that know it use libpipc: an attacker who does not know it
  *     gets through no handshake of his own, and so he neither receives nor sends a message. It does
@@ -1118,8 +1128,8 @@
  *                          pipes while a handle has them, as on FIFOs; no size is asked for
  *   shared memory          for pipc_open alone; Unix sockets and pairs stay sockets
  *   memory of pipc_open    can be made shorter by a process that has its descriptor: SIGBUS
- *   paths of sockets       up to 107 bytes (elsewhere 103): ENAMETOOLONG. No "@NAME", and no
- *                          relative path after chdir(2): EOPNOTSUPP
+ *   paths of sockets       up to 107 bytes, a server's directory up to 80 (elsewhere 103 and 76):
+ *                          ENAMETOOLONG. No "@NAME", no relative path after chdir(2): EOPNOTSUPP
  *   pipc_credentials       EOPNOTSUPP; to a server all its clients are one user
  *   descriptors            those that nobody asked for come, and are closed
  *   a vanished TCP host    is noticed when the system says so, often after two hours
@@ -1229,7 +1239,7 @@ typedef struct {
     size_t struct_size;    /* set by PIPC_OPTIONS_INIT; lets the struct grow in later versions */
     size_t max_message;    /* bytes, either direction; 0: 64 MiB. See 7 */
     size_t max_pending;    /* bytes, size + 64 for each message; 0: 64 MiB. See 7 */
-    const void *key;       /* sockets: the secret that both sides must know; NULL: none. See 6 */
+    const void *key;       /* TCP, pipc_open_unix, servers: the secret of both; NULL: none. See 6 */
     size_t key_size;       /* bytes; 0 only when key is NULL */
     const char *directory; /* pipc_open_fifo: where names live; NULL: /tmp/pipc-UID. See 6 */
     unsigned flags;        /* PIPC_INTERRUPTIBLE and the like, or 0 */
@@ -1294,7 +1304,8 @@ typedef void (*pipc_trace_t)(void *context, const char *line);
  *
  * Returns a handle, for pipc_close in each process that has it. On failure NULL: EINVAL (options),
  * ENOMEM, EMFILE, ENFILE, EFBIG (the limit on the size of files, RLIMIT_FSIZE, is below what the
- * shared memory may take, a little more than 2 MiB). Any thread.
+ * shared memory may take, a little more than 2 MiB). Where that memory needs a name for a moment
+ * (12: memfd_create), what is wrong with it: EACCES, ENOENT, ENOSPC, EROFS. Any thread.
  */
 PIPC_API pipc_t *pipc_open(const pipc_options_t *options);
 
@@ -1316,7 +1327,7 @@ PIPC_API int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options);
  *
  * read_fd, write_fd   what is read from and written to; the same descriptor for both if it goes
  *                     both ways. Pipes, FIFOs, stream sockets, terminals, devices; a regular file
- *                     works too, but pipc_fd fails on it with EPERM
+ *                     works too, but pipc_fd fails on it with EPERM, as on /dev/null
  * options             NULL for the defaults
  *
  * On success the handle owns the descriptors: the program no longer uses them, and pipc_close
@@ -1326,7 +1337,8 @@ PIPC_API int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options);
  * nor is O_NONBLOCK of sockets, regular files and pipes. On FIFOs,
  * terminals and devices (and on pipes before Linux 6.4) O_NONBLOCK is set, and restored by
  * pipc_close in the process that opened the handle. Other processes that share the open files may
- * set and clear it at any time: that makes no call wait longer than its timeout.
+ * set and clear it at any time: that makes no call wait longer than its timeout, unless they also
+ * read what this handle was about to read, or fill what it was about to write to.
  *
  * Returns a handle, for pipc_close. On failure NULL: EBADF (not open), EINVAL (not open for reading
  * or for writing, a socket that is no stream or that listens, or options), EISDIR (a directory),
@@ -1461,10 +1473,10 @@ PIPC_API void pipc_close(pipc_t *pipe);
  * Returns 0. On failure -1, and the handle is as before: EAGAIN (something is unread in memory, or
  * held (3); with PIPC_ASYNC, the peer is not there yet), EOPNOTSUPP (pipc_open, and a Unix socket
  * or a pair that has moved into shared memory (6)), EINVAL (NULL). A part of a message in memory is
- * EAGAIN too, until the peer has sent the rest and it was read, or the peer has gone. If reading
- * has failed for good, with EPROTO or ECONNRESET, this call reports that error, since bytes of the
- * stream are gone. After an end of stream or a goodbye it succeeds; EPIPE: bytes came behind the
- * goodbye. One thread (8).
+ * EAGAIN too, until the peer has sent the rest and it was read, or a call that reads has reported
+ * that the peer has gone. If reading has failed for good, with EPROTO or ECONNRESET, this call
+ * reports that error, since bytes of the stream are gone. After an end of stream or a goodbye it
+ * succeeds; EPIPE: bytes came behind the goodbye. One thread (8).
  */
 PIPC_API int pipc_detach(pipc_t *pipe, int fds[2]);
 
@@ -1478,7 +1490,7 @@ PIPC_API int pipc_detach(pipc_t *pipe, int fds[2]);
  * Returns size: the message is sent, accepted or gathered (3). On failure -1, and nothing of it was
  * sent: EMSGSIZE (over max_message), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL,
  * ENOMEM; on pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of
- * write(2).
+ * write(2). On a regular file or a device that is full, a part of it is there, and writing is dead.
  *
  * Waits up to the write timeout. Cancelled there, it has sent the message whole or not at all. One
  * writing thread (8).
@@ -1706,8 +1718,8 @@ PIPC_API int pipc_shutdown(pipc_t *pipe);
  *
  * Returns 0. What was held has gone then. The goodbye has gone too; or, if its text is long, a part
  * of it may be held, as of any message (3), but not on pipc_open. On failure -1, and no goodbye was
- * sent: EMSGSIZE (text over max_message, in which "BYE" does not count; or, on pipc_open, over 64
- * KiB, less a few bytes), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
+ * sent: EMSGSIZE (text over max_message, in which "BYE" does not count; or, on pipc_open, over
+ * 65,500 bytes), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
  * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
  *
  * Waits up to the write timeout. Cancelled there, it has sent the goodbye whole or not at all. One
@@ -1719,7 +1731,8 @@ PIPC_API int pipc_disconnect(pipc_t *pipe, const char *text);
  * pipc_fd - the descriptor to poll (4).
  *
  * Returns a descriptor that belongs to the handle. It stays the same as long as the handle, or the
- * end of a pipc_open, is held. On failure -1: EPERM (pipc_open_fds on a regular file), EMFILE,
+ * end of a pipc_open, is held. On failure -1: EPERM (a regular file, or a device that cannot be
+ * polled), EMFILE,
  * ENFILE, ENOMEM, ENOSPC (5), EINVAL (pipe is NULL); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE,
  * ENFILE, EPERM (no end). One thread, or any with PIPC_DUPLEX (8).
  */
@@ -1803,10 +1816,11 @@ PIPC_API int pipc_stats(const pipc_t *pipe, pipc_stats_t *stats);
  * port      the same at all of these addresses. 0: one that is free, which pipc_server_port returns
  * options   also for the handles to come; with a key (which is copied) each client must have it
  *
- * Returns a server, for pipc_server_close. It belongs to this process, and one thread uses it at a
- * time. On failure NULL: EADDRINUSE (at one of the addresses at least), EACCES (a port under
- * 1,024), EADDRNOTAVAIL (not an address of this machine), ENOENT (the host has no address), EAGAIN
- * (the resolver has no answer now), EINVAL, ENOMEM, EMFILE, ENFILE, ENOSPC (5). Any thread.
+ * Returns a server, for pipc_server_close. It belongs to this process (so a daemon opens it after
+ * its fork), and one thread uses it at a time. On failure NULL: EADDRINUSE (at one of the addresses
+ * at least), EACCES (a port under 1,024), EADDRNOTAVAIL (not an address of this machine), ENOENT
+ * (the host has no address), EAGAIN (the resolver has no answer now), EINVAL, ENOMEM, EMFILE,
+ * ENFILE, ENOSPC (5). Any thread.
  */
 PIPC_API pipc_server_t *pipc_server_open(const char *host, uint16_t port,
                                          const pipc_options_t *options);
@@ -1867,8 +1881,8 @@ PIPC_API pipc_t *pipc_server_accept(pipc_server_t *server, int timeout_ms);
  * worth calling (with timeout 0). As with pipc_fd (4), a spurious wakeup is possible. With a key
  * that is usual, because each call moves the handshakes on.
  *
- * Returns a descriptor that belongs to the server, the same one each time. On failure -1: EINVAL.
- * One thread at a time for each server.
+ * Returns a descriptor that belongs to the server, the same one each time. On failure -1: EINVAL;
+ * with POSIX alone (12) also EMFILE, ENFILE. One thread at a time for each server.
  */
 PIPC_API int pipc_server_fd(pipc_server_t *server);
 
@@ -1883,8 +1897,8 @@ PIPC_API uint16_t pipc_server_port(const pipc_server_t *server);
  * descriptors that clients without a key have sent and that take long to close (2).
  *
  * A client that has not been accepted yet is turned away: its reads fail with EPIPE or ECONNRESET.
- * The name of pipc_server_open_unix is removed (6). A child after fork, which cannot accept, closes
- * it as well, and disturbs nobody. One thread at a time for each server.
+ * The name of pipc_server_open_unix is removed (6). A child after fork closes it as well, and
+ * disturbs nobody. One thread at a time for each server.
  */
 PIPC_API void pipc_server_close(pipc_server_t *server);
 
@@ -1894,9 +1908,9 @@ PIPC_API void pipc_server_close(pipc_server_t *server);
  *
  * error   an errno that a function of this library has set; 0 is "no error"
  *
- * Returns a constant string, in English, never NULL; any other number is "an error of the system".
- * Where an errno has several meanings (5), the sentence names them. The wording may change between
- * versions. errno is kept. Any thread.
+ * Returns a constant string, in English, never NULL; any other number is "an error of the system;
+ * see errno(3)". Where an errno has several meanings (5), the sentence names them. The wording may
+ * change between versions. errno is kept. Any thread.
  */
 PIPC_API const char *pipc_strerror(int error);
 

@@ -121,8 +121,8 @@ void fault_eagain_after_poll(bool on);
 
 /* Calls `step` after each armed recvmsg that only looked (MSG_PEEK), disarmed. */
 void fault_after_peek(void (*step)(void *context), void *context);
-/* Calls `step` after each armed realloc that has moved a block, disarmed: who called it does not know
- * where the block is yet. */
+/* Calls `step` after each armed realloc that has moved a block, disarmed: who called it does not
+ * know yet where the block is. */
 void fault_after_move(void (*step)(void *context), void *context);
 /* Changes of an entry of a set fail, each armed one, as a kqueue's may. Those of epoll never do. */
 void fault_refuse_changes(bool on);

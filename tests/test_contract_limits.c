@@ -7,6 +7,8 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { DEFAULT_LIMIT = 64 << 20 };
 
@@ -279,6 +281,31 @@ TEST_OF_KIND(large_messages_of_several_pipes_at_once_arrive_whole)
 
 /* --- Bad arguments ---------------------------------------------------------------------------- */
 
+/* Who gives one would believe that it keeps strangers out. */
+static void expect_refused(const pipc_options_t *options)
+{
+    int fds[2];
+    pipc_t *end[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_null_errno(pipc_open(options), EINVAL);
+    assert_errno(pipc_open_pair(end, options), EINVAL);
+    assert_null_errno(pipc_open_fds(fds[0], fds[0], options), EINVAL);
+    assert_null_errno(pipc_open_fifo("name", 0, options), EINVAL);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(close(fds[i]), 0);
+}
+
+TEST(a_key_that_nobody_would_ask_for_is_refused)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.key = "secret";
+    options.key_size = 6;
+    expect_refused(&options);
+    options = (pipc_options_t)PIPC_OPTIONS_INIT;
+    options.flags = PIPC_KEY_MD5;
+    expect_refused(&options);
+}
+
 TEST(every_call_without_a_handle_returns_EINVAL)
 {
     char buffer[4] = "abc";
@@ -345,4 +372,5 @@ HARNESS_MAIN("limits", OVER_KINDS(a_message_of_max_message_bytes_is_sent_and_a_l
              OVER_KINDS(a_message_larger_than_max_pending_is_received_when_none_is_queued),
              OVER_KINDS(large_messages_of_several_pipes_at_once_arrive_whole),
              OVER_KINDS(bad_arguments_return_EINVAL_and_change_nothing),
+             IT(a_key_that_nobody_would_ask_for_is_refused),
              IT(every_call_without_a_handle_returns_EINVAL))

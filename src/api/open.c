@@ -42,7 +42,8 @@ static pipc_t *allocate(const pipc_options_t *options, struct report_open *repor
 
 static pipc_t *open_anonymous(const pipc_options_t *options, struct report_open *report)
 {
-    pipc_t *pipe = allocate(options, report);
+    pipc_t *pipe =
+        options_are_valid_without_key(options) ? allocate(options, report) : invalid_argument();
     if (pipe == NULL)
         return NULL;
     pipc_options_t all = options_copy(options);
@@ -106,7 +107,11 @@ static pipc_t *open_on(open_transport *open, int read_fd, int write_fd,
 pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
 {
     struct report_open report = {.kind = "descriptors"};
-    return report_opened(open_on(transport_fd, read_fd, write_fd, options, &report), &report);
+    trace_begin();
+    pipc_t *pipe = options_are_valid_without_key(options)
+                       ? open_on(transport_fd, read_fd, write_fd, options, &report)
+                       : invalid_argument();
+    return report_opened(pipe, &report);
 }
 
 /* ---- rendezvous ---- */
@@ -140,7 +145,7 @@ static pipc_t *open_fifo(const char *name, int timeout_ms, const pipc_options_t 
 {
     pipc_options_t rest = options_copy(options);
     unsigned flags = options_take_flags(&rest, PIPC_ASYNC);
-    if (timeout_ms < -1 || !options_are_valid(&rest))
+    if (timeout_ms < -1 || !options_are_valid_without_key(&rest))
         return invalid_argument();
     pipc_t *pipe =
         open_channel(&rest, report); /* before: nobody is met in vain, for lack of memory */
@@ -276,7 +281,7 @@ static int open_ends(pipc_t *end[2], const struct both_fds *fds, const pipc_opti
 static int open_pair(pipc_t *end[2], const pipc_options_t *options, struct report_open *report)
 {
     struct both_fds fds;
-    if (end == NULL || !options_are_valid(options)) {
+    if (end == NULL || !options_are_valid_without_key(options)) {
         errno = EINVAL;
         return -1;
     }

@@ -26,6 +26,12 @@ bool options_are_valid(const pipc_options_t *options)
                                (options->key != NULL) == (options->key_size > 0));
 }
 
+bool options_are_valid_without_key(const pipc_options_t *options)
+{
+    return options_are_valid(options) &&
+           (options == NULL || (options->key == NULL && (options->flags & PIPC_KEY_MD5) == 0));
+}
+
 pipc_options_t options_copy(const pipc_options_t *options)
 {
     pipc_options_t copy = PIPC_OPTIONS_INIT;

@@ -10,6 +10,8 @@
 
 /* The flags of single constructors are taken out before. */
 bool options_are_valid(const pipc_options_t *options);
+/* Where nobody would ask for a key: who gives one must not believe that it keeps anybody out. */
+bool options_are_valid_without_key(const pipc_options_t *options);
 /* All fields, of which the program may know only the first. A struct that is too small stays so. */
 pipc_options_t options_copy(const pipc_options_t *options);
 /* Flags that only some constructors know: which of them are set; the rest is for the channel. */
