@@ -169,6 +169,21 @@ TEST(without_a_name_for_the_memory_opening_returns_the_reason)
     assert_int_equal(fault_failures(CALL_getrandom), 1);
 }
 
+/* Older kernels give up in the middle. */
+TEST(a_signal_while_the_memory_gets_its_pages_changes_nothing)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    fault_reset();
+    fault_fail(CALL_memfd_create, 1, FAULT_FOREVER, ENOSYS);
+    fault_fail(CALL_posix_fallocate, 1, 2, EINTR);
+    fault_arm();
+    pipc_t *pipe = pipc_open(NULL);
+    fault_disarm();
+    assert_non_null(pipe);
+    assert_int_equal(fault_failures(CALL_posix_fallocate), 3);
+    pipc_close(pipe);
+}
+
 /* --- Who takes an end ------------------------------------------------------------------------- */
 
 struct race {
@@ -218,4 +233,5 @@ HARNESS_MAIN("anonymous pipes, moments", IT(a_wait_rings_until_the_kernel_has_th
              IT(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call),
              IT(a_shutdown_that_could_not_ring_is_rung_for_by_the_next_wait),
              IT(without_a_name_for_the_memory_opening_returns_the_reason),
+             IT(a_signal_while_the_memory_gets_its_pages_changes_nothing),
              IT(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one))

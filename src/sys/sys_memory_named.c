@@ -12,7 +12,10 @@ NOCANCEL(int, posix_fallocate, (int fd, off_t offset, off_t size), (fd, offset, 
 
 int sys_memory_give_pages(int fd, size_t size)
 {
-    int failed = posix_fallocate_nocancel(fd, 0, (off_t)size);
+    int failed;
+    do
+        failed = posix_fallocate_nocancel(fd, 0, (off_t)size);
+    while (failed == EINTR);
     errno = failed;
     return failed == 0 ? 0 : -1;
 }
