@@ -901,6 +901,11 @@
  * share. In the child of a program with several threads, the library may be used right after fork,
  * without an exec. A child of vfork must not.
  *
+ * A handler of fork (pthread_atfork) may make each call that its process could make right before or
+ * after fork. But one that was registered before the library was loaded (with a plug-in, by dlopen)
+ * must make none: fork might never return. Nor might it when a signal handler calls fork and has
+ * interrupted a call of the library, as with any library that has handlers of fork.
+ *
  * With PIPC_ASYNC (6), as long as the peer is not there the handle stays with the process that
  * opened it. In a child, calls fail with EPERM, and pipc_close disturbs nothing.
  *

@@ -64,8 +64,8 @@ int __wrap_setenv(const char *name, const char *value, int replace)
     return result;
 }
 
-/* A program forks while other threads allocate. */
-__attribute__((constructor)) static void keep_ledger_over_fork(void)
+/* A program forks while other threads allocate, also in the library, which locks before this. */
+__attribute__((constructor(101))) static void keep_ledger_over_fork(void)
 {
     pthread_atfork(lock_ledger, unlock_ledger, unlock_ledger);
 }

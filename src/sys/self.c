@@ -6,6 +6,10 @@
  * also sees a fork that runs no handlers, and by a handler, since some emulators accept the request
  * and do nothing.
  *
+ * The locks are taken at fork after those of the program, and before those of the allocator: so our
+ * handlers are registered when we are loaded, before the program's. Then its handlers never run
+ * while fork holds our locks. A program that loads us later has registered its own by then.
+ *
  * The hooks of a thread are a list that hangs on a thread-specific key. Destructors of such keys
  * run in an order that nobody knows, in up to PTHREAD_DESTRUCTOR_ITERATIONS (four at least)
  * rounds. Ours lets two rounds pass: a first call on a handle in the program's own destructor, in
@@ -19,6 +23,7 @@
 #include <limits.h>
 #include <stddef.h>
 
+#include "sys/sys_alloc.h"
 #include "sys/sys_memory.h"
 
 #define ROUNDS 3
@@ -34,14 +39,17 @@ static atomic_bool is_started;
 static pthread_key_t key;
 static atomic_bool has_key; /* also read without the lock, while another thread starts */
 static bool has_handlers;
+static unsigned forking_process; /* between our first handler and our last */
 static atomic_bool is_unloaded;
 
 /* Locked in this order, with those of the hooks between the two. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static struct self_fork_hook *fork_hooks;
+static void (*_Atomic first_in_child)(void);
 
 static void set_hooks(struct self_hook *first);
+static uint32_t number_of_process(void);
 
 /* ---- fork ---- */
 
@@ -52,6 +60,8 @@ static void run_before_fork(void)
     for (struct self_fork_hook *hook = fork_hooks; hook != NULL; hook = hook->next)
         hook->before(hook);
     pthread_mutex_lock(&gate);
+    forking_process = atomic_load(&is_started) ? number_of_process()
+                                               : atomic_load(atomic_load(&self_process_word));
 }
 
 static void run_after_fork(void)
@@ -63,12 +73,22 @@ static void run_after_fork(void)
     pthread_mutex_unlock(&start_lock);
 }
 
+/* A handler of the program that ran before this one may have asked for the child's number. */
+static void wipe_number(void)
+{
+    unsigned inherited = forking_process;
+    atomic_compare_exchange_strong(atomic_load(&self_process_word), &inherited, 0);
+}
+
 static void run_in_child(void)
 {
+    void (*renew)(void) = atomic_load(&first_in_child);
+    if (renew != NULL)
+        renew();
     pthread_mutex_unlock(&gate);
     pthread_mutex_unlock(&list_lock);
     pthread_mutex_unlock(&start_lock);
-    atomic_store(atomic_load(&self_process_word), 0);
+    wipe_number();
     if (has_key)
         set_hooks(NULL); /* the parent's */
     for (struct self_fork_hook *hook = fork_hooks; hook != NULL; hook = hook->next)
@@ -99,6 +119,11 @@ void self_unwatch_forks(struct self_fork_hook *hook)
     if (hook->next != NULL)
         hook->next->at = hook->at;
     pthread_mutex_unlock(&list_lock);
+}
+
+void self_first_in_child(void (*renew)(void))
+{
+    atomic_store(&first_in_child, renew);
 }
 
 void self_hold_forks(void)
@@ -135,6 +160,26 @@ static void run_hooks(void *value)
     }
 }
 
+/* The caller holds start_lock. What fails here is tried again with the first handle. */
+static void add_handlers(void)
+{
+    if (!has_handlers)
+        has_handlers = pthread_atfork(run_before_fork, run_after_fork, run_in_child) == 0;
+}
+
+/*
+ * Before constructors without a number, which may be the program's. An allocator that registers
+ * handlers at its first call does so before us: its locks are taken after ours.
+ */
+__attribute__((constructor(103))) static void load(void)
+{
+    void *volatile block = sys_alloc(1);
+    sys_free(block);
+    pthread_mutex_lock(&start_lock);
+    add_handlers();
+    pthread_mutex_unlock(&start_lock);
+}
+
 /* What fails here for want of memory or keys is tried again the next time. */
 static void start_hooks(void)
 {
@@ -146,16 +191,13 @@ static void start_hooks(void)
     }
     if (!has_key)
         has_key = pthread_key_create(&key, run_hooks) == 0;
-    if (!has_handlers)
-        has_handlers = pthread_atfork(run_before_fork, run_after_fork, run_in_child) == 0;
+    add_handlers();
     atomic_store(&is_started, has_key && has_handlers);
     pthread_mutex_unlock(&start_lock);
 }
 
-uint32_t self_process(void)
+static uint32_t number_of_process(void)
 {
-    if (!atomic_load(&is_started))
-        start_hooks();
     atomic_uint *word = atomic_load(&self_process_word);
     unsigned now = atomic_load(word);
     if (now != 0) {
@@ -167,6 +209,13 @@ uint32_t self_process(void)
         now = next;
     atomic_store(&generation, now);
     return now;
+}
+
+uint32_t self_process(void)
+{
+    if (!atomic_load(&is_started))
+        start_hooks();
+    return number_of_process();
 }
 
 int self_remember(struct self_hook *hook)

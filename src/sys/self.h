@@ -83,6 +83,9 @@ struct self_fork_hook {
 int self_watch_forks(struct self_fork_hook *hook);
 void self_unwatch_forks(struct self_fork_hook *hook);
 
+/* One function of the system's backend, that a child calls before anything else. */
+void self_first_in_child(void (*renew)(void));
+
 /*
  * Between these two no fork hook runs, so that a descriptor is made and noted in one. Taken last of
  * all locks, and for a few system calls at most.

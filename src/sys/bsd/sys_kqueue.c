@@ -31,6 +31,7 @@
 
 #include "sys/bsd/sys_bsd.h"
 #include "sys/other/sys_other.h"
+#include "sys/self.h"
 #include "sys/sys_alloc.h"
 #include "sys/sys_cancel.h"
 #include "sys/sys_descriptor.h"
@@ -279,6 +280,8 @@ void sys_epoll_update(int number)
 
 /* ---- its life ---- */
 
+static void renew_sets(void);
+
 int sys_epoll_open(void)
 {
     struct set *set = sys_alloc(sizeof *set);
@@ -288,6 +291,7 @@ int sys_epoll_open(void)
         sys_free(set);
         return -1;
     }
+    self_first_in_child(renew_sets);
     *set = (struct set){.is_shown = false};
     int used = atomic_load(&numbers_used);
     while (used <= number && !atomic_compare_exchange_weak(&numbers_used, &used, number + 1))
@@ -342,11 +346,5 @@ static void renew_sets(void)
     for (int number = 0; number < used; number++)
         renew_members(number);
     errno = saved;
-}
-
-/* Before any thread of ours: self.c registers its handler later, and runs it after this one. */
-__attribute__((constructor)) static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, renew_sets);
 }
 #endif
