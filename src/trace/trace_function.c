@@ -82,23 +82,30 @@ static void note_waiting(void)
     atomic_fetch_or(&trace_state, TRACE_WAITING);
 }
 
+/* NULL: the ring is full. Both numbers are loaded anew after each failure: they go together. */
+static struct place *claim_place(unsigned *put)
+{
+    for (;;) {
+        *put = atomic_load(&next_put);
+        struct place *place = &places[*put % PLACES];
+        unsigned turn = atomic_load(&place->turn);
+        if ((int)(turn - *put) < 0)
+            return NULL;
+        if (turn == *put && atomic_compare_exchange_weak(&next_put, put, *put + 1))
+            return place;
+    }
+}
+
 void trace_keep_line(const char *line, size_t size)
 {
-    unsigned put = atomic_load(&next_put);
-    for (;;) {
-        struct place *place = &places[put % PLACES];
-        unsigned turn = atomic_load(&place->turn);
-        if (turn == put && atomic_compare_exchange_weak(&next_put, &put, put + 1)) {
-            memcpy(place->line, line, size);
-            place->line[size] = '\0';
-            atomic_store(&place->turn, put + 1);
-            break;
-        }
-        if ((int)(turn - put) < 0) { /* the ring is full */
-            atomic_fetch_add(&lost, 1);
-            break;
-        }
-        put = atomic_load(&next_put);
+    unsigned put;
+    struct place *place = claim_place(&put);
+    if (place != NULL) {
+        memcpy(place->line, line, size);
+        place->line[size] = '\0';
+        atomic_store(&place->turn, put + 1);
+    } else {
+        atomic_fetch_add(&lost, 1);
     }
     note_waiting();
 }
