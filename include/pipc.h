@@ -335,7 +335,8 @@
  *   ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
  *                pipc_open_tcp with PIPC_CONNECT_ONLY: why no connection was possible. Not opened.
  *   EINVAL       A NULL handle; NULL for something that is to be used; a timeout below -1; options
- *                that make no sense. Unchanged.
+ *                that make no sense. Unchanged. pipc_server_accept: a listening socket of the
+ *                server was shut down.
  *   ENOBUFS      ENOMEM as the kernel calls it for sockets: possible wherever ENOMEM is. Unchanged,
  *                or not opened.
  *   ENOSPC       pipc_fd and servers: the user watches as many descriptors by epoll as it may
@@ -1873,8 +1874,10 @@ PIPC_API pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options
  * loop does not spin, and readable after that.
  *
  * Returns a handle like any other, for pipc_close; it outlives the server. On failure NULL: EAGAIN
- * or ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL, ENOMEM (a client was there, and
- * its handle found no memory: it is turned away, and the next call goes on with the others).
+ * or ETIMEDOUT (nobody came), EINTR (PIPC_INTERRUPTIBLE), EINVAL (also: somebody who has a copy of
+ * a listening socket, such as a child, has shut it down; the next call says so again 50 ms later),
+ * ENOMEM (a client was there, and its handle found no memory: it is turned away, and the next call
+ * goes on with the others).
  *
  * Waits up to timeout_ms. Cancelled there, it leaves the client to the next call. One thread at a
  * time for each server, in the process that opened it.

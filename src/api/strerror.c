@@ -35,7 +35,7 @@ static const struct meaning meanings[] = {
     {ECONNREFUSED, "nobody listens there"},
     {EHOSTUNREACH, "the host cannot be reached"},
     {ENETUNREACH, "the network cannot be reached"},
-    {EINVAL, "an argument, an option or the kind of a descriptor makes no sense"},
+    {EINVAL, "an argument or a kind of descriptor makes no sense, or a listener was shut down"},
     {EBADF, "a descriptor is not open"},
     {EISDIR, "a directory is no stream"},
     {ETOOMANYREFS, "too many descriptors are on their way and unread"},

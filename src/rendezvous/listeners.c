@@ -5,6 +5,9 @@
 
 #include "sys/sys.h"
 
+/* Half of what may pass at most, once the lack is over. */
+#define PAUSE (50 * SYS_MILLISECOND)
+
 int listeners_add(struct listeners *l, const struct sys_address *address)
 {
     int fd = sys_listen(address);
@@ -50,6 +53,11 @@ static enum listeners_result classify(int error)
     }
 }
 
+bool listeners_has_stopped(int listener)
+{
+    return sys_is_somebody_waiting(listener) && sys_hung_up(listener);
+}
+
 enum listeners_result listeners_accept(int listener, int *fd, struct sys_address *from)
 {
     *fd = sys_accept(listener, from);
@@ -57,8 +65,21 @@ enum listeners_result listeners_accept(int listener, int *fd, struct sys_address
         return LISTENERS_ACCEPTED;
     int error = errno;
     enum listeners_result result = classify(error);
-    if (result != LISTENERS_EMPTY && result != LISTENERS_LOST && !sys_is_somebody_waiting(listener))
+    if ((error == EINVAL || error == ECONNABORTED) && listeners_has_stopped(listener))
+        result = LISTENERS_STOPPED;
+    else if (result != LISTENERS_EMPTY && result != LISTENERS_LOST &&
+             !sys_is_somebody_waiting(listener))
         return LISTENERS_EMPTY;
     errno = error;
     return result;
+}
+
+void listeners_pause(struct listeners *l)
+{
+    l->resume_at = sys_now() + PAUSE;
+}
+
+bool listeners_are_paused(const struct listeners *l)
+{
+    return sys_now() < l->resume_at;
 }

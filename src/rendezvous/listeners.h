@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The sockets that a rendezvous listens on: at most one for each address of a host, with loopback's
- * two. Also what a failure to accept means. What is done about it is for tcp and server.
+ * two. Also what a failure to accept means, and the pause after failures that last. What else is
+ * done about it is for tcp and server.
  */
 #ifndef PIPC_LISTENERS_H
 #define PIPC_LISTENERS_H
@@ -15,6 +16,7 @@
 struct listeners {
     int fd[SYS_ADDRESSES_MAX];
     int count;
+    int64_t resume_at; /* nothing is accepted before */
 };
 
 /* One more. EADDRINUSE, and what else bind(2) reports. */
@@ -29,10 +31,18 @@ enum listeners_result {
     LISTENERS_EMPTY,    /* nobody waits */
     LISTENERS_LOST,     /* the failure of one connection, which is gone: accept the next */
     LISTENERS_SHORTAGE, /* of descriptors or memory, with somebody waiting */
+    LISTENERS_STOPPED,  /* somebody who has a copy of it has shut it down */
     LISTENERS_FAILED    /* whatever else is wrong, with somebody waiting; it may pass */
 };
 
 /* Accept one. Sets errno unless it is ACCEPTED or EMPTY. */
 enum listeners_result listeners_accept(int listener, int *fd, struct sys_address *from);
+
+/* The same where accept finds nobody: that of a Unix socket says no more, and poll does. */
+bool listeners_has_stopped(int listener);
+
+/* Accept nothing for a while, and wait for none of them: a lack is no reason to spin. */
+void listeners_pause(struct listeners *listeners);
+bool listeners_are_paused(const struct listeners *listeners);
 
 #endif

@@ -22,13 +22,11 @@ enum {
     SERVER_TURNED_AWAY_MAX = 4 /* for a new connection, when descriptors or memory are short */
 };
 
-/* How long nothing is accepted after descriptors ran out: half of what may pass at most. */
-#define SHORTAGE_PAUSE (50 * SYS_MILLISECOND)
-
 struct server {
     int set, timer;
     struct listeners listeners;
-    bool is_listening; /* the set waits for the listeners */
+    bool is_listening; /* the set waits for the listeners; they may be paused else */
+    bool has_stopped;  /* one of them does not listen any more, which the call has found */
     bool is_unix;
     bool is_adopted;  /* the listener */
     bool accepts_fds; /* its clients may send descriptors, with a key when they have shown it */
@@ -39,7 +37,6 @@ struct server {
     uint16_t port;
     struct auth_key key;    /* its bytes are ours */
     struct pending pending; /* the oldest is the first to be too late */
-    int64_t listen_at;      /* when to go on accepting, unless it is listening */
     int64_t timer_at;       /* what the timer is set to; negative: nothing */
 };
 
@@ -109,29 +106,44 @@ static int admit_client(struct server *s, int fd, struct sys_address *from)
 
 /* ---- accepting ---- */
 
+static int watch_listeners(struct server *s)
+{
+    for (int i = 0; i < s->listeners.count; i++)
+        if (sys_epoll_add(s->set, s->listeners.fd[i], sys_epoll_in) != 0)
+            return -1;
+    s->is_listening = true;
+    return 0;
+}
+
+/* Out of the set: what has hung up would be reported there, whatever the set waits for. */
 static void pause_listening(struct server *s)
 {
     for (int i = 0; i < s->listeners.count; i++)
-        sys_epoll_change(s->set, s->listeners.fd[i], 0);
+        sys_epoll_remove(s->set, s->listeners.fd[i]);
     s->is_listening = false;
-    s->listen_at = sys_now() + SHORTAGE_PAUSE;
+    listeners_pause(&s->listeners);
 }
 
 static void resume_listening(struct server *s)
 {
-    if (s->is_listening || sys_now() < s->listen_at)
-        return;
-    s->is_listening = true;
-    for (int i = 0; i < s->listeners.count; i++)
-        if (sys_epoll_change(s->set, s->listeners.fd[i], sys_epoll_in) != 0)
-            s->is_listening = false;
-    if (!s->is_listening)
-        s->listen_at = sys_now() + SHORTAGE_PAUSE;
+    if (!s->is_listening && !listeners_are_paused(&s->listeners) && watch_listeners(s) != 0)
+        pause_listening(s);
+}
+
+static bool has_stopped(const struct server *s, int listener, enum listeners_result failure)
+{
+    return failure == LISTENERS_STOPPED ||
+           (failure == LISTENERS_EMPTY && s->is_unix && listeners_has_stopped(listener));
 }
 
 /* Whether to go on accepting after that failure. */
-static bool recovers(struct server *s, enum listeners_result failure, int *turned_away)
+static bool recovers(struct server *s, int listener, enum listeners_result failure,
+                     int *turned_away)
 {
+    if (has_stopped(s, listener, failure)) {
+        s->has_stopped = true;
+        return false;
+    }
     if (failure == LISTENERS_EMPTY || failure == LISTENERS_LOST)
         return failure == LISTENERS_LOST;
     if (++*turned_away <= SERVER_TURNED_AWAY_MAX && make_room_for_client(s))
@@ -161,7 +173,7 @@ static int accept_client(struct server *s, int listener)
             if (done >= 0)
                 return done;
             turned_away = 0;
-        } else if (recovers(s, result, &turned_away)) {
+        } else if (recovers(s, listener, result, &turned_away)) {
             failures++;
         } else {
             return -1;
@@ -172,11 +184,12 @@ static int accept_client(struct server *s, int listener)
     return -1;
 }
 
+/* One of them may have been found ready before another one was the reason for a pause. */
 static int serve_descriptor(struct server *s, int fd)
 {
     for (int i = 0; i < s->listeners.count; i++)
         if (fd == s->listeners.fd[i])
-            return accept_client(s, fd);
+            return s->is_listening ? accept_client(s, fd) : -1;
     struct handshake *h = pending_find(&s->pending, fd);
     return h == NULL ? -1 : step_pending(s, h); /* the timer is checked in any case */
 }
@@ -208,7 +221,7 @@ static int serve_ready(struct server *s)
 static int64_t next_time(const struct server *s)
 {
     int64_t next = s->pending.oldest == NULL ? -1 : s->pending.oldest->deadline;
-    return s->is_listening ? next : sys_deadline_earlier(next, s->listen_at);
+    return s->is_listening ? next : sys_deadline_earlier(next, s->listeners.resume_at);
 }
 
 static void update_timer(struct server *s)
@@ -230,10 +243,15 @@ int server_accept(struct server *s, int timeout_ms)
     struct limit limit = limit_of(timeout_ms, s->interruptible);
     int fd;
     do {
+        s->has_stopped = false;
         fd = serve_ready(s);
+        if (fd < 0 && s->has_stopped && s->is_listening)
+            pause_listening(s); /* the others have had their turn */
         update_timer(s);
-    } while (fd < 0 && await_client(s, &limit) == 0);
+    } while (fd < 0 && !s->has_stopped && await_client(s, &limit) == 0);
     sys_epoll_update(s->set);
+    if (fd < 0 && s->has_stopped)
+        errno = EINVAL;
     if (fd >= 0 && s->is_adopted && !s->is_unix)
         sys_tcp_options(fd); /* those of our own listener are inherited */
     return fd;
@@ -342,15 +360,6 @@ static int open_server_set(struct server *s)
         return -1;
     s->timer = sys_timer_open();
     return s->timer < 0 ? -1 : sys_epoll_add(s->set, s->timer, sys_epoll_in);
-}
-
-static int watch_listeners(struct server *s)
-{
-    for (int i = 0; i < s->listeners.count; i++)
-        if (sys_epoll_add(s->set, s->listeners.fd[i], sys_epoll_in) != 0)
-            return -1;
-    s->is_listening = true;
-    return 0;
 }
 
 static struct server *new_server(bool interruptible, const struct auth_key *key)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Listeners on which accepting goes on failing, or that somebody with a copy has shut down. */
+#include "fault.h"
+#include "net.h"
+#include "paths.h"
+#include "platform.h"
+
+enum { LONG_MS = 10000, PAUSE_MS = 50 };
+
+static int shut_down_listeners(void *first_alone)
+{
+    for (int fd = 3; fd < 1024; fd++)
+        if (net_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1) {
+            assert_int_equal(shutdown(fd, SHUT_RDWR), 0);
+            if (first_alone != NULL)
+                break;
+        }
+    return 0;
+}
+
+static void let_a_child_shut_down(bool first_alone)
+{
+    static char some;
+    void *arg = first_alone ? &some : NULL;
+    assert_int_equal(harness_wait(harness_fork(shut_down_listeners, arg)), 0);
+}
+
+/* --- A server --------------------------------------------------------------------------------- */
+
+/* A loop is woken to learn it, and once more each 50 ms, however often it asks. */
+static void expect_stopped(pipc_server_t *server)
+{
+    enum { TIMES = 3, WAKES_MAX = 10000 };
+    assert_non_null(server);
+    let_a_child_shut_down(false);
+    int64_t start = harness_now_ms();
+    int wakes = 0;
+    for (int times = 0; times < TIMES; wakes++) {
+        assert_true(wakes < WAKES_MAX);
+        assert_true(harness_readable(pipc_server_fd(server), LONG_MS));
+        assert_null(pipc_server_accept(server, 0));
+        times += errno == EINVAL;
+        assert_true(errno == EINVAL || errno == EAGAIN);
+    }
+    assert_true(harness_now_ms() - start >= (TIMES - 1) * (int64_t)PAUSE_MS);
+    if (platform_has(PLATFORM_EXACT))
+        assert_in_range(wakes, TIMES, 2 * TIMES);
+    assert_null_errno(pipc_server_accept(server, LONG_MS), EINVAL);
+    pipc_server_close(server);
+}
+
+TEST(a_server_whose_listener_a_child_has_shut_down_returns_EINVAL_and_does_not_spin)
+{
+    pipc_options_t options = net_with_key("secret");
+    struct paths paths;
+    hosts_need_loopback();
+    paths_begin(&paths);
+    expect_stopped(pipc_server_open(NULL, 0, NULL));
+    expect_stopped(pipc_server_open("127.0.0.1", 0, NULL));
+    expect_stopped(pipc_server_open(NULL, 0, &options));
+    expect_stopped(pipc_server_open_unix(paths_to(&paths, "server"), NULL));
+    expect_stopped(pipc_server_open_fd(paths_listen(paths_to(&paths, "adopted"), 5), NULL));
+    unlink(paths_to(&paths, "adopted"));
+    paths_end(&paths);
+}
+
+TEST(a_listener_that_was_shut_down_keeps_no_client_of_the_others_waiting)
+{
+    hosts_need_loopback();
+    pipc_server_t *server = pipc_server_open(NULL, 0, NULL);
+    assert_non_null(server);
+    let_a_child_shut_down(true);
+    pipc_t *client = pipc_open_tcp("::1", pipc_server_port(server), LONG_MS, NULL), *pipe = NULL;
+    for (int tries = 0; pipe == NULL && tries < 3; tries++)
+        pipe = pipc_server_accept(server, LONG_MS);
+    net_expect_talk(client, pipe);
+    assert_null_errno(pipc_server_accept(server, LONG_MS), EINVAL);
+    pipc_close(client);
+    pipc_close(pipe);
+    pipc_server_close(server);
+}
+
+static unsigned long count_accepts(pipc_server_t *server)
+{
+    unsigned long before = fault_calls(CALL_accept4);
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    return fault_calls(CALL_accept4) - before;
+}
+
+/* Also by the listeners that were found ready at the same time. */
+TEST(a_server_that_pauses_accepts_nobody_meanwhile)
+{
+    hosts_need_loopback();
+    pipc_server_t *server = pipc_server_open(NULL, 0, NULL);
+    assert_non_null(server);
+    pipc_t *first = pipc_open_tcp("127.0.0.1", pipc_server_port(server), LONG_MS, NULL);
+    pipc_t *second = pipc_open_tcp("::1", pipc_server_port(server), LONG_MS, NULL);
+    fault_reset();
+    fault_frozen_time();
+    fault_fail(CALL_accept4, 1, FAULT_FOREVER, EMFILE);
+    fault_arm();
+    assert_int_equal(count_accepts(server), 1);
+    fault_lift();
+    assert_int_equal(count_accepts(server), 0);
+    fault_advance_ms(PAUSE_MS);
+    pipc_t *pipe = pipc_server_accept(server, 0);
+    fault_disarm();
+    assert_non_null(pipe);
+    pipc_close(pipe);
+    pipc_close(first);
+    pipc_close(second);
+    pipc_server_close(server);
+}
+
+HARNESS_MAIN("listeners",
+             IT(a_server_whose_listener_a_child_has_shut_down_returns_EINVAL_and_does_not_spin),
+             IT(a_listener_that_was_shut_down_keeps_no_client_of_the_others_waiting),
+             IT(a_server_that_pauses_accepts_nobody_meanwhile))
