@@ -112,7 +112,102 @@ TEST(a_server_that_pauses_accepts_nobody_meanwhile)
     pipc_server_close(server);
 }
 
+/* --- A rendezvous ----------------------------------------------------------------------------- */
+
+struct caller {
+    struct net_port port;
+    int fd; /* once it listens: of somebody who waits to be accepted */
+};
+
+static bool come_once(void *arg)
+{
+    struct caller *caller = arg;
+    if (caller->fd < 0)
+        caller->fd = net_try_connect(caller->port.number);
+    return caller->fd < 0;
+}
+
+/* In virtual time: so many waits of 50 ms, and each time as many tries as there are in a row. */
+static void expect_pauses(int error)
+{
+    enum { TIME_MS = 1000, IN_A_ROW = 64 };
+    struct caller caller = {net_reserve(), -1};
+    fault_reset();
+    fault_fail(CALL_accept4, 1, FAULT_FOREVER, error);
+    fault_virtual_time();
+    fault_before_wait(come_once, &caller);
+    fault_arm();
+    assert_null_errno(pipc_open_tcp("127.0.0.1", caller.port.number, TIME_MS, NULL), ETIMEDOUT);
+    fault_disarm();
+    assert_true(caller.fd >= 0);
+    assert_in_range(fault_calls(CALL_poll), 2, 10 * TIME_MS / PAUSE_MS);
+    assert_in_range(fault_calls(CALL_accept4), TIME_MS / PAUSE_MS / 2,
+                    3 * IN_A_ROW * TIME_MS / PAUSE_MS);
+    close(caller.fd);
+    close(caller.port.fd);
+}
+
+TEST(a_rendezvous_on_which_accepting_goes_on_failing_pauses)
+{
+    expect_pauses(EPERM);
+    expect_pauses(EBADMSG);
+}
+
+static bool has_failed_again(pipc_t *pipe)
+{
+    unsigned long before = fault_failures(CALL_accept4);
+    fault_arm();
+    assert_int_equal(pipc_pending(pipe), 0);
+    fault_disarm();
+    return fault_failures(CALL_accept4) > before;
+}
+
+TEST(the_descriptor_of_an_asynchronous_rendezvous_pauses_as_well)
+{
+    enum { TIMES = 3, WAKES_MAX = 10000 };
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    struct net_port port = net_reserve();
+    options.flags = PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", port.number, -1, &options);
+    assert_non_null(pipe);
+    int wakes = 0, client = net_connect(port.number);
+    int64_t start = harness_now_ms();
+    fault_reset();
+    fault_fail(CALL_accept4, 1, FAULT_FOREVER, EBADMSG);
+    for (int times = 0; times < TIMES; wakes++) {
+        assert_true(wakes < WAKES_MAX);
+        assert_true(harness_readable(pipc_fd(pipe), LONG_MS));
+        times += has_failed_again(pipe);
+    }
+    assert_true(harness_now_ms() - start >= (TIMES - 1) * (int64_t)PAUSE_MS);
+    if (platform_has(PLATFORM_EXACT))
+        assert_in_range(wakes, TIMES, 2 * TIMES);
+    pipc_close(pipe);
+    close(client);
+    close(port.fd);
+}
+
+TEST(a_rendezvous_whose_listener_a_child_has_shut_down_listens_anew)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    struct net_port port = net_reserve();
+    options.flags = PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_tcp("127.0.0.1", port.number, -1, &options);
+    assert_non_null(pipe);
+    let_a_child_shut_down(false);
+    assert_int_equal(pipc_pending(pipe), 0);
+    options.flags = PIPC_CONNECT_ONLY;
+    pipc_t *peer = pipc_open_tcp("127.0.0.1", port.number, LONG_MS, &options);
+    net_expect_talk(pipe, peer);
+    pipc_close(pipe);
+    pipc_close(peer);
+    close(port.fd);
+}
+
 HARNESS_MAIN("listeners",
              IT(a_server_whose_listener_a_child_has_shut_down_returns_EINVAL_and_does_not_spin),
              IT(a_listener_that_was_shut_down_keeps_no_client_of_the_others_waiting),
-             IT(a_server_that_pauses_accepts_nobody_meanwhile))
+             IT(a_server_that_pauses_accepts_nobody_meanwhile),
+             IT(a_rendezvous_on_which_accepting_goes_on_failing_pauses),
+             IT(the_descriptor_of_an_asynchronous_rendezvous_pauses_as_well),
+             IT(a_rendezvous_whose_listener_a_child_has_shut_down_listens_anew))

@@ -177,33 +177,13 @@ static int listen_everywhere(struct tcp_machine *r)
     return is_port_refused(errno) ? 0 : -1;
 }
 
-/* ---- connecting ---- */
-
-/* The network, the host, or the program there may still come up. */
-static bool may_come_up(int error)
+static void listen_anew(struct tcp_machine *r)
 {
-    switch (error) {
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case ECONNABORTED:
-    case EPIPE:
-    case ENOTCONN:
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case EHOSTDOWN:
-    case ENETUNREACH:
-    case ENETDOWN:
-    case ENETRESET:
-    case EADDRNOTAVAIL:
-    case EADDRINUSE:
-    case EAFNOSUPPORT:
-    case EAGAIN:
-    case EPROTO:
-        return true;
-    default:
-        return false;
-    }
+    listeners_close(&r->listeners);
+    r->next_place = 0;
 }
+
+/* ---- connecting ---- */
 
 static bool is_ours(const struct tcp_machine *r, const struct sys_address *address)
 {
@@ -243,7 +223,7 @@ static int connect_failed(struct tcp_machine *r)
         report_peer(r, "cannot connect", &r->where.addresses[r->next_address], error);
     r->reported[r->next_address] = error;
     errno = error;
-    if (!may_come_up(error) && (error != EACCES || is_named))
+    if (!tcp_where_may_come_up(error) && (error != EACCES || is_named))
         return -1;
     if (is_named)
         r->errors[r->next_address] = error == EPIPE ? ECONNRESET : error;
@@ -302,19 +282,32 @@ static int admit(struct tcp_machine *r, int fd, const struct sys_address *from)
     return 0;
 }
 
+/* Whether to go on accepting after that failure. One that was shut down is opened again. */
+static bool recovers(struct tcp_machine *r, enum listeners_result failure)
+{
+    if (failure == LISTENERS_STOPPED)
+        listen_anew(r);
+    if (failure == LISTENERS_FAILED)
+        listeners_pause(&r->listeners);
+    return failure == LISTENERS_LOST || failure == LISTENERS_SHORTAGE;
+}
+
 /* Out of memory or descriptors ends the rendezvous; all else is the fault of one connection. */
 static int accept_each(struct tcp_machine *r, int listener)
 {
     struct sys_address from;
+    int failures = 0;
     for (int i = 0; i < LISTENERS_ACCEPTS_MAX; i++) {
         int fd;
         enum listeners_result result = listeners_accept(listener, &fd, &from);
-        if (result == LISTENERS_EMPTY)
-            break;
         if (result == LISTENERS_SHORTAGE && !pending_make_room(&r->pending, handshake_close))
             return -1;
-        if (result != LISTENERS_ACCEPTED)
+        if (result != LISTENERS_ACCEPTED && !recovers(r, result))
+            return 0;
+        if (result != LISTENERS_ACCEPTED) {
+            failures++;
             continue;
+        }
         bool is_named = tcp_where_is_named(&r->where, &from);
         report_peer(r, is_named ? "accepted" : "turned away another host", &from, 0);
         if (!is_named)
@@ -322,12 +315,14 @@ static int accept_each(struct tcp_machine *r, int listener)
         else if (admit(r, fd, &from) != 0)
             return -1;
     }
+    if (failures == LISTENERS_ACCEPTS_MAX)
+        listeners_pause(&r->listeners);
     return 0;
 }
 
 static int accept_all(struct tcp_machine *r)
 {
-    for (int i = 0; i < r->listeners.count; i++)
+    for (int i = 0; i < r->listeners.count && !listeners_are_paused(&r->listeners); i++)
         if (accept_each(r, r->listeners.fd[i]) != 0)
             return -1;
     return 0;
@@ -400,8 +395,11 @@ static void tcp_interests(struct rendezvous *rendezvous, struct rendezvous_inter
     what->until = r->is_resolved ? -1 : r->resolve_at;
     if (!r->is_resolved)
         return;
-    for (int i = 0; i < r->listeners.count; i++)
+    bool is_paused = listeners_are_paused(&r->listeners);
+    for (int i = 0; i < r->listeners.count && !is_paused; i++)
         what->fds[what->count++] = (struct pollfd){.fd = r->listeners.fd[i], .events = POLLIN};
+    if (is_paused)
+        what->until = sys_deadline_earlier(what->until, r->listeners.resume_at);
     for (struct handshake *h = r->pending.oldest; h != NULL; h = h->next)
         if (!must_wait(r, h))
             add_interest(what, h);

@@ -89,3 +89,28 @@ bool tcp_where_is_named(const struct tcp_where *w, const struct sys_address *fro
             return true;
     return false;
 }
+
+bool tcp_where_may_come_up(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+    case EADDRNOTAVAIL:
+    case EADDRINUSE:
+    case EAFNOSUPPORT:
+    case EAGAIN:
+    case EPROTO:
+        return true;
+    default:
+        return false;
+    }
+}

@@ -27,5 +27,7 @@ int tcp_where_find(struct tcp_where *where, int count, uint16_t port);
 void tcp_where_rank(struct tcp_where *where);
 /* Whether a connection from there comes from the named host. */
 bool tcp_where_is_named(const struct tcp_where *where, const struct sys_address *from);
+/* Why connecting failed: the network, the host, or the program there may still come up. */
+bool tcp_where_may_come_up(int error);
 
 #endif
