@@ -2,7 +2,7 @@
 /*
  * Moments of an anonymous pipe. Its doorbells are pipes, as on a kernel without eventfd, and the
  * kernel has no memory to ring them: a message that has not rung is rung for later. And another
- * process takes an end just now.
+ * process takes an end just now, or has ended.
  */
 #include "anonymous.h"
 #include "fault.h"
@@ -228,10 +228,65 @@ TEST(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one)
     harness_gate_close(&race.taken);
 }
 
+/* --- Who has left, and ended ------------------------------------------------------------------ */
+
+struct leaver {
+    pipc_t *pipe;
+    struct harness_gate go;
+};
+
+static int say_much_and_leave(void *arg)
+{
+    struct leaver *leaver = arg;
+    say(leaver->pipe, "here");
+    harness_gate_wait(&leaver->go);
+    for (int i = 0; i < 3; i++)
+        say_large(leaver->pipe, 2000, 1);
+    leave(leaver->pipe, "that was all");
+    return 0;
+}
+
+/* Its goodbye stays unread, since no more can be pending. */
+TEST(a_wait_for_room_does_not_spin_when_the_peer_has_left_and_ended)
+{
+    enum { MS = 100, WAITS = 10 };
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pipc_stats_t before = PIPC_STATS_INIT, after = PIPC_STATS_INIT;
+    char byte = 0;
+    options.max_pending = 1000;
+    struct leaver leaver = {.pipe = pipc_open(&options)};
+    assert_non_null(leaver.pipe);
+    harness_gate_init(&leaver.go);
+    pid_t pid = harness_fork(say_much_and_leave, &leaver);
+    hear(leaver.pipe, "here");
+    set_timeouts(leaver.pipe, 1, 0);
+    assert_errno(pipc_read(leaver.pipe, &byte, 1), ETIMEDOUT); /* it watches its peer */
+    harness_gate_open(&leaver.go);
+    assert_int_equal(harness_wait(pid), 0);
+    fill_up(leaver.pipe, 2000);
+    fill_up(leaver.pipe, 1);
+    set_timeouts(leaver.pipe, -1, MS);
+    assert_int_equal(pipc_stats(leaver.pipe, &before), 0);
+    fault_reset();
+    fault_virtual_time();
+    fault_arm();
+    assert_errno(pipc_write(leaver.pipe, &byte, 1), ETIMEDOUT);
+    fault_disarm();
+    fault_reset();
+    assert_int_equal(pipc_stats(leaver.pipe, &after), 0);
+    assert_in_range(after.waits - before.waits, 1, WAITS);
+    for (int i = 0; i < 3; i++)
+        hear_large(leaver.pipe, 2000, 1);
+    hear_bye(leaver.pipe, "that was all");
+    pipc_close(leaver.pipe);
+    harness_gate_close(&leaver.go);
+}
+
 HARNESS_MAIN("anonymous pipes, moments", IT(a_wait_rings_until_the_kernel_has_the_memory),
              IT(a_descriptor_is_readable_until_the_peer_was_rung),
              IT(a_descriptor_that_could_not_be_made_readable_is_so_after_the_next_call),
              IT(a_shutdown_that_could_not_ring_is_rung_for_by_the_next_wait),
              IT(without_a_name_for_the_memory_opening_returns_the_reason),
              IT(a_signal_while_the_memory_gets_its_pages_changes_nothing),
-             IT(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one))
+             IT(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one),
+             IT(a_wait_for_room_does_not_spin_when_the_peer_has_left_and_ended))

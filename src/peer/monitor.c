@@ -13,6 +13,10 @@
  *                                             pidfd, when its token is gone
  *   dead                     dropped          off
  *
+ * A goodbye may stand in what is unread. So a holder that freed its end is dead only when the reader
+ * has taken all of it. Until then its process may have ended for long: a pidfd that reports
+ * this leaves the set, which would end each wait at once, and the end of the process stays known.
+ *
  * Another process that holds the end takes the place of the one that was monitored if that one said
  * goodbye, or if the new one has a token: a name alone can be forged.
  *
@@ -160,6 +164,12 @@ void monitor_process_ended(struct monitor *monitor, const struct monitor_set *se
 {
     drop_process(monitor, set);
     monitor->has_ended = true;
+}
+
+void monitor_look_at_process(struct monitor *monitor, const struct monitor_set *set)
+{
+    if (monitor->process >= 0 && sys_process_is_dead(monitor->process))
+        monitor_process_ended(monitor, set);
 }
 
 static enum ends_proof monitor_proof(const struct monitor *monitor, uint64_t state)

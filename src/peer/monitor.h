@@ -49,8 +49,9 @@ void monitor_note_polled(struct monitor *monitor, const struct monitor_set *set)
 bool monitor_update(struct monitor *monitor, const struct monitor_set *set);
 /* A goodbye was taken from the stream. */
 void monitor_goodbye(struct monitor *monitor, const struct monitor_set *set);
-/* The set has reported that `process` is dead. */
+/* The set has reported that `process` is dead; or it has woken a wait, and may have. */
 void monitor_process_ended(struct monitor *monitor, const struct monitor_set *set);
+void monitor_look_at_process(struct monitor *monitor, const struct monitor_set *set);
 /* Has the peer died? `read`: so many bytes of what it wrote. `by_process`: ask the process too. */
 bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process);
 

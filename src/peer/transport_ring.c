@@ -170,6 +170,7 @@ static int end_wait(struct transport *transport, unsigned events, int64_t deadli
         }
         /* A tick, a death, or a ring for something that is known already. */
         monitor_drain(&e->monitor);
+        monitor_look_at_process(&e->monitor, &e->set);
         if (ring_ask(&e->ring, RING_ASK_KERNEL) == RING_PEER_DEAD)
             break;
         if (deadline >= 0 && sys_now() >= deadline) {
