@@ -7,6 +7,8 @@
 #include "hostile.h"
 #include "platform.h"
 
+#include "codec/frame.h"
+
 #include <signal.h>
 
 /* --- Doorbells ------------------------------------------------------------------------------- */
@@ -94,8 +96,18 @@ static void give_another_name(pipc_t *pipe)
     atomic_store(&page->end[1].state, (state & UINT32_MAX) | (uint64_t)0x80000001 << 32); /* init */
 }
 
+/* Nothing will ever complete it. */
+static void begin_a_message_and_free_its_end(pipc_t *pipe)
+{
+    struct shared_page *page = hostile_page();
+    say(pipe, "here");
+    harness_gate_wait(&gate[0]);
+    atomic_fetch_add(&page->ring[1].head, FRAME_HEADER_MIN - 1);
+    hostile_free_end(page, 1);
+}
+
 /* The one that dies is hostile from the moment on when the survivor has begun to wait. */
-static void see_it_die(script *hide, bool by_polling)
+static void see_it_die_by(script *hide, bool by_polling, int error)
 {
     pipc_t *pipe = open_anonymous();
     struct side far;
@@ -115,12 +127,17 @@ static void see_it_die(script *hide, bool by_polling)
     do
         assert_true(!by_polling || harness_readable(fd, SIDES_NOTICE_MS));
     while (pipc_read(pipe, &byte, 1) < 0 && errno == EAGAIN);
-    assert_int_equal(errno, EPIPE);
+    assert_int_equal(errno, error);
     expect_within(begin, 2000, "to notice a death");
-    assert_errno(pipc_write(pipe, "x", 1), EPIPE);
+    expect_no_reader(pipe, error);
     expect_no_spin(pipe);
     pipc_close(pipe);
     harness_gate_close(&gate[0]);
+}
+
+static void see_it_die(script *hide, bool by_polling)
+{
+    see_it_die_by(hide, by_polling, EPIPE);
 }
 
 TEST(the_death_of_a_peer_that_held_a_lock_is_detected)
@@ -135,6 +152,13 @@ TEST(a_peer_that_frees_its_end_without_a_goodbye_is_reported_dead)
     platform_needs(PLATFORM_DEATH_IN_POLL);
     see_it_die(free_its_end_without_a_word, false);
     see_it_die(free_its_end_without_a_word, true);
+}
+
+TEST(a_peer_that_frees_its_end_inside_a_message_is_reported_dead)
+{
+    platform_needs(PLATFORM_DEATH_IN_POLL);
+    see_it_die_by(begin_a_message_and_free_its_end, false, ECONNRESET);
+    see_it_die_by(begin_a_message_and_free_its_end, true, ECONNRESET);
 }
 
 TEST(a_peer_that_claims_to_be_another_process_is_reported_dead)
@@ -214,6 +238,7 @@ TEST(an_end_that_is_given_a_holder_after_a_death_makes_no_loop_spin)
 HARNESS_MAIN("anonymous forged", IT(a_full_blocking_doorbell_delays_no_call),
              IT(the_death_of_a_peer_that_held_a_lock_is_detected),
              IT(a_peer_that_frees_its_end_without_a_goodbye_is_reported_dead),
+             IT(a_peer_that_frees_its_end_inside_a_message_is_reported_dead),
              IT(a_peer_that_claims_to_be_another_process_is_reported_dead),
              IT(forged_memory_cannot_give_a_held_end_to_another_thread),
              IT(an_end_that_is_given_a_holder_after_a_death_makes_no_loop_spin))

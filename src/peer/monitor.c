@@ -14,7 +14,7 @@
  *   dead                     dropped          off
  *
  * A goodbye may stand in what is unread. So a holder that freed its end is dead only when the reader
- * has taken all of it. Until then its process may have ended for long: a pidfd that reports
+ * has taken all that is whole. Until then its process may have ended for long: a pidfd that reports
  * this leaves the set, which would end each wait at once, and the end of the process stays known.
  *
  * Another process that holds the end takes the place of the one that was monitored if that one said
@@ -292,9 +292,9 @@ void monitor_goodbye(struct monitor *monitor, const struct monitor_set *set)
 /* ---- its death ---- */
 
 /* Asked after the state: a goodbye that it speaks of is in the ring by then. */
-static bool has_read_all(const struct monitor *monitor, uint64_t read)
+static bool has_tried_all(const struct monitor *monitor, uint64_t tried)
 {
-    return atomic_load(&monitor->ends->shared.page->ring[1 - monitor->end].head) == read;
+    return atomic_load(&monitor->ends->shared.page->ring[1 - monitor->end].head) == tried;
 }
 
 /* The process that was seen to hold the end last. */
@@ -307,10 +307,10 @@ static bool has_process_died(const struct monitor *monitor)
 
 /* One that freed its end without a goodbye, or wrote another's name there, counts as its holder. */
 static bool has_holder_died(const struct monitor *monitor, uint64_t state, bool is_held,
-                            uint64_t read)
+                            uint64_t tried)
 {
     bool is_holder = is_held ? monitor->name == ends_name_of(state) || monitor->state == state
-                             : !monitor->has_left && has_read_all(monitor, read);
+                             : !monitor->has_left && has_tried_all(monitor, tried);
     return is_holder && has_process_died(monitor);
 }
 
@@ -320,7 +320,7 @@ static bool has_lost_proof(const struct monitor *monitor, uint64_t state)
     return proof == ENDS_LOST_TOKEN || proof == ENDS_FORGED;
 }
 
-static bool is_dead_holder(struct monitor *monitor, uint64_t state, uint64_t read, bool by_process)
+static bool is_dead_holder(struct monitor *monitor, uint64_t state, uint64_t tried, bool by_process)
 {
     bool is_held = ends_is_held(ends_status_of(state));
     if (is_held && ends_peer_is_here(monitor->ends, monitor->end))
@@ -329,7 +329,7 @@ static bool is_dead_holder(struct monitor *monitor, uint64_t state, uint64_t rea
         monitor->how = NULL;
     else if (is_held && has_lost_proof(monitor, state))
         monitor->how = "the lock of its holder is gone";
-    else if (by_process && has_holder_died(monitor, state, is_held, read))
+    else if (by_process && has_holder_died(monitor, state, is_held, tried))
         monitor->how = "the process of its holder has ended";
     else
         return false;
@@ -341,13 +341,13 @@ static bool is_dead_holder(struct monitor *monitor, uint64_t state, uint64_t rea
  * that is still there afterwards. The dead change nothing; so the tries end also when a third
  * process changes the state all the time.
  */
-bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process)
+bool monitor_is_dead(struct monitor *monitor, uint64_t tried, bool by_process)
 {
     enum { TRIES = 4 }; /* held, leaving, freed, held by the next */
     bool is_sure = monitor->is_dead;
     for (int i = 0; i < TRIES && !is_sure; i++) {
         uint64_t state = ends_peer_state(monitor->ends, monitor->end);
-        if (!is_dead_holder(monitor, state, read, by_process))
+        if (!is_dead_holder(monitor, state, tried, by_process))
             return false;
         is_sure = has_state(monitor, state);
         if (is_sure && ends_status_of(state) != ENDS_DEAD)

@@ -52,8 +52,11 @@ void monitor_goodbye(struct monitor *monitor, const struct monitor_set *set);
 /* The set has reported that `process` is dead; or it has woken a wait, and may have. */
 void monitor_process_ended(struct monitor *monitor, const struct monitor_set *set);
 void monitor_look_at_process(struct monitor *monitor, const struct monitor_set *set);
-/* Has the peer died? `read`: so many bytes of what it wrote. `by_process`: ask the process too. */
-bool monitor_is_dead(struct monitor *monitor, uint64_t read, bool by_process);
+/*
+ * Has the peer died? `tried`: how far what it wrote has been read, or makes no whole message.
+ * `by_process`: ask the process too.
+ */
+bool monitor_is_dead(struct monitor *monitor, uint64_t tried, bool by_process);
 
 /* Whether the peer lives is not seen by any descriptor; the kernel can be asked. */
 bool monitor_is_blind(const struct monitor *monitor);

@@ -52,7 +52,7 @@ bool ring_end_follow_peer(struct ring_end *e)
 /* By itself, so that what each write asks needs no register more. */
 __attribute__((noinline)) static bool ask_monitor(struct ring_end *e, bool by_process)
 {
-    return monitor_is_dead(&e->monitor, e->ring.in_tail, by_process) && report_death(e);
+    return monitor_is_dead(&e->monitor, ring_tried(&e->ring), by_process) && report_death(e);
 }
 
 /* Asks the kernel now and then. `may_have_left`: also for a peer that holds its end no more. */
@@ -88,7 +88,7 @@ static bool is_dead(struct ring_end *e, enum ends_status status, enum ring_quest
     case RING_ASK_READER:
         return is_gone_now(e, ends_is_held(status), false, now);
     case RING_ASK_WRITER:
-        return is_gone_now(e, ends_is_held(status), ring_is_drained(&e->ring), now);
+        return is_gone_now(e, ends_is_held(status), ring_tried(&e->ring) == e->ring.in_head, now);
     case RING_ASK_KERNEL:
         return is_gone(e);
     default:

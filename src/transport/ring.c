@@ -34,7 +34,7 @@ void ring_init(struct ring *r, const struct ring_memory *memory, const struct ri
 {
     *r = (struct ring){.memory = *memory, .peer = *peer};
     r->in_tail = atomic_load(&memory->in->tail);
-    r->in_begin = r->in_head = r->in_step = r->in_tail;
+    r->in_begin = r->in_head = r->in_step = r->short_tail = r->short_head = r->in_tail;
     r->out_begin = r->out_head = atomic_load(&memory->out->head);
     uint64_t in_grown = atomic_load(&memory->in->grown),
              out_grown = atomic_load(&memory->out->grown);
@@ -292,6 +292,8 @@ static int load_until(struct ring *r, size_t want, bool *end)
     if (r->in_head - r->in_tail >= want)
         return 0;
     r->ran_short = true;
+    r->short_tail = r->in_tail;
+    r->short_head = r->in_head;
     return check_end(r, true, end);
 }
 

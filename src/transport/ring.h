@@ -110,6 +110,8 @@ struct ring {
     bool is_broken;              /* the peer's positions made no sense */
     bool is_too_small;           /* out_area, for a long message */
     bool ran_short;              /* a read found less than it wanted; the caller clears it */
+    uint64_t short_tail;         /* where the last one was that found some, but less */
+    uint64_t short_head;         /* and how far that went */
     enum ring_life life;         /* the last answer about the peer */
     uint64_t version;            /* of the peer, when that answer was given */
     struct ring_pace pace;       /* of this side as a reader */
@@ -165,6 +167,12 @@ static inline bool ring_peer_changed(const struct ring *ring)
 static inline bool ring_is_drained(const struct ring *ring)
 {
     return ring->in_tail == ring->in_head;
+}
+
+/* As far as this side has come by reading, or by a read that found less than it wanted. */
+static inline uint64_t ring_tried(const struct ring *ring)
+{
+    return ring->in_tail == ring->short_tail ? ring->short_head : ring->in_tail;
 }
 
 /* ---- waiting ---- */
