@@ -4,8 +4,8 @@
  * kernel has no memory to ring them: a message that has not rung is rung for later. And another
  * process takes an end just now, or has ended.
  */
-#include "anonymous.h"
 #include "fault.h"
+#include "hostile.h"
 #include "platform.h"
 
 static pipc_t *open_with_pipes(void)
@@ -228,6 +228,136 @@ TEST(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one)
     harness_gate_close(&race.taken);
 }
 
+/* --- Who leaves an end that another process takes at this moment ------------------------------- */
+
+struct handover {
+    pipc_t *pipe;
+    struct shared_page *page;
+    struct harness_gate peer_ready, go, taken, left, end;
+    pid_t peer;
+};
+
+static void let_the_successor_take_it(void *arg)
+{
+    struct handover *h = arg;
+    harness_gate_open(&h->go);
+    harness_gate_wait(&h->taken);
+}
+
+/* The next ring is the one for the goodbye: the peer begins to wait for bytes at this moment. */
+static void let_the_peer_wait(void *arg)
+{
+    struct handover *h = arg;
+    atomic_store(&h->page->end[1].interest, RING_BYTES);
+    fault_before(CALL_write, 2, let_the_successor_take_it, h);
+}
+
+/* The caller has the first end. Its peer takes the second one, and opens `peer_ready`. */
+static void begin_handover(struct handover *h, int (*play_peer)(void *))
+{
+    h->page = hostile_page();
+    harness_gate_init(&h->peer_ready);
+    harness_gate_init(&h->go);
+    harness_gate_init(&h->taken);
+    harness_gate_init(&h->left);
+    harness_gate_init(&h->end);
+    h->peer = harness_fork(play_peer, h);
+    harness_gate_wait(&h->peer_ready);
+}
+
+static void hand_over(struct handover *h, int (*play_successor)(void *))
+{
+    pid_t successor = harness_fork(play_successor, h);
+    fault_reset();
+    fault_before(CALL_write, 1, let_the_peer_wait, h);
+    fault_arm();
+    leave(h->pipe, "mine no more");
+    fault_disarm();
+    assert_true(fault_calls(CALL_write) >= 2);
+    bool has_all_been_read =
+        atomic_load(&h->page->ring[1].tail) == atomic_load(&h->page->ring[1].head);
+    harness_gate_open(&h->left);
+    int result = harness_wait(successor);
+    harness_gate_open(&h->end); /* the peer's death would wake it too */
+    assert_int_equal(harness_wait(h->peer), 0);
+    assert_int_equal(result, 0);
+    assert_true(has_all_been_read);
+    pipc_close(h->pipe);
+    harness_gate_close(&h->peer_ready);
+    harness_gate_close(&h->go);
+    harness_gate_close(&h->taken);
+    harness_gate_close(&h->left);
+    harness_gate_close(&h->end);
+}
+
+static int say_to_the_successor(void *arg)
+{
+    struct handover *h = arg;
+    say(h->pipe, "anybody's");
+    harness_gate_open(&h->peer_ready);
+    harness_gate_wait(&h->left);
+    say(h->pipe, "yours");
+    hear_bye(h->pipe, "mine no more");
+    harness_gate_wait(&h->end);
+    return 0;
+}
+
+static int poll_for_the_peer(void *arg)
+{
+    struct handover *h = arg;
+    harness_gate_wait(&h->go);
+    int fd = pipc_fd(h->pipe);
+    hear(h->pipe, "anybody's");
+    hear_nothing(h->pipe);
+    assert_false(harness_readable(fd, 0));
+    harness_gate_open(&h->taken);
+    assert_true(harness_readable(fd, SIDES_LONG_MS));
+    hear(h->pipe, "yours");
+    return 0;
+}
+
+TEST(a_successor_that_polls_is_woken_though_its_predecessor_is_still_leaving)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct handover h = {.pipe = open_anonymous()};
+    set_timeouts(h.pipe, -1, -1);
+    begin_handover(&h, say_to_the_successor);
+    assert_true(harness_readable(pipc_fd(h.pipe), 0)); /* so nothing rings its own doorbell */
+    hand_over(&h, poll_for_the_peer);
+}
+
+static int say_two_and_shut(void *arg)
+{
+    struct handover *h = arg;
+    say(h->pipe, "one");
+    say(h->pipe, "two");
+    assert_int_equal(pipc_shutdown(h->pipe), 0);
+    harness_gate_open(&h->peer_ready);
+    harness_gate_wait(&h->end);
+    return 0;
+}
+
+static int hear_two_and_the_end(void *arg)
+{
+    struct handover *h = arg;
+    harness_gate_wait(&h->go);
+    hear(h->pipe, "one");
+    hear(h->pipe, "two");
+    harness_gate_open(&h->taken);
+    hear_the_end(h->pipe, EPIPE);
+    return 0;
+}
+
+TEST(a_message_that_a_successor_reads_is_not_taken_by_its_predecessor_too)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct handover h = {.pipe = open_anonymous()};
+    assert_int_equal(pipc_want(h.pipe, PIPC_WANT_WRITE), 0);
+    assert_true(pipc_fd(h.pipe) >= 0);
+    begin_handover(&h, say_two_and_shut);
+    hand_over(&h, hear_two_and_the_end);
+}
+
 /* --- Who has left, and ended ------------------------------------------------------------------ */
 
 struct leaver {
@@ -289,4 +419,6 @@ HARNESS_MAIN("anonymous pipes, moments", IT(a_wait_rings_until_the_kernel_has_th
              IT(without_a_name_for_the_memory_opening_returns_the_reason),
              IT(a_signal_while_the_memory_gets_its_pages_changes_nothing),
              IT(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one),
+             IT(a_successor_that_polls_is_woken_though_its_predecessor_is_still_leaving),
+             IT(a_message_that_a_successor_reads_is_not_taken_by_its_predecessor_too),
              IT(a_wait_for_room_does_not_spin_when_the_peer_has_left_and_ended))

@@ -34,15 +34,6 @@ int channel_shutdown(struct channel *c)
     return channel_check_open(c);
 }
 
-static int send_bye(struct channel *c, const char *text, size_t size,
-                    const struct channel_wait *wait)
-{
-    struct iovec parts[3] = {
-        {NULL, 0}, {(void *)(uintptr_t)FRAME_BYE, FRAME_BYE_SIZE}, {(void *)(uintptr_t)text, size}};
-    struct channel_frame frame = {.size = FRAME_BYE_SIZE + size, .bye = true};
-    return channel_send_frame(c, &frame, parts, 3, wait);
-}
-
 static size_t size_of_text(const char *text)
 {
     return text == NULL ? 0 : strlen(text);
@@ -57,15 +48,22 @@ static int prepare_goodbye(struct channel *c, const char *text, const struct cha
 
 static int send_goodbye(struct channel *c, const char *text, const struct channel_wait *wait)
 {
-    int result = send_bye(c, text == NULL ? "" : text, size_of_text(text), wait);
-    channel_end_writing(c);
-    return result;
+    size_t size = size_of_text(text);
+    struct iovec parts[3] = {{NULL, 0},
+                             {(void *)(uintptr_t)FRAME_BYE, FRAME_BYE_SIZE},
+                             {(void *)(uintptr_t)(size == 0 ? "" : text), size}};
+    struct channel_frame frame = {.size = FRAME_BYE_SIZE + size, .bye = true};
+    return channel_send_frame(c, &frame, parts, 3, wait);
 }
 
+/* Once it is out, the end may be another's: from then on nothing that is shared is touched. */
 int channel_try_goodbye(struct channel *c, const char *text)
 {
     const struct channel_wait not_at_all = channel_wait_start(0);
-    return send_goodbye(c, text, &not_at_all);
+    if (send_goodbye(c, text, &not_at_all) == 0)
+        return 0;
+    channel_end_writing(c);
+    return -1;
 }
 
 int channel_disconnect(struct channel *c, const char *text)
