@@ -150,6 +150,33 @@ TEST_OF_KIND(the_descriptor_is_not_readable_until_the_next_peer_writes)
     pipc_close(pipe);
 }
 
+static void come_and_stay(pipc_t *pipe)
+{
+    set_timeouts(pipe, -1, -1);
+    harness_gate_open(&gate[0]);
+    harness_gate_wait(&gate[1]);
+    hear(pipe, "no answer to that");
+}
+
+/* So what it wakes is answered by a call that reads nothing. */
+TEST_OF_KIND(a_peer_that_comes_makes_a_descriptor_that_reports_nothing_readable_once)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    gates_init();
+    int fd = pipc_fd(pipe);
+    assert_int_equal(pipc_want(pipe, 0), 0);
+    assert_false(harness_readable(fd, 0));
+    side_start(&far, kind, pipe, come_and_stay);
+    harness_gate_wait(&gate[0]);
+    say(pipe, "no answer to that");
+    assert_false(harness_readable(fd, 0));
+    harness_gate_open(&gate[1]);
+    side_end(&far);
+    pipc_close(pipe);
+    gates_close();
+}
+
 /* ---- What happens between a look and a wait -------------------------------------------------- */
 
 /* The look at the peer's lock is the last thing before the wait. */
@@ -180,9 +207,11 @@ TEST(a_reader_about_to_wait_detects_a_simultaneous_shutdown)
     pipc_close(pipe);
 }
 
-HARNESS_MAIN("anonymous waiting", OVER_ANONYMOUS_KINDS(a_successor_reads_the_unread_messages),
-             OVER_ANONYMOUS_KINDS(a_large_message_waits_for_the_successor),
-             OVER_ANONYMOUS_KINDS(received_messages_are_not_left_to_a_successor),
-             OVER_ANONYMOUS_KINDS(a_read_waits_until_the_next_peer_comes),
-             OVER_ANONYMOUS_KINDS(the_descriptor_is_not_readable_until_the_next_peer_writes),
-             IT(a_reader_about_to_wait_detects_a_simultaneous_shutdown))
+HARNESS_MAIN(
+    "anonymous waiting", OVER_ANONYMOUS_KINDS(a_successor_reads_the_unread_messages),
+    OVER_ANONYMOUS_KINDS(a_large_message_waits_for_the_successor),
+    OVER_ANONYMOUS_KINDS(received_messages_are_not_left_to_a_successor),
+    OVER_ANONYMOUS_KINDS(a_read_waits_until_the_next_peer_comes),
+    OVER_ANONYMOUS_KINDS(the_descriptor_is_not_readable_until_the_next_peer_writes),
+    OVER_ANONYMOUS_KINDS(a_peer_that_comes_makes_a_descriptor_that_reports_nothing_readable_once),
+    IT(a_reader_about_to_wait_detects_a_simultaneous_shutdown))

@@ -208,14 +208,17 @@ static enum descriptor_event work_event(struct ring_end *e, unsigned interest)
     return is_new ? DESCRIPTOR_NEW_WORK : DESCRIPTOR_WORK;
 }
 
-/* Still armed, and something was done: the doorbell has not rung, and nothing is missed. */
+/*
+ * Still armed, and something was done: the doorbell has not rung, and nothing is missed. Without an
+ * interest that cannot be told: a change of the peer rings all the same.
+ */
 static enum descriptor_event idle_event(struct ring_end *e, unsigned interest, bool peer_changed)
 {
     bool has_progress = e->updated_in != e->ring.in_tail || e->updated_out != e->ring.out_head;
     e->updated_in = e->ring.in_tail;
     e->updated_out = e->ring.out_head;
-    bool is_still =
-        has_progress && !peer_changed && e->armed == interest && ring_is_armed(&e->ring, interest);
+    bool is_still = interest != 0 && has_progress && !peer_changed && e->armed == interest &&
+                    ring_is_armed(&e->ring, interest);
     return is_still ? DESCRIPTOR_STILL_IDLE : DESCRIPTOR_IDLE;
 }
 
