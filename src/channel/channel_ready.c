@@ -110,6 +110,8 @@ static void note_input(struct channel *c, bool reads, unsigned over)
         state |= IN_OVER;
     else if (is_kept)
         state |= IN_HIDDEN;
+    else if (c->duplex && inbound_has_whole(&c->in)) /* the writing thread cannot look there */
+        state |= IN_UNREAD;
     if (state != atomic_load_explicit(&c->in_state, memory_order_relaxed))
         atomic_store(&c->in_state, state);
     if (inbound_is_stopped(&c->in))

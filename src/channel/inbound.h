@@ -91,6 +91,8 @@ enum io_result inbound_take_in(struct inbound *in, size_t enough);
 size_t inbound_count_unread(struct inbound *in);
 /* Is there a message in memory, a piece of a long one, or how it ended? Makes no system call. */
 bool inbound_is_in_memory(struct inbound *in);
+/* Is a whole message in memory, which is not taken in yet? Makes no system call. */
+bool inbound_has_whole(struct inbound *in);
 /* The end of the stream has been seen, perhaps behind something unread. */
 bool inbound_has_seen_end(struct inbound *in);
 

@@ -139,6 +139,18 @@ bool inbound_is_in_memory(struct inbound *in)
            (size_t)there >= frame.header + frame.size;
 }
 
+bool inbound_has_whole(struct inbound *in)
+{
+    struct frame frame;
+    ssize_t there = peek_at_memory(in);
+    if (there <= 0)
+        return false;
+    if (!in->begun)
+        return is_whole(in, in->view.bytes, (size_t)there, &frame);
+    size_t taken = in->partial == NULL ? 0 : in->partial->size;
+    return (size_t)there >= in->frame.size - taken;
+}
+
 /* A call that wants it all asks until there is nothing: packets may come one by one. */
 static enum io_result take_some(struct inbound *in, size_t enough, bool *is_full)
 {
