@@ -3,6 +3,7 @@
  * The pace of a ring's reader: each row of the table in ring_pace.h; and when the reader of a
  * stream gives its processor away. The benchmark measures what they are good for.
  */
+#include "fault.h"
 #include "harness.h"
 
 #include "sys/sys_cpu.h"
@@ -132,6 +133,41 @@ TEST(a_stream_that_did_not_is_read_for_32_times_as_long_without_giving_the_proce
     assert_true(pause_after_yield(0) >= 32000000);
 }
 
+TEST(when_ticks_go_backwards_in_a_head_start_it_is_over)
+{
+    assert_int_equal(pace_rest(-1), 0);
+    assert_int_equal(pace_rest(-3000000000), 0);
+    assert_int_equal(pace_rest(INT64_MIN), 0);
+    assert_int_equal(pace_rest(0), PACE_HEAD_START_TICKS);
+    assert_int_equal(pace_rest(PACE_HEAD_START_TICKS - 1), 1);
+    assert_int_equal(pace_rest(PACE_HEAD_START_TICKS), 0);
+}
+
+TEST(a_stop_in_a_head_start_counts_as_a_tenth_of_a_second_at_most)
+{
+    struct pace pace = {.streak_brought = 40, .streak_ticks = 40000};
+    pace_note_yield(&pace, 3600 * (int64_t)3000000000, 0);
+    assert_true(pace.yields_from <= sys_ticks() + 32 * PACE_YIELD_MAX);
+}
+
+/* How often the processor was given away in one head start. */
+static unsigned long yields_of_head_start(int64_t yields_from)
+{
+    struct pace pace = {.streak = 3, .began_streak = sys_ticks(), .yields_from = yields_from};
+    fault_reset();
+    fault_arm();
+    pace_give_head_start(&pace);
+    fault_disarm();
+    return fault_calls(CALL_sched_yield);
+}
+
+TEST(when_ticks_go_backwards_the_processor_is_given_away_again)
+{
+    assert_int_equal(yields_of_head_start(0), 1);
+    assert_int_equal(yields_of_head_start(sys_ticks() + 32 * PACE_YIELD_MAX), 0);
+    assert_int_equal(yields_of_head_start(INT64_MAX), 1);
+}
+
 TEST(a_reader_that_has_not_read_little_in_a_row_or_has_written_keeps_the_processor)
 {
     struct pace pace = {0};
@@ -156,4 +192,7 @@ HARNESS_MAIN(
     IT(a_side_that_has_written_begins_anew),
     IT(a_stream_that_came_four_times_as_fast_without_its_reader_gets_the_processor_again),
     IT(a_stream_that_did_not_is_read_for_32_times_as_long_without_giving_the_processor_away),
+    IT(when_ticks_go_backwards_in_a_head_start_it_is_over),
+    IT(a_stop_in_a_head_start_counts_as_a_tenth_of_a_second_at_most),
+    IT(when_ticks_go_backwards_the_processor_is_given_away_again),
     IT(a_reader_that_has_not_read_little_in_a_row_or_has_written_keeps_the_processor))

@@ -112,6 +112,31 @@ TEST(after_yields_that_took_long_there_are_none_for_longer_and_longer)
     note_yield(&yields, lasted, ANSWER_SHARE_MIN * lasted);
 }
 
+/* A process that was stopped in a yield, for an hour or for years. */
+TEST(a_stop_in_a_yield_ends_no_yields_for_longer_than_a_busy_processor_does)
+{
+    const int64_t begin = 1000, hour = 3600 * (int64_t)3000000000;
+    struct ring_yields yields = {.share = ANSWER_SHARE_MIN};
+    note_yield(&yields, hour, ANSWER_SHARE_MIN * ANSWER_YIELD_MAX);
+    assert_false(ring_yields_may(&yields, begin));
+    assert_true(ring_yields_may(&yields, begin + ANSWER_SHARE_MIN * ANSWER_YIELD_MAX));
+    atomic_store(&yields.share, ANSWER_SHARE_MAX);
+    note_yield(&yields, INT64_MAX - begin, ANSWER_SHARE_MAX * ANSWER_YIELD_MAX);
+    assert_false(ring_yields_may(&yields, begin));
+}
+
+TEST(when_ticks_go_backwards_yields_go_on)
+{
+    const int64_t before = 3600 * (int64_t)3000000000;
+    struct ring_yields yields = {.share = ANSWER_SHARE_MIN};
+    ring_yields_note(&yields, before, ANSWER_LONG_TICKS);
+    assert_false(ring_yields_may(&yields, before));
+    assert_true(ring_yields_may(&yields, 0));
+    atomic_store(&yields.from, 0);
+    ring_yields_note(&yields, before, -before);
+    assert_int_equal(atomic_load(&yields.from), 0);
+}
+
 /* --- A pipe ----------------------------------------------------------------------------------- */
 
 enum { QUESTIONS = 20000, LAST = -1 };
@@ -191,5 +216,7 @@ HARNESS_MAIN("ring answer", IT(who_has_written_nothing_sleeps_at_once_or_yields_
              IT(after_a_look_in_vain_the_next_wait_yields_and_goes_on_so_while_that_pays),
              IT(after_both_in_vain_twice_as_many_waits_sleep_up_to_the_most),
              IT(after_yields_that_took_long_there_are_none_for_longer_and_longer),
+             IT(a_stop_in_a_yield_ends_no_yields_for_longer_than_a_busy_processor_does),
+             IT(when_ticks_go_backwards_yields_go_on),
              OVER_ANONYMOUS_KINDS(each_question_gets_its_own_answer),
              IT(a_thread_whose_answers_come_at_once_can_be_cancelled))

@@ -26,6 +26,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PACE_HEAD_START_TICKS 8000 /* some microseconds */
+/* 20 to 100 milliseconds. A yield that lasted longer was a stop, of the process or the machine. */
+#define PACE_YIELD_MAX ((int64_t)100000000)
+
 struct pace {
     int streak;              /* reads in a row that brought little; below 0: probation */
     atomic_bool wrote;       /* since the last read */
@@ -45,6 +49,11 @@ int64_t pace_give_head_start(struct pace *pace);
 void pace_note_yield(struct pace *pace, int64_t lasted, size_t came);
 /* After it: how many bytes it brought. */
 void pace_note_read(struct pace *pace, size_t got);
+/* The rest of a head start. Ticks may have gone backwards: after a sleep of the machine, say. */
+static inline int64_t pace_rest(int64_t lasted)
+{
+    return lasted < 0 || lasted >= PACE_HEAD_START_TICKS ? 0 : PACE_HEAD_START_TICKS - lasted;
+}
 /* By the writing side, in any thread. */
 static inline void pace_note_write(struct pace *pace)
 {

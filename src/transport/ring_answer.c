@@ -22,7 +22,7 @@ static bool look(const struct ring *ring)
 static int64_t yield(void)
 {
     int64_t begin = sys_ticks();
-    if (begin < atomic_load_explicit(&yields.from, memory_order_relaxed))
+    if (!ring_yields_may(&yields, begin))
         return -1;
     sys_cpu_yield();
     int64_t lasted = sys_ticks() - begin;

@@ -41,6 +41,8 @@
 #define ANSWER_LONG_TICKS  250000 /* some 60 to 120 microseconds */
 #define ANSWER_SHARE_MIN   32
 #define ANSWER_SHARE_MAX   8192
+/* 20 to 100 milliseconds. A yield that lasted longer was a stop, of the process or the machine. */
+#define ANSWER_YIELD_MAX ((int64_t)100000000)
 
 struct ring_answer {
     uint64_t written;    /* position of this side as a writer, at the last wait */
@@ -95,13 +97,21 @@ struct ring_yields {
     atomic_int share;
 };
 
+/* Ticks may have gone backwards: then what was noted lies further ahead than any pause lasts. */
+static inline bool ring_yields_may(const struct ring_yields *yields, int64_t now)
+{
+    int64_t from = atomic_load_explicit(&yields->from, memory_order_relaxed);
+    return now >= from || from - now > ANSWER_YIELD_MAX * ANSWER_SHARE_MAX;
+}
+
 /* Threads may do this at once: at worst one of them yields once too often, or too rarely. */
 static inline void ring_yields_note(struct ring_yields *yields, int64_t begin, int64_t lasted)
 {
     int share = atomic_load_explicit(&yields->share, memory_order_relaxed);
     bool was_long = lasted >= ANSWER_LONG_TICKS;
+    int64_t counts = lasted < ANSWER_YIELD_MAX ? lasted : ANSWER_YIELD_MAX;
     if (was_long)
-        atomic_store_explicit(&yields->from, begin + lasted * share, memory_order_relaxed);
+        atomic_store_explicit(&yields->from, begin + counts * share, memory_order_relaxed);
     int next = !was_long ? ANSWER_SHARE_MIN : share < ANSWER_SHARE_MAX ? 2 * share : share;
     if (next != share)
         atomic_store_explicit(&yields->share, next, memory_order_relaxed);
