@@ -616,8 +616,9 @@
  *     MiB for long messages, as on pipc_open. So a pipe takes 512 KiB, or up to 2 MiB, as bytes
  *     come to them, until both sides have closed it. The 64 MiB of a process count what each could
  *     take: 15 pipes that can grow and 67 others, for example.
- *   - A call that has waited for 10 s gives pages back: those of what this side has written, once
- *     the peer has read all of it. A program that polls pipc_fd instead gives none back.
+ *   - A call that has waited for 10 s gives pages back: those of what this side has written, if
+ *     the peer has read all of it. If not, it looks again, after twice as long each time. A program
+ *     that polls pipc_fd instead gives none back.
  *   - A write that waits for room is woken as on pipc_open. A read looks for an answer as there. If
  *     the kernel has no memory to wake the peer, this side tries again in each later call that
  *     waits, and after a pipc_fd in each call: so long, the peer may sleep beside a message.

@@ -165,8 +165,47 @@ TEST(what_the_peer_has_not_read_stays_in_memory)
     moving_close(end);
 }
 
+/* The peer reads when this side has looked once, in vain. */
+struct late_reader {
+    pipc_t **end;
+    int waits;
+};
+
+static bool read_after_one_look(void *context)
+{
+    struct late_reader *late = context;
+    if (++late->waits == 2)
+        net_expect(late->end[1], "unread");
+    if (touched(memory_of(late->end[0]), 1) > 0)
+        return false;
+    net_say(late->end[1], "at last");
+    return true;
+}
+
+TEST(what_the_peer_reads_late_goes_back_in_the_same_wait)
+{
+    pipc_t *end[2];
+    assert_true(move(end));
+    struct late_reader late = {.end = end};
+    share_still = SYS_SECOND;
+    net_say(end[0], "unread");
+    set_timeout(end[0], 60000);
+    fault_reset();
+    fault_frozen_time();
+    fault_before_wait(read_after_one_look, &late);
+    fault_arm();
+    char got[8];
+    ssize_t size = pipc_read(end[0], got, sizeof got);
+    fault_disarm();
+    fault_reset();
+    assert_int_equal(size, 7);
+    assert_true(late.waits > 2);
+    moving_close(end);
+}
+
 HARNESS_MAIN("moving into shared memory, memory",
              IT(the_first_pipes_get_large_memory_then_small_then_none),
              IT(long_messages_go_through_large_and_small_memory),
              IT(a_read_that_waits_for_long_gives_the_memory_of_its_side_back),
-             IT(what_the_peer_has_not_read_stays_in_memory))
+             IT(what_the_peer_has_not_read_stays_in_memory),
+             IT(what_the_peer_reads_late_goes_back_in_the_same_wait))

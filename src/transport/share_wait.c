@@ -50,9 +50,11 @@ static int pause_for_memory(int64_t deadline)
  */
 static void drop_pages(struct share *s)
 {
-    s->dropped = s->ring->out_head;
-    if (atomic_load(&s->ring->memory.out->tail) == s->dropped)
-        share_memory_drop(&s->memory, s->own_end);
+    uint64_t head = s->ring->out_head;
+    if (atomic_load(&s->ring->memory.out->tail) != head)
+        return;
+    share_memory_drop(&s->memory, s->own_end);
+    s->dropped = head;
 }
 
 /* Which drains too. But it ends after a stop (SIGSTOP), as if a signal had been caught. */
@@ -71,17 +73,21 @@ static int poll_once(struct fd_transport *t, unsigned events, int64_t deadline)
     return sys_poll(&entry, 1, deadline);
 }
 
-/* For input; but when nothing has come for long, what can be given back is. */
+/*
+ * For input; but when nothing has come for long, what can be given back is. As long as the peer has
+ * not read it all, it is looked at again, after twice as long each time.
+ */
 static int poll_doorbells(struct fd_transport *t, unsigned events, int64_t deadline)
 {
     struct share *s = t->share;
-    if (s->state != SHARE_MOVED || s->dropped == s->ring->out_head)
-        return poll_once(t, events, deadline);
-    int64_t until = sys_deadline_earlier(deadline, sys_now() + share_still);
-    int ready = poll_once(t, events, until);
-    if (ready != 0 || until == deadline)
-        return ready;
-    drop_pages(s);
+    int64_t still = share_still;
+    for (; s->state == SHARE_MOVED && s->dropped != s->ring->out_head; still *= 2) {
+        int64_t until = sys_deadline_earlier(deadline, sys_now() + still);
+        int ready = poll_once(t, events, until);
+        if (ready != 0 || until == deadline)
+            return ready;
+        drop_pages(s);
+    }
     return poll_once(t, events, deadline);
 }
 
