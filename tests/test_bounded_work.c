@@ -3,6 +3,7 @@
  * A call with timeout 0 receives at most 16 MiB, and the next call continues. The data comes from
  * files, which hold any amount; the descriptor is tested on a socket with a huge buffer.
  */
+#include "channel/inbound.h"
 #include "polling.h"
 
 #include <arpa/inet.h>
@@ -170,6 +171,65 @@ TEST(an_endless_source_keeps_no_call_from_returning)
     pipc_close(pipe);
 }
 
+/* --- A peer that feeds byte by byte ---------------------------------------------------------- */
+
+static size_t pieces; /* that were read */
+
+static bool accept_no_fds(struct transport *transport, struct arrived *arrived)
+{
+    (void)transport;
+    (void)arrived;
+    return false;
+}
+
+static ssize_t show_header(struct transport *transport, size_t want, enum transport_peek mode,
+                           struct transport_view *view)
+{
+    static const uint8_t header[] = {MUCH >> 24, MUCH >> 16 & 255, MUCH >> 8 & 255, MUCH & 255};
+    (void)transport;
+    (void)want;
+    (void)mode;
+    *view = (struct transport_view){.bytes = header};
+    return sizeof header;
+}
+
+static void skip_nothing(struct transport *transport, size_t size)
+{
+    (void)transport;
+    (void)size;
+}
+
+static ssize_t read_one_byte(struct transport *transport, void *buffer, size_t size, bool waits)
+{
+    (void)transport;
+    (void)size;
+    (void)waits;
+    *(char *)buffer = 0;
+    pieces++;
+    return 1;
+}
+
+TEST(a_message_that_comes_byte_by_byte_keeps_no_call_from_returning)
+{
+    static const struct transport_ops ops = {.accept_fds = accept_no_fds,
+                                             .peek = show_header,
+                                             .skip = skip_nothing,
+                                             .read = read_one_byte};
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    atomic_bool was_reset = false;
+    struct transport transport = {.ops = &ops, .peek_max = 4096};
+    struct inbound in;
+    inbound_init(&in, &options, &was_reset);
+    inbound_attach(&in, &transport);
+    for (size_t calls = 1; calls <= 3; calls++) {
+        inbound_begin_call(&in);
+        assert_int_equal(inbound_load(&in), IO_AGAIN);
+        assert_true(inbound_is_stopped(&in));
+        assert_int_equal(pieces, calls * ONE_CALL / COST);
+    }
+    inbound_fini(&in);
+}
+
 /* --- What the descriptor says ----------------------------------------------------------------- */
 
 /* All of it lies in the kernel when the first call comes, so nothing that is still to come wakes
@@ -296,6 +356,7 @@ HARNESS_MAIN("bounded_work", IT(pipc_pending_receives_16_MiB_at_a_time),
              IT(a_long_message_is_received_16_MiB_at_a_time),
              IT(a_blocking_read_receives_a_long_message_in_one_call),
              IT(an_endless_source_keeps_no_call_from_returning),
+             IT(a_message_that_comes_byte_by_byte_keeps_no_call_from_returning),
              IT(the_descriptor_is_readable_when_a_call_stopped_in_a_message),
              IT(the_descriptor_is_readable_when_a_call_stopped_between_messages),
              OVER_KINDS(a_long_message_arrives_under_edge_triggered_polling),

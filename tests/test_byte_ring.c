@@ -61,6 +61,21 @@ TEST(several_parts_are_written_as_one)
     free_sides(s);
 }
 
+TEST(a_part_of_a_long_message_is_written_where_there_is_room_for_64_bytes)
+{
+    struct shared *s = new_sides(RING_SIZE / 2);
+    struct ring *a = &s->side[0].ring, *b = &s->side[1].ring;
+    static uint8_t bytes[2 * RING_WHOLE_MAX];
+    harness_fill(bytes, sizeof bytes, 1);
+    for (size_t i = 0; i < RING_SIZE / RING_WHOLE_MAX; i++)
+        assert_int_equal(put(a, bytes, RING_WHOLE_MAX), RING_WHOLE_MAX);
+    expect(b, bytes, 63);
+    assert_errno(put(a, bytes, sizeof bytes), EAGAIN);
+    expect(b, bytes + 63, 1);
+    assert_int_equal(put(a, bytes, sizeof bytes), 64);
+    free_sides(s);
+}
+
 TEST(a_long_message_is_read_as_far_as_it_has_come)
 {
     struct shared *s = new_sides(0);
@@ -347,7 +362,9 @@ TEST(own_positions_are_never_read_back)
 
 HARNESS_MAIN("byte ring", IT(bytes_come_in_order_across_the_edge_and_across_the_largest_position),
              IT(a_write_up_to_the_limit_goes_whole_or_not_at_all),
-             IT(several_parts_are_written_as_one), IT(a_long_message_is_read_as_far_as_it_has_come),
+             IT(several_parts_are_written_as_one),
+             IT(a_part_of_a_long_message_is_written_where_there_is_room_for_64_bytes),
+             IT(a_long_message_is_read_as_far_as_it_has_come),
              IT(bytes_are_copied_right_wherever_they_are),
              IT(what_a_peer_wrote_before_its_end_comes_first),
              IT(bytes_that_come_with_the_end_are_not_lost),

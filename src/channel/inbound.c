@@ -13,6 +13,9 @@
 /* A call takes in so much at most. */
 #define TAKE_IN_MAX ((size_t)16 * 1024 * 1024)
 
+/* What a piece of a message costs at least: a peer may feed it byte by byte. */
+#define PIECE_COST ((size_t)64)
+
 /* The first allocation for a message that comes in pieces; it doubles as bytes really come. */
 #define FIRST_PIECE ((size_t)64 * 1024)
 
@@ -234,7 +237,8 @@ static enum io_result take_long(struct inbound *in, struct message **taken)
         enum io_result result = take_piece(in, partial->data + before, room, false, &partial->size);
         if (result != IO_DONE)
             return result;
-        spend(in, partial->size - before);
+        size_t piece = partial->size - before;
+        spend(in, piece < PIECE_COST ? PIECE_COST : piece);
     }
     spend(in, QUEUE_COST);
     if (in->frame.bye && grow_partial(in) != 0)

@@ -370,6 +370,8 @@ static size_t room_for(const struct ring *r, size_t total)
     size_t room = ring_area_size(&r->out_area) - (size_t)(r->out_head - r->out_tail);
     if (total <= RING_WHOLE_MAX)
         return room >= total ? total : 0;
+    if (room < RING_LEAST)
+        return 0; /* or a reader that takes byte by byte could keep the call */
     return room < total ? room : total;
 }
 

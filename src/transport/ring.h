@@ -40,6 +40,7 @@
 #define RING_PIECE_SIZE (RING_SIZE / 32) /* more is published bit by bit: both sides work at once */
 
 #define RING_LONG       ((size_t)2048)        /* more, without room for it, makes the ring grow */
+#define RING_LEAST      ((size_t)64)          /* room for less is none, for a part of a message */
 #define RING_AGAIN_SIZE (8 * RING_PIECE_SIZE) /* what one wakeup after another is worth */
 
 /* Words that different processors write are two cache lines apart: lines are fetched in pairs. */
