@@ -649,7 +649,8 @@
  *   - The move makes system calls that a sandbox (seccomp(2)) has to allow: memfd_create, fcntl,
  *     fstat, fstatfs, mmap, munmap, sendmsg, recvmsg and setsockopt. Where they fail with an errno,
  *     the pipe stays a socket. With pipe2, epoll_create1, epoll_ctl, epoll_wait, preadv2 and
- *     pwritev2 the sides wake each other by pipes.
+ *     pwritev2 the sides wake each other by pipes. Where the client alone has no preadv2 or no
+ *     pwritev2, the pipe stays a socket.
  *
  * pipc_server_open_fd: a server on a socket that listens already: from a service manager
  * (systemd, s6, inetd in mode "wait"), from a parent, or with options that the program has set.

@@ -362,43 +362,6 @@ TEST(whatever_is_written_during_a_call_it_ends_with_a_documented_result)
     }
 }
 
-/* --- Its end of a pipe ------------------------------------------------------------------------ */
-
-static void set_moved(struct moving_attack *a)
-{
-    moving_set_mark(a, 1 + MOVING_HEADER + 5);
-    set_timeout(a->pipe, 0);
-    char byte;
-    assert_errno(pipc_read(a->pipe, &byte, 1), EAGAIN);
-    assert_int_equal(moving_state(a->pipe), SHARE_MOVED);
-}
-
-/* The client's end to write is one open file with the attacker's. */
-TEST(a_pipe_that_is_full_and_blocks_or_that_nobody_reads_keeps_no_call)
-{
-    for (int is_closed = 0; is_closed < 2; is_closed++) {
-        struct moving_attack a;
-        static char junk[65536];
-        if (!moving_has_doorbells())
-            harness_skip("no pipes as doorbells here");
-        moving_attack_client(&a);
-        set_moved(&a);
-        int ring = moving_transport(a.pipe)->share->doorbell.peers;
-        while (write(ring, junk, sizeof junk) > 0)
-            continue;
-        assert_int_equal(fcntl(ring, F_SETFL, 0), 0);
-        if (is_closed)
-            share_doorbell_close(&a.doorbell);
-        for (int i = 0; i < 100; i++) {
-            atomic_store(&a.shared.page->end[a.own].doorbell, 1);
-            atomic_store(&a.shared.page->end[a.own].interest, RING_INTERESTS);
-            net_say(a.pipe, "ring");
-            assert_int_equal(atomic_load(&a.shared.page->end[a.own].interest), 0);
-        }
-        moving_end_attack(&a);
-    }
-}
-
 /* --- A peer that only sends ------------------------------------------------------------------- */
 
 /* It has accepted, and goes on by the socket for ever, while the victim waits for room alone. */
@@ -430,5 +393,4 @@ HARNESS_MAIN("moving into shared memory, hostile peers", IT(a_mark_before_what_w
                        2 * HARNESS_TIMEOUT_MS),
              IT_WITHIN(whatever_is_written_during_a_call_it_ends_with_a_documented_result,
                        2 * HARNESS_TIMEOUT_MS),
-             IT(a_pipe_that_is_full_and_blocks_or_that_nobody_reads_keeps_no_call),
              IT(a_peer_that_never_leaves_the_socket_fills_no_memory_without_end))

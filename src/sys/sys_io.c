@@ -75,6 +75,29 @@ static ssize_t read_pipe(int fd, void *buffer, size_t size)
     return got != SYS_PIPE_REFUSED ? got : read_polled(fd, buffer, size);
 }
 
+static bool is_nonblocking(int fd)
+{
+    int flags = fcntl_nocancel(fd, F_GETFL, 0);
+    return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+/* Poll is no help: the process at the other end may be faster. */
+static int check_nonblocking(int fd)
+{
+    if (is_nonblocking(fd))
+        return 0;
+    errno = EAGAIN;
+    return -1;
+}
+
+static ssize_t read_doorbell(int fd, void *buffer, size_t size)
+{
+    ssize_t got = sys_pipe_read_nowait(fd, buffer, size);
+    if (got != SYS_PIPE_REFUSED)
+        return got;
+    return check_nonblocking(fd) == 0 ? read_once(fd, buffer, size) : -1;
+}
+
 bool sys_socket_is_local(int fd)
 {
     struct sockaddr own = {.sa_family = AF_UNSPEC};
@@ -109,6 +132,8 @@ ssize_t sys_read(int fd, enum sys_kind kind, void *buffer, size_t size)
     case SYS_PIPE:
     case SYS_OWN_PIPE:
         return read_pipe(fd, buffer, size);
+    case SYS_DOORBELL:
+        return read_doorbell(fd, buffer, size);
     case SYS_SOCKET:
         return read_socket(fd, buffer, size);
     case SYS_FILE:
@@ -203,9 +228,7 @@ static ssize_t write_polled(int fd, const struct iovec *parts, int count, size_t
 
 static ssize_t write_other(int fd, const struct iovec *parts, int count)
 {
-    int flags = fcntl_nocancel(fd, F_GETFL, 0);
-    bool is_nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0;
-    return write_polled(fd, parts, count, is_nonblocking ? SIZE_MAX : 1);
+    return write_polled(fd, parts, count, is_nonblocking(fd) ? SIZE_MAX : 1);
 }
 
 static ssize_t write_pipe(int fd, enum sys_kind kind, const struct iovec *parts, int count)
@@ -215,6 +238,14 @@ static ssize_t write_pipe(int fd, enum sys_kind kind, const struct iovec *parts,
         return sent;
     return kind == SYS_OWN_PIPE ? write_unsignalled(fd, parts, count)
                                 : write_polled(fd, parts, count, PIPE_BUF);
+}
+
+static ssize_t write_doorbell(int fd, const struct iovec *parts, int count)
+{
+    ssize_t sent = sys_pipe_write_nowait(fd, parts, count);
+    if (sent != SYS_PIPE_REFUSED)
+        return sent;
+    return check_nonblocking(fd) == 0 ? write_unsignalled(fd, parts, count) : -1;
 }
 
 /* Beyond the limit on the size of files there is EFBIG, and the kernel would send SIGXFSZ. */
@@ -255,6 +286,8 @@ ssize_t sys_writev(int fd, enum sys_kind kind, const struct iovec *parts, int co
     case SYS_PIPE:
     case SYS_OWN_PIPE:
         return write_pipe(fd, kind, parts, count);
+    case SYS_DOORBELL:
+        return write_doorbell(fd, parts, count);
     case SYS_FIFO:
         return write_polled(fd, parts, count, PIPE_BUF);
     case SYS_OWN_FIFO:

@@ -24,6 +24,11 @@ void sys_pipe_set_size(int fd, int size);
  */
 int sys_pipe_doorbell(int fd[2]);
 enum { SYS_PIPE_DOORBELL_SIZE = 4096 };
+/*
+ * Can that end be a SYS_DOORBELL? A property of the open file, which this tries: a byte may go or
+ * come. Never waits; keeps errno.
+ */
+bool sys_pipe_can_be_doorbell(int fd, bool writes);
 bool sys_pipe_is_end(int fd, bool writes); /* of a pipe or FIFO, and that one; keeps errno */
 
 enum { SYS_PIPE_REFUSED = -2 };

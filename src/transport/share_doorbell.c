@@ -29,7 +29,7 @@ bool share_doorbell_make(struct share_doorbell *doorbell, int others[2])
 
 bool share_doorbell_take(struct share_doorbell *doorbell, int others[2])
 {
-    if (!sys_pipe_is_end(others[0], true) || !sys_pipe_is_end(others[1], false))
+    if (!sys_pipe_can_be_doorbell(others[0], true) || !sys_pipe_can_be_doorbell(others[1], false))
         return false;
     *doorbell = (struct share_doorbell){.own = others[1], .peers = others[0]};
     others[0] = others[1] = -1;
@@ -62,7 +62,7 @@ void share_doorbell_expect(struct share_doorbell *doorbell)
     if (!doorbell->is_watched || ++doorbell->rings < RINGS_MAX)
         return;
     int saved = errno;
-    sys_read(doorbell->own, SYS_PIPE, drop, sizeof drop);
+    sys_read(doorbell->own, SYS_DOORBELL, drop, sizeof drop);
     doorbell->rings = 0;
     errno = saved;
 }

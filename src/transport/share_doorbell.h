@@ -28,7 +28,10 @@ struct share_doorbell {
 
 /* Two pipes; the other ends go to the peer. False: there are none. Keeps errno. */
 bool share_doorbell_make(struct share_doorbell *doorbell, int others[2]);
-/* Those of an offer, which are the doorbell's from now on. False: they are something else. */
+/*
+ * Those of an offer, which are the doorbell's from now on. False: they are something else, or a
+ * call on them might wait.
+ */
 bool share_doorbell_take(struct share_doorbell *doorbell, int others[2]);
 void share_doorbell_close(struct share_doorbell *doorbell);
 

@@ -32,9 +32,9 @@ static bool peer_watches(const struct share *s)
 /* Of an honest peer, it has room. The kernel may still say that a write would wait, for memory. */
 static ssize_t ring_pipe(int fd, const struct iovec *byte)
 {
-    ssize_t sent = sys_writev(fd, SYS_PIPE, byte, 1);
+    ssize_t sent = sys_writev(fd, SYS_DOORBELL, byte, 1);
     bool is_tried_again = sent < 0 && errno == EAGAIN && sys_has_room(fd);
-    return is_tried_again ? sys_writev(fd, SYS_PIPE, byte, 1) : sent;
+    return is_tried_again ? sys_writev(fd, SYS_DOORBELL, byte, 1) : sent;
 }
 
 bool share_ring_doorbell(void *context)

@@ -134,6 +134,19 @@ bool sys_pipe_is_end(int fd, bool writes)
     return is_end;
 }
 
+/* One that was opened by its name in /proc takes no RWF_NOWAIT. */
+bool sys_pipe_can_be_doorbell(int fd, bool writes)
+{
+    char byte = 0;
+    struct iovec part = {&byte, 1};
+    int saved = errno;
+    bool can = sys_pipe_is_end(fd, writes) &&
+               (writes ? sys_pipe_write_nowait(fd, &part, 1)
+                       : sys_pipe_read_nowait(fd, &byte, 1)) != SYS_PIPE_REFUSED;
+    errno = saved;
+    return can;
+}
+
 bool sys_pipe_is_nameless(dev_t device)
 {
     int saved = errno;
