@@ -228,7 +228,7 @@ TEST(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one)
     harness_gate_close(&race.taken);
 }
 
-/* --- Who leaves an end that another process takes at this moment ------------------------------- */
+/* --- Who leaves an end that another process takes at this moment --------------------------- */
 
 struct handover {
     pipc_t *pipe;

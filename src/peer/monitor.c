@@ -13,9 +13,10 @@
  *                                             pidfd, when its token is gone
  *   dead                     dropped          off
  *
- * A goodbye may stand in what is unread. So a holder that freed its end is dead only when the reader
- * has taken all that is whole. Until then its process may have ended for long: a pidfd that reports
- * this leaves the set, which would end each wait at once, and the end of the process stays known.
+ * A goodbye may stand in what is unread. So a holder that freed its end is dead only when the
+ * reader has taken all that is whole. Until then its process may have ended for long: a pidfd that
+ * reports this leaves the set, where it would end each wait at once; that the process has ended
+ * stays known.
  *
  * Another process that holds the end takes the place of the one that was monitored if that one said
  * goodbye, or if the new one has a token: a name alone can be forged.
