@@ -4,6 +4,7 @@
  * two calls of the library to the system.
  */
 #include "moving.h"
+#include "platform.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -277,6 +278,7 @@ TEST(a_write_that_waits_goes_on_after_a_lack_of_memory_for_what_the_socket_has)
 /* The kernel has no memory to say what kind of socket it is. */
 TEST(descriptors_on_a_socket_that_has_just_opened_and_is_not_known_are_EOPNOTSUPP)
 {
+    platform_needs(PLATFORM_SWITCH);
     struct paths paths;
     pipc_options_t options = PIPC_OPTIONS_INIT;
     int own = STDIN_FILENO;
