@@ -374,9 +374,11 @@
  *     regular file is left alone, and there is no trace: a symlink, a FIFO, a device. So it is when
  *     the program has rights that its caller may not have: its real and effective ids differ, it is
  *     set-user-ID, or its file has capabilities.
- *   - PIPC_TRACE=- is standard error: a copy of descriptor 2 that is made when the first handle or
- *     server is. What the program does to its own descriptor 2 later makes no difference. Where the
- *     reader does not keep up, lines are lost.
+ *   - PIPC_TRACE=- is standard error: what descriptor 2 leads to when the first handle or server is
+ *     made. What the program does to its own descriptor 2 later makes no difference. Where the
+ *     reader does not keep up, lines are lost, or one is cut off. A terminal is opened once more,
+ *     by /proc/self/fd or as /dev/tty, so that no call waits for it, and where neither is possible
+ *     there is no trace. stty tostop stops no program for its lines.
  *   - Each line is one write(2) with O_APPEND: lines of several processes stay whole. A child after
  *     fork writes to the same file. Other programs after exec do if the variable is still there.
  *   - No failure of the trace is one of the program's. If the disk is full, or a limit is reached,

@@ -12,7 +12,7 @@
 
 struct sys_log {
     int fd;
-    bool is_file;
+    bool is_file, is_pipe, is_socket, is_terminal;
     uint64_t device, inode; /* of what was opened */
 };
 
@@ -21,7 +21,7 @@ struct sys_log {
  * opened, and a symlink is not followed. -1: errno.
  */
 int sys_log_open(struct sys_log *log, const char *path);
-/* A copy of a descriptor of the program's, which may close or replace its own. */
+/* What a descriptor of the program's leads to, which may close or replace its own. */
 int sys_log_open_copy(struct sys_log *log, int fd);
 void sys_log_close(const struct sys_log *log);
 /*
