@@ -8,6 +8,8 @@
 #include "hostile.h"
 #include "platform.h"
 
+#include <signal.h>
+
 static pipc_t *open_with_pipes(void)
 {
     fault_reset();
@@ -233,9 +235,17 @@ TEST(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one)
 struct handover {
     pipc_t *pipe;
     struct shared_page *page;
-    struct harness_gate peer_ready, go, taken, left, end;
+    struct harness_gate peer_ready, go, taken, look, looked, left, end;
     pid_t peer;
 };
+
+static void for_each_gate(struct handover *h, void (*act)(struct harness_gate *))
+{
+    struct harness_gate *gates[] = {&h->peer_ready, &h->go,   &h->taken, &h->look,
+                                    &h->looked,     &h->left, &h->end};
+    for (size_t i = 0; i < sizeof gates / sizeof gates[0]; i++)
+        act(gates[i]);
+}
 
 static void let_the_successor_take_it(void *arg)
 {
@@ -256,11 +266,7 @@ static void let_the_peer_wait(void *arg)
 static void begin_handover(struct handover *h, int (*play_peer)(void *))
 {
     h->page = hostile_page();
-    harness_gate_init(&h->peer_ready);
-    harness_gate_init(&h->go);
-    harness_gate_init(&h->taken);
-    harness_gate_init(&h->left);
-    harness_gate_init(&h->end);
+    for_each_gate(h, harness_gate_init);
     h->peer = harness_fork(play_peer, h);
     harness_gate_wait(&h->peer_ready);
 }
@@ -283,11 +289,7 @@ static void hand_over(struct handover *h, int (*play_successor)(void *))
     assert_int_equal(result, 0);
     assert_true(has_all_been_read);
     pipc_close(h->pipe);
-    harness_gate_close(&h->peer_ready);
-    harness_gate_close(&h->go);
-    harness_gate_close(&h->taken);
-    harness_gate_close(&h->left);
-    harness_gate_close(&h->end);
+    for_each_gate(h, harness_gate_close);
 }
 
 static int say_to_the_successor(void *arg)
@@ -358,6 +360,73 @@ TEST(a_message_that_a_successor_reads_is_not_taken_by_its_predecessor_too)
     hand_over(&h, hear_two_and_the_end);
 }
 
+/* Holds the second end, beside the thread that leaves the first one. */
+static void *poll_beside(void *arg)
+{
+    struct handover *h = arg;
+    int fd = pipc_fd(h->pipe);
+    hear_nothing(h->pipe);
+    harness_gate_open(&h->peer_ready);
+    harness_gate_wait(&h->look);
+    hear_bye(h->pipe, "mine no more");
+    hear_nothing(h->pipe);
+    assert_false(harness_readable(fd, 0));
+    harness_gate_open(&h->looked);
+    harness_gate_wait(&h->left);
+    assert_true(harness_readable(fd, 0)); /* there was more to see */
+    hear_nothing(h->pipe);
+    assert_false(harness_readable(fd, 0));
+    harness_gate_open(&h->end);
+    assert_true(harness_readable(fd, SIDES_LONG_MS));
+    hear_the_end(h->pipe, EPIPE);
+    return NULL;
+}
+
+static int take_and_stay(void *arg)
+{
+    struct handover *h = arg;
+    harness_gate_wait(&h->go);
+    set_timeouts(h->pipe, -1, -1);
+    harness_gate_open(&h->taken);
+    for (;;)
+        pause();
+    return 0;
+}
+
+/* The end is free, and its former holder still stands as one of this process. */
+static void let_it_take_and_the_peer_look(void *arg)
+{
+    struct handover *h = arg;
+    let_the_successor_take_it(h);
+    harness_gate_open(&h->look);
+    harness_gate_wait(&h->looked);
+}
+
+TEST(poll_detects_the_death_of_a_successor_that_came_while_a_thread_beside_was_leaving)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct handover h = {.pipe = open_anonymous()};
+    pthread_t peer;
+    set_timeouts(h.pipe, -1, -1);
+    for_each_gate(&h, harness_gate_init);
+    pid_t successor = harness_fork(take_and_stay, &h);
+    assert_int_equal(pthread_create(&peer, NULL, poll_beside, &h), 0);
+    harness_gate_wait(&h.peer_ready);
+    fault_reset();
+    fault_before(CALL_write, 2, let_it_take_and_the_peer_look, &h);
+    fault_arm();
+    leave(h.pipe, "mine no more");
+    fault_disarm();
+    assert_int_equal(fault_calls(CALL_write), 3); /* the last one: who has looked looks again */
+    harness_gate_open(&h.left);
+    harness_gate_wait(&h.end);
+    kill(successor, SIGKILL);
+    assert_int_equal(harness_wait(successor), -SIGKILL);
+    assert_int_equal(pthread_join(peer, NULL), 0);
+    pipc_close(h.pipe);
+    for_each_gate(&h, harness_gate_close);
+}
+
 /* --- Who has left, and ended ------------------------------------------------------------------ */
 
 struct leaver {
@@ -421,4 +490,5 @@ HARNESS_MAIN("anonymous pipes, moments", IT(a_wait_rings_until_the_kernel_has_th
              IT(a_caller_whose_end_another_process_takes_at_this_moment_gets_the_other_one),
              IT(a_successor_that_polls_is_woken_though_its_predecessor_is_still_leaving),
              IT(a_message_that_a_successor_reads_is_not_taken_by_its_predecessor_too),
+             IT(poll_detects_the_death_of_a_successor_that_came_while_a_thread_beside_was_leaving),
              IT(a_wait_for_room_does_not_spin_when_the_peer_has_left_and_ended))

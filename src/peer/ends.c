@@ -216,6 +216,17 @@ static bool is_free(const struct ends *ends, unsigned end, uint64_t state)
 }
 
 /*
+ * No thread of this process holds the end any more. If another process took it just before, a
+ * thread beside us may have taken the new holder for one of us: it looks again.
+ */
+static void clear_holder(struct ends *ends, unsigned end, uint64_t last)
+{
+    atomic_store(&ends->local[end].holder, 0);
+    if (atomic_load(state_word(ends, end)) != last)
+        wake_peer_of(ends, end);
+}
+
+/*
  * First the holder: a thread beside us that sees the state must not take it for another process.
  * Who loses the race for the end has never held it, and keeps nothing of the try.
  */
@@ -225,7 +236,7 @@ static bool enter_state(struct ends *ends, unsigned end, uint64_t seen, uint32_t
     uint64_t next = next_state(seen, ENDS_HELD, name);
     atomic_store(&local->holder, self_thread());
     if (!change_state(ends, end, seen, next)) {
-        atomic_store(&local->holder, 0);
+        clear_holder(ends, end, seen);
         return false;
     }
     local->state = next;
@@ -324,7 +335,7 @@ static void release_end(struct ends *ends, unsigned end, enum ends_status status
     uint32_t name = ends_name_of(local->state);
     change_own(ends, end, status);
     drop_token(ends, name);
-    atomic_store(&local->holder, 0);
+    clear_holder(ends, end, local->state);
 }
 
 void ends_free(struct ends *ends, unsigned end)

@@ -258,10 +258,21 @@ static void follow(struct monitor *monitor, uint64_t state, const struct monitor
     }
 }
 
+/*
+ * Another process took the end while a thread of this one was about to leave or to take it, and
+ * seemed to hold it. Asked before the state is loaded: who leaves changes that first.
+ */
+static bool is_mistaken(const struct monitor *monitor)
+{
+    return !monitor->is_remote && ends_is_held(ends_status_of(monitor->state)) &&
+           !ends_peer_is_here(monitor->ends, monitor->end);
+}
+
 bool monitor_update(struct monitor *monitor, const struct monitor_set *set)
 {
+    bool is_wrong = is_mistaken(monitor);
     uint64_t state = ends_peer_state(monitor->ends, monitor->end);
-    bool has_changed = state != monitor->state;
+    bool has_changed = is_wrong || state != monitor->state;
     if (!has_changed && is_complete(monitor, set))
         return false;
     int saved = errno;

@@ -10,7 +10,7 @@
  *                      help_to_leave, is_free, enter_state      likewise
  *   claim              ends_claim, holder_is_gone               likewise
  *   change_own         change_own                               likewise
- *   release_end        release_end                              likewise
+ *   release_end        release_end, clear_holder                likewise
  *   leave              ends_begin_leaving, ends_stay, ends_free likewise
  *                      in try_to_leave                          src/api/anonymous.c
  *   proof              ends_peer_proof                          src/peer/ends.c
@@ -31,9 +31,9 @@
  * That is_free asks for a holder in this process matters with forged states alone.
  *
  * Not here: pidfds (the monitor goes by tokens alone, as where the kernel has none), exec, forged
- * states, namespaces. A wait of a survivor ends by its doorbell, or when the other process is
- * killed
- * (a tick, at the latest).
+ * states, namespaces, and a survivor beside which a thread leaves the peer's end or tries it
+ * (is_mistaken; a test has it). A wait of a survivor ends by its doorbell, or when the other process
+ * is killed (a tick, at the latest).
  *
  * check: TWO long -DTWO
  * check: THREE long -DTHREE
@@ -142,7 +142,11 @@ inline release_end(e, status)
     d_step { user[e] = (user[e] == me -> NONE : user[e]) }
     change_own(e, status);
     TOKEN(e, process) = false;
-    HOLDER(e) = 0
+    HOLDER(e) = 0;
+    if
+    :: state[e] != OWN(e) -> rung[1 - (e)] = true
+    :: else
+    fi
 }
 
 /* 0: the proof holds, or nothing is known. */
@@ -209,6 +213,7 @@ inline try_claim(e)
 #endif
             :: else ->
                 HOLDER(e) = 0;
+                rung[1 - (e)] = true;
                 TOKEN(e, process) = false
             fi
         :: else
