@@ -4,7 +4,7 @@
  * pipe, or while a large message arrives. The caller keeps its end and may try again. Its
  * successor always starts at a whole message.
  */
-#include "anonymous.h"
+#include "hostile.h"
 
 enum { LARGE = 1 << 20 };
 
@@ -101,6 +101,21 @@ static void flush_and_hear_nothing(pipc_t *pipe)
 TEST_OF_KIND(both_directions_work_after_a_failed_disconnect)
 {
     leave_a_full_pipe(kind, 60000, flush_and_hear_nothing);
+}
+
+/* Or two peers that both wait for room would wake each other all the time. */
+TEST(a_disconnect_that_finds_no_room_shows_the_peer_nothing)
+{
+    harness_skip_without_proc();
+    pipc_t *pipe = open_anonymous();
+    fill_up(pipe, 1000);
+    fill_up(pipe, 1);
+    const struct shared_page *page = hostile_page();
+    uint64_t state = atomic_load(&page->end[0].state);
+    set_timeouts(pipe, -1, 0);
+    assert_errno(pipc_disconnect(pipe, NULL), EAGAIN);
+    assert_true(atomic_load(&page->end[0].state) == state);
+    pipc_close(pipe);
 }
 
 /* --- Input ----------------------------------------------------------------------------------- */
@@ -213,6 +228,7 @@ HARNESS_MAIN(
     "anonymous stay", OVER_ANONYMOUS_KINDS(a_disconnect_fails_until_held_output_is_written),
     OVER_ANONYMOUS_KINDS(a_disconnect_fails_while_the_pipe_is_full),
     OVER_ANONYMOUS_KINDS(both_directions_work_after_a_failed_disconnect),
+    IT(a_disconnect_that_finds_no_room_shows_the_peer_nothing),
     OVER_ANONYMOUS_KINDS(a_disconnect_receives_the_rest_of_a_large_message_that_was_counted),
     OVER_ANONYMOUS_KINDS(a_disconnect_receives_the_rest_of_a_message_whose_read_timed_out),
     OVER_ANONYMOUS_KINDS(a_large_message_that_was_not_begun_is_left_to_the_successor))

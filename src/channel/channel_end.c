@@ -91,6 +91,24 @@ static int complete_input(struct channel *c, const struct channel_wait *wait)
     }
 }
 
+/*
+ * A try to leave wakes the peer twice, since it begins and is given up: two sides that wait for
+ * room would wake each other for ever. What else than room is missing, sending finds.
+ */
+static bool has_room_to_leave(struct channel *c, const char *text)
+{
+    struct transport *t = c->transport;
+    uint8_t header[FRAME_HEADER_MAX];
+    size_t size = FRAME_BYE_SIZE + size_of_text(text);
+    size += frame_header(header, size, true);
+    if (size > t->reserve_max)
+        size = t->reserve_max;
+    if (t->ops->reserve(t, size) != NULL || errno != EAGAIN)
+        return true;
+    channel_stop(c, NULL, EAGAIN);
+    return false;
+}
+
 int channel_leave(struct channel *c, const char *text,
                   int (*send_goodbye_once)(struct channel *channel, const char *text,
                                            void *context),
@@ -107,12 +125,12 @@ int channel_leave(struct channel *c, const char *text,
     if (result == 0)
         result = complete_input(c, &wait);
     while (result == 0) {
-        if (send_goodbye_once(c, text, context) == 0)
+        if (has_room_to_leave(c, text) && send_goodbye_once(c, text, context) == 0)
             return 0;
         if (errno != EAGAIN ||
             (channel_wait_for_room(c, &wait) != 0 && !channel_tries_again(&has_tried, errno)))
             result = -1;
     }
-    channel_update_readiness(c, TRANSPORT_OUT);
+    channel_end_writing(c);
     return -1;
 }
