@@ -321,6 +321,7 @@ static int poll_for_the_peer(void *arg)
 TEST(a_successor_that_polls_is_woken_though_its_predecessor_is_still_leaving)
 {
     platform_needs(PLATFORM_LINUX_CALLS);
+    harness_skip_without_proc();
     struct handover h = {.pipe = open_anonymous()};
     set_timeouts(h.pipe, -1, -1);
     begin_handover(&h, say_to_the_successor);
@@ -353,6 +354,7 @@ static int hear_two_and_the_end(void *arg)
 TEST(a_message_that_a_successor_reads_is_not_taken_by_its_predecessor_too)
 {
     platform_needs(PLATFORM_LINUX_CALLS);
+    harness_skip_without_proc();
     struct handover h = {.pipe = open_anonymous()};
     assert_int_equal(pipc_want(h.pipe, PIPC_WANT_WRITE), 0);
     assert_true(pipc_fd(h.pipe) >= 0);
