@@ -425,6 +425,8 @@
  *     or with a later such message, and stays so. Memory is used when bytes first come to it. When
  *     256 KiB have gone through a direction, each side maps it once more, in 2.25 MiB of addresses.
  *     A call that cannot do so fails with ENOMEM, and nothing is lost: a later one tries again.
+ *     A pipc_read without a limit that cannot keep what has come of its message either waits until
+ *     there is memory.
  *   - A read that waits for an answer, since this side has written after its last wait, looks into
  *     the memory for some 20 microseconds before it sleeps, or yields the processor once, as long
  *     as that has lately found something; one in a stream of much yields. A look is spent on the

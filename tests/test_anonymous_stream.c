@@ -5,6 +5,7 @@
  */
 #include "anonymous.h"
 #include "fault.h"
+#include "hostile.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -158,9 +159,78 @@ TEST(a_stream_goes_on_after_a_lack_of_memory_to_map_it_once_more)
     pipc_close(pipe);
 }
 
+/* A message that is in a row at first, and then goes beyond. */
+enum { BEFORE = 20000, LONG = 255000 };
+
+static struct harness_gate is_written, is_awaited;
+
+static void write_across(pipc_t *pipe)
+{
+    say_large(pipe, BEFORE, 0);
+    hear(pipe, "go");
+    say_large(pipe, LONG, 1);
+    harness_gate_open(&is_written);
+    harness_gate_wait(&is_awaited);
+    say(pipe, "next");
+    harness_gate_close(&is_written);
+    harness_gate_close(&is_awaited);
+}
+
+/* The writer's position, as if it were still writing. Its next message sets it right. */
+static void forge_position(void)
+{
+    struct shared_page *page = hostile_page();
+    for (int end = 0; end < 2; end++)
+        if (atomic_load(&page->ring[end].head) > LONG)
+            atomic_store(&page->ring[end].head, 4 + BEFORE + 4 + LONG / 2);
+}
+
+/* First the writer goes on; memory is back once it was lacking for both. */
+static bool go_on(void *waits)
+{
+    if (++*(int *)waits == 1)
+        harness_gate_open(&is_awaited);
+    if (fault_failures(CALL_realloc) > 0)
+        fault_lift();
+    return false;
+}
+
+TEST(a_read_that_can_neither_map_more_nor_keep_what_it_has_goes_on_when_there_is_memory)
+{
+    static unsigned char got[LONG];
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    int waits = 0;
+    harness_gate_init(&is_written);
+    harness_gate_init(&is_awaited);
+    side_start(&far, anonymous_forked, pipe, write_across);
+    hear_large(pipe, BEFORE, 0);
+    say(pipe, "go");
+    harness_gate_wait(&is_written);
+    forge_position();
+    fault_reset();
+    fault_fail(CALL_mremap, 1, FAULT_FOREVER, ENOMEM);
+    fault_fail(CALL_mmap, 1, FAULT_FOREVER, ENOMEM);
+    fault_fail(CALL_realloc, 1, FAULT_FOREVER, ENOMEM);
+    fault_before_wait(go_on, &waits);
+    fault_arm();
+    ssize_t size = pipc_read(pipe, got, sizeof got);
+    fault_disarm();
+    assert_int_equal(size, LONG);
+    assert_true(fault_failures(CALL_realloc) > 0);
+    fault_reset();
+    harness_check(got, LONG, 1);
+    hear(pipe, "next");
+    side_end(&far);
+    harness_gate_close(&is_written);
+    harness_gate_close(&is_awaited);
+    pipc_close(pipe);
+}
+
 HARNESS_MAIN("anonymous stream",
              OVER_ANONYMOUS_KINDS(after_a_stream_writes_to_a_dead_reader_soon_fail),
              OVER_ANONYMOUS_KINDS(after_a_stream_a_batch_to_a_dead_reader_fails),
              IT(after_a_stream_writes_to_a_reader_that_execs_soon_fail),
              IT(soon_after_waitpid_a_fast_writers_write_fails),
-             IT(a_stream_goes_on_after_a_lack_of_memory_to_map_it_once_more))
+             IT(a_stream_goes_on_after_a_lack_of_memory_to_map_it_once_more),
+             IT(a_read_that_can_neither_map_more_nor_keep_what_it_has_goes_on_when_there_is_memory))

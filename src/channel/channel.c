@@ -210,6 +210,16 @@ int channel_wait_a_little(struct channel *c, const struct channel_wait *wait, un
     return channel_wait(c, &soon, events) == 0 || errno == ETIMEDOUT ? 0 : -1;
 }
 
+int channel_pause(struct channel *c, const struct channel_wait *wait)
+{
+    struct cancellation at = {c, wait, false};
+    int result;
+    pthread_cleanup_push(put_in_order, &at);
+    result = sys_poll(NULL, 0, sys_now() + RETRY_MS * SYS_MILLISECOND);
+    pthread_cleanup_pop(0);
+    return result >= 0 || errno == EINTR ? 0 : -1;
+}
+
 /* Two sides that write at once would wait for ever if neither took in what the other writes. */
 int channel_wait_for_room(struct channel *c, const struct channel_wait *wait)
 {

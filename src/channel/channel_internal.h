@@ -65,6 +65,8 @@ int channel_wait(struct channel *channel, const struct channel_wait *wait, unsig
  */
 int channel_wait_a_little(struct channel *channel, const struct channel_wait *wait,
                           unsigned events);
+/* The same for what no event shows. -1: errno, and a further try is no use. */
+int channel_pause(struct channel *channel, const struct channel_wait *wait);
 /* Read into the target, and wait there without a limit. What cancels is put in order likewise. */
 enum io_result channel_wait_in_read(struct channel *channel, const struct channel_wait *wait,
                                     struct inbound_target *target);

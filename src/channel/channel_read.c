@@ -45,8 +45,11 @@ static void block_first(struct channel *c)
  * One round of waiting. When the kernel has no memory for held output, the descriptor may well be
  * writable: asking it would be a busy loop, so output has to wait for its next try.
  */
-static int wait_to_read(struct channel *c, const struct channel_wait *wait, enum io_result pushed)
+static int wait_to_read(struct channel *c, const struct channel_wait *wait, enum io_result pushed,
+                        const struct inbound_target *target)
 {
+    if (target != NULL && target->lacks_memory)
+        return channel_pause(c, wait);
     return pushed != IO_FAILED ? channel_wait(c, wait, events_for_reading(c))
                                : channel_wait_a_little(c, wait, TRANSPORT_IN);
 }
@@ -60,8 +63,8 @@ static void note_report(struct channel *c, int error)
 
 static void read_cancelled(struct channel *c, void *target)
 {
-    if (target != NULL)
-        inbound_keep_pieces(&c->in, target);
+    if (target != NULL && !inbound_keep_pieces(&c->in, target))
+        inbound_lose_pieces(&c->in);
     channel_update_readiness(c, TRANSPORT_IN);
 }
 
@@ -84,8 +87,8 @@ static int read_until(struct channel *c, try_read *try, void *argument,
         channel_share_failure(c);
         if (result == IO_AGAIN)
             pushed = channel_push_last(c);
-    } while (result == IO_AGAIN &&
-             (wait_to_read(c, &wait, pushed) == 0 || channel_tries_again(&has_tried, errno)));
+    } while (result == IO_AGAIN && (wait_to_read(c, &wait, pushed, target) == 0 ||
+                                    channel_tries_again(&has_tried, errno)));
     if (result == IO_AGAIN || inbound_is_dead(&c->in) || !channel_wants(c, PIPC_WANT_READ))
         channel_find_nothing(c, was_reported);
     channel_update_readiness(c, TRANSPORT_IN);
@@ -97,13 +100,19 @@ static int read_until(struct channel *c, try_read *try, void *argument,
     return 0;
 }
 
-/* The pieces of a long message are waited for by reading them. */
+/*
+ * The pieces of a long message are waited for by reading them. Where memory is lacking for the next
+ * one, and for those that are in the caller's buffer, only this call can go on.
+ */
 static enum io_result try_read_into(struct channel *c, void *argument)
 {
     struct inbound_target *target = argument;
     struct channel_wait wait = {.cancelled = read_cancelled, .context = target};
-    return target->is_direct && should_block(c) ? channel_wait_in_read(c, &wait, target)
-                                                : inbound_read(&c->in, target);
+    enum io_result result = target->is_direct && should_block(c)
+                                ? channel_wait_in_read(c, &wait, target)
+                                : inbound_read(&c->in, target);
+    target->lacks_memory = result == IO_FAILED && !inbound_keep_pieces(&c->in, target);
+    return target->lacks_memory ? IO_AGAIN : result;
 }
 
 static ssize_t read_long_way(struct channel *c, void *buffer, size_t size)
@@ -111,7 +120,8 @@ static ssize_t read_long_way(struct channel *c, void *buffer, size_t size)
     struct inbound_target target = {.buffer = buffer, .size = size, .is_direct = is_unlimited(c)};
     if (read_until(c, try_read_into, &target, &target, "pipc_read") == 0)
         return (ssize_t)target.got;
-    inbound_keep_pieces(&c->in, &target);
+    if (!inbound_keep_pieces(&c->in, &target))
+        inbound_lose_pieces(&c->in);
     return -1;
 }
 

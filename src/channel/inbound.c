@@ -429,20 +429,25 @@ enum io_result inbound_read(struct inbound *in, struct inbound_target *target)
     return in->begun ? read_long(in, target) : read_short(in, &frame, target);
 }
 
-void inbound_keep_pieces(struct inbound *in, const struct inbound_target *target)
+bool inbound_keep_pieces(struct inbound *in, struct inbound_target *target)
 {
-    if (target->got == 0 || !in->begun)
-        return;
+    if (target->got == 0 || !in->begun || in->error != 0)
+        return true;
     int saved = errno;
     struct message *partial = message_new(target->got);
-    if (partial == NULL) {
-        end_reading(in, ENOMEM, "no memory for what has come", ENOMEM);
-        return;
-    }
+    errno = saved;
+    if (partial == NULL)
+        return false;
     memcpy(partial->data, target->buffer, target->got);
     partial->size = target->got;
     in->partial = partial;
-    errno = saved;
+    target->got = 0;
+    return true;
+}
+
+void inbound_lose_pieces(struct inbound *in)
+{
+    end_reading(in, ENOMEM, "no memory for what has come", ENOMEM);
 }
 
 void inbound_block(struct inbound *in)

@@ -51,6 +51,7 @@ struct inbound_target {
     size_t size, got;
     bool is_direct; /* pieces of a long message may go there: the call ends after the message */
     bool waits; /* and it may wait for them, by the call that reads: then it is cancelled there */
+    bool lacks_memory; /* for the rest, and to keep what is in `buffer` */
 };
 
 void inbound_init(struct inbound *in, const pipc_options_t *options, const atomic_bool *was_reset);
@@ -74,8 +75,12 @@ enum io_result inbound_load(struct inbound *in);
  * stays.
  */
 enum io_result inbound_read(struct inbound *in, struct inbound_target *target);
-/* The call ends in the middle of a long message: keep what is in the caller's buffer. */
-void inbound_keep_pieces(struct inbound *in, const struct inbound_target *target);
+/*
+ * A call may end in the middle of a long message: keep what is in the caller's buffer. False: there
+ * is no memory for it, and the call has to go on; or inbound_lose_pieces ends reading.
+ */
+bool inbound_keep_pieces(struct inbound *in, struct inbound_target *target);
+void inbound_lose_pieces(struct inbound *in);
 /* The rest of a message that has begun, if there is one, into the queue. Done also at the end. */
 enum io_result inbound_complete(struct inbound *in);
 /* Fill the transport's memory by a blocking read, where it has one and nothing is in memory. */
