@@ -680,8 +680,10 @@
  *   - If the name of the host has several addresses, each is tried, IPv4 and IPv6. Only the named
  *     host is let in: others are turned away, and the wait goes on. If the named host is another
  *     host, the call listens on all interfaces. If it is this host, the call listens on loopback
- *     and on the named addresses only. 0.0.0.0, ::, multicast and broadcast addresses belong to no
- *     host: EINVAL.
+ *     and on the named addresses only. An address that no interface has yet may be another host's.
+ *     So the call looks again before each of its tries, at least once a second, and begins anew
+ *     when the named host turns out to be this one. It never connects to itself. 0.0.0.0, ::,
+ *     multicast and broadcast addresses belong to no host: EINVAL.
  *   - All names of this host mean the same place: 127.0.0.1, ::1, localhost, its own name, the
  *     addresses of its interfaces. Two programs on one host find each other with any of these
  *     names. For this, the one that waits listens on both families of loopback besides. The one

@@ -11,93 +11,35 @@
  *   with the higher tries to connect before it listens; from then on it waits for the lower, and
  *   only now and then, in case the lower cannot reach it, tries again itself. So both connect only
  *   if they miss each other for a second; then the connection of the lower lives.
+ * - Whether it is one host is asked again in each round, as long as it seems to be two: an address
+ *   may come up. A connection whose two ends have one address shows it as well.
  */
 #include "rendezvous/tcp.h"
 
 #include <errno.h>
+#include <string.h>
 
-#include "rendezvous/handshake.h"
-#include "rendezvous/listeners.h"
-#include "rendezvous/pending.h"
-#include "rendezvous/rendezvous.h"
-#include "rendezvous/tcp_where.h"
+#include "rendezvous/tcp_machine.h"
 #include "sys/sys.h"
 #include "sys/sys_net.h"
 #include "sys/sys_socket.h"
 #include "trace/trace.h"
 
-enum { TCP_PENDING_MAX = 16 }; /* showing their keys; the named host alone can be one */
-
-_Static_assert((int)TCP_PENDING_MAX <= (int)PENDING_MAX, "the list has room for them");
-_Static_assert((int)SYS_ADDRESSES_MAX + (int)TCP_PENDING_MAX + 1 <= (int)RENDEZVOUS_FDS_MAX,
-               "all of it can be polled");
-
 #define FIRST_PAUSE        (1 * SYS_MILLISECOND)
 #define LONGEST_PAUSE_HERE (50 * SYS_MILLISECOND)
-#define LONGEST_PAUSE      (1000 * SYS_MILLISECOND)
 /* How long the higher address tries to connect before it listens beside that. */
 #define COURTESY       (1000 * SYS_MILLISECOND)
 #define RESOLVER_PAUSE (200 * SYS_MILLISECOND)
 
-_Static_assert(FIRST_PAUSE < LONGEST_PAUSE_HERE && LONGEST_PAUSE_HERE < LONGEST_PAUSE,
+_Static_assert(FIRST_PAUSE < LONGEST_PAUSE_HERE && LONGEST_PAUSE_HERE < TCP_LONGEST_PAUSE,
                "pauses grow");
-
-struct tcp_machine {
-    struct rendezvous base;
-    const char *host;
-    uint16_t port;
-    bool connect_only, resolves_once;
-    struct auth_key key;
-    bool is_resolved;
-    int64_t resolve_at;
-    struct tcp_where where;
-    int errors[SYS_ADDRESSES_MAX]; /* of the last attempt at each address; 0: not yet */
-    int next_place;                /* here: the places before it are ours, or missing */
-    struct listeners listeners;
-    int64_t listen_at;
-    struct pending pending;
-    struct handshake *own;           /* the connection that we make */
-    int next_address, last_begun;    /* in this round; in any */
-    int reported[SYS_ADDRESSES_MAX]; /* errors, as the trace has them */
-    int64_t connect_at, pause;
-};
-
-_Static_assert(offsetof(struct tcp_machine, base) == 0, "tcp_of casts");
 
 static struct tcp_machine *tcp_of(struct rendezvous *rendezvous)
 {
     return (struct tcp_machine *)rendezvous;
 }
 
-static void report(const struct tcp_machine *r, const char *what, int error)
-{
-    trace(r->base.handle, TRACE_RENDEZVOUS, what, NULL, error);
-}
-
-static void report_peer(const struct tcp_machine *r, const char *what,
-                        const struct sys_address *peer, int error)
-{
-    char text[TRACE_PEER_MAX];
-    int saved = errno;
-    struct trace_line line = {r->base.handle, TRACE_RENDEZVOUS, what, NULL, NULL, error};
-    if (!trace_is_on())
-        return;
-    line.peer = sys_address_text(peer, text, sizeof text) == 0 ? text : NULL;
-    trace_write(&line);
-    errno = saved;
-}
-
 /* ---- who is where ---- */
-
-static bool listens_here(const struct tcp_machine *r)
-{
-    return r->where.is_here && !r->connect_only;
-}
-
-static bool listens_everywhere(const struct tcp_machine *r)
-{
-    return !r->where.is_here && !r->connect_only;
-}
 
 /* AGAIN: the resolver does not know now. */
 static enum rendezvous_result resolve_peer(struct tcp_machine *r)
@@ -109,7 +51,7 @@ static enum rendezvous_result resolve_peer(struct tcp_machine *r)
         return RENDEZVOUS_FAILED;
     r->resolve_at = sys_now() + RESOLVER_PAUSE;
     if (count < 0) {
-        report(r, "the resolver has no answer", errno);
+        tcp_report(r, "the resolver has no answer", errno);
         return RENDEZVOUS_AGAIN;
     }
     return tcp_where_find(&r->where, count, r->port) == 0 ? RENDEZVOUS_DONE : RENDEZVOUS_FAILED;
@@ -121,66 +63,13 @@ static enum rendezvous_result find_out(struct tcp_machine *r)
     if (r->is_resolved || result != RENDEZVOUS_DONE)
         return result;
     r->is_resolved = true;
-    report(r, r->where.is_here ? "the peer is on this host" : "the peer is on another host", 0);
-    if (listens_everywhere(r))
+    tcp_report(r, r->where.is_here ? "the peer is on this host" : "the peer is on another host", 0);
+    if (tcp_listens_everywhere(r))
         tcp_where_rank(&r->where);
     r->connect_at = r->listen_at = sys_now();
     if (r->where.is_higher)
         r->listen_at += COURTESY;
     return RENDEZVOUS_DONE;
-}
-
-/* ---- listening ---- */
-
-static bool has_all_places(const struct tcp_machine *r)
-{
-    return listens_here(r) && r->next_place == r->where.place_count;
-}
-
-static bool is_missing(int error)
-{
-    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
-}
-
-/* The port may belong to somebody else here; connecting works all the same. */
-static bool is_port_refused(int error)
-{
-    return error == EADDRINUSE || error == EACCES;
-}
-
-/* Up to the first place that somebody else has. Who has the first of all is the one who listens. */
-static int listen_here(struct tcp_machine *r)
-{
-    int before = r->listeners.count;
-    for (; r->next_place < r->where.place_count; r->next_place++)
-        if (listeners_add(&r->listeners, &r->where.places[r->next_place]) != 0 &&
-            !is_missing(errno))
-            return is_port_refused(errno) ? 0 : -1;
-    if (r->listeners.count == 0)
-        r->next_place = 0; /* the network may come up */
-    else if (before != r->listeners.count)
-        report(r, "listens on this host", 0);
-    return 0;
-}
-
-static int listen_everywhere(struct tcp_machine *r)
-{
-    const struct sys_address every = {.family = SYS_ANY, .port = r->port};
-    if (r->listeners.count > 0 || sys_now() < r->listen_at)
-        return 0;
-    if (listeners_add(&r->listeners, &every) == 0) {
-        report(r, "listens on all interfaces", 0);
-        return 0;
-    }
-    report(r, "cannot listen", errno);
-    r->listen_at = sys_now() + LONGEST_PAUSE;
-    return is_port_refused(errno) ? 0 : -1;
-}
-
-static void listen_anew(struct tcp_machine *r)
-{
-    listeners_close(&r->listeners);
-    r->next_place = 0;
 }
 
 /* ---- connecting ---- */
@@ -201,15 +90,71 @@ static void go_to_next_address(struct tcp_machine *r, int from)
         r->next_address++;
 }
 
-static void end_round(struct tcp_machine *r)
+/*
+ * What was taken for another host is this one: begin again. Who has been accepted stays. Who comes
+ * just now to a listener that closes has a connection that ends.
+ */
+static void go_here(struct tcp_machine *r)
 {
-    int64_t longest = r->where.is_here ? LONGEST_PAUSE_HERE : LONGEST_PAUSE;
+    tcp_report(r, "the peer is on this host after all", 0);
+    handshake_close(r->own);
+    r->own = NULL;
+    tcp_listen_anew(r);
+    r->next_address = r->last_begun = 0;
+    memset(r->errors, 0, sizeof r->errors);
+    memset(r->reported, 0, sizeof r->reported);
+    r->pause = FIRST_PAUSE;
+    r->connect_at = sys_now();
+}
+
+static int accept_all(struct tcp_machine *r)
+{
+    bool was_here = r->where.is_here;
+    for (int i = 0; i < r->listeners.count && !listeners_are_paused(&r->listeners); i++)
+        if (tcp_accept(r, r->listeners.fd[i]) != 0)
+            return -1;
+    if (r->where.is_here && !was_here)
+        go_here(r);
+    return 0;
+}
+
+/* The network may have come up, or changed. */
+static int look_again(struct tcp_machine *r)
+{
+    if (r->where.is_here)
+        return 0;
+    if (tcp_where_look(&r->where) != 0)
+        return -1;
+    if (!r->where.is_here && tcp_listens_everywhere(r))
+        tcp_where_rank(&r->where);
+    if (!r->where.is_here)
+        return 0;
+    int result = accept_all(r);
+    go_here(r);
+    return result;
+}
+
+/* Nobody else can listen there meanwhile: what we begin to connect to is ourselves. */
+static int leave_ourselves(struct tcp_machine *r)
+{
+    struct sys_address own, *there = &r->where.addresses[r->next_address];
+    if (r->where.is_here || r->listeners.count == 0 || sys_local_address(r->own->fd, &own) != 0 ||
+        !sys_same_host(&own, there))
+        return 0;
+    tcp_where_note_own(&r->where, &own);
+    int result = accept_all(r);
+    go_here(r);
+    return result;
+}
+
+static int end_round(struct tcp_machine *r)
+{
+    int64_t longest = r->where.is_here ? LONGEST_PAUSE_HERE : TCP_LONGEST_PAUSE;
     r->next_address = 0;
     r->connect_at = sys_now() + (r->where.is_higher ? longest : r->pause);
     r->pause = 2 * r->pause < longest ? 2 * r->pause : longest;
     r->listen_at = sys_deadline_earlier(r->listen_at, sys_now());
-    if (listens_everywhere(r))
-        tcp_where_rank(&r->where); /* the network may have come up, or changed */
+    return look_again(r);
 }
 
 /* Who is at an address that was not named, and does not know the key, is somebody else. */
@@ -220,7 +165,7 @@ static int connect_failed(struct tcp_machine *r)
     handshake_close(r->own);
     r->own = NULL;
     if (r->reported[r->next_address] != error)
-        report_peer(r, "cannot connect", &r->where.addresses[r->next_address], error);
+        tcp_report_peer(r, "cannot connect", &r->where.addresses[r->next_address], error);
     r->reported[r->next_address] = error;
     errno = error;
     if (!tcp_where_may_come_up(error) && (error != EACCES || is_named))
@@ -228,103 +173,39 @@ static int connect_failed(struct tcp_machine *r)
     if (is_named)
         r->errors[r->next_address] = error == EPIPE ? ECONNRESET : error;
     go_to_next_address(r, r->next_address + 1);
-    if (r->next_address >= r->where.address_count)
-        end_round(r);
-    return 0;
+    return r->next_address >= r->where.address_count ? end_round(r) : 0;
 }
 
 static int begin_to_connect(struct tcp_machine *r)
 {
     go_to_next_address(r, r->next_address);
-    if (r->next_address >= r->where.address_count) {
-        end_round(r);
-        return 0;
-    }
+    if (r->next_address >= r->where.address_count)
+        return end_round(r);
     if (r->next_address < r->where.named_count && r->next_address > r->last_begun)
         r->last_begun = r->next_address;
     r->own = handshake_connect(&r->where.addresses[r->next_address], &r->key);
     if (r->own == NULL)
         return connect_failed(r);
     r->own->traced_as = r->base.handle;
-    return 0;
+    return leave_ourselves(r);
 }
 
 static bool is_due_to_connect(const struct tcp_machine *r)
 {
-    return r->own == NULL && !has_all_places(r) && sys_now() >= r->connect_at;
+    return r->own == NULL && !tcp_has_all_places(r) && sys_now() >= r->connect_at;
 }
 
 /* Listen or connect, as is due. */
 static int listen_or_connect(struct tcp_machine *r)
 {
-    if (listens_everywhere(r) && listen_everywhere(r) != 0)
+    if (tcp_listens_everywhere(r) && tcp_listen_everywhere(r) != 0)
         return -1;
     while (is_due_to_connect(r)) {
-        if (listens_here(r) && listen_here(r) != 0)
+        if (tcp_listens_here(r) && tcp_listen_here(r) != 0)
             return -1;
-        if (!has_all_places(r) && begin_to_connect(r) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* ---- pending handshakes ---- */
-
-static int admit(struct tcp_machine *r, int fd, const struct sys_address *from)
-{
-    struct handshake *h = handshake_accept(fd, &r->key);
-    if (h == NULL) {
-        sys_close(fd);
-        return -1;
-    }
-    h->traced_as = r->base.handle;
-    pending_admit(&r->pending, h, from, TCP_PENDING_MAX, handshake_close);
-    return 0;
-}
-
-/* Whether to go on accepting after that failure. One that was shut down is opened again. */
-static bool recovers(struct tcp_machine *r, enum listeners_result failure)
-{
-    if (failure == LISTENERS_STOPPED)
-        listen_anew(r);
-    if (failure == LISTENERS_FAILED)
-        listeners_pause(&r->listeners);
-    return failure == LISTENERS_LOST || failure == LISTENERS_SHORTAGE;
-}
-
-/* Out of memory or descriptors ends the rendezvous; all else is the fault of one connection. */
-static int accept_each(struct tcp_machine *r, int listener)
-{
-    struct sys_address from;
-    int failures = 0;
-    for (int i = 0; i < LISTENERS_ACCEPTS_MAX; i++) {
-        int fd;
-        enum listeners_result result = listeners_accept(listener, &fd, &from);
-        if (result == LISTENERS_SHORTAGE && !pending_make_room(&r->pending, handshake_close))
-            return -1;
-        if (result != LISTENERS_ACCEPTED && !recovers(r, result))
-            return 0;
-        if (result != LISTENERS_ACCEPTED) {
-            failures++;
-            continue;
-        }
-        bool is_named = tcp_where_is_named(&r->where, &from);
-        report_peer(r, is_named ? "accepted" : "turned away another host", &from, 0);
-        if (!is_named)
-            sys_socket_shutdown(fd);
-        else if (admit(r, fd, &from) != 0)
+        if (!tcp_has_all_places(r) && begin_to_connect(r) != 0)
             return -1;
     }
-    if (failures == LISTENERS_ACCEPTS_MAX)
-        listeners_pause(&r->listeners);
-    return 0;
-}
-
-static int accept_all(struct tcp_machine *r)
-{
-    for (int i = 0; i < r->listeners.count && !listeners_are_paused(&r->listeners); i++)
-        if (accept_each(r, r->listeners.fd[i]) != 0)
-            return -1;
     return 0;
 }
 
@@ -405,9 +286,9 @@ static void tcp_interests(struct rendezvous *rendezvous, struct rendezvous_inter
             add_interest(what, h);
     if (r->own != NULL)
         add_interest(what, r->own);
-    else if (!has_all_places(r))
+    else if (!tcp_has_all_places(r))
         what->until = sys_deadline_earlier(what->until, r->connect_at);
-    if (listens_everywhere(r) && r->listeners.count == 0)
+    if (tcp_listens_everywhere(r) && r->listeners.count == 0)
         what->until = sys_deadline_earlier(what->until, r->listen_at);
 }
 

@@ -4,20 +4,21 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_here(const struct sys_address *address)
-{
-    struct sys_address source;
-    return sys_is_loopback(address) ||
-           (sys_source(address, &source) == 0 && sys_same_host(address, &source));
-}
-
-static int keep(struct tcp_where *w, int count, bool (*is_right)(const struct sys_address *address))
+static int keep_hosts(struct tcp_where *w, int count)
 {
     int kept = 0;
     for (int i = 0; i < count; i++)
-        if (is_right(&w->addresses[i]))
+        if (sys_is_host(&w->addresses[i]))
             w->addresses[kept++] = w->addresses[i];
     return kept;
+}
+
+static void set_port(struct tcp_where *w, uint16_t port)
+{
+    for (int i = 0; i < w->address_count; i++)
+        w->addresses[i].port = port;
+    for (int i = 0; i < w->place_count; i++)
+        w->places[i].port = port;
 }
 
 /* Loopback's two come first, in whatever way this host was named. */
@@ -31,31 +32,54 @@ static void choose_places(struct tcp_where *w)
 }
 
 /* If some of the addresses are this host's, the others do not count, and loopback does. */
-static void find_here(struct tcp_where *w)
+static void go_here(struct tcp_where *w, const bool is_own[])
 {
-    struct tcp_where here = *w;
-    here.named_count = keep(&here, w->named_count, is_here);
-    if (here.named_count == 0)
+    uint16_t port = w->addresses[0].port;
+    int kept = 0;
+    for (int i = 0; i < w->named_count; i++)
+        if (is_own[i])
+            w->addresses[kept++] = w->addresses[i];
+    if (kept == 0)
         return;
-    *w = here;
     w->is_here = true;
-    w->address_count = sys_add_loopback(w->addresses, w->named_count);
+    w->named_count = kept;
+    w->address_count = sys_add_loopback(w->addresses, kept);
     choose_places(w);
+    set_port(w, port);
+}
+
+int tcp_where_look(struct tcp_where *w)
+{
+    bool is_own[SYS_ADDRESSES_MAX] = {false};
+    for (int i = 0; i < w->named_count && !w->is_here; i++) {
+        int own = sys_is_loopback(&w->addresses[i]) ? 1 : sys_is_own(&w->addresses[i]);
+        if (own < 0)
+            return -1;
+        is_own[i] = own > 0;
+    }
+    if (!w->is_here)
+        go_here(w, is_own);
+    return 0;
+}
+
+void tcp_where_note_own(struct tcp_where *w, const struct sys_address *address)
+{
+    bool is_own[SYS_ADDRESSES_MAX] = {false};
+    for (int i = 0; i < w->named_count && !w->is_here; i++)
+        is_own[i] = sys_same_host(&w->addresses[i], address);
+    if (!w->is_here)
+        go_here(w, is_own);
 }
 
 int tcp_where_find(struct tcp_where *w, int count, uint16_t port)
 {
-    w->address_count = w->named_count = keep(w, count, sys_is_host);
+    w->address_count = w->named_count = keep_hosts(w, count);
     if (w->named_count == 0) {
         errno = EINVAL;
         return -1;
     }
-    find_here(w);
-    for (int i = 0; i < w->address_count; i++)
-        w->addresses[i].port = port;
-    for (int i = 0; i < w->place_count; i++)
-        w->places[i].port = port;
-    return 0;
+    set_port(w, port);
+    return tcp_where_look(w);
 }
 
 static int compare(const struct sys_address *a, const struct sys_address *b)

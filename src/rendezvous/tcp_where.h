@@ -21,8 +21,15 @@ struct tcp_where {
     int place_count;
 };
 
-/* Begins with `count` addresses, which the resolver knows. EINVAL: none of them is a host's. */
+/*
+ * Begins with `count` addresses, which the resolver knows, and looks. EINVAL: none of them is a
+ * host's.
+ */
 int tcp_where_find(struct tcp_where *where, int count, uint16_t port);
+/* Is it this host by now? It stays here. EMFILE and the like: that could not be asked. */
+int tcp_where_look(struct tcp_where *where);
+/* A connection has shown that this is an address of this host. */
+void tcp_where_note_own(struct tcp_where *where, const struct sys_address *address);
 /* Sets is_higher; asks anew each time, since the network may come up, or change. */
 void tcp_where_rank(struct tcp_where *where);
 /* Whether a connection from there comes from the named host. */

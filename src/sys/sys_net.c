@@ -281,6 +281,46 @@ int sys_source(const struct sys_address *to, struct sys_address *source)
     return result;
 }
 
+static bool can_bind(const struct sys_address *address)
+{
+    union address kernel;
+    struct sys_address any_port = *address;
+    any_port.port = 0;
+    socklen_t size = to_kernel(&any_port, &kernel);
+    int fd = open_inet_socket(address->family, SOCK_STREAM);
+    bool is_bound = fd >= 0 && bind(fd, &kernel.any, size) == 0;
+    sys_close(fd);
+    return is_bound;
+}
+
+/* Some machines bind to any address: then to one that no machine has, too. */
+static bool is_own_by_bind(const struct sys_address *address)
+{
+    static const struct sys_address nobody_v4 = {.family = SYS_IPV4, .bytes = {240, 0, 0, 1}};
+    static const struct sys_address nobody_v6 = {.family = SYS_IPV6, .bytes = {1, [15] = 1}};
+    return can_bind(address) && !can_bind(address->family == SYS_IPV4 ? &nobody_v4 : &nobody_v6);
+}
+
+/* A sandbox or a route may forbid to look for the way. */
+int sys_is_own(const struct sys_address *address)
+{
+    struct sys_address source;
+    if (sys_source(address, &source) == 0)
+        return sys_same_host(address, &source);
+    switch (errno) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        return -1;
+    case EACCES:
+    case EPERM:
+        return is_own_by_bind(address);
+    default:
+        return 0;
+    }
+}
+
 static int bind_and_listen(int fd, const struct sys_address *address)
 {
     union address kernel;

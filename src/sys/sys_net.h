@@ -53,6 +53,11 @@ bool sys_is_host(const struct sys_address *address);
  * The address that this machine would use to reach `to`; sends nothing. ENETUNREACH and the like.
  */
 int sys_source(const struct sys_address *to, struct sys_address *source);
+/*
+ * Whether that is an address of this machine. 1; 0: not now, and it may come; -1: EMFILE and the
+ * like, it could not be asked.
+ */
+int sys_is_own(const struct sys_address *address);
 
 /*
  * SYS_ANY listens on all addresses of both families. What is accepted has sys_tcp_options from the

@@ -4,10 +4,10 @@
  * the same name; who listens, and which of two connections lives.
  *
  *   here               there
- *   listen_here        listen_here, has_all_places, is_ours        src/rendezvous/tcp.c
- *   connect            is_due_to_connect, begin_to_connect,        likewise
- *                      connect_failed, end_round
- *   accept             accept_each, step_any_pending               likewise
+ *   listen_here        tcp_listen_here, tcp_has_all_places         src/rendezvous/tcp_listen.c
+ *   connect            is_due_to_connect, begin_to_connect,        src/rendezvous/tcp.c
+ *                      connect_failed, end_round, is_ours
+ *   accept             tcp_accept, step_any_pending                likewise
  *   step_own           step_own                                    likewise
  *   side               tcp_step, step_each, tcp_close              likewise
  *   established        finish_connecting                           src/rendezvous/handshake.c
@@ -32,19 +32,20 @@
  * in which they missed each other, and no key: with a key, must_wait decides.
  *
  * Not here: keys (auth_model.c has the handshake and its attacker), foreign callers and listeners,
- * failing networks, times but for the order of events, who gives up.
+ * failing networks, times but for the order of events, who gives up; a host that is found to be
+ * this one later: its side accepts who has come, closes its listener, and begins again as here.
  *
  * check: HERE -DHERE=1
  * check: HOSTS -DHERE=0
  * cycles: HERE fair -DHERE=1
  * cycles: HOSTS fair -DHERE=0
- * mutant: M1 -DHERE=1  listen_here: each side begins with another place
+ * mutant: M1 -DHERE=1  tcp_listen_here: each side begins with another place
  * mutant: M2 -DHERE=1  go_to_next_address: does not leave out what is ours
  * mutant: M3 -DHERE=1  finish_connecting: takes a connection to itself
  * mutant: M4 -DHERE=0  find_out: the higher listens before it has tried to connect
- * turning: M5 fair -DHERE=0  listen_everywhere: the higher never listens
+ * turning: M5 fair -DHERE=0  tcp_listen_everywhere: the higher never listens
  * mutant: M6 -DHERE=0  the higher tries again at any time
- * mutant: M7 -DHERE=1  listen_here: goes on to the next place when the first is taken
+ * mutant: M7 -DHERE=1  tcp_listen_here: goes on to the next place when the first is taken
  */
 #define NONE 7
 

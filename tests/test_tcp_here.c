@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pipc_open_tcp when it is not known at first that the named host is this one: the address comes up
+ * later, or it cannot be asked for in the usual way.
+ */
+#include "fault.h"
+#include "hosts.h"
+#include "net.h"
+
+#define LATE "10.78.0.9" /* no interface has it at first, and no way leads there */
+
+enum { PORT = 20000, LONG_MS = 15000 };
+
+static void bring_up(void)
+{
+    assert_true(hosts_do("ip addr add " LATE "/32 dev lo"));
+}
+
+static pipc_t *begin(const char *host, const pipc_options_t *key)
+{
+    pipc_options_t options = key == NULL ? (pipc_options_t)PIPC_OPTIONS_INIT : *key;
+    options.flags |= PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_tcp(host, PORT, -1, &options);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, LONG_MS, 0), 0);
+    return pipe;
+}
+
+/* In this process: of any address, or of loopback. */
+static bool listens_at(in_addr_t host)
+{
+    for (int fd = net_find_socket(3, true); fd >= 0; fd = net_find_socket(fd + 1, true)) {
+        struct sockaddr_in address = {.sin_family = AF_UNSPEC};
+        socklen_t size = sizeof address; /* that of IPv6 is cut off */
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+        if (host == INADDR_ANY
+                ? address.sin_family == AF_INET6 && net_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0
+                : address.sin_family == AF_INET && address.sin_addr.s_addr == htonl(host))
+            return true;
+    }
+    return false;
+}
+
+/* Until it has found out where it is. Nobody else is there. */
+static void wait_alone(pipc_t *pipe)
+{
+    while (!listens_at(INADDR_LOOPBACK)) {
+        harness_readable(pipc_fd(pipe), LONG_MS);
+        assert_errno(pipc_flush(pipe), EAGAIN);
+    }
+    assert_false(listens_at(INADDR_ANY));
+    assert_errno(pipc_flush(pipe), EAGAIN);
+}
+
+static void wait_for_peer(pipc_t *pipe)
+{
+    while (pipc_flush(pipe) == -1) {
+        assert_int_equal(errno, EAGAIN);
+        harness_readable(pipc_fd(pipe), LONG_MS);
+    }
+}
+
+static void come_up_while_it_waits(const pipc_options_t *options)
+{
+    pipc_t *pipe = begin(LATE, options);
+    assert_true(listens_at(INADDR_ANY));
+    bring_up();
+    wait_alone(pipe);
+    struct net_call call = {"127.0.0.1", PORT, LONG_MS, options, NULL, 0, 0};
+    pid_t pid = net_fork_call(&call);
+    wait_for_peer(pipe);
+    net_expect_process(pipe, pid);
+    pipc_close(pipe);
+    assert_true(hosts_do("ip addr del " LATE "/32 dev lo"));
+}
+
+TEST(a_name_of_this_host_that_comes_up_later_gives_nobody_a_pipe_to_himself)
+{
+    pipc_options_t options = net_with_key("secret");
+    hosts_make_alone();
+    come_up_while_it_waits(NULL);
+    come_up_while_it_waits(&options);
+}
+
+TEST(two_callers_on_one_host_whose_name_comes_up_later_connect)
+{
+    hosts_make_alone();
+    struct net_call call = {LATE, PORT, LONG_MS, NULL, NULL, 0, 0};
+    pid_t pid = net_fork_call(&call);
+    net_await_listener(PORT);
+    pipc_t *pipe = begin(LATE, NULL);
+    bring_up();
+    wait_for_peer(pipe);
+    net_expect_process(pipe, pid);
+    pipc_close(pipe);
+}
+
+/* One step, which comes `ms` later, and in which `failing` calls of connect find no way. */
+static void come_before_step(int ms, unsigned long failing)
+{
+    fault_reset();
+    fault_frozen_time();
+    fault_arm();
+    pipc_t *pipe = begin(LATE, NULL);
+    fault_disarm();
+    bring_up();
+    int peer = net_connect(PORT);
+    if (failing > 0)
+        fault_fail(CALL_connect, fault_calls(CALL_connect) + 1, failing - 1, ENETUNREACH);
+    fault_advance_ms(ms);
+    fault_arm();
+    assert_int_equal(pipc_flush(pipe), 0);
+    fault_disarm();
+    net_give(peer, "\0\0\0\2hi", 6);
+    net_expect(pipe, "hi");
+    pipc_close(pipe);
+    net_expect_end(peer);
+    close(peer);
+    assert_true(hosts_do("ip addr del " LATE "/32 dev lo"));
+}
+
+/*
+ * Who has connected to the listener for all interfaces keeps the connection: if it is this which
+ * shows where the named host is, or the next try to connect, or the look after a try that failed.
+ */
+TEST(a_peer_that_came_by_loopback_before_this_host_was_known_is_let_in)
+{
+    hosts_make_alone();
+    come_before_step(0, 0);
+    come_before_step(LONG_MS, 0);
+    come_before_step(LONG_MS, 1);
+}
+
+/* The first datagram socket asks for a broadcast address, the second for this host. */
+TEST(this_host_is_known_also_where_datagram_sockets_are_forbidden)
+{
+    hosts_make_alone();
+    fault_reset();
+    fault_fail(CALL_socket, 1, 1, EPERM);
+    fault_arm();
+    pipc_t *pipe = begin(HOSTS_NEAR, NULL);
+    fault_disarm();
+    assert_int_equal(fault_failures(CALL_socket), 2);
+    assert_true(listens_at(INADDR_LOOPBACK));
+    assert_false(listens_at(INADDR_ANY));
+    pipc_close(pipe);
+}
+
+TEST(another_host_is_known_also_where_datagram_sockets_are_forbidden)
+{
+    static const char *const switches[] = {"0", "1"};
+    hosts_make_alone();
+    for (int i = 0; i < 2; i++) {
+        hosts_write_file("/proc/sys/net/ipv4/ip_nonlocal_bind", switches[i]);
+        fault_reset();
+        fault_fail(CALL_socket, 1, 1, EPERM);
+        fault_arm();
+        pipc_t *pipe = begin(HOSTS_FAR, NULL);
+        fault_disarm();
+        assert_int_equal(fault_failures(CALL_socket), 2);
+        assert_true(listens_at(INADDR_ANY));
+        pipc_close(pipe);
+    }
+}
+
+TEST(a_lack_of_descriptors_does_not_make_this_host_another_one)
+{
+    hosts_make_alone();
+    fault_reset();
+    fault_fail(CALL_socket, 2, 0, EMFILE);
+    fault_arm();
+    assert_null_errno(pipc_open_tcp(HOSTS_NEAR, PORT, 0, NULL), EMFILE);
+    fault_disarm();
+}
+
+HARNESS_MAIN("tcp, here",
+             IT(a_name_of_this_host_that_comes_up_later_gives_nobody_a_pipe_to_himself),
+             IT(two_callers_on_one_host_whose_name_comes_up_later_connect),
+             IT(a_peer_that_came_by_loopback_before_this_host_was_known_is_let_in),
+             IT(this_host_is_known_also_where_datagram_sockets_are_forbidden),
+             IT(another_host_is_known_also_where_datagram_sockets_are_forbidden),
+             IT(a_lack_of_descriptors_does_not_make_this_host_another_one))
