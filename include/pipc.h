@@ -1121,7 +1121,8 @@
  *
  * A process that has everything open may forbid itself more descriptors, with RLIMIT_NOFILE 0: its
  * calls then wait with select(2), since poll(2) is refused. That works for descriptors up to 1,023;
- * with higher ones such a wait fails with EINVAL.
+ * with higher ones such a wait fails with EINVAL. With POSIX alone, see below, the descriptor then
+ * shows an end behind unread messages once they have been read.
  *
  * What differs where. A library that is built for other systems (PIPC_PLATFORM=posix, see README)
  * asks for POSIX.1-2008 and nothing else. All kinds and calls are the same. What is not:

@@ -12,6 +12,7 @@
 
 #include "fault.h"
 #include "net.h"
+#include "sys/linux/sys_linux.h"
 
 static void set_moved(struct moving_attack *a)
 {

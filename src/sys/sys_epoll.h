@@ -50,8 +50,11 @@ bool sys_epoll_forget(int set, int other);
 
 /*
  * Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. Where
- * poll(2) is refused (see sys_poll): only of a socket, and once nothing is unread.
+ * poll(2) is refused (see sys_poll): of a socket with nothing unread; or if `set`, which may have
+ * the descriptor (-1: none does), waits for its end. Then edges of that set are forgotten.
  */
-bool sys_hung_up(int fd);
+bool sys_hung_up(int fd, int set);
+/* The same of a local socket, of which neither side has ended one direction alone: in any case. */
+bool sys_local_hung_up(int fd);
 
 #endif

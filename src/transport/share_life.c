@@ -76,7 +76,7 @@ enum ring_life share_life(void *context, uint64_t version, enum ring_question qu
     if (!s->is_dead && is_worth_asking(s, version, question, now)) {
         s->asked_version = version;
         s->asked = now;
-        if (sys_hung_up(t->in))
+        if (sys_local_hung_up(t->in))
             share_note_death(t, "the socket has hung up");
     }
     if (s->is_dead)

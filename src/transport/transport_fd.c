@@ -366,7 +366,8 @@ static bool fd_update_readiness(struct transport *transport, bool readable, unsi
 
 static unsigned fd_over(struct transport *transport)
 {
-    return sys_hung_up(fd_of(transport)->in) ? TRANSPORT_IN : 0;
+    struct fd_transport *t = fd_of(transport);
+    return sys_hung_up(t->in, t->ready.set) ? TRANSPORT_IN : 0;
 }
 
 bool fd_unread(struct transport *transport)

@@ -249,8 +249,9 @@ bool sys_epoll_drain_doorbell(int number, const int doorbell[2], int other)
     return is_ready(number, other);
 }
 
-bool sys_hung_up(int fd)
+bool sys_hung_up(int fd, int set)
 {
+    (void)set;
     struct kevent events[SYS_BSD_EVENTS];
     int saved = errno, number = kqueue();
     bool is_over = number >= 0 && add_filter(number, fd, EVENT_IN, false) == 0 &&

@@ -103,16 +103,44 @@ bool sys_epoll_forget(int set, int other)
     return has_ended;
 }
 
-bool sys_hung_up(int fd)
+/* 1: it has; 0: it has not; -1: poll is refused (RLIMIT_NOFILE 0), see sys_poll. Keeps errno. */
+static int poll_hang_up(int fd)
 {
     struct pollfd item = {.fd = fd, .events = POLLRDHUP};
     int saved = errno;
     int ready = poll_nocancel(&item, 1, 0);
-    bool is_over = ready > 0;
-    if (ready < 0 && errno == EINVAL) { /* RLIMIT_NOFILE 0: see sys_poll */
-        char byte;
-        is_over = recv_nocancel(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-    }
+    bool is_refused = ready < 0 && errno == EINVAL;
     errno = saved;
-    return is_over;
+    return is_refused ? -1 : ready > 0;
+}
+
+/* With nothing unread a look finds the end; otherwise a set that waits for it does. */
+static bool look_for_end(int fd, int set)
+{
+    char byte;
+    int saved = errno;
+    bool is_over = recv_nocancel(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    errno = saved;
+    return is_over || (set >= 0 && sys_epoll_forget(set, fd));
+}
+
+bool sys_hung_up(int fd, int set)
+{
+    int hung_up = poll_hang_up(fd);
+    return hung_up < 0 ? look_for_end(fd, set) : hung_up > 0;
+}
+
+/* A write of nothing finds that the peer has closed, whatever is unread. */
+static bool is_closed_by_peer(int fd)
+{
+    int saved = errno;
+    bool is_closed = send_nocancel(fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE;
+    errno = saved;
+    return is_closed;
+}
+
+bool sys_local_hung_up(int fd)
+{
+    int hung_up = poll_hang_up(fd);
+    return hung_up < 0 ? is_closed_by_peer(fd) : hung_up > 0;
 }

@@ -229,8 +229,9 @@ bool sys_epoll_drain_doorbell(int number, const int doorbell[2], int other)
 }
 
 /* Without anything unread, a look finds the end; behind what is unread, only a hang-up is seen. */
-bool sys_hung_up(int fd)
+bool sys_hung_up(int fd, int set)
 {
+    (void)set;
     struct pollfd item = {.fd = fd, .events = POLLIN};
     char byte;
     int saved = errno;
@@ -336,7 +337,7 @@ static struct wanted wanted_by(const struct set *set)
 /* poll would report what is unread as well, which nobody asks for. */
 static bool is_at_end(struct sys_other_member member)
 {
-    return member.events == EVENT_END && sys_hung_up(member.fd);
+    return member.events == EVENT_END && sys_hung_up(member.fd, -1);
 }
 
 /* Its place, or -1. */

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process that has everything open and may have no more descriptors (RLIMIT_NOFILE 0), so that
+ * the kernel takes no poll: it finds the end of a stream behind what is unread, and does not spin.
+ */
+#include "fault.h"
+#include "moving.h"
+#include "platform.h"
+#include "raw.h"
+
+enum { ENOUGH_WAKES = 20, ENOUGH_WAITS = 20 };
+
+static uint64_t waits_of(const pipc_t *pipe)
+{
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    assert_int_equal(pipc_stats(pipe, &stats), 0);
+    return stats.waits;
+}
+
+/* Both watch pipes; or without sets they have the socket alone. */
+static void open_moved(pipc_t *end[2], bool has_sets)
+{
+    moving_open(end, 0, NULL);
+    fault_reset();
+    if (!has_sets)
+        fault_fail(CALL_epoll_create1, 1, FAULT_FOREVER, EMFILE);
+    fault_arm();
+    moving_move(end);
+    fault_disarm();
+    fault_reset();
+}
+
+/* A doorbell that came before this side watched its pipe stays in the socket. */
+TEST(a_close_is_seen_behind_a_doorbell_in_the_socket)
+{
+    for (int has_sets = 0; has_sets < 2; has_sets++) {
+        pipc_t *end[2];
+        char byte;
+        open_moved(end, has_sets);
+        assert_int_equal(send(moving_transport(end[1])->out, "", 1, MSG_NOSIGNAL), 1);
+        pipc_close(end[1]);
+        assert_int_equal(pipc_set_timeout(end[0], 1000, 1000), 0);
+        uint64_t before = waits_of(end[0]);
+        rlim_t limit = harness_limit(RLIMIT_NOFILE, 0);
+        assert_errno(pipc_read(end[0], &byte, 1), EPIPE);
+        assert_errno(pipc_write(end[0], "x", 1), EPIPE);
+        harness_limit(RLIMIT_NOFILE, limit);
+        assert_in_range(waits_of(end[0]) - before, 0, ENOUGH_WAITS);
+        pipc_close(end[0]);
+    }
+}
+
+/* The test polls between the calls, with its limit as before. */
+static void expect_no_spin_before_a_message(const struct raw_kind *kind)
+{
+    struct raw raw;
+    raw_open(&raw, kind, NULL);
+    int fd = pipc_fd(raw.pipe);
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    raw_send(&raw, BYTES("\0\0\0\1a\0\0\0\1b"));
+    raw_end(&raw);
+    for (int wakes = 0; harness_readable(fd, 0); wakes++) {
+        assert_true(wakes < ENOUGH_WAKES);
+        rlim_t limit = harness_limit(RLIMIT_NOFILE, 0);
+        assert_int_equal(pipc_write(raw.pipe, "x", 1), 1);
+        harness_limit(RLIMIT_NOFILE, limit);
+    }
+    expect_message(raw.pipe, "a", 1);
+    expect_message(raw.pipe, "b", 1);
+    assert_true(harness_readable(fd, 0));
+    expect_failure(raw.pipe, EPIPE);
+    raw_close(&raw);
+}
+
+TEST(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_again)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    expect_no_spin_before_a_message(&raw_socket);
+    expect_no_spin_before_a_message(&raw_pipes);
+}
+
+HARNESS_MAIN("no descriptors", IT(a_close_is_seen_behind_a_doorbell_in_the_socket),
+             IT(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_again))
