@@ -77,10 +77,21 @@ static bool lacks_ticker(const struct monitor *monitor, const struct monitor_set
     return monitor->ticker < 0 && !monitor->has_no_timers && needs_ticker(monitor, set);
 }
 
+/* In one, for a fork: a child closes what is noted, and the number may be another's by then. */
 static void close_ticker(struct monitor *monitor)
 {
+    self_hold_forks();
     sys_timer_close(monitor->ticker);
     monitor->ticker = -1;
+    self_release_forks();
+}
+
+static void close_process(struct monitor *monitor)
+{
+    self_hold_forks();
+    sys_process_close(monitor->process);
+    monitor->process = -1;
+    self_release_forks();
 }
 
 /* Where there are no such timers at all, it goes without. */
@@ -155,8 +166,7 @@ static void drop_process(struct monitor *monitor, const struct monitor_set *set)
         sys_epoll_remove(set->fd, monitor->process);
     monitor->is_member = false;
     restore_ticker(monitor, set);
-    sys_process_close(monitor->process);
-    monitor->process = -1;
+    close_process(monitor);
     restore_ticker(monitor, set);
     monitor->has_ended = monitor->has_token = false;
 }
@@ -198,10 +208,8 @@ static void open_process(struct monitor *monitor)
         if (monitor->is_dead)
             monitor->how = "there is no process of its holder";
     }
-    if (monitor->process >= 0 && monitor_proof(monitor, monitor->state) == ENDS_LOST_TOKEN) {
-        sys_process_close(monitor->process);
-        monitor->process = -1;
-    }
+    if (monitor->process >= 0 && monitor_proof(monitor, monitor->state) == ENDS_LOST_TOKEN)
+        close_process(monitor);
 }
 
 /* What was missing before is tried again, now and then. */
@@ -371,7 +379,6 @@ bool monitor_is_dead(struct monitor *monitor, uint64_t tried, bool by_process)
 
 void monitor_close(struct monitor *monitor)
 {
-    sys_process_close(monitor->process);
-    monitor->process = -1;
+    close_process(monitor);
     close_ticker(monitor);
 }

@@ -103,6 +103,15 @@ static int end_shutdown(struct transport *transport)
 
 /* ---- waiting ---- */
 
+/* In one, for a fork: a child closes what is noted, and the number may be another's by then. */
+static void close_set(struct ring_end *e)
+{
+    self_hold_forks();
+    sys_epoll_close(e->set.fd);
+    e->set = (struct monitor_set){.fd = -1};
+    self_release_forks();
+}
+
 /* Own doorbell and monitor behind one descriptor, which no child has: see transport_ring_disown. */
 static int open_set(struct ring_end *e)
 {
@@ -114,8 +123,7 @@ static int open_set(struct ring_end *e)
     if (sys_epoll_add_doorbell(e->set.fd, own_doorbell(e)) == 0 &&
         monitor_join(&e->monitor, &e->set) == 0)
         return 0;
-    sys_epoll_close(e->set.fd);
-    e->set.fd = -1;
+    close_set(e);
     return -1;
 }
 
@@ -309,8 +317,7 @@ static void end_peer(struct transport *transport, char *text, size_t size)
 
 static void close_own(struct ring_end *e)
 {
-    sys_epoll_close(e->set.fd);
-    e->set = (struct monitor_set){.fd = -1};
+    close_set(e);
     monitor_close(&e->monitor);
 }
 
