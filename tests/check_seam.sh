@@ -35,7 +35,7 @@ sys_environment_linux: getauxval
 sys_file: __fxstat(at)?(64)?|__xmknodat|geteuid
 sys_kind: __fxstat(64)?
 sys_life: __fxstat(at)?(64)?|getppid
-sys_log: __fxstat(at)?(64)?|isatty|tcgetsid|getsid
+sys_log: __fxstat(at)?(64)?|isatty|tcgetpgrp
 sys_memory: sysconf|getpid
 sys_net: (hton|ntoh)[sl]
 sys_poll: pthread_testcancel

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "sys/sys_cancel.h"
@@ -72,7 +71,7 @@ static int open_anew(const struct sys_log *log, int fd)
     char path[40];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int own = openat_nocancel(AT_FDCWD, path, ANEW_FLAGS);
-    if (own < 0 && log->is_terminal && tcgetsid(fd) == getsid(0))
+    if (own < 0 && log->is_terminal && tcgetpgrp(fd) >= 0)
         own = openat_nocancel(AT_FDCWD, "/dev/tty", ANEW_FLAGS);
     return sys_above_standard(own);
 }
