@@ -1397,13 +1397,13 @@ PIPC_API pipc_t *pipc_open_fifo(const char *name, int timeout_ms, const pipc_opt
  * Returns a handle, for pipc_close. On failure NULL: EAGAIN (timeout 0) or ETIMEDOUT (nobody came),
  * EACCES (the key was wrong, or with a key the peer is this process), ENOENT (the host has no
  * address), EINTR (PIPC_INTERRUPTIBLE), EINVAL (also an address of no single host), ENOMEM, EMFILE,
- * ENFILE.
+ * ENFILE; EPERM or EACCES (a sandbox or a security module forbids to connect).
  *
  * With PIPC_CONNECT_ONLY and timeout 0: ECONNREFUSED when it is refused at once, otherwise EAGAIN.
  * With another timeout, instead of ETIMEDOUT, the reason why the last attempt failed, at the last
  * address if the name has several: ECONNREFUSED (nobody listens), EHOSTUNREACH, ENETUNREACH (no way
- * there), ECONNRESET (turned away, during the handshake), ETIMEDOUT (no answer), or any other errno
- * of connect(2).
+ * there), EINVAL, EACCES (a route forbids it, and may go away), ECONNRESET (turned away, during the
+ * handshake), ETIMEDOUT (no answer), or any other errno of connect(2).
  *
  * With PIPC_ASYNC it does not wait (6). Else it waits up to timeout_ms; a thread that is cancelled
  * there leaves nothing. Any thread. After fork, only one process goes on with the handle (9).

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pipc_open_tcp when it is not known at first that the named host is this one: the address comes up
- * later, or it cannot be asked for in the usual way.
+ * later, or it cannot be asked for in the usual way. Also when a route forbids the way to it.
  */
 #include "fault.h"
 #include "hosts.h"
@@ -173,10 +173,65 @@ TEST(a_lack_of_descriptors_does_not_make_this_host_another_one)
     fault_disarm();
 }
 
+/* In virtual time. Connects again and again until the time is up. */
+static void expect_to_wait(const char *host, int error)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    enum { WAIT_MS = 500 };
+    for (int i = 0; i < 2; i++) {
+        fault_reset();
+        fault_virtual_time();
+        fault_arm();
+        pipc_t *pipe = pipc_open_tcp(host, PORT, WAIT_MS, &options);
+        int result = errno;
+        fault_disarm();
+        assert_null(pipe);
+        assert_int_equal(result, i == 0 ? ETIMEDOUT : error);
+        options.flags = PIPC_CONNECT_ONLY;
+    }
+}
+
+/* Such routes come and go, with a VPN for example. */
+TEST(a_route_that_forbids_the_way_is_waited_for_like_one_that_is_missing)
+{
+    hosts_make_alone();
+    expect_to_wait("10.79.0.1", ENETUNREACH);
+    if (!hosts_do("ip route add blackhole 10.79.0.1 && ip route add prohibit 10.79.0.2 && "
+                  "ip route add unreachable 10.79.0.3 && ip -6 route add blackhole fd79::1 && "
+                  "ip -6 route add prohibit fd79::2"))
+        harness_skip("this machine has no such routes");
+    expect_to_wait("10.79.0.1", EINVAL);
+    expect_to_wait("10.79.0.2", EACCES);
+    expect_to_wait("10.79.0.3", EHOSTUNREACH);
+    expect_to_wait("fd79::1", EINVAL);
+    expect_to_wait("fd79::2", EACCES);
+}
+
+TEST(an_address_that_lacks_its_interface_is_EINVAL_at_once)
+{
+    hosts_make_alone();
+    assert_null_errno(pipc_open_tcp("fe80::1", PORT, LONG_MS, NULL), EINVAL);
+}
+
+/* A security module: datagrams get through. */
+TEST(a_connection_that_is_forbidden_is_EACCES_at_once)
+{
+    hosts_make_alone();
+    fault_reset();
+    fault_virtual_time();
+    fault_fail(CALL_connect, 4, 0, EACCES); /* behind those of datagram sockets */
+    fault_arm();
+    assert_null_errno(pipc_open_tcp(HOSTS_FAR, PORT, LONG_MS, NULL), EACCES);
+    fault_disarm();
+}
+
 HARNESS_MAIN("tcp, here",
              IT(a_name_of_this_host_that_comes_up_later_gives_nobody_a_pipe_to_himself),
              IT(two_callers_on_one_host_whose_name_comes_up_later_connect),
              IT(a_peer_that_came_by_loopback_before_this_host_was_known_is_let_in),
              IT(this_host_is_known_also_where_datagram_sockets_are_forbidden),
              IT(another_host_is_known_also_where_datagram_sockets_are_forbidden),
-             IT(a_lack_of_descriptors_does_not_make_this_host_another_one))
+             IT(a_lack_of_descriptors_does_not_make_this_host_another_one),
+             IT(a_route_that_forbids_the_way_is_waited_for_like_one_that_is_missing),
+             IT(an_address_that_lacks_its_interface_is_EINVAL_at_once),
+             IT(a_connection_that_is_forbidden_is_EACCES_at_once))

@@ -160,15 +160,17 @@ static int end_round(struct tcp_machine *r)
 /* Who is at an address that was not named, and does not know the key, is somebody else. */
 static int connect_failed(struct tcp_machine *r)
 {
+    const struct sys_address *address = &r->where.addresses[r->next_address];
     bool is_named = r->next_address < r->where.named_count;
     int error = errno;
+    bool is_route = r->own == NULL && tcp_where_is_route(address, error);
     handshake_close(r->own);
     r->own = NULL;
     if (r->reported[r->next_address] != error)
-        tcp_report_peer(r, "cannot connect", &r->where.addresses[r->next_address], error);
+        tcp_report_peer(r, "cannot connect", address, error);
     r->reported[r->next_address] = error;
     errno = error;
-    if (!tcp_where_may_come_up(error) && (error != EACCES || is_named))
+    if (!tcp_where_may_come_up(error) && !is_route && (error != EACCES || is_named))
         return -1;
     if (is_named)
         r->errors[r->next_address] = error == EPIPE ? ECONNRESET : error;

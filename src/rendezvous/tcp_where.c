@@ -138,3 +138,13 @@ bool tcp_where_may_come_up(int error)
         return false;
     }
 }
+
+bool tcp_where_is_route(const struct sys_address *address, int error)
+{
+    struct sys_address source;
+    int saved = errno;
+    bool is_one = (error == EINVAL || error == EACCES) && !sys_lacks_scope(address) &&
+                  !sys_is_loopback(address) && sys_source(address, &source) != 0 && errno == error;
+    errno = saved;
+    return is_one;
+}

@@ -88,6 +88,12 @@ bool sys_is_unspecified(const struct sys_address *address)
     return memcmp(address->bytes, zeros, address->family == SYS_IPV4 ? 4 : 16) == 0;
 }
 
+bool sys_lacks_scope(const struct sys_address *address)
+{
+    return address->family == SYS_IPV6 && address->scope == 0 && address->bytes[0] == 0xfe &&
+           (address->bytes[1] & 0xc0) == 0x80;
+}
+
 static int open_inet_socket(enum sys_family family, int type)
 {
     return sys_socket_open(family == SYS_IPV4 ? AF_INET : AF_INET6, type);

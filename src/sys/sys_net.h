@@ -44,6 +44,8 @@ bool sys_is_loopback(const struct sys_address *address);
  * for SYS_LOOPBACK_MAX more.
  */
 int sys_add_loopback(struct sys_address *addresses, int count);
+/* A link-local address of no interface: there is no way to it, ever. */
+bool sys_lacks_scope(const struct sys_address *address);
 /* 0.0.0.0 or ::, which means all addresses of this machine, to who listens. */
 bool sys_is_unspecified(const struct sys_address *address);
 /* One host can have it: it is not unspecified, for many (multicast) or for all (broadcast). */
