@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that are no stream, whose flags cannot be set, or whose numbers should be above 2 and
- * cannot be.
+ * Descriptors that are no stream, whose flags cannot be set, whose numbers should be above 2 and
+ * cannot be, or that take long to close.
  */
 #include <stdio.h>
 #include <sys/socket.h>
@@ -158,8 +158,50 @@ TEST(a_wait_for_a_number_above_1023_is_EINVAL_where_no_descriptors_are_allowed)
     assert_int_equal(status, 0);
 }
 
+static struct linger linger_of(int fd)
+{
+    struct linger linger = {-1, -1};
+    socklen_t size = sizeof linger;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+    return linger;
+}
+
+/* What the socket asks for after it was adopted, and the handle was closed or detached. */
+static int on_after(struct linger linger, bool detaches)
+{
+    struct net_port port = net_reserve();
+    int listener = net_listen(port.number), fd = net_connect(port.number), fds[2];
+    int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC), copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    pipc_t *pipe = pipc_open_fds(fd, fd, NULL);
+    assert_non_null(pipe);
+    assert_int_equal(linger_of(copy).l_onoff, linger.l_onoff);
+    if (detaches)
+        assert_int_equal(pipc_detach(pipe, fds), 0);
+    else
+        pipc_close(pipe);
+    int on = linger_of(copy).l_onoff;
+    if (detaches)
+        close(fd);
+    close(copy);
+    close(peer);
+    close(listener);
+    close(port.fd);
+    return on;
+}
+
+/* close(2) waits as long, while the peer reads nothing. A reset waits for nobody. */
+TEST(close_switches_off_SO_LINGER_that_would_make_it_wait)
+{
+    assert_int_equal(on_after((struct linger){1, 100}, false), 0);
+    assert_int_equal(on_after((struct linger){1, 0}, false), 1);
+    assert_int_equal(on_after((struct linger){0, 0}, false), 0);
+    assert_int_equal(on_after((struct linger){1, 1}, true), 1);
+}
+
 HARNESS_MAIN("odd descriptors", IT(a_directory_is_EISDIR_and_stays_open),
              IT(FIFOs_whose_flags_cannot_be_set_or_read_stay_as_they_were),
+             IT(close_switches_off_SO_LINGER_that_would_make_it_wait),
              IT(a_limit_of_3_descriptors_is_EMFILE),
              IT(a_server_with_a_limit_of_3_descriptors_leaves_its_clients_in_the_queue),
              IT(a_descriptor_that_comes_waits_while_only_0_is_free),

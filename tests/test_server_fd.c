@@ -96,6 +96,30 @@ TEST(what_does_not_listen_is_refused_and_stays_as_it_was)
     paths_end(&paths);
 }
 
+/* Accepted sockets inherit it, and would make pipc_close wait. */
+TEST(SO_LINGER_of_a_listener_is_not_that_of_its_clients)
+{
+    struct net_port port = net_reserve();
+    pipc_options_t options = net_with_key("secret");
+    struct linger slow = {1, 100}, found = slow;
+    socklen_t size = sizeof found;
+    for (int i = 0; i < 2; i++) {
+        int fd = net_listen(port.number);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &slow, sizeof slow), 0);
+        pipc_server_t *server = take_over(fd, i == 0 ? NULL : &options);
+        int client = net_connect(port.number);
+        pipc_t *pipe = pipc_server_accept(server, 0); /* with the key: not yet */
+        assert_int_equal(pipe != NULL, i == 0);
+        int accepted = net_find_socket(client + 1, false);
+        assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_LINGER, &found, &size), 0);
+        assert_int_equal(found.l_onoff, 0);
+        pipc_close(pipe);
+        pipc_server_close(server);
+        close(client);
+    }
+    close(port.fd);
+}
+
 /* It belongs to the open file: a worker that closes its server must not make others wait. */
 TEST(O_NONBLOCK_stays_on_a_listener_that_other_servers_may_share)
 {
@@ -182,6 +206,7 @@ TEST(a_takeover_that_fails_leaves_the_socket_to_the_program)
 HARNESS_MAIN("server on a descriptor", IT(a_listening_TCP_socket_is_taken_over),
              IT(a_listening_Unix_socket_is_taken_over_and_its_name_stays),
              IT(what_does_not_listen_is_refused_and_stays_as_it_was),
+             IT(SO_LINGER_of_a_listener_is_not_that_of_its_clients),
              IT(O_NONBLOCK_stays_on_a_listener_that_other_servers_may_share),
              IT(a_forked_copy_that_is_closed_leaves_the_listener_as_it_is),
              IT(a_key_is_asked_for_on_a_socket_that_was_taken_over),

@@ -169,6 +169,8 @@ static int accept_client(struct server *s, int listener)
         if (result == LISTENERS_ACCEPTED) {
             if (s->is_adopted && s->is_unix)
                 sys_rights_permit(fd, permits_fds(s)); /* it may have connected before we came */
+            if (s->is_adopted && !s->is_unix)
+                sys_socket_end_linger(fd); /* inherited */
             int done = s->key.bytes == NULL ? fd : admit_client(s, fd, &from);
             if (done >= 0)
                 return done;

@@ -81,6 +81,11 @@ bool sys_same_host(const struct sys_address *a, const struct sys_address *b);
 
 /* From now on a sys_read_wait ends after so long, with EAGAIN. If possible. Keeps errno. */
 void sys_socket_limit_waits(int fd, int64_t time);
+/*
+ * From now on closing it does not wait until all is sent (SO_LINGER). A close that resets the
+ * connection, without a wait, still does. Keeps errno.
+ */
+void sys_socket_end_linger(int fd);
 /* What it holds, in bytes with the kernel's overhead, until the peer reads. 0: unknown. */
 size_t sys_socket_buffer(int fd);
 /* Closes for everybody who holds a copy; what is unread on the way is lost. Keeps errno. */

@@ -26,6 +26,18 @@ void sys_socket_limit_waits(int fd, int64_t time)
     errno = saved;
 }
 
+void sys_socket_end_linger(int fd)
+{
+    static const struct linger off = {.l_onoff = 0};
+    struct linger found = {.l_onoff = 0};
+    socklen_t size = sizeof found;
+    int saved = errno;
+    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &found, &size) == 0 && found.l_onoff != 0 &&
+        found.l_linger != 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+    errno = saved;
+}
+
 size_t sys_socket_buffer(int fd)
 {
     int saved = errno, bytes = 0;

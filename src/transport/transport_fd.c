@@ -420,6 +420,10 @@ static void fd_close(struct transport *transport)
 {
     struct fd_transport *t = fd_of(transport);
     int in = t->in, out = t->out;
+    if (t->in_kind == SYS_SOCKET && !t->own)
+        sys_socket_end_linger(in);
+    if (t->out_kind == SYS_SOCKET && !t->own && out >= 0 && out != in)
+        sys_socket_end_linger(out);
     free_transport(t);
     sys_close(in);
     if (out != in)
