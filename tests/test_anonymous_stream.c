@@ -159,21 +159,60 @@ TEST(a_stream_goes_on_after_a_lack_of_memory_to_map_it_once_more)
     pipc_close(pipe);
 }
 
-/* A message that is in a row at first, and then goes beyond. */
-enum { BEFORE = 20000, LONG = 255000 };
+/*
+ * A long message that goes beyond what is mapped at first; or that does not, but what follows it
+ * does, which the reader learns in the middle.
+ */
+enum { BEFORE = 20000, ACROSS = 255000, WITHIN = 242000, AFTER = 1000 };
 
 static struct harness_gate is_written, is_awaited;
 
-static void write_across(pipc_t *pipe)
+static void write_long(pipc_t *pipe, size_t size)
 {
     say_large(pipe, BEFORE, 0);
     hear(pipe, "go");
-    say_large(pipe, LONG, 1);
+    say_large(pipe, size, 1);
     harness_gate_open(&is_written);
     harness_gate_wait(&is_awaited);
-    say(pipe, "next");
+    say_large(pipe, AFTER, 2);
     harness_gate_close(&is_written);
     harness_gate_close(&is_awaited);
+}
+
+static void write_across(pipc_t *pipe)
+{
+    write_long(pipe, ACROSS);
+}
+
+static void write_within(pipc_t *pipe)
+{
+    write_long(pipe, WITHIN);
+}
+
+static pipc_t *begin_long(struct side *far, script *writer)
+{
+    pipc_t *pipe = open_anonymous();
+    harness_gate_init(&is_written);
+    harness_gate_init(&is_awaited);
+    side_start(far, anonymous_forked, pipe, writer);
+    hear_large(pipe, BEFORE, 0);
+    say(pipe, "go");
+    harness_gate_wait(&is_written);
+    fault_reset();
+    fault_fail(CALL_mremap, 1, FAULT_FOREVER, ENOMEM);
+    fault_fail(CALL_mmap, 1, FAULT_FOREVER, ENOMEM);
+    fault_fail(CALL_realloc, 1, FAULT_FOREVER, ENOMEM);
+    return pipe;
+}
+
+static void end_long(struct side *far, pipc_t *pipe)
+{
+    fault_reset();
+    hear_large(pipe, AFTER, 2);
+    side_end(far);
+    harness_gate_close(&is_written);
+    harness_gate_close(&is_awaited);
+    pipc_close(pipe);
 }
 
 /* The writer's position, as if it were still writing. Its next message sets it right. */
@@ -181,8 +220,8 @@ static void forge_position(void)
 {
     struct shared_page *page = hostile_page();
     for (int end = 0; end < 2; end++)
-        if (atomic_load(&page->ring[end].head) > LONG)
-            atomic_store(&page->ring[end].head, 4 + BEFORE + 4 + LONG / 2);
+        if (atomic_load(&page->ring[end].head) > WITHIN)
+            atomic_store(&page->ring[end].head, 4 + BEFORE + 4 + WITHIN / 2);
 }
 
 /* First the writer goes on; memory is back once it was lacking for both. */
@@ -195,36 +234,38 @@ static bool go_on(void *waits)
     return false;
 }
 
+TEST(a_read_that_cannot_map_all_of_a_message_leaves_it_to_the_next_read)
+{
+    static unsigned char got[ACROSS];
+    int waits = 0;
+    struct side far;
+    pipc_t *pipe = begin_long(&far, write_across);
+    forge_position();
+    fault_before_wait(go_on, &waits);
+    fault_arm();
+    for (int i = 0; i < 2; i++)
+        assert_errno(pipc_read(pipe, got, sizeof got), ENOMEM);
+    fault_disarm();
+    harness_gate_open(&is_awaited);
+    hear_large(pipe, ACROSS, 1);
+    end_long(&far, pipe);
+}
+
 TEST(a_read_that_can_neither_map_more_nor_keep_what_it_has_goes_on_when_there_is_memory)
 {
-    static unsigned char got[LONG];
-    pipc_t *pipe = open_anonymous();
-    struct side far;
+    static unsigned char got[WITHIN];
     int waits = 0;
-    harness_gate_init(&is_written);
-    harness_gate_init(&is_awaited);
-    side_start(&far, anonymous_forked, pipe, write_across);
-    hear_large(pipe, BEFORE, 0);
-    say(pipe, "go");
-    harness_gate_wait(&is_written);
+    struct side far;
+    pipc_t *pipe = begin_long(&far, write_within);
     forge_position();
-    fault_reset();
-    fault_fail(CALL_mremap, 1, FAULT_FOREVER, ENOMEM);
-    fault_fail(CALL_mmap, 1, FAULT_FOREVER, ENOMEM);
-    fault_fail(CALL_realloc, 1, FAULT_FOREVER, ENOMEM);
     fault_before_wait(go_on, &waits);
     fault_arm();
     ssize_t size = pipc_read(pipe, got, sizeof got);
     fault_disarm();
-    assert_int_equal(size, LONG);
+    assert_int_equal(size, WITHIN);
     assert_true(fault_failures(CALL_realloc) > 0);
-    fault_reset();
-    harness_check(got, LONG, 1);
-    hear(pipe, "next");
-    side_end(&far);
-    harness_gate_close(&is_written);
-    harness_gate_close(&is_awaited);
-    pipc_close(pipe);
+    harness_check(got, WITHIN, 1);
+    end_long(&far, pipe);
 }
 
 HARNESS_MAIN("anonymous stream",
@@ -233,4 +274,5 @@ HARNESS_MAIN("anonymous stream",
              IT(after_a_stream_writes_to_a_reader_that_execs_soon_fail),
              IT(soon_after_waitpid_a_fast_writers_write_fails),
              IT(a_stream_goes_on_after_a_lack_of_memory_to_map_it_once_more),
+             IT(a_read_that_cannot_map_all_of_a_message_leaves_it_to_the_next_read),
              IT(a_read_that_can_neither_map_more_nor_keep_what_it_has_goes_on_when_there_is_memory))

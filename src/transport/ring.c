@@ -311,6 +311,9 @@ ssize_t ring_peek(struct ring *r, size_t want, const uint8_t **bytes, bool *end)
 ssize_t ring_read(struct ring *r, void *buffer, size_t size)
 {
     bool end = false;
+    /* Before the first piece: without memory for the rest, all of it stays where it is. */
+    if (ring_wrap_needs_in(r, r->in_tail + size, r->in_area.grown) && !ring_wrap_in(r))
+        return -1;
     if (ring_is_drained(r) && load_head_at_pace(r, true) != 0)
         return -1;
     if (ring_is_drained(r)) {
