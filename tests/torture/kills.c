@@ -34,7 +34,7 @@ static struct {
 
 static bool may_have_key(const struct kind *kind)
 {
-    return kind->path || kind->tcp;
+    return torture_is_named(kind) && (kind->path || kind->tcp);
 }
 
 static void make_script(const struct kind *kind, uint64_t seed)
