@@ -131,6 +131,33 @@ TEST(a_peer_that_came_by_loopback_before_this_host_was_known_is_let_in)
     come_before_step(LONG_MS, 1);
 }
 
+/* Which listens on loopback alone. The time is that of the clock, and each step is a later one. */
+TEST(a_client_reaches_a_server_of_this_host_by_a_name_that_comes_up_later)
+{
+    enum { STEPS_MAX = 20 };
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    hosts_make_alone();
+    pipc_server_t *server = pipc_server_open("127.0.0.1", PORT, NULL);
+    assert_non_null(server);
+    options.flags = PIPC_CONNECT_ONLY;
+    fault_reset();
+    fault_frozen_time();
+    fault_arm();
+    pipc_t *pipe = begin(LATE, &options);
+    fault_disarm();
+    bring_up();
+    fault_arm();
+    int steps = 0;
+    ssize_t result;
+    do
+        fault_advance_ms(LONG_MS);
+    while ((result = pipc_flush(pipe)) == -1 && ++steps < STEPS_MAX);
+    fault_disarm();
+    assert_int_equal(result, 0);
+    pipc_close(pipe);
+    pipc_server_close(server);
+}
+
 /* The first datagram socket asks for a broadcast address, the second for this host. */
 TEST(this_host_is_known_also_where_datagram_sockets_are_forbidden)
 {
@@ -229,6 +256,7 @@ HARNESS_MAIN("tcp, here",
              IT(a_name_of_this_host_that_comes_up_later_gives_nobody_a_pipe_to_himself),
              IT(two_callers_on_one_host_whose_name_comes_up_later_connect),
              IT(a_peer_that_came_by_loopback_before_this_host_was_known_is_let_in),
+             IT(a_client_reaches_a_server_of_this_host_by_a_name_that_comes_up_later),
              IT(this_host_is_known_also_where_datagram_sockets_are_forbidden),
              IT(another_host_is_known_also_where_datagram_sockets_are_forbidden),
              IT(a_lack_of_descriptors_does_not_make_this_host_another_one),
