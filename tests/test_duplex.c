@@ -388,19 +388,27 @@ static void assert_hidden_from_writer(pipc_t *pipe, int fd)
     }
 }
 
+/* One message of these bytes is read, and the rest is in memory. Returns the descriptor. */
+static int end_behind_what_is_read_ahead(struct raw *raw, const char *bytes, size_t size)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    char text[SMALL];
+    options.flags = PIPC_DUPLEX;
+    raw_open(raw, &raw_socket, &options);
+    raw_send(raw, bytes, size);
+    assert_int_equal(pipc_read(raw->pipe, text, sizeof text), 1);
+    int fd = pipc_fd(raw->pipe);
+    assert_int_equal(pipc_want(raw->pipe, PIPC_WANT_WRITE), 0);
+    assert_int_equal(shutdown(raw->out, SHUT_WR), 0);
+    return fd;
+}
+
 /* The kernel has none of what is unread, so it cannot say that the end comes after it. */
 TEST(without_PIPC_WANT_READ_an_end_behind_messages_in_memory_is_not_reported_to_the_writer)
 {
-    pipc_options_t options = PIPC_OPTIONS_INIT;
     struct raw raw;
     char text[SMALL];
-    options.flags = PIPC_DUPLEX;
-    raw_open(&raw, &raw_socket, &options);
-    raw_send(&raw, BYTES("\0\0\0\1a\0\0\0\1b\0\0\0\1c"));
-    assert_int_equal(pipc_read(raw.pipe, text, sizeof text), 1);
-    int fd = pipc_fd(raw.pipe);
-    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
-    assert_int_equal(shutdown(raw.out, SHUT_WR), 0);
+    int fd = end_behind_what_is_read_ahead(&raw, BYTES("\0\0\0\1a\0\0\0\1b\0\0\0\1c"));
     assert_hidden_from_writer(raw.pipe, fd);
     assert_int_equal(pipc_read(raw.pipe, text, sizeof text), 1);
     assert_hidden_from_writer(raw.pipe, fd);
@@ -415,16 +423,9 @@ TEST(without_PIPC_WANT_READ_an_end_behind_messages_in_memory_is_not_reported_to_
 /* A part of a message will never be read: the end is what comes next. */
 TEST(without_PIPC_WANT_READ_an_end_behind_a_part_in_memory_is_reported_to_the_writer)
 {
-    pipc_options_t options = PIPC_OPTIONS_INIT;
     struct raw raw;
     char text[SMALL];
-    options.flags = PIPC_DUPLEX;
-    raw_open(&raw, &raw_socket, &options);
-    raw_send(&raw, BYTES("\0\0\0\1a\0\0\0\2b"));
-    assert_int_equal(pipc_read(raw.pipe, text, sizeof text), 1);
-    int fd = pipc_fd(raw.pipe);
-    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
-    assert_int_equal(shutdown(raw.out, SHUT_WR), 0);
+    int fd = end_behind_what_is_read_ahead(&raw, BYTES("\0\0\0\1a\0\0\0\2b"));
     call_write(raw.pipe);
     assert_true(harness_readable(fd, 0));
     assert_errno(pipc_read(raw.pipe, text, sizeof text), ECONNRESET);
