@@ -346,21 +346,31 @@ TEST(the_programs_own_pending_SIGXFSZ_stays_pending)
     assert_int_equal(caught, 1);
 }
 
-TEST(an_adopted_file_at_its_limit_returns_EFBIG_and_raises_no_signal)
+static off_t size_of(FILE *file)
+{
+    struct stat found;
+    assert_int_equal(fstat(fileno(file), &found), 0);
+    return found.st_size;
+}
+
+TEST(an_adopted_file_at_its_limit_has_a_part_and_returns_EFBIG_for_good_without_a_signal)
 {
     static char data[10000];
     FILE *file = tmpfile();
     assert_non_null(file);
     int fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 0);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    fclose(file);
-    limit_files(25000);
+    rlim_t before = harness_limit(RLIMIT_FSIZE, 25000);
     pipc_t *pipe = harness_adopt(null, fd, NULL);
     assert_int_equal(pipc_write(pipe, data, sizeof data), sizeof data);
     assert_int_equal(pipc_write(pipe, data, sizeof data), sizeof data);
-    for (int i = 0; i < 2; i++)
-        assert_errno(pipc_write(pipe, data, sizeof data), EFBIG);
+    assert_errno(pipc_write(pipe, data, sizeof data), EFBIG);
+    assert_int_equal(size_of(file), 25000);
+    limit_files(before);
+    assert_errno(pipc_write(pipe, data, 1), EFBIG);
+    assert_int_equal(size_of(file), 25000);
     pipc_close(pipe);
+    fclose(file);
 }
 
 /* --- Memory is locked ------------------------------------------------------------------------- */
@@ -423,11 +433,12 @@ TEST(a_read_that_is_cancelled_loses_nothing_from_glibc_2_41_on)
         assert_false(sys_is_safe_glibc(unsafe[i]));
 }
 
-HARNESS_MAIN("odd processes", IT(no_descriptor_of_a_handle_is_0_1_or_2),
-             IT(a_lack_of_descriptors_returns_EMFILE_when_only_0_1_and_2_are_free),
-             IT(a_client_waits_for_a_descriptor_when_only_0_1_and_2_are_free),
-             IT(a_limit_on_file_size_returns_EFBIG_and_raises_no_signal),
-             IT(the_programs_own_pending_SIGXFSZ_stays_pending),
-             IT(an_adopted_file_at_its_limit_returns_EFBIG_and_raises_no_signal),
-             IT(too_much_locked_memory_returns_ENOMEM),
-             IT(a_read_that_is_cancelled_loses_nothing_from_glibc_2_41_on))
+HARNESS_MAIN(
+    "odd processes", IT(no_descriptor_of_a_handle_is_0_1_or_2),
+    IT(a_lack_of_descriptors_returns_EMFILE_when_only_0_1_and_2_are_free),
+    IT(a_client_waits_for_a_descriptor_when_only_0_1_and_2_are_free),
+    IT(a_limit_on_file_size_returns_EFBIG_and_raises_no_signal),
+    IT(the_programs_own_pending_SIGXFSZ_stays_pending),
+    IT(an_adopted_file_at_its_limit_has_a_part_and_returns_EFBIG_for_good_without_a_signal),
+    IT(too_much_locked_memory_returns_ENOMEM),
+    IT(a_read_that_is_cancelled_loses_nothing_from_glibc_2_41_on))

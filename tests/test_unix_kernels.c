@@ -112,6 +112,37 @@ TEST(a_dead_socket_at_a_long_path_stays_where_there_is_no_proc)
     paths_end(&paths);
 }
 
+/* In a directory whose path has so many bytes, without /proc. */
+static pipc_server_t *open_below(const struct paths *paths, size_t size)
+{
+    char directory[96], where[112];
+    int length = snprintf(directory, sizeof directory, "%s", paths_to(paths, ""));
+    memset(directory + length, 'x', size - (size_t)length);
+    directory[size] = '\0';
+    snprintf(where, sizeof where, "%s/s", directory);
+    assert_int_equal(mkdir(directory, 0755), 0);
+    fault_reset();
+    fault_fail(CALL_bind, 1, 0, ENOENT);
+    fault_fail(CALL_fstatat, 1, 0, ENOENT);
+    pipc_server_t *server = open_armed(where, NULL);
+    int error = errno;
+    if (server != NULL)
+        paths_assert_talk(pipc_open_unix(where, 0, NULL), server);
+    pipc_server_close(server);
+    assert_int_equal(rmdir(directory), 0);
+    errno = error;
+    return server;
+}
+
+TEST(a_server_in_a_directory_of_more_than_80_bytes_needs_proc)
+{
+    struct paths paths;
+    begin(&paths);
+    assert_non_null(open_below(&paths, 80));
+    assert_null_errno(open_below(&paths, 81), ENAMETOOLONG);
+    paths_end(&paths);
+}
+
 /* --- The mode, before Linux 6.6 --------------------------------------------------------------- */
 
 static pipc_server_t *open_for_all_under_a_umask(void)
@@ -205,6 +236,7 @@ HARNESS_MAIN("Unix sockets, other kernels", IT(a_dead_socket_is_replaced_where_t
              IT(a_live_socket_stays_where_there_is_no_proc),
              IT(a_dead_socket_that_comes_in_the_place_of_another_stays_where_there_is_no_proc),
              IT(a_dead_socket_at_a_long_path_stays_where_there_is_no_proc),
+             IT(a_server_in_a_directory_of_more_than_80_bytes_needs_proc),
              IT(the_mode_of_the_socket_is_set_by_way_of_proc_on_an_older_kernel),
              IT(a_mode_that_an_older_kernel_cannot_set_without_proc_is_EOPNOTSUPP),
              IT(a_directory_that_is_removed_while_a_server_starts_is_ENOENT),
