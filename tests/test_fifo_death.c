@@ -206,7 +206,7 @@ TEST(a_claimer_stopped_before_its_commit_blocks_no_other_caller)
 
 /* --- What the dead may have left, in any mixture ---------------------------------------------- */
 
-static void make_stale(struct fifos *fifos, const char *where, unsigned parts)
+static void make_files(struct fifos *fifos, const char *where, unsigned parts)
 {
     static const char *const fifo[] = {"door", "in", "out"};
     char name[64];
@@ -233,13 +233,29 @@ TEST(stale_files_of_every_kind_are_removed)
     harness_wait(dead);
     snprintf(private_name, sizeof private_name, ".pipc-%ld-1-0", (long)dead);
     for (unsigned parts = 0; parts < 8; parts++) {
-        make_stale(&fifos, "x", parts);
-        make_stale(&fifos, private_name, parts);
+        make_files(&fifos, "x", parts);
+        make_files(&fifos, private_name, parts);
         fifos_assert_two_connect(&fifos, "x");
-        make_stale(&fifos, "x", parts);
+        make_files(&fifos, "x", parts);
         assert_null_errno(pipc_open_fifo("x", parts % 2 == 0 ? 0 : 1, &fifos.options),
                           parts % 2 == 0 ? EAGAIN : ETIMEDOUT);
         fifos_assert_empty(&fifos);
+    }
+    fifos_end(&fifos);
+}
+
+TEST(files_that_a_living_process_is_making_stay)
+{
+    struct fifos fifos;
+    char private_name[64];
+    fifos_begin(&fifos);
+    snprintf(private_name, sizeof private_name, ".pipc-%ld-1-0", (long)getpid());
+    for (unsigned parts = 0; parts < 8; parts++) {
+        make_files(&fifos, private_name, parts);
+        int made = fifos_count(&fifos);
+        assert_null_errno(pipc_open_fifo("x", 0, &fifos.options), EAGAIN);
+        assert_int_equal(fifos_count(&fifos), made);
+        fifos_clean(&fifos, FIFOS_ALL & ~(unsigned)FIFOS_HOME);
     }
     fifos_end(&fifos);
 }
@@ -267,4 +283,5 @@ HARNESS_MAIN("FIFOs, death",
              IT(a_stopped_waiter_is_connected_and_answers_when_it_continues),
              IT(a_claimer_stopped_before_its_commit_blocks_no_other_caller),
              IT(stale_files_of_every_kind_are_removed),
+             IT(files_that_a_living_process_is_making_stay),
              IT(the_death_of_a_peer_after_the_rendezvous_is_an_end))
