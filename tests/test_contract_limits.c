@@ -14,22 +14,45 @@ enum { DEFAULT_LIMIT = 64 << 20 };
 
 /* --- max_message ------------------------------------------------------------------------------ */
 
+static ssize_t write_in_parts(struct peer *peer, unsigned char *data, size_t size)
+{
+    const struct iovec parts[] = {{data, 1}, {data + 1, size - 1}};
+    return peer_writev(peer, parts, 2);
+}
+
+static ssize_t write_as_batch(struct peer *peer, unsigned char *data, size_t size)
+{
+    const struct iovec message = {data, size};
+    return peer_write_batch(peer, &message, 1) == 1 ? (ssize_t)size : -1;
+}
+
+static void expect_most_sent(struct peer *from, struct peer *to, size_t most)
+{
+    unsigned char data[4001];
+    harness_fill(data, most, 1);
+    assert_errno(peer_write(from, data, most + 1), EMSGSIZE);
+    assert_int_equal(peer_write(from, data, most), most);
+    assert_errno(write_in_parts(from, data, most + 1), EMSGSIZE);
+    assert_int_equal(write_in_parts(from, data, most), most);
+    assert_errno(write_as_batch(from, data, most + 1), EMSGSIZE);
+    assert_int_equal(write_as_batch(from, data, most), most);
+    for (int i = 0; i < 3; i++)
+        expect_filled(to, most, 1);
+    expect_pending(to, 0);
+}
+
+/* Small and large messages go by different ways. */
 TEST_OF_KIND(a_message_of_max_message_bytes_is_sent_and_a_larger_one_refused)
 {
-    struct peers p;
-    pipc_options_t options = PIPC_OPTIONS_INIT;
-    unsigned char data[1001];
-    harness_fill(data, sizeof data, 1);
-    options.max_message = 1000;
-    peers_open(&p, kind, &options);
-    assert_errno(peer_write(&p.a, data, 1001), EMSGSIZE);
-    assert_int_equal(peer_write(&p.a, data, 1000), 1000);
-    assert_errno(peer_write(&p.b, data, 1001), EMSGSIZE);
-    assert_int_equal(peer_write(&p.b, data, 1000), 1000);
-    expect_filled(&p.b, 1000, 1);
-    expect_filled(&p.a, 1000, 1);
-    expect_pending(&p.b, 0);
-    peers_close(&p);
+    for (size_t most = 1000; most <= 4000; most += 3000) {
+        struct peers p;
+        pipc_options_t options = PIPC_OPTIONS_INIT;
+        options.max_message = most;
+        peers_open(&p, kind, &options);
+        expect_most_sent(&p.a, &p.b, most);
+        expect_most_sent(&p.b, &p.a, most);
+        peers_close(&p);
+    }
 }
 
 TEST_OF_KIND(a_writev_over_max_message_sends_nothing)

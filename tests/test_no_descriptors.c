@@ -2,7 +2,11 @@
 /*
  * A process that has everything open and may have no more descriptors (RLIMIT_NOFILE 0), so that
  * the kernel takes no poll: it finds the end of a stream behind what is unread, and does not spin.
+ * One that had none for a moment watches its peer later.
  */
+#include <signal.h>
+
+#include "anonymous.h"
 #include "fault.h"
 #include "moving.h"
 #include "platform.h"
@@ -79,5 +83,42 @@ TEST(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_agai
     expect_no_spin_before_a_message(&raw_pipes);
 }
 
+/* --- Later there is one ----------------------------------------------------------------------- */
+
+/* Where it may not open a file of its own to lock, its process alone proves that it lives. */
+static int say_without_a_lock(void *pipe)
+{
+    fault_reset();
+    fault_fail(CALL_openat, 1, FAULT_FOREVER, EACCES);
+    fault_arm();
+    say(pipe, "here");
+    fault_disarm();
+    assert_true(fault_failures(CALL_openat) > 0);
+    pause();
+    return 1;
+}
+
+TEST(a_death_is_noticed_though_the_process_could_not_be_watched_at_first)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    char byte;
+    pipc_t *pipe = open_anonymous();
+    pid_t pid = harness_fork(say_without_a_lock, pipe);
+    fault_reset();
+    fault_fail(CALL_syscall, 1, 0, EMFILE);
+    fault_arm();
+    hear(pipe, "here");
+    assert_int_equal(pipc_set_timeout(pipe, 1, -1), 0);
+    assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
+    fault_disarm();
+    assert_int_equal(fault_failures(CALL_syscall), 1);
+    kill(pid, SIGKILL);
+    assert_int_equal(harness_wait(pid), -SIGKILL);
+    assert_int_equal(pipc_set_timeout(pipe, SIDES_LONG_MS, -1), 0);
+    assert_errno(pipc_read(pipe, &byte, 1), EPIPE);
+    pipc_close(pipe);
+}
+
 HARNESS_MAIN("no descriptors", IT(a_close_is_seen_behind_a_doorbell_in_the_socket),
-             IT(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_again))
+             IT(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_again),
+             IT(a_death_is_noticed_though_the_process_could_not_be_watched_at_first))
