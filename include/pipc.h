@@ -455,7 +455,8 @@
  *     of an earlier pipc_fd, and what that child does to it affects the parent.
  *   - All handles of pipc_open together need one of the process's keys for thread-specific data
  *     (pthread_key_create). The library also needs /proc here, to recognise a live holder by more
- *     than its process id. Without it an exec is not noticed, and a process in another pid
+ *     than its process id. Without it an exec is not noticed, before Linux 5.3 (12: pidfd_open) a
+ *     death only when somebody has waited for the process (waitpid), and a process in another pid
  *     namespace takes no end (EPERM); before Linux 6.11 that holds for the first one there alone,
  *     and the death of another may not be noticed.
  *

@@ -98,27 +98,39 @@ static int say_without_a_lock(void *pipe)
     return 1;
 }
 
-TEST(a_death_is_noticed_though_the_process_could_not_be_watched_at_first)
+static void expect_death_noticed(unsigned long more_failures, int error)
 {
-    platform_needs(PLATFORM_LINUX_CALLS);
     char byte;
     pipc_t *pipe = open_anonymous();
     pid_t pid = harness_fork(say_without_a_lock, pipe);
     fault_reset();
-    fault_fail(CALL_syscall, 1, 0, EMFILE);
+    fault_fail(CALL_syscall, 1, more_failures, error);
     fault_arm();
     hear(pipe, "here");
     assert_int_equal(pipc_set_timeout(pipe, 1, -1), 0);
     assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
-    fault_disarm();
-    assert_int_equal(fault_failures(CALL_syscall), 1);
+    assert_true(fault_failures(CALL_syscall) > 0);
     kill(pid, SIGKILL);
     assert_int_equal(harness_wait(pid), -SIGKILL);
     assert_int_equal(pipc_set_timeout(pipe, SIDES_LONG_MS, -1), 0);
     assert_errno(pipc_read(pipe, &byte, 1), EPIPE);
+    fault_disarm();
     pipc_close(pipe);
+}
+
+TEST(a_death_is_noticed_though_the_process_could_not_be_watched_at_first)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    expect_death_noticed(0, EMFILE);
+}
+
+TEST(a_death_is_noticed_by_who_has_waited_for_the_process_where_none_can_be_watched)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    expect_death_noticed(FAULT_FOREVER, ENOSYS);
 }
 
 HARNESS_MAIN("no descriptors", IT(a_close_is_seen_behind_a_doorbell_in_the_socket),
              IT(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_again),
-             IT(a_death_is_noticed_though_the_process_could_not_be_watched_at_first))
+             IT(a_death_is_noticed_though_the_process_could_not_be_watched_at_first),
+             IT(a_death_is_noticed_by_who_has_waited_for_the_process_where_none_can_be_watched))

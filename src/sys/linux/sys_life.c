@@ -130,18 +130,27 @@ uint64_t sys_process_namespace(void)
 }
 
 #ifdef SYS_pidfd_open
-int sys_process_open(pid_t pid)
+static int open_pidfd(pid_t pid)
 {
     return sys_above_standard((int)syscall(SYS_pidfd_open, pid, 0));
 }
 #else
-int sys_process_open(pid_t pid)
+static int open_pidfd(pid_t pid)
 {
     (void)pid;
     errno = ENOSYS;
     return -1;
 }
 #endif
+
+/* Where it cannot be watched, it is known at least that there is none any more. */
+int sys_process_open(pid_t pid)
+{
+    int process = open_pidfd(pid);
+    if (process < 0 && !sys_process_exists(pid))
+        errno = ESRCH;
+    return process;
+}
 
 void sys_process_close(int process)
 {
