@@ -1435,9 +1435,10 @@ PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_opt
 /*
  * pipc_close - close a handle. NULL is allowed; errno is kept. Never waits, but for descriptors
  * that came with messages and take long to close (2). For that it switches SO_LINGER off where that
- * would make it wait: on sockets of pipc_open_fds, for all who have a copy. pipc_server_accept does
- * so on what it accepts from a socket of pipc_server_open_fd. To wait, call pipc_flush, and then
- * read until the peer has closed.
+ * would make it wait: on sockets of pipc_open_fds, for all who have a copy, in the process that
+ * opened the handle (a child that is the last to close such a socket waits, as close(2) does).
+ * pipc_server_accept does so on what it accepts from a socket of pipc_server_open_fd. To wait, call
+ * pipc_flush, and then read until the peer has closed.
  *
  * Messages that arrived and were not read are lost. What is already in the kernel, or in the shared
  * memory, still reaches the peer; over TCP not always, see 10. What was gathered (3) is sent as far

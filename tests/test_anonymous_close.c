@@ -4,6 +4,11 @@
  * order of two threads, exactly once. A process that holds no end frees its copy at once and
  * affects no other. After each test the harness checks that nothing is leaked.
  */
+#include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "anonymous.h"
 #include "fault.h"
 
@@ -298,9 +303,11 @@ TEST(a_close_in_a_child_frees_all_when_the_child_used_its_end)
     harness_gate_close(&gate[0]);
 }
 
-static void let_the_others_fork(void *unused)
+/* When it is so large that it is no part of the heap. */
+static void let_the_others_fork(void *moves)
 {
-    (void)unused;
+    if (++*(int *)moves < 4)
+        return;
     fault_after_move(NULL, NULL);
     harness_gate_open(&gate[0]);
     harness_gate_wait(&gate[1]);
@@ -308,11 +315,14 @@ static void let_the_others_fork(void *unused)
 
 static void read_and_rest_in_a_call(pipc_t *pipe)
 {
+    int moves = 0;
     fault_reset();
-    fault_after_move(let_the_others_fork, NULL);
+    fault_after_move(let_the_others_fork, &moves);
     fault_arm();
     hear_large(pipe, 1 << 20, 1);
     fault_disarm();
+    fault_after_move(NULL, NULL);
+    harness_gate_open(&gate[0]); /* if it could grow where it was, each time */
     say(pipe, "whole");
 }
 
@@ -322,9 +332,55 @@ static void write_and_stay(pipc_t *pipe)
     hear(pipe, "whole");
 }
 
-/* The reader's message has moved on the heap, and it does not know yet where it is. */
-TEST(a_child_of_a_fork_beside_a_call_closes_its_copy)
+/* The blocks that another thread had stay on a child's heap, so it asserts nothing of that. */
+static pid_t fork_and_close(pipc_t *pipe)
 {
+    pid_t child = fork();
+    if (child == 0) {
+        pipc_close(pipe);
+        _exit(0);
+    }
+    return child;
+}
+
+/* In a child. It makes no call on the handle before it forks, in one of its threads. */
+struct successor {
+    pipc_t *pipe;
+    pthread_t reader; /* of the parent */
+    int status;
+};
+
+static void *fork_in_place_of_the_reader(void *arg)
+{
+    struct successor *successor = arg;
+    pthread_barrier_wait(&both); /* so many live at once that one has the reader's stack */
+    if (pthread_equal(pthread_self(), successor->reader))
+        successor->status = harness_wait(fork_and_close(successor->pipe));
+    return NULL;
+}
+
+static pid_t fork_a_child_that_forks(pipc_t *pipe, pthread_t reader)
+{
+    enum { THREADS = 4 };
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    pthread_t thread[THREADS];
+    struct successor successor = {pipe, reader, HARNESS_SKIP_STATUS};
+    pthread_barrier_init(&both, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&thread[i], NULL, fork_in_place_of_the_reader, &successor);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    _exit(successor.status);
+}
+
+/* The reader's message has moved on the heap, and it does not know yet where it is. */
+static int fork_beside_a_call(bool child_forks)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 4096); /* whoever frees where a message was is killed */
+#endif
     pipc_t *pipe = open_anonymous();
     struct side near, far;
     harness_gate_init(&gate[0]);
@@ -332,18 +388,28 @@ TEST(a_child_of_a_fork_beside_a_call_closes_its_copy)
     side_start(&far, anonymous_forked, pipe, write_and_stay);
     side_start(&near, anonymous_in_threads, pipe, read_and_rest_in_a_call);
     harness_gate_wait(&gate[0]);
-    pid_t child = fork();
-    if (child == 0) { /* the blocks that another thread had stay on its heap */
-        pipc_close(pipe);
-        _exit(0);
-    }
+    pid_t child = child_forks ? fork_a_child_that_forks(pipe, near.thread) : fork_and_close(pipe);
     harness_gate_open(&gate[1]);
-    assert_int_equal(harness_wait(child), 0);
+    int status = harness_wait(child);
     side_end(&near);
     side_end(&far);
     pipc_close(pipe);
     harness_gate_close(&gate[0]);
     harness_gate_close(&gate[1]);
+    return status;
+}
+
+TEST(a_child_of_a_fork_beside_a_call_closes_its_copy)
+{
+    assert_int_equal(fork_beside_a_call(false), 0);
+}
+
+TEST(a_child_of_that_child_closes_its_copy_whichever_thread_it_comes_from)
+{
+    int status = fork_beside_a_call(true);
+    if (status == HARNESS_SKIP_STATUS)
+        harness_skip("no thread of the child has the place of the reader's");
+    assert_int_equal(status, 0);
 }
 
 static int answer_with_a_thread(void *arg)
@@ -412,5 +478,6 @@ HARNESS_MAIN("anonymous close", IT(two_threads_can_close_at_the_same_time),
              IT(a_child_does_not_inherit_messages_in_its_parents_memory),
              IT(a_close_in_a_child_frees_all_when_the_child_used_its_end),
              IT(a_child_of_a_fork_beside_a_call_closes_its_copy),
+             IT(a_child_of_that_child_closes_its_copy_whichever_thread_it_comes_from),
              IT(two_threads_of_a_child_can_be_the_peers),
              IT(a_close_in_the_parent_does_not_affect_its_children))

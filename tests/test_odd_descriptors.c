@@ -166,8 +166,16 @@ static struct linger linger_of(int fd)
     return linger;
 }
 
+enum parting { CLOSED, CLOSED_IN_A_CHILD, DETACHED };
+
+static int close_handle(void *pipe)
+{
+    pipc_close(pipe);
+    return 0;
+}
+
 /* What the socket asks for after it was adopted, and the handle was closed or detached. */
-static int on_after(struct linger linger, bool detaches)
+static int on_after(struct linger linger, enum parting parting)
 {
     struct net_port port = net_reserve();
     int listener = net_listen(port.number), fd = net_connect(port.number), fds[2];
@@ -176,12 +184,16 @@ static int on_after(struct linger linger, bool detaches)
     pipc_t *pipe = pipc_open_fds(fd, fd, NULL);
     assert_non_null(pipe);
     assert_int_equal(linger_of(copy).l_onoff, linger.l_onoff);
-    if (detaches)
+    if (parting == CLOSED_IN_A_CHILD)
+        assert_int_equal(harness_wait(harness_fork(close_handle, pipe)), 0);
+    if (parting == DETACHED)
         assert_int_equal(pipc_detach(pipe, fds), 0);
-    else
+    else if (parting == CLOSED)
         pipc_close(pipe);
     int on = linger_of(copy).l_onoff;
-    if (detaches)
+    if (parting == CLOSED_IN_A_CHILD)
+        pipc_close(pipe);
+    if (parting == DETACHED)
         close(fd);
     close(copy);
     close(peer);
@@ -193,10 +205,11 @@ static int on_after(struct linger linger, bool detaches)
 /* close(2) waits as long, while the peer reads nothing. A reset waits for nobody. */
 TEST(close_switches_off_SO_LINGER_that_would_make_it_wait)
 {
-    assert_int_equal(on_after((struct linger){1, 100}, false), 0);
-    assert_int_equal(on_after((struct linger){1, 0}, false), 1);
-    assert_int_equal(on_after((struct linger){0, 0}, false), 0);
-    assert_int_equal(on_after((struct linger){1, 1}, true), 1);
+    assert_int_equal(on_after((struct linger){1, 100}, CLOSED), 0);
+    assert_int_equal(on_after((struct linger){1, 0}, CLOSED), 1);
+    assert_int_equal(on_after((struct linger){0, 0}, CLOSED), 0);
+    assert_int_equal(on_after((struct linger){1, 1}, CLOSED_IN_A_CHILD), 1);
+    assert_int_equal(on_after((struct linger){1, 1}, DETACHED), 1);
 }
 
 HARNESS_MAIN("odd descriptors", IT(a_directory_is_EISDIR_and_stays_open),

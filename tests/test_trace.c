@@ -64,6 +64,58 @@ TEST(an_open_that_fails_has_one_line_with_its_number_and_the_reason)
     tracing_end(&tracing);
 }
 
+/* In a process that has made no other call. */
+static int make_refused_call(void *which)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pipc_t *end[2];
+    options.struct_size = 1;
+    const void *none = NULL;
+    switch (*(int *)which) {
+    case 0:
+        none = pipc_open(&options);
+        break;
+    case 1:
+        assert_errno(pipc_open_pair(end, &options), EINVAL);
+        break;
+    case 2:
+        none = pipc_open_fds(0, 1, &options);
+        break;
+    case 3:
+        none = pipc_open_fifo("name", 0, &options);
+        break;
+    case 4:
+        none = pipc_open_tcp("host", 1, 0, &options);
+        break;
+    case 5:
+        none = pipc_open_unix("path", 0, &options);
+        break;
+    case 6:
+        none = pipc_server_open("host", 1, &options);
+        break;
+    case 7:
+        none = pipc_server_open_unix("path", &options);
+        break;
+    case 8:
+        none = pipc_server_open_fd(0, &options);
+        break;
+    default:
+        assert_errno(pipc_pending(NULL), EINVAL);
+    }
+    assert_null_errno(none, EINVAL);
+    return 0;
+}
+
+TEST(a_refused_call_has_a_line_also_if_it_is_the_first_one)
+{
+    tracing_begin(&tracing);
+    for (int which = 0; which < 10; which++) {
+        assert_int_equal(harness_wait(harness_fork(make_refused_call, &which)), 0);
+        assert_int_equal(tracing_count(&tracing, "#0 *: *EINVAL"), which + 1);
+    }
+    tracing_end(&tracing);
+}
+
 static void *open_for_ever(void *unused)
 {
     (void)unused;
@@ -405,6 +457,7 @@ TEST(a_name_with_a_newline_cannot_begin_a_line)
 
 HARNESS_MAIN("trace", IT(each_open_and_close_has_a_line_with_the_number_of_the_handle),
              IT(an_open_that_fails_has_one_line_with_its_number_and_the_reason),
+             IT(a_refused_call_has_a_line_also_if_it_is_the_first_one),
              IT(an_open_whose_thread_is_cancelled_has_a_line),
              IT(a_close_shows_what_was_neither_read_nor_sent),
              IT(the_steps_of_a_rendezvous_over_FIFOs_have_lines_on_both_sides),

@@ -190,7 +190,9 @@ static void in_child(struct self_fork_hook *hook)
     for (unsigned e = 0; e < 2; e++)
         if (a->holder[e] != NULL)
             transport_ring_disown(channel_transport(a->holder[e]));
-    a->opener = a->forked_by = self_thread();
+    a->opener = self_thread();
+    if (a->forked_by == 0) /* else the users are those of an ancestor, whose thread it names */
+        a->forked_by = a->opener;
     a->opener_is_done = a->is_closed = false;
     self_remember(&a->opener_hook); /* where it cannot be had, a shell may stay behind */
 }

@@ -107,7 +107,6 @@ static pipc_t *open_on(open_transport *open, int read_fd, int write_fd,
 pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *options)
 {
     struct report_open report = {.kind = "descriptors"};
-    trace_begin();
     pipc_t *pipe = options_are_valid_without_key(options)
                        ? open_on(transport_fd, read_fd, write_fd, options, &report)
                        : invalid_argument();
@@ -298,7 +297,6 @@ static int open_pair(pipc_t *end[2], const pipc_options_t *options, struct repor
 
 int pipc_open_pair(pipc_t *end[2], const pipc_options_t *options)
 {
-    trace_begin();
     struct report_open report = {.kind = "pair"};
     if (open_pair(end, options, &report) != 0) {
         report_opened(NULL, &report);

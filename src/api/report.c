@@ -16,6 +16,7 @@ static unsigned number_of(const pipc_t *pipe)
 
 static int refuse(unsigned number, const char *call, int error)
 {
+    trace_begin(); /* it may be the first call of all */
     trace(number, TRACE_REFUSED, call, NULL, error);
     trace_deliver();
     errno = error;
@@ -73,6 +74,7 @@ static void write_opened(const pipc_t *pipe, const struct report_open *report)
 pipc_t *report_opened(pipc_t *pipe, const struct report_open *report)
 {
     int error = errno;
+    trace_begin();
     if (trace_is_on() && pipe != NULL)
         write_opened(pipe, report);
     else if (pipe == NULL)
@@ -94,6 +96,7 @@ static void write_with_port(struct trace_line line, unsigned port)
 void report_listening(const struct server *server, unsigned number, const char *name)
 {
     int error = errno;
+    trace_begin();
     struct trace_line line = {.handle = number,
                               .event = TRACE_OPEN,
                               .what = "server",

@@ -416,14 +416,22 @@ static void free_transport(struct fd_transport *t)
     sys_free(t);
 }
 
+/* In a child that closes its copy the socket is its parent's as well, and no close waits. */
+static void end_linger(const struct fd_transport *t)
+{
+    if (t->own || self_process() != t->opener)
+        return;
+    if (t->in_kind == SYS_SOCKET)
+        sys_socket_end_linger(t->in);
+    if (t->out_kind == SYS_SOCKET && t->out >= 0 && t->out != t->in)
+        sys_socket_end_linger(t->out);
+}
+
 static void fd_close(struct transport *transport)
 {
     struct fd_transport *t = fd_of(transport);
     int in = t->in, out = t->out;
-    if (t->in_kind == SYS_SOCKET && !t->own)
-        sys_socket_end_linger(in);
-    if (t->out_kind == SYS_SOCKET && !t->own && out >= 0 && out != in)
-        sys_socket_end_linger(out);
+    end_linger(t);
     free_transport(t);
     sys_close(in);
     if (out != in)
