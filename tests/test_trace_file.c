@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "anonymous.h"
+#include "fault.h"
 #include "paths.h"
 #include "platform.h"
 #include "tracing.h"
@@ -328,12 +329,19 @@ static int replace_standard_error(void *unused)
     return status | tracing_use_library(NULL);
 }
 
-TEST(a_minus_is_the_standard_error_that_the_program_had_at_first)
+static int replace_standard_error_without_proc(void *unused)
+{
+    fault_reset();
+    fault_fail(CALL_openat, 1, FAULT_FOREVER, ENOENT);
+    fault_arm();
+    return replace_standard_error(unused);
+}
+
+static void expect_two_pipes_shown(int (*child)(void *unused))
 {
     char text[4096];
     setenv("PIPC_TRACE", "-", 1);
-    assert_int_equal(pipe2(pipe_to, O_CLOEXEC), 0);
-    assert_int_equal(harness_wait(harness_fork(replace_standard_error, NULL)), 0);
+    assert_int_equal(harness_wait(harness_fork(child, NULL)), 0);
     close(pipe_to[1]);
     ssize_t size = read(pipe_to[0], text, sizeof text - 1);
     assert_true(size > 0);
@@ -342,6 +350,25 @@ TEST(a_minus_is_the_standard_error_that_the_program_had_at_first)
     assert_non_null(strstr(text, "#1 open: pipe"));
     assert_non_null(strstr(text, "#2 open: pipe"));
     close(pipe_to[0]);
+}
+
+TEST(a_minus_is_the_standard_error_that_the_program_had_at_first)
+{
+    assert_int_equal(pipe2(pipe_to, O_CLOEXEC), 0);
+    expect_two_pipes_shown(replace_standard_error);
+    assert_int_equal(pipe2(pipe_to, O_CLOEXEC), 0);
+    expect_two_pipes_shown(replace_standard_error_without_proc);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipe_to), 0);
+    expect_two_pipes_shown(replace_standard_error);
+}
+
+TEST(a_standard_error_in_a_file_is_appended_to)
+{
+    tracing_begin(&tracing); /* as a directory for it */
+    pipe_to[1] = open(tracing.file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    pipe_to[0] = open(tracing.file, O_RDONLY | O_CLOEXEC);
+    expect_two_pipes_shown(replace_standard_error);
+    tracing_end(&tracing);
 }
 
 static int use_without_standard_error(void *unused)
@@ -391,5 +418,6 @@ HARNESS_MAIN("trace_file", IT(the_file_is_made_with_mode_0600_whatever_the_umask
              IT(a_full_disk_fails_no_call),
              IT(what_has_the_number_of_a_trace_that_was_closed_is_not_written_to),
              IT(a_minus_is_the_standard_error_that_the_program_had_at_first),
+             IT(a_standard_error_in_a_file_is_appended_to),
              IT(a_minus_without_a_standard_error_is_ignored),
              IT(a_standard_error_that_nobody_reads_makes_no_call_wait))

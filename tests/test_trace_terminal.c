@@ -7,6 +7,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "paths.h"
 #include "tracing.h"
 
@@ -96,6 +97,30 @@ static int begin_session(void *as_user)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 2;
 }
 
+/* Nor may /dev/tty be opened. Waiting for it is the only other way to write to it. */
+static int use_without_opening(void *unused)
+{
+    pipc_t *end[2];
+    (void)unused;
+    fault_reset();
+    fault_fail(CALL_openat, 1, FAULT_FOREVER, ENOENT);
+    fault_arm();
+    if (dup2(terminal, STDERR_FILENO) != STDERR_FILENO || pipc_open_pair(end, NULL) != 0)
+        return 1;
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+    fault_disarm();
+    return fault_failures(CALL_openat) > 0 && write(terminal, "end", 3) == 3 ? 0 : 2;
+}
+
+TEST(a_terminal_that_cannot_be_opened_once_more_shows_no_line)
+{
+    open_terminal();
+    assert_int_equal(harness_wait(harness_fork(use_without_opening, NULL)), 0);
+    assert_string_equal(read_screen("end"), "end");
+    close_terminal();
+}
+
 static void expect_lines_from_background(const char *as_user)
 {
     struct termios modes;
@@ -123,5 +148,6 @@ TEST(the_terminal_of_another_user_shows_the_lines_if_it_is_the_controlling_one)
 }
 
 HARNESS_MAIN("trace terminal", IT(a_terminal_that_nobody_reads_makes_no_call_wait),
+             IT(a_terminal_that_cannot_be_opened_once_more_shows_no_line),
              IT(a_process_in_the_background_is_not_stopped_for_its_lines),
              IT(the_terminal_of_another_user_shows_the_lines_if_it_is_the_controlling_one))

@@ -29,11 +29,9 @@ static void *invalid_argument(void)
     return NULL;
 }
 
-static pipc_t *allocate(const pipc_options_t *options, struct report_open *report)
+static pipc_t *allocate(struct report_open *report)
 {
     trace_begin();
-    if (!options_are_valid(options))
-        return invalid_argument();
     pipc_t *pipe = sys_alloc(sizeof *pipe);
     if (pipe != NULL)
         *pipe = (pipc_t){&handle_this_copy, NULL, NULL, report->number = trace_number()};
@@ -42,8 +40,7 @@ static pipc_t *allocate(const pipc_options_t *options, struct report_open *repor
 
 static pipc_t *open_anonymous(const pipc_options_t *options, struct report_open *report)
 {
-    pipc_t *pipe =
-        options_are_valid_without_key(options) ? allocate(options, report) : invalid_argument();
+    pipc_t *pipe = options_are_valid_without_key(options) ? allocate(report) : invalid_argument();
     if (pipe == NULL)
         return NULL;
     pipc_options_t all = options_copy(options);
@@ -64,7 +61,7 @@ pipc_t *pipc_open(const pipc_options_t *options)
 /* What is left to be had is its transport. */
 static pipc_t *open_channel(const pipc_options_t *options, struct report_open *report)
 {
-    pipc_t *pipe = allocate(options, report);
+    pipc_t *pipe = allocate(report);
     if (pipe == NULL)
         return NULL;
     pipe->channel = channel_open(options);
