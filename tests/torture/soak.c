@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * soak SECONDS: for each kind of pipe two processes that send each other messages of random sizes
- * by random calls, under signals a thousand times a second, stopped and continued, with small
- * buffers in half of the rounds. In some rounds one is killed. Every byte that comes is checked.
- * The first wrong one ends it all, with status 1.
+ * soak SECONDS [MESSAGES]: for each kind of pipe two processes that send each other messages of
+ * random sizes by random calls, under signals a thousand times a second, stopped and continued,
+ * with small buffers in half of the rounds. In some rounds one is killed. Every byte that comes is
+ * checked. The first wrong one ends it all, with status 1. With MESSAGES it ends as soon as so many
+ * have come; it is a failure if they do not.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -325,12 +328,12 @@ static void *map_shared(size_t size)
     return memory;
 }
 
-static int soak_kind(const struct kind *kind, uint64_t seed, int64_t deadline)
+static int soak_kind(const struct kind *kind, uint64_t seed, int64_t deadline, unsigned long enough)
 {
     uint64_t random = seed * 0x9e3779b97f4a7c15u | 1;
     kind_in_use = kind->name;
     peer_seen = map_shared(sizeof *peer_seen);
-    while (harness_now_ms() < deadline && !shared->has_failed)
+    while (harness_now_ms() < deadline && shared->messages < enough && !shared->has_failed)
         run_round(kind, &random, deadline);
     return 0;
 }
@@ -346,13 +349,16 @@ int main(int argc, char **argv)
     int seconds = argc > 1 ? atoi(argv[1]) : 60, kinds = 0, failed = 0;
     uint64_t seed = (uint64_t)harness_setting("PIPC_TEST_SEED", 1);
     int64_t deadline = harness_now_ms() + seconds * (int64_t)1000;
+    unsigned long wanted = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
+    unsigned long enough = argc > 2 ? wanted : ULONG_MAX;
     shared = map_shared(sizeof *shared);
     for (const struct kind *kind = NULL; (kind = kind_next(ALL_KINDS, kind)) != NULL; kinds++)
         if (fork() == 0)
-            _exit(!is_possible(kind) ? 0 : soak_kind(kind, seed + (uint64_t)kinds, deadline));
+            _exit(is_possible(kind) ? soak_kind(kind, seed + (uint64_t)kinds, deadline, enough)
+                                    : 0);
     for (int status; kinds > 0 && wait(&status) > 0; kinds--)
         failed += status != 0;
-    bool is_right = failed == 0 && shared->messages > 0;
+    bool is_right = failed == 0 && shared->messages >= wanted;
     printf("%lu messages, %lu MB, %s; %lu rounds, %lu killed, %lu stopped\n",
            (unsigned long)shared->messages, (unsigned long)(shared->bytes / 1000000),
            is_right ? "each byte right" : "and a failure", (unsigned long)shared->rounds,
