@@ -5,7 +5,9 @@
  */
 #include "moving.h"
 
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "fault.h"
 #include "net.h"
@@ -345,6 +347,57 @@ TEST(a_close_changes_the_version_of_its_side)
     }
 }
 
+struct torn {
+    pipc_t *end[2];
+    struct harness_gate has_begun, may_die;
+};
+
+/* The first piece of a message that has two. */
+static int die_inside_a_message(void *arg)
+{
+    static unsigned char frame[RING_PIECE_SIZE] = {0, 0, 12000 >> 8, 12000 & 0xff};
+    struct torn *torn = arg;
+    const struct iovec piece = {frame, sizeof frame};
+    struct ring *ring = moving_transport(torn->end[1])->share->ring;
+    pipc_close(torn->end[0]);
+    assert_int_equal(ring_writev(ring, &piece, 1), sizeof frame);
+    harness_gate_open(&torn->has_begun);
+    harness_gate_wait(&torn->may_die);
+    return raise(SIGKILL);
+}
+
+static void see_it_die_inside_a_message(void (*open)(pipc_t *end[2], const pipc_options_t *options))
+{
+    static char buffer[MOVING_LARGE];
+    struct torn torn;
+    ssize_t got;
+    open(torn.end, NULL);
+    harness_gate_init(&torn.has_begun);
+    harness_gate_init(&torn.may_die);
+    pid_t pid = harness_fork(die_inside_a_message, &torn);
+    pipc_t *survivor = torn.end[0];
+    pipc_close(torn.end[1]);
+    harness_gate_wait(&torn.has_begun);
+    set_timeout(survivor, 0);
+    assert_errno(pipc_read(survivor, buffer, sizeof buffer), EAGAIN);
+    harness_gate_open(&torn.may_die);
+    assert_int_equal(harness_wait(pid), -SIGKILL);
+    int64_t until = harness_now_ms() + LONG_MS;
+    do
+        got = pipc_read(survivor, buffer, sizeof buffer);
+    while (got < 0 && errno == EAGAIN && harness_now_ms() < until);
+    assert_errno(got, ECONNRESET);
+    pipc_close(survivor);
+    harness_gate_close(&torn.has_begun);
+    harness_gate_close(&torn.may_die);
+}
+
+TEST(reads_that_do_not_wait_report_a_peer_that_was_killed_inside_a_message)
+{
+    see_it_die_inside_a_message(moving_open_moved_kind);
+    see_it_die_inside_a_message(moving_open_moved_pair_kind);
+}
+
 HARNESS_MAIN("moving into shared memory, waits",
              IT(doorbells_that_come_with_the_last_bytes_of_a_socket_are_no_message),
              IT(a_read_without_a_limit_is_woken_by_a_peer_that_leaves_the_socket),
@@ -355,4 +408,5 @@ HARNESS_MAIN("moving into shared memory, waits",
              IT(a_read_that_moves_the_pipe_leaves_its_descriptor_silent),
              IT(a_doorbell_that_nobody_waits_for_keeps_no_descriptor_readable),
              IT(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later),
-             IT(a_close_changes_the_version_of_its_side))
+             IT(a_close_changes_the_version_of_its_side),
+             IT(reads_that_do_not_wait_report_a_peer_that_was_killed_inside_a_message))

@@ -64,7 +64,8 @@ static bool is_worth_asking(const struct share *s, uint64_t version, enum ring_q
 {
     if (question == RING_ASK_KERNEL || version != s->asked_version)
         return true;
-    if (question == RING_ASK_VERSION || (question == RING_ASK_WRITER && !ring_is_drained(s->ring)))
+    bool may_be_more = question == RING_ASK_WRITER && ring_tried(s->ring) != s->ring->in_head;
+    if (question == RING_ASK_VERSION || may_be_more)
         return false;
     return (uint64_t)(now - s->asked) >= SHARE_ASK_TICKS;
 }
