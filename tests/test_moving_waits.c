@@ -326,6 +326,36 @@ TEST(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later)
     pipc_close(end[1]);
 }
 
+/* Meanwhile no call silences it: the program is to come back. */
+TEST(a_doorbell_that_is_owed_keeps_a_descriptor_readable_whose_socket_has_no_room)
+{
+    static const char filling[4096];
+    pipc_t *end[2];
+    if (!moving_has_doorbells())
+        harness_skip("no pipes for doorbells");
+    moving_open(end, 0, NULL);
+    moving_move(end);
+    int fd = pipc_fd(end[1]), socket = moving_transport(end[1])->out;
+    assert_true(pipc_fd(end[0]) >= 0);
+    while (send(socket, filling, sizeof filling, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        continue;
+    fault_reset();
+    fault_fail(CALL_pwritev2, 1, FAULT_FOREVER, ENOMEM);
+    fault_arm();
+    assert_int_equal(pipc_write(end[1], "wake", 4), 4);
+    for (int i = 0; i < 3; i++) {
+        assert_true(harness_readable(fd, 0));
+        assert_int_equal(pipc_pending(end[1]), 0);
+    }
+    fault_lift();
+    assert_int_equal(pipc_pending(end[1]), 0);
+    fault_disarm();
+    assert_false(harness_readable(fd, 0));
+    net_expect(end[0], "wake");
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 /* --- Ends --- */
 
 /* A peer that polls the memory looks at the socket when that word changes. */
@@ -409,4 +439,5 @@ HARNESS_MAIN("moving into shared memory, waits",
              IT(a_doorbell_that_nobody_waits_for_keeps_no_descriptor_readable),
              IT(a_doorbell_for_which_the_kernel_had_no_memory_is_rung_later),
              IT(a_close_changes_the_version_of_its_side),
-             IT(reads_that_do_not_wait_report_a_peer_that_was_killed_inside_a_message))
+             IT(reads_that_do_not_wait_report_a_peer_that_was_killed_inside_a_message),
+             IT(a_doorbell_that_is_owed_keeps_a_descriptor_readable_whose_socket_has_no_room))

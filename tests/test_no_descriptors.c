@@ -83,6 +83,55 @@ TEST(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_agai
     expect_no_spin_before_a_message(&raw_pipes);
 }
 
+/* Whatever the program calls: a look for the end forgets no doorbell of its own. */
+static void expect_dead_writing_shown(const struct raw_kind *kind)
+{
+    enum { TIMES = 3 };
+    struct raw raw;
+    raw_open(&raw, kind, NULL);
+    int fd = pipc_fd(raw.pipe);
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    raw_end(&raw);
+    close(raw.in);
+    for (int i = 0; i < 2 * TIMES; i++) {
+        rlim_t limit = harness_limit(RLIMIT_NOFILE, 0);
+        if (i < TIMES)
+            assert_errno(pipc_write(raw.pipe, "x", 1), EPIPE);
+        else
+            expect_failure(raw.pipe, EPIPE);
+        harness_limit(RLIMIT_NOFILE, limit);
+        assert_true(harness_readable(fd, 0));
+    }
+    pipc_close(raw.pipe);
+}
+
+TEST(without_PIPC_WANT_READ_dead_writing_stays_readable)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    expect_dead_writing_shown(&raw_socket);
+    expect_dead_writing_shown(&raw_pipes);
+}
+
+TEST(without_PIPC_WANT_READ_a_flush_that_failed_stays_reported)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    static char data[100000]; /* more than a pipe holds, and less than two */
+    struct raw raw;
+    raw_open(&raw, &raw_pipes, NULL);
+    int fd = pipc_fd(raw.pipe);
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    assert_int_equal(pipc_write(raw.pipe, data, sizeof data), sizeof data);
+    assert_errno(pipc_flush(raw.pipe), EAGAIN);
+    raw_take(&raw, data, sizeof data / 2);
+    for (int i = 0; i < 3; i++) {
+        rlim_t limit = harness_limit(RLIMIT_NOFILE, 0);
+        assert_int_equal(pipc_write(raw.pipe, "x", 1), 1);
+        harness_limit(RLIMIT_NOFILE, limit);
+        assert_true(harness_readable(fd, 0));
+    }
+    raw_close(&raw);
+}
+
 /* --- Later there is one ----------------------------------------------------------------------- */
 
 /* Where it may not open a file of its own to lock, its process alone proves that it lives. */
@@ -132,5 +181,7 @@ TEST(a_death_is_noticed_by_who_has_waited_for_the_process_where_none_can_be_watc
 
 HARNESS_MAIN("no descriptors", IT(a_close_is_seen_behind_a_doorbell_in_the_socket),
              IT(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_again),
+             IT(without_PIPC_WANT_READ_dead_writing_stays_readable),
+             IT(without_PIPC_WANT_READ_a_flush_that_failed_stays_reported),
              IT(a_death_is_noticed_though_the_process_could_not_be_watched_at_first),
              IT(a_death_is_noticed_by_who_has_waited_for_the_process_where_none_can_be_watched))

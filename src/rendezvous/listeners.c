@@ -55,7 +55,7 @@ static enum listeners_result classify(int error)
 
 bool listeners_has_stopped(int listener)
 {
-    return sys_is_somebody_waiting(listener) && sys_hung_up(listener, -1);
+    return sys_is_somebody_waiting(listener) && sys_look_for_end(listener) == SYS_END;
 }
 
 enum listeners_result listeners_accept(int listener, int *fd, struct sys_address *from)

@@ -49,11 +49,12 @@ int sys_epoll_take_ready(int set, int *fds, int max);
 bool sys_epoll_forget(int set, int other);
 
 /*
- * Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. Where
- * poll(2) is refused (see sys_poll): of a socket with nothing unread; or if `set`, which may have
- * the descriptor (-1: none does), waits for its end. Then edges of that set are forgotten.
+ * Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. It is
+ * not known of what is no socket, or has something unread, where poll(2) is refused (see sys_poll):
+ * then a set that waits for the end knows it (sys_epoll_forget).
  */
-bool sys_hung_up(int fd, int set);
+enum sys_end { SYS_NO_END, SYS_END, SYS_END_NOT_KNOWN };
+enum sys_end sys_look_for_end(int fd);
 /* The same of a local socket, of which neither side has ended one direction alone: in any case. */
 bool sys_local_hung_up(int fd);
 

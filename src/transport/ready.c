@@ -256,9 +256,32 @@ int ready_begin_pipe_doorbell(struct ready *ready, int pipe_doorbell)
     return -1;
 }
 
+/* Noted afterwards: an update of another thread, in between, would ring before the look. */
+bool ready_forget(struct ready *ready)
+{
+    bool is_over = sys_epoll_forget(ready->set, ready->in.fd);
+    atomic_store(&ready->has_forgotten, true);
+    return is_over;
+}
+
+bool ready_is_over(struct ready *ready)
+{
+    enum sys_end end = sys_look_for_end(ready->in.fd);
+    return end == SYS_END_NOT_KNOWN ? ready->set >= 0 && ready_forget(ready) : end == SYS_END;
+}
+
+/* Cleared before it rings: what another thread forgets from here on is for its own update. */
+static bool takes_forgotten(struct ready *ready)
+{
+    return atomic_load_explicit(&ready->has_forgotten, memory_order_relaxed) &&
+           atomic_exchange(&ready->has_forgotten, false);
+}
+
 bool ready_update(struct ready *ready, const struct ready_state *state)
 {
-    bool is_done = ready->by_room ? update_by_room(ready, state) : update_by_doorbell(ready, state);
+    struct ready_state anew = *state;
+    anew.edge = takes_forgotten(ready) || state->edge;
+    bool is_done = ready->by_room ? update_by_room(ready, &anew) : update_by_doorbell(ready, &anew);
     sys_epoll_update(ready->set);
     return is_done;
 }

@@ -18,6 +18,7 @@
 #ifndef PIPC_READY_H
 #define PIPC_READY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,6 +40,7 @@ struct ready {
     int pipe_doorbell; /* in the set, edge-triggered; -1: none */
     bool by_room;      /* a socket, and room to write shows what is to be done */
     bool readable;
+    atomic_bool has_forgotten;  /* edges, also of the doorbell, since the last update */
     struct ready_entry in, out; /* `out` is not used when both are one descriptor */
 };
 
@@ -68,6 +70,13 @@ bool ready_update(struct ready *ready, const struct ready_state *state);
 int ready_begin_pipe_doorbell(struct ready *ready, int pipe_doorbell);
 /* For a wait on the set itself: nothing but that pipe and the end makes it readable. */
 bool ready_hush(struct ready *ready);
+/*
+ * Forget edges so far. Has the peer of `in` ended? An update has to follow: if the set is to be
+ * readable, it raises a new edge. Another thread may be in an update.
+ */
+bool ready_forget(struct ready *ready);
+/* The same question, which forgets edges where nothing but the set can answer it. */
+bool ready_is_over(struct ready *ready);
 void ready_forget_out(struct ready *ready); /* out is about to be closed */
 void ready_close(struct ready *ready);
 

@@ -70,7 +70,7 @@ void share_doorbell_expect(struct share_doorbell *doorbell)
 void share_doorbell_drain(struct fd_transport *t)
 {
     struct share *s = t->share;
-    if (!sys_epoll_forget(t->ready.set, t->in))
+    if (!ready_forget(&t->ready))
         return;
     share_note_death(t, "the socket has hung up, as the set of descriptors shows");
     ring_set_dead(s->ring);

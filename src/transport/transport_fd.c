@@ -366,8 +366,7 @@ static bool fd_update_readiness(struct transport *transport, bool readable, unsi
 
 static unsigned fd_over(struct transport *transport)
 {
-    struct fd_transport *t = fd_of(transport);
-    return sys_hung_up(t->in, t->ready.set) ? TRANSPORT_IN : 0;
+    return ready_is_over(&fd_of(transport)->ready) ? TRANSPORT_IN : 0;
 }
 
 bool fd_unread(struct transport *transport)

@@ -249,16 +249,15 @@ bool sys_epoll_drain_doorbell(int number, const int doorbell[2], int other)
     return is_ready(number, other);
 }
 
-bool sys_hung_up(int fd, int set)
+enum sys_end sys_look_for_end(int fd)
 {
-    (void)set;
     struct kevent events[SYS_BSD_EVENTS];
     int saved = errno, number = kqueue();
     bool is_over = number >= 0 && add_filter(number, fd, EVENT_IN, false) == 0 &&
                    sys_bsd_kevent(number, NULL, events) > 0 && (events[0].flags & EV_EOF) != 0;
     sys_close(number);
     errno = saved;
-    return is_over;
+    return is_over ? SYS_END : SYS_NO_END;
 }
 
 /* ---- the descriptor ---- */

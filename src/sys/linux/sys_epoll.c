@@ -103,31 +103,32 @@ bool sys_epoll_forget(int set, int other)
     return has_ended;
 }
 
-/* 1: it has; 0: it has not; -1: poll is refused (RLIMIT_NOFILE 0), see sys_poll. Keeps errno. */
-static int poll_hang_up(int fd)
+/* Not known: poll is refused (RLIMIT_NOFILE 0), see sys_poll. Keeps errno. */
+static enum sys_end poll_for_end(int fd)
 {
     struct pollfd item = {.fd = fd, .events = POLLRDHUP};
     int saved = errno;
     int ready = poll_nocancel(&item, 1, 0);
     bool is_refused = ready < 0 && errno == EINVAL;
     errno = saved;
-    return is_refused ? -1 : ready > 0;
+    return is_refused ? SYS_END_NOT_KNOWN : ready > 0 ? SYS_END : SYS_NO_END;
 }
 
-/* With nothing unread a look finds the end; otherwise a set that waits for it does. */
-static bool look_for_end(int fd, int set)
+/* With nothing unread a peek finds the end. */
+static enum sys_end peek_for_end(int fd)
 {
     char byte;
     int saved = errno;
-    bool is_over = recv_nocancel(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    ssize_t got = recv_nocancel(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    bool is_empty = got < 0 && errno == EAGAIN;
     errno = saved;
-    return is_over || (set >= 0 && sys_epoll_forget(set, fd));
+    return got == 0 ? SYS_END : is_empty ? SYS_NO_END : SYS_END_NOT_KNOWN;
 }
 
-bool sys_hung_up(int fd, int set)
+enum sys_end sys_look_for_end(int fd)
 {
-    int hung_up = poll_hang_up(fd);
-    return hung_up < 0 ? look_for_end(fd, set) : hung_up > 0;
+    enum sys_end end = poll_for_end(fd);
+    return end == SYS_END_NOT_KNOWN ? peek_for_end(fd) : end;
 }
 
 /* A write of nothing finds that the peer has closed, whatever is unread. */
@@ -141,6 +142,6 @@ static bool is_closed_by_peer(int fd)
 
 bool sys_local_hung_up(int fd)
 {
-    int hung_up = poll_hang_up(fd);
-    return hung_up < 0 ? is_closed_by_peer(fd) : hung_up > 0;
+    enum sys_end end = poll_for_end(fd);
+    return end == SYS_END_NOT_KNOWN ? is_closed_by_peer(fd) : end == SYS_END;
 }

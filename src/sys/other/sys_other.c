@@ -67,12 +67,12 @@ int sys_epoll_poll(int number, int64_t deadline)
 bool sys_epoll_forget(int number, int other)
 {
     (void)number;
-    return sys_hung_up(other, -1);
+    return sys_look_for_end(other) == SYS_END;
 }
 
 bool sys_local_hung_up(int fd)
 {
-    return sys_hung_up(fd, -1);
+    return sys_look_for_end(fd) == SYS_END;
 }
 
 /* ---- members ---- */

@@ -229,9 +229,8 @@ bool sys_epoll_drain_doorbell(int number, const int doorbell[2], int other)
 }
 
 /* Without anything unread, a look finds the end; behind what is unread, only a hang-up is seen. */
-bool sys_hung_up(int fd, int set)
+enum sys_end sys_look_for_end(int fd)
 {
-    (void)set;
     struct pollfd item = {.fd = fd, .events = POLLIN};
     char byte;
     int saved = errno;
@@ -239,7 +238,7 @@ bool sys_hung_up(int fd, int set)
         sys_poll(&item, 1, 0) > 0 && ((item.revents & (POLLHUP | POLLERR)) != 0 ||
                                       recv_nocancel(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0);
     errno = saved;
-    return is_over;
+    return is_over ? SYS_END : SYS_NO_END;
 }
 
 /* ---- the number ---- */
@@ -337,7 +336,7 @@ static struct wanted wanted_by(const struct set *set)
 /* poll would report what is unread as well, which nobody asks for. */
 static bool is_at_end(struct sys_other_member member)
 {
-    return member.events == EVENT_END && sys_hung_up(member.fd, -1);
+    return member.events == EVENT_END && sys_look_for_end(member.fd) == SYS_END;
 }
 
 /* Its place, or -1. */
