@@ -113,6 +113,55 @@ TEST(a_descriptor_whose_entry_is_changed_in_half_is_readable_until_the_next_chan
     raw_close(&raw);
 }
 
+/* Neither a message nor room is waited for then, but a hang-up alone. */
+TEST(a_descriptor_without_PIPC_WANT_READ_shows_no_message_after_a_change_that_failed)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    struct raw raw;
+    raw_open(&raw, &raw_socket, NULL);
+    int fd = pipc_fd(raw.pipe);
+    raw_send(&raw, BYTES("\0\0\0\1x"));
+    assert_int_equal(pipc_pending(raw.pipe), 1);
+    fault_reset();
+    fault_refuse_changes(true);
+    fault_arm();
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    fault_disarm();
+    assert_true(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    raw_send(&raw, BYTES("\0\0\0\1y"));
+    assert_false(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_READ), 0);
+    assert_true(harness_readable(fd, 0));
+    expect_message(raw.pipe, BYTES("x"));
+    expect_message(raw.pipe, BYTES("y"));
+    raw_close(&raw);
+}
+
+/* Of two descriptors: one change of an entry fails, and the next update makes it as it was. */
+TEST(an_entry_that_could_not_be_changed_is_added_anew)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    static char filling[1000];
+    struct raw raw;
+    raw_open(&raw, &raw_pipes, NULL);
+    int fd = pipc_fd(raw.pipe);
+    while (pipc_write(raw.pipe, filling, sizeof filling) >= 0)
+        continue;
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    fault_reset();
+    fault_refuse_changes(true);
+    fault_arm();
+    assert_int_equal(pipc_want(raw.pipe, 0), 0); /* of the output, nothing but its end */
+    assert_true(harness_readable(fd, 0));
+    unsigned long before = fault_calls(CALL_epoll_ctl);
+    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    assert_int_equal(fault_calls(CALL_epoll_ctl) - before, 2);
+    fault_disarm();
+    assert_false(harness_readable(fd, 0));
+    raw_close(&raw);
+}
+
 /* --- Messages in memory, no room to write, and no descriptor to show it ----------------------- */
 
 struct crowded {
@@ -217,4 +266,6 @@ HARNESS_MAIN(
     IT(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one),
     IT(a_descriptor_whose_entries_cannot_be_changed_is_readable),
     IT(a_descriptor_whose_entry_is_changed_in_half_is_readable_until_the_next_change),
+    IT(a_descriptor_without_PIPC_WANT_READ_shows_no_message_after_a_change_that_failed),
+    IT(an_entry_that_could_not_be_changed_is_added_anew),
     IT(messages_in_memory_without_room_or_descriptors_are_reported_by_the_next_bytes_or_room))

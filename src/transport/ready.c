@@ -32,6 +32,20 @@ static void remove_entry(struct ready *ready, struct ready_entry *entry)
     entry->is_there = false;
 }
 
+/* A kqueue keeps nothing of an entry that it could not change, and epoll keeps what it was. */
+static int change_entry(struct ready *ready, struct ready_entry *entry, uint32_t events)
+{
+    int result = sys_epoll_change(ready->set, entry->fd, events);
+    entry->is_unknown = result != 0;
+    return result;
+}
+
+/* Whether a change of the entry for those events shows more than it does. */
+static bool is_more(const struct ready_entry *entry, uint32_t events)
+{
+    return !entry->is_there || entry->is_unknown || (events & ~entry->events) != 0;
+}
+
 /*
  * What is not watched is not in the set at all: a set always reports hang-ups. And for more events
  * the entry is added anew: the kernel raises no edge for a change of an entry if it has not looked
@@ -39,18 +53,19 @@ static void remove_entry(struct ready *ready, struct ready_entry *entry)
  */
 static int watch_entry(struct ready *ready, struct ready_entry *entry, bool wanted, uint32_t events)
 {
-    bool is_more = !entry->is_there || (events & ~entry->events) != 0;
-    if (!wanted || is_more)
+    bool is_anew = is_more(entry, events);
+    if (!wanted || is_anew)
         remove_entry(ready, entry);
-    if (!wanted || (!is_more && events == entry->events))
+    if (!wanted || (!is_anew && events == entry->events))
         return 0;
     if (entry->is_there) {
-        if (sys_epoll_change(ready->set, entry->fd, events) != 0)
+        if (change_entry(ready, entry, events) != 0)
             return -1;
     } else if (sys_epoll_add(ready->set, entry->fd, events) != 0) {
         return errno == EPERM && events == 0 ? 0 : -1; /* a file: it has no end to report */
     }
     entry->is_there = true;
+    entry->is_unknown = false;
     entry->events = events;
     return 0;
 }
@@ -111,21 +126,19 @@ static bool update_by_doorbell(struct ready *ready, const struct ready_state *st
 /* An entry that is ready, or was when the kernel last looked, raises no edge when it changes. */
 static int renew_entry(struct ready *ready, uint32_t events)
 {
-    if (sys_epoll_change(ready->set, ready->in.fd, events | sys_epoll_edge) != 0)
+    if (change_entry(ready, &ready->in, events | sys_epoll_edge) != 0)
         return -1;
     sys_epoll_wait(ready->set, 0);
     return 0;
 }
 
-static int change_entry(struct ready *ready, uint32_t events, bool is_renewed)
+static int show_events(struct ready *ready, uint32_t events, bool is_renewed)
 {
     bool is_silent = (events & sys_epoll_edge) != 0;
-    bool changes = !is_silent && (is_renewed || events != ready->in.events);
+    bool changes = !is_silent && (is_renewed || ready->in.is_unknown || events != ready->in.events);
     if ((is_renewed && renew_entry(ready, events) != 0) ||
-        (changes && sys_epoll_change(ready->set, ready->in.fd, events) != 0)) {
-        ready->in.events = 0; /* not known: the next update changes it in any case */
+        (changes && change_entry(ready, &ready->in, events) != 0))
         return -1;
-    }
     ready->in.events = events;
     return 0;
 }
@@ -160,14 +173,14 @@ static bool is_renewed(const struct ready *ready, const struct ready_state *stat
 {
     if (events == sys_epoll_edge || (state->readable && (state->edge || !ready->readable)))
         return true;
-    return ready->pipe_doorbell < 0 && (events & ~ready->in.events) != 0;
+    return ready->pipe_doorbell < 0 && is_more(&ready->in, events);
 }
 
 static bool update_by_room(struct ready *ready, const struct ready_state *state)
 {
     uint32_t events = room_events(ready, state);
     bool renews = is_renewed(ready, state, events);
-    bool has_failed = change_entry(ready, events, renews) != 0;
+    bool has_failed = show_events(ready, events, renews) != 0;
     bool readable = state->readable || has_failed;
     if (!readable)
         drop_doorbell(ready);
@@ -195,7 +208,7 @@ static int add_pipe_doorbell(struct ready *ready, int pipe_doorbell)
 bool ready_hush(struct ready *ready)
 {
     const struct ready_state quiet = {.in = READY_FOR_ALL};
-    bool is_quiet = !ready->readable && ready->in.events == sys_epoll_end;
+    bool is_quiet = !ready->readable && !ready->in.is_unknown && ready->in.events == sys_epoll_end;
     return is_quiet || update_by_room(ready, &quiet);
 }
 

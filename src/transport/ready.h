@@ -30,7 +30,8 @@ enum ready_watch { READY_NOT, READY_AT_END, READY_FOR_ALL };
 
 struct ready_entry {
     int fd;
-    bool is_there; /* in the set */
+    bool is_there;   /* in the set */
+    bool is_unknown; /* what it is in the set: a change has failed. The next update makes one */
     uint32_t events;
 };
 
