@@ -53,9 +53,11 @@ static enum listeners_result classify(int error)
     }
 }
 
-bool listeners_has_stopped(int listener)
+enum listeners_result listeners_ask(int listener)
 {
-    return sys_is_somebody_waiting(listener) && sys_look_for_end(listener) == SYS_END;
+    if (!sys_is_somebody_waiting(listener))
+        return LISTENERS_EMPTY;
+    return sys_look_for_end(listener) == SYS_END ? LISTENERS_STOPPED : LISTENERS_SILENT;
 }
 
 enum listeners_result listeners_accept(int listener, int *fd, struct sys_address *from)
@@ -65,7 +67,7 @@ enum listeners_result listeners_accept(int listener, int *fd, struct sys_address
         return LISTENERS_ACCEPTED;
     int error = errno;
     enum listeners_result result = classify(error);
-    if ((error == EINVAL || error == ECONNABORTED) && listeners_has_stopped(listener))
+    if ((error == EINVAL || error == ECONNABORTED) && listeners_ask(listener) == LISTENERS_STOPPED)
         result = LISTENERS_STOPPED;
     else if (result != LISTENERS_EMPTY && result != LISTENERS_LOST &&
              !sys_is_somebody_waiting(listener))

@@ -32,14 +32,19 @@ enum listeners_result {
     LISTENERS_LOST,     /* the failure of one connection, which is gone: accept the next */
     LISTENERS_SHORTAGE, /* of descriptors or memory, with somebody waiting */
     LISTENERS_STOPPED,  /* somebody who has a copy of it has shut it down */
+    LISTENERS_SILENT,   /* accept finds nobody, and poll somebody: accept again, some times */
     LISTENERS_FAILED    /* whatever else is wrong, with somebody waiting; it may pass */
 };
 
 /* Accept one. Sets errno unless it is ACCEPTED or EMPTY. */
 enum listeners_result listeners_accept(int listener, int *fd, struct sys_address *from);
 
-/* The same where accept finds nobody: that of a Unix socket says no more, and poll does. */
-bool listeners_has_stopped(int listener);
+/*
+ * Where accept finds nobody: that of a Unix socket says no more, and poll does. EMPTY, STOPPED or
+ * SILENT: somebody has come just now; or it has been shut down for reading alone, which not each
+ * system tells from that. Then it stays so.
+ */
+enum listeners_result listeners_ask(int listener);
 
 /* Accept nothing for a while, and wait for none of them: a lack is no reason to spin. */
 void listeners_pause(struct listeners *listeners);

@@ -130,22 +130,21 @@ static void resume_listening(struct server *s)
         pause_listening(s);
 }
 
-static bool has_stopped(const struct server *s, int listener, enum listeners_result failure)
+static enum listeners_result accept_from(const struct server *s, int listener, int *fd,
+                                         struct sys_address *from)
 {
-    return failure == LISTENERS_STOPPED ||
-           (failure == LISTENERS_EMPTY && s->is_unix && listeners_has_stopped(listener));
+    enum listeners_result result = listeners_accept(listener, fd, from);
+    return result == LISTENERS_EMPTY && s->is_unix ? listeners_ask(listener) : result;
 }
 
 /* Whether to go on accepting after that failure. */
-static bool recovers(struct server *s, int listener, enum listeners_result failure,
-                     int *turned_away)
+static bool recovers(struct server *s, enum listeners_result failure, int *turned_away)
 {
-    if (has_stopped(s, listener, failure)) {
-        s->has_stopped = true;
+    s->has_stopped = s->has_stopped || failure == LISTENERS_STOPPED;
+    if (failure == LISTENERS_EMPTY || failure == LISTENERS_STOPPED)
         return false;
-    }
-    if (failure == LISTENERS_EMPTY || failure == LISTENERS_LOST)
-        return failure == LISTENERS_LOST;
+    if (failure == LISTENERS_LOST || failure == LISTENERS_SILENT)
+        return true;
     if (++*turned_away <= SERVER_TURNED_AWAY_MAX && make_room_for_client(s))
         return true;
     pause_listening(s);
@@ -162,10 +161,10 @@ static bool permits_fds(const struct server *s)
 static int accept_client(struct server *s, int listener)
 {
     struct sys_address from;
-    int turned_away = 0, failures = 0;
+    int turned_away = 0, failures = 0, silent = 0;
     for (int i = 0; i < LISTENERS_ACCEPTS_MAX; i++) {
         int fd;
-        enum listeners_result result = listeners_accept(listener, &fd, &from);
+        enum listeners_result result = accept_from(s, listener, &fd, &from);
         if (result == LISTENERS_ACCEPTED) {
             if (s->is_adopted && s->is_unix)
                 sys_rights_permit(fd, permits_fds(s)); /* it may have connected before we came */
@@ -175,13 +174,16 @@ static int accept_client(struct server *s, int listener)
             if (done >= 0)
                 return done;
             turned_away = 0;
-        } else if (recovers(s, listener, result, &turned_away)) {
+        } else if (recovers(s, result, &turned_away)) {
             failures++;
+            silent += result == LISTENERS_SILENT;
         } else {
             return -1;
         }
     }
-    if (failures == LISTENERS_ACCEPTS_MAX)
+    if (silent == LISTENERS_ACCEPTS_MAX)
+        s->has_stopped = true;
+    else if (failures == LISTENERS_ACCEPTS_MAX)
         pause_listening(s); /* whatever is wrong, it is no reason to spin */
     return -1;
 }
