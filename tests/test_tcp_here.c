@@ -252,6 +252,46 @@ TEST(a_connection_that_is_forbidden_is_EACCES_at_once)
     fault_disarm();
 }
 
+static void expect_forbidden(enum fault_call call, const char *host, unsigned flags, int error)
+{
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = flags;
+    fault_reset();
+    fault_virtual_time();
+    fault_fail(call, 1, FAULT_FOREVER, error);
+    fault_arm();
+    assert_null_errno(pipc_open_tcp(host, PORT, LONG_MS, &options), error);
+    fault_disarm();
+    assert_int_equal(fault_calls(CALL_poll), 0);
+}
+
+/* Datagrams as well: all connections, or all sockets. */
+TEST(a_sandbox_that_forbids_to_connect_ends_the_call_at_once)
+{
+    static const char *const hosts[] = {HOSTS_FAR, HOSTS_FAR6, "10.79.0.1"};
+    static const enum fault_call calls[] = {CALL_connect, CALL_socket};
+    hosts_make_alone();
+    for (int i = 0; i < 3; i++)
+        for (int call = 0; call < 2; call++) {
+            expect_forbidden(calls[call], hosts[i], 0, EPERM);
+            expect_forbidden(calls[call], hosts[i], 0, EACCES);
+            expect_forbidden(calls[call], hosts[i], PIPC_CONNECT_ONLY, EACCES);
+        }
+}
+
+/* It was not named, and so a stranger there would not end the call. */
+TEST(a_sandbox_that_forbids_the_other_address_of_loopback_ends_the_call_at_once)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
+    hosts_make_alone();
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    address.sin6_addr = in6addr_loopback;
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    expect_forbidden(CALL_connect, "127.0.0.1", 0, EPERM);
+    expect_forbidden(CALL_connect, "127.0.0.1", 0, EACCES);
+    close(fd);
+}
+
 HARNESS_MAIN("tcp, here",
              IT(a_name_of_this_host_that_comes_up_later_gives_nobody_a_pipe_to_himself),
              IT(two_callers_on_one_host_whose_name_comes_up_later_connect),
@@ -262,4 +302,6 @@ HARNESS_MAIN("tcp, here",
              IT(a_lack_of_descriptors_does_not_make_this_host_another_one),
              IT(a_route_that_forbids_the_way_is_waited_for_like_one_that_is_missing),
              IT(an_address_that_lacks_its_interface_is_EINVAL_at_once),
-             IT(a_connection_that_is_forbidden_is_EACCES_at_once))
+             IT(a_connection_that_is_forbidden_is_EACCES_at_once),
+             IT(a_sandbox_that_forbids_to_connect_ends_the_call_at_once),
+             IT(a_sandbox_that_forbids_the_other_address_of_loopback_ends_the_call_at_once))

@@ -164,13 +164,14 @@ static int connect_failed(struct tcp_machine *r)
     bool is_named = r->next_address < r->where.named_count;
     int error = errno;
     bool is_route = r->own == NULL && tcp_where_is_route(address, error);
+    bool is_stranger = r->own != NULL && error == EACCES && !is_named;
     handshake_close(r->own);
     r->own = NULL;
     if (r->reported[r->next_address] != error)
         tcp_report_peer(r, "cannot connect", address, error);
     r->reported[r->next_address] = error;
     errno = error;
-    if (!tcp_where_may_come_up(error) && !is_route && (error != EACCES || is_named))
+    if (!tcp_where_may_come_up(error) && !is_route && !is_stranger)
         return -1;
     if (is_named)
         r->errors[r->next_address] = error == EPIPE ? ECONNRESET : error;

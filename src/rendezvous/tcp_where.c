@@ -139,12 +139,23 @@ bool tcp_where_may_come_up(int error)
     }
 }
 
-bool tcp_where_is_route(const struct sys_address *address, int error)
+static bool finds(const struct sys_address *to, int error)
 {
     struct sys_address source;
+    return sys_source(to, &source) != 0 && errno == error;
+}
+
+/* A sandbox says the same of all addresses; it may let no socket be made. */
+bool tcp_where_is_route(const struct sys_address *address, int error)
+{
+    struct sys_address loopback[SYS_LOOPBACK_MAX];
     int saved = errno;
-    bool is_one = (error == EINVAL || error == EACCES) && !sys_lacks_scope(address) &&
-                  !sys_is_loopback(address) && sys_source(address, &source) != 0 && errno == error;
+    if ((error != EINVAL && error != EACCES) || sys_lacks_scope(address) ||
+        sys_is_loopback(address))
+        return false;
+    sys_add_loopback(loopback, 0);
+    bool is_one =
+        finds(address, error) && !finds(&loopback[address->family == SYS_IPV4 ? 0 : 1], error);
     errno = saved;
     return is_one;
 }

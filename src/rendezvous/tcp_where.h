@@ -36,7 +36,10 @@ void tcp_where_rank(struct tcp_where *where);
 bool tcp_where_is_named(const struct tcp_where *where, const struct sys_address *from);
 /* Why connecting failed: the network, the host, or the program there may still come up. */
 bool tcp_where_may_come_up(int error);
-/* It is what a route says, which a datagram meets as well: routes come and go. Keeps errno. */
+/*
+ * It is what a route says, which a datagram meets as well, but not one to loopback: routes come and
+ * go. Keeps errno.
+ */
 bool tcp_where_is_route(const struct sys_address *address, int error);
 
 #endif
