@@ -11,8 +11,9 @@
  *   with the higher tries to connect before it listens; from then on it waits for the lower, and
  *   only now and then, in case the lower cannot reach it, tries again itself. So both connect only
  *   if they miss each other for a second; then the connection of the lower lives.
- * - Whether it is one host is asked again in each round, as long as it seems to be two: an address
- *   may come up. A connection whose two ends have one address shows it as well.
+ * - Whether it is one host is asked again in each round, and of each connection that is made, as
+ *   long as it seems to be two: an address may come up. A connection whose two ends have one address
+ *   shows it as well.
  */
 #include "rendezvous/tcp.h"
 
@@ -134,6 +135,14 @@ static int look_again(struct tcp_machine *r)
     return result;
 }
 
+static int begin_here(struct tcp_machine *r, const struct sys_address *own)
+{
+    tcp_where_note_own(&r->where, own);
+    int result = accept_all(r);
+    go_here(r);
+    return result;
+}
+
 /* Nobody else can listen there meanwhile: what we begin to connect to is ourselves. */
 static int leave_ourselves(struct tcp_machine *r)
 {
@@ -141,10 +150,14 @@ static int leave_ourselves(struct tcp_machine *r)
     if (r->where.is_here || r->listeners.count == 0 || sys_local_address(r->own->fd, &own) != 0 ||
         !sys_same_host(&own, there))
         return 0;
-    tcp_where_note_own(&r->where, &own);
-    int result = accept_all(r);
-    go_here(r);
-    return result;
+    return begin_here(r, &own);
+}
+
+/* The address may have come up here meanwhile. Where that cannot be asked, it has not. */
+static bool has_met_ourselves(const struct tcp_machine *r)
+{
+    return !r->where.is_here && r->listeners.count > 0 &&
+           sys_is_own(&r->where.addresses[r->next_address]) > 0;
 }
 
 static int end_round(struct tcp_machine *r)
@@ -247,6 +260,8 @@ static int step_own(struct tcp_machine *r, struct handshake **done)
     int there = r->own == NULL ? 0 : handshake_step(r->own);
     if (there < 0)
         return connect_failed(r);
+    if (there > 0 && has_met_ourselves(r))
+        return begin_here(r, &r->where.addresses[r->next_address]);
     if (there > 0) {
         *done = r->own;
         r->own = NULL;
