@@ -39,10 +39,20 @@ complain()
     failed=1
 }
 
-row() # $1 table, $2 name: the words in that row; fails when there is none
+keep() # $1 name of a table: its rows as variables, TABLE_NAME
 {
-    printf '%s\n' "$1" | awk \
-        -v name="$2:" '$1 == name { $1 = ""; print; found = 1 } END { exit !found }'
+    eval "rows=\$$1"
+    while IFS=: read -r name words; do
+        [ -z "$name" ] || eval "$1_$name=\$words"
+    done <<END
+$rows
+END
+}
+
+row() # $1 name of a table, $2 name: the words in that row, in $row; fails when there is none
+{
+    eval "row=\${$1_$2-none}"
+    [ "$row" != none ]
 }
 
 contains() # $1 list, $2 word
@@ -52,13 +62,7 @@ contains() # $1 list, $2 word
 
 may_use() # $1 folder, $2 folder
 {
-    [ "$1" = "$2" ] || contains "$(row "$layers" "$1")" "$2"
-}
-
-folder_of() # $1 file: the folder below src
-{
-    set -- "${1#*src/}"
-    echo "${1%%/*}"
+    [ "$1" = "$2" ] || { row layers "$1" && contains "$row" "$2"; }
 }
 
 check_system() # $1 file, $2 header, $3 the same without quotes or brackets
@@ -74,8 +78,8 @@ check_system() # $1 file, $2 header, $3 the same without quotes or brackets
 
 check_include() # $1 file, $2 header, with its quotes or brackets
 {
-    folder=$(folder_of "$1")
-    name=$(basename "${1%.?}")
+    name=${1##*/}
+    row system "${name%.?}" || row=
     header=${2#?}
     header=${header%?}
     case $2 in
@@ -89,14 +93,17 @@ check_include() # $1 file, $2 header, with its quotes or brackets
     \"*) complain "$1: $2 is included without its folder" ;;
     *)
         check_system "$1" "$2" "$header"
-        [ "$folder" = sys ] || contains "$plain $(row "$system" "$name" || :)" "${header%.h}" ||
+        [ "$folder" = sys ] || contains "$plain $row" "${header%.h}" ||
             complain "$1: $2 is for sys alone" ;;
     esac
 }
 
+keep layers
+keep system
 for file in src/*/*.[ch] src/sys/*/*.[ch]; do
-    row "$layers" "$(folder_of "$file")" >/dev/null ||
-        { complain "$file: its folder is not in the table of $0"; continue; }
+    folder=${file#src/}
+    folder=${folder%%/*}
+    row layers "$folder" || { complain "$file: its folder is not in the table of $0"; continue; }
     includes=$(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*([<"][^>"]*[>"]).*/\1/p' \
         "$file")
     [ "$(grep -cE '^[[:space:]]*#[[:space:]]*include' "$file")" = \
@@ -113,11 +120,9 @@ trap 'rm -rf "$work"' EXIT
 
 # $work/symbols: file, D (defines) or U (uses), symbol. $work/calls: file, file that it calls,
 # symbol.
-for object; do
-    case $object in */src/*/*) ;; *) continue ;; esac
-    name=${object##*/src/}
-    nm -gP "$object" | awk -v file="${name%.c.o}" '{ print file, $2 ~ /[Uw]/ ? "U" : "D", $1 }'
-done | grep -vE ' (__|_GLOBAL_)' >"$work/symbols"
+nm -gAP "$@" | sed -nE \
+    's|^.*/src/([^ ]*)[.]c[.]o: ([^ ]+) ([A-Za-z])( .*)?$|\1 \3 \2|p' |
+    awk '$2 ~ /[Uw]/ { $2 = "U" } $2 != "U" { $2 = "D" } $3 !~ /^(__|_GLOBAL_)/' >"$work/symbols"
 awk 'NR == FNR { if ($2 == "D") at[$3] = $1; next }
      $2 == "U" && $3 in at &&
          at[$3] != $1 { print $1, at[$3], $3 }' "$work/symbols" "$work/symbols" >"$work/calls"
