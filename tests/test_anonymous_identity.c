@@ -334,6 +334,78 @@ TEST(a_death_is_detected_when_the_pid_is_in_use_again)
         harness_skip("needs the right to choose process ids");
 }
 
+static int leave_much_unread(void *pipe)
+{
+    say(pipe, "here");
+    harness_gate_wait(&gate[0]);
+    say_large(pipe, 2000, 1);
+    leave(pipe, "that was all");
+    return 0;
+}
+
+/* The free end is taken, and held until the answer. */
+static int take_its_place(void *pipe)
+{
+    char buffer[2000];
+    say(pipe, "second");
+    harness_gate_open(&gate[1]);
+    while (pipc_read(pipe, buffer, sizeof buffer) != sizeof "answer" - 1)
+        continue;
+    leave(pipe, "so long");
+    return 0;
+}
+
+/* The pipe is of this namespace, so names are ids. A goodbye is unread: no more can be pending. */
+static int meet_the_same_id_again(bool has_seen_the_end)
+{
+    char byte;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.max_pending = 1000;
+    pipc_t *pipe = pipc_open(&options);
+    assert_non_null(pipe);
+    gates_init();
+    pid_t first = harness_fork(leave_much_unread, pipe);
+    hear(pipe, "here");
+    set_timeouts(pipe, 1, 0);
+    assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT); /* it watches its peer */
+    harness_gate_open(&gate[0]);
+    assert_int_equal(harness_wait(first), 0);
+    fill_up(pipe, 2000);
+    fill_up(pipe, 1);
+    set_timeouts(pipe, -1, has_seen_the_end ? 1 : 0);
+    assert_errno(pipc_write(pipe, "x", 1), has_seen_the_end ? ETIMEDOUT : EAGAIN);
+    set_timeouts(pipe, -1, -1);
+    bool is_chosen = choose_next_id(first);
+    pid_t second = harness_fork(take_its_place, pipe);
+    harness_gate_wait(&gate[1]);
+    say(pipe, "answer");
+    hear_large(pipe, 2000, 1);
+    hear_bye(pipe, "that was all");
+    hear(pipe, "second");
+    hear_bye(pipe, "so long");
+    assert_int_equal(harness_wait(second), 0);
+    gates_close();
+    pipc_close(pipe);
+    return is_chosen && second == first ? 0 : 77;
+}
+
+static int meet_it_unaware_and_aware(void *unused)
+{
+    (void)unused;
+    int status = meet_the_same_id_again(false);
+    return status == 0 ? meet_the_same_id_again(true) : status;
+}
+
+TEST(a_live_peer_with_the_pid_of_its_dead_predecessor_is_not_taken_for_dead)
+{
+    struct scene scene = {NULL, meet_it_unaware_and_aware};
+    need_namespaces();
+    int status = harness_wait(harness_fork(play_in_a_namespace, &scene));
+    if (status == 77)
+        harness_skip("needs the right to choose process ids");
+    assert_int_equal(status, 0);
+}
+
 /* --- Cancelled ------------------------------------------------------------------------------- */
 
 static void read_for_ever(pipc_t *pipe)
@@ -419,5 +491,6 @@ HARNESS_MAIN("anonymous identity", IT(a_read_detects_a_death_in_another_pid_name
              IT(the_first_process_of_another_pid_namespace_takes_no_end_without_proc),
              IT(a_later_process_of_another_pid_namespace_takes_no_end_without_proc),
              IT(a_death_is_detected_when_the_pid_is_in_use_again),
+             IT(a_live_peer_with_the_pid_of_its_dead_predecessor_is_not_taken_for_dead),
              IT(a_thread_cancelled_in_a_blocked_call_counts_as_dead),
              IT(the_pipe_works_after_a_thread_was_cancelled_while_taking_an_end))

@@ -19,7 +19,8 @@
  * stays known.
  *
  * Another process that holds the end takes the place of the one that was monitored if that one said
- * goodbye, or if the new one has a token: a name alone can be forged.
+ * goodbye, or if the new one has a token: a name alone can be forged. Nor does the same name mean
+ * the same process, once that has ended: process ids come back.
  *
  * The ticker ends the waits of calls, for what the pidfd does not show (exec). It costs less than a
  * timeout for each wait. But it would wake a program that polls, so the waits of that program have
@@ -236,10 +237,36 @@ static bool is_complete(const struct monitor *monitor, const struct monitor_set 
     return monitor->process >= 0 && (set->fd < 0 || monitor->is_member);
 }
 
+static bool is_alive(pid_t pid)
+{
+    int saved = errno;
+    self_hold_forks();
+    int process = sys_process_open(pid);
+    bool is_there = process >= 0 ? !sys_process_is_dead(process) : errno != ESRCH;
+    sys_process_close(process);
+    self_release_forks();
+    errno = saved;
+    return is_there;
+}
+
+/*
+ * Is the holder the process that is monitored? When that one has ended, its token is gone; so a
+ * token of its name is that of another one, if there is a process of that id at all.
+ */
+static bool is_same_holder(const struct monitor *monitor, uint64_t state)
+{
+    if (monitor->name != ends_name_of(state))
+        return false;
+    if (!monitor->has_ended && (monitor->process < 0 || !sys_process_is_dead(monitor->process)))
+        return true;
+    pid_t pid = ends_peer_process(monitor->ends, state);
+    return pid == 0 || monitor_proof(monitor, state) != ENDS_HAS_TOKEN || !is_alive(pid);
+}
+
 static void follow_held(struct monitor *monitor, const struct monitor_set *set)
 {
+    bool is_same = is_same_holder(monitor, monitor->state);
     enum ends_proof proof = monitor_proof(monitor, monitor->state);
-    bool is_same = monitor->name == ends_name_of(monitor->state);
     bool is_credible = monitor->has_left || proof == ENDS_HAS_TOKEN;
     monitor->is_remote = !ends_peer_is_here(monitor->ends, monitor->end);
     if (!monitor->is_remote || (!is_same && is_credible))
@@ -329,7 +356,7 @@ static bool has_process_died(const struct monitor *monitor)
 static bool has_holder_died(const struct monitor *monitor, uint64_t state, bool is_held,
                             uint64_t tried)
 {
-    bool is_holder = is_held ? monitor->name == ends_name_of(state) || monitor->state == state
+    bool is_holder = is_held ? monitor->state == state || is_same_holder(monitor, state)
                              : !monitor->has_left && has_tried_all(monitor, tried);
     return is_holder && has_process_died(monitor);
 }
