@@ -118,6 +118,28 @@ TEST(a_disconnect_that_finds_no_room_shows_the_peer_nothing)
     pipc_close(pipe);
 }
 
+/* Some tens of KiB are free, but not enough for its text. */
+TEST(a_disconnect_whose_text_finds_too_little_room_shows_the_peer_nothing)
+{
+    enum { MESSAGE = 30000, TEXT = 60000, PIECE = 8192 };
+    static char text[TEXT + 1];
+    harness_skip_without_proc();
+    pipc_t *pipe = open_anonymous();
+    memset(text, 'x', TEXT);
+    fill_up(pipe, MESSAGE); /* so it has grown as well */
+    const struct shared_page *page = hostile_page();
+    uint64_t room = RING_GROWN - atomic_load(&page->ring[0].head);
+    assert_in_range(room, PIECE + 1, TEXT - 1);
+    uint64_t state = atomic_load(&page->end[0].state);
+    set_timeouts(pipe, -1, 0);
+    assert_errno(pipc_disconnect(pipe, text), EAGAIN);
+    assert_true(atomic_load(&page->end[0].state) == state);
+    text[room - 100] = '\0';
+    assert_int_equal(pipc_disconnect(pipe, text), 0);
+    assert_true(atomic_load(&page->end[0].state) != state);
+    pipc_close(pipe);
+}
+
 /* --- Input ----------------------------------------------------------------------------------- */
 
 /* Most of the large message is held here until the gate opens. */
@@ -229,6 +251,7 @@ HARNESS_MAIN(
     OVER_ANONYMOUS_KINDS(a_disconnect_fails_while_the_pipe_is_full),
     OVER_ANONYMOUS_KINDS(both_directions_work_after_a_failed_disconnect),
     IT(a_disconnect_that_finds_no_room_shows_the_peer_nothing),
+    IT(a_disconnect_whose_text_finds_too_little_room_shows_the_peer_nothing),
     OVER_ANONYMOUS_KINDS(a_disconnect_receives_the_rest_of_a_large_message_that_was_counted),
     OVER_ANONYMOUS_KINDS(a_disconnect_receives_the_rest_of_a_message_whose_read_timed_out),
     OVER_ANONYMOUS_KINDS(a_large_message_that_was_not_begun_is_left_to_the_successor))

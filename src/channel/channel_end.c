@@ -93,7 +93,8 @@ static int complete_input(struct channel *c, const struct channel_wait *wait)
 
 /*
  * A try to leave wakes the peer twice, since it begins and is given up: two sides that wait for
- * room would wake each other for ever. What else than room is missing, sending finds.
+ * room would wake each other for ever. So there has to be room for all of it, at once. What else
+ * is missing, sending finds.
  */
 static bool has_room_to_leave(struct channel *c, const char *text)
 {
@@ -101,8 +102,6 @@ static bool has_room_to_leave(struct channel *c, const char *text)
     uint8_t header[FRAME_HEADER_MAX];
     size_t size = FRAME_BYE_SIZE + size_of_text(text);
     size += frame_header(header, size, true);
-    if (size > t->reserve_max)
-        size = t->reserve_max;
     if (t->ops->reserve(t, size) != NULL || errno != EAGAIN)
         return true;
     channel_stop(c, NULL, EAGAIN);

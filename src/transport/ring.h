@@ -147,7 +147,7 @@ ssize_t ring_read(struct ring *ring, void *buffer, size_t size);
  * EPIPE, EPROTO.
  */
 ssize_t ring_writev(struct ring *ring, const struct iovec *parts, int count);
-/* Room for up to RING_PIECE_SIZE bytes, which ring_publish gives away. NULL: as ring_writev. */
+/* Room for up to RING_WHOLE_MAX bytes, which ring_publish gives away. NULL: as ring_writev. */
 uint8_t *ring_place(struct ring *ring, size_t size);
 void ring_publish(struct ring *ring, size_t size);
 

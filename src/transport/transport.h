@@ -114,8 +114,8 @@ struct transport_ops {
      */
     ssize_t (*writev)(struct transport *transport, const struct iovec *parts, int count);
     /*
-     * Room for `size` bytes (at most reserve_max), where the caller writes them. NULL: errno as
-     * writev.
+     * Room for `size` bytes (at most reserve_max), where the caller writes them; or the question
+     * whether there is some (at most atomic_max). NULL: errno as writev.
      */
     uint8_t *(*reserve)(struct transport *transport, size_t size);
     /* Write the bytes that are in that room now. Cannot fail. */
