@@ -236,6 +236,33 @@ TEST(another_host_refuses_or_is_not_reached)
     hosts_forget();
 }
 
+/* By IPv4 connect(2) calls that EHOSTUNREACH; by IPv6 EACCES, like a key that is wrong. */
+TEST(a_way_that_a_router_forbids_is_waited_for_like_one_that_is_missing)
+{
+    pipc_options_t options = connect_only(NULL);
+    hosts_make();
+    hosts_do_far("ip -6 route add prohibit fd78::1 && "
+                 "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
+    assert_true(hosts_do("ip -6 route add fd78::1 via " HOSTS_FAR6));
+    options.flags |= PIPC_ASYNC;
+    fault_reset();
+    fault_arm();
+    pipc_t *pipe = pipc_open_tcp("fd78::1", 20000, -1, &options);
+    unsigned long before = fault_calls(CALL_connect);
+    fault_disarm();
+    assert_non_null(pipe);
+    int fd = pipc_fd(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    while (fault_calls(CALL_connect) == before) { /* until it looks for the way again */
+        harness_readable(fd, LONG_MS);
+        fault_arm();
+        assert_errno(pipc_flush(pipe), EAGAIN);
+        fault_disarm();
+    }
+    pipc_close(pipe);
+    hosts_forget();
+}
+
 /* The resolver puts the one that cannot be reached last. */
 TEST(the_error_is_that_of_the_last_of_several_addresses)
 {
@@ -293,6 +320,7 @@ HARNESS_MAIN("tcp, connect only", IT(clients_wait_for_a_server_that_is_down),
              IT(no_answer_returns_EAGAIN_with_timeout_0_and_else_ETIMEDOUT),
              IT(a_wrong_key_returns_EACCES_at_once), IT(the_error_is_that_of_the_named_address),
              IT(another_host_refuses_or_is_not_reached),
+             IT(a_way_that_a_router_forbids_is_waited_for_like_one_that_is_missing),
              IT(the_error_is_that_of_the_last_of_several_addresses),
              IT(a_signal_ends_an_interruptible_connect),
              IT(the_connect_flag_returns_EINVAL_in_other_constructors))

@@ -390,7 +390,10 @@ int sys_connect(const struct sys_address *address)
     return -1;
 }
 
-/* One that has a peer has no error to report; so the reason is asked for only without. */
+/*
+ * One that has a peer has no error to report; so the reason is asked for only without. A router that
+ * forbids the way is EHOSTUNREACH by IPv4, EACCES by IPv6.
+ */
 int sys_connected(int fd, struct sys_address *peer)
 {
     int error = 0;
@@ -400,6 +403,8 @@ int sys_connected(int fd, struct sys_address *peer)
     int missing = errno;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return -1;
+    if (error == EACCES)
+        error = EHOSTUNREACH;
     errno = error != 0 ? error : missing == ENOTCONN ? EINPROGRESS : missing;
     return -1;
 }
