@@ -12,8 +12,8 @@
  *   only now and then, in case the lower cannot reach it, tries again itself. So both connect only
  *   if they miss each other for a second; then the connection of the lower lives.
  * - Whether it is one host is asked again in each round, and of each connection that is made, as
- *   long as it seems to be two: an address may come up. A connection whose two ends have one address
- *   shows it as well.
+ *   long as it seems to be two: an address may come up. A connection whose two ends have one
+ *   address shows it as well.
  */
 #include "rendezvous/tcp.h"
 

@@ -391,8 +391,8 @@ int sys_connect(const struct sys_address *address)
 }
 
 /*
- * One that has a peer has no error to report; so the reason is asked for only without. A router that
- * forbids the way is EHOSTUNREACH by IPv4, EACCES by IPv6.
+ * One that has a peer has no error to report; so the reason is asked for only without. A router
+ * that forbids the way is EHOSTUNREACH by IPv4, EACCES by IPv6.
  */
 int sys_connected(int fd, struct sys_address *peer)
 {

@@ -71,7 +71,7 @@ int sys_accept(int listener, struct sys_address *from);
 bool sys_is_somebody_waiting(int listener);
 /* Begins to connect. */
 int sys_connect(const struct sys_address *address);
-/* 0: connected, to that peer; EINPROGRESS: not yet. EHOSTUNREACH: also where a router forbids it. */
+/* 0: connected, to that peer; EINPROGRESS: not yet; EHOSTUNREACH: also, a router forbids it. */
 int sys_connected(int fd, struct sys_address *peer);
 int sys_local_address(int fd, struct sys_address *address);
 int sys_peer_address(int fd, struct sys_address *address);  /* ENOTCONN */
