@@ -11,8 +11,9 @@ TEST(a_connection_that_the_network_has_lost_is_ECONNRESET_and_any_other_error_is
 {
     static const struct {
         int failure, result;
-    } cases[] = {{ETIMEDOUT, ECONNRESET}, {EHOSTUNREACH, ECONNRESET}, {ENETUNREACH, ECONNRESET},
-                 {ENETDOWN, ECONNRESET},  {EPIPE, ECONNRESET},        {EIO, EIO},
+    } cases[] = {{ETIMEDOUT, ECONNRESET},   {EHOSTUNREACH, ECONNRESET}, {ENETUNREACH, ECONNRESET},
+                 {ENETDOWN, ECONNRESET},    {EHOSTDOWN, ECONNRESET},    {ECONNREFUSED, ECONNRESET},
+                 {ENOPROTOOPT, ECONNRESET}, {EPIPE, ECONNRESET},        {EIO, EIO},
                  {EINVAL, EINVAL}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct raw raw;
@@ -33,7 +34,8 @@ TEST(a_connection_that_the_network_has_lost_is_ECONNRESET_and_any_other_error_is
 /* Of a write, that is EPIPE; and what was to come from there is lost. */
 TEST(a_write_to_a_connection_that_the_network_has_lost_is_EPIPE_and_then_reading_is_ECONNRESET)
 {
-    static const int failures[] = {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN};
+    static const int failures[] = {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH,
+                                   ENETDOWN,   EHOSTDOWN, ECONNREFUSED, ENOPROTOOPT};
     for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
         struct raw raw;
         raw_open(&raw, &raw_socket, NULL);

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "channel/channel_limits.h"
+#include "channel/channel_lost.h"
 #include "transport/transport_report.h"
 
 /* A call takes in so much at most. */
@@ -88,22 +89,15 @@ static enum io_result transport_failed(struct inbound *in, int error)
 {
     if (transport_open_error(in->transport) == error)
         return end_reading(in, error, "there will be no peer", error);
-    switch (error) {
-    case ENOMEM:
-    case ENOBUFS:
-    case EMFILE: /* no number is free for a descriptor */
+    bool passes = error == ENOMEM || error == ENOBUFS ||
+                  error == EMFILE; /* no number is free for a descriptor */
+    if (passes) {
         errno = error;
-        return IO_FAILED; /* passes */
-    case ETIMEDOUT:       /* the kernel's, not a deadline of ours */
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ENETDOWN:
-    case EPIPE:
-    case ECONNRESET:
-        return end_stream(in, ECONNRESET, "a read finds the connection lost", error);
-    default:
-        return end_reading(in, error, "a read has failed", error);
+        return IO_FAILED;
     }
+    if (error == EPIPE || channel_is_lost(error))
+        return end_stream(in, ECONNRESET, "a read finds the connection lost", error);
+    return end_reading(in, error, "a read has failed", error);
 }
 
 /* ---- how much one call takes in ---- */

@@ -2,6 +2,7 @@
 #include "channel/outbound.h"
 
 #include "channel/channel_limits.h"
+#include "channel/channel_lost.h"
 #include "sys/self.h"
 #include "sys/sys.h"
 #include "transport/transport_report.h"
@@ -130,16 +131,6 @@ static bool lacks_memory(int error)
     return error == ENOMEM || error == ENOBUFS;
 }
 
-/*
- * What the kernel reports of a connection that it has given up, once, to whichever call comes
- * first.
- */
-static bool is_reset(int error)
-{
-    return error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH ||
-           error == ENETUNREACH || error == ENETDOWN;
-}
-
 static void end_writing(struct outbound *out, int error)
 {
     out->error = error;
@@ -156,7 +147,7 @@ static bool was_never_open(const struct outbound *out, int error)
 static enum io_result fail(struct outbound *out, int error)
 {
     transport_report(out->transport, TRACE_DEATH, "a write has failed", error);
-    if (is_reset(error) && !was_never_open(out, error)) {
+    if (channel_is_lost(error) && !was_never_open(out, error)) {
         atomic_store(&out->was_reset, true);
         error = EPIPE;
     }
@@ -415,7 +406,7 @@ static enum io_result push_before(struct outbound *out, struct outgoing *o)
 
 static bool ends_stream(const struct outbound *out, int error)
 {
-    return error == EPIPE || is_reset(error) || was_never_open(out, error);
+    return error == EPIPE || channel_is_lost(error) || was_never_open(out, error);
 }
 
 /*
