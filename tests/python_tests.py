@@ -7,6 +7,7 @@ import fnmatch
 import gc
 import os
 import sys
+import time
 
 import pipc
 
@@ -47,6 +48,17 @@ def open_descriptors():
     return sorted(os.listdir("/proc/self/fd"))
 
 
+def threads():
+    return set(os.listdir("/proc/self/task"))
+
+
+def await_end_of_threads(others):
+    """One that was started without a way to join it frees what it holds at its very end."""
+    deadline = time.monotonic() + PATIENCE
+    while threads() - others and time.monotonic() < deadline:
+        os.sched_yield()
+
+
 def run(module, helpers):
     pattern = sys.argv[1] if len(sys.argv) > 1 else "*"
     tests = [(name, value) for name, value in vars(module).items()
@@ -54,9 +66,10 @@ def run(module, helpers):
              and value not in helpers and fnmatch.fnmatch(name, pattern)]
     for name, test in tests:
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
-        before = open_descriptors()
+        before, others = open_descriptors(), threads()
         try:
             test()
+            await_end_of_threads(others)
             gc.collect()
             assert open_descriptors() == before, "descriptors are left"
         except BaseException:
