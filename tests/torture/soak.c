@@ -302,7 +302,9 @@ static void run_round(const struct kind *kind, uint64_t *random, int64_t deadlin
     uint64_t steps = 1 + harness_roll(random) % ROUND_MAX;
     bool kills = harness_roll(random) % 3 == 0;
     disturb(true);
-    while ((steps-- > 0 || side[0].got == 0) && !side[0].is_over && harness_now_ms() < deadline) {
+    for (uint64_t done = 0; done < steps || side[0].got == 0; done++) {
+        if (side[0].is_over || harness_now_ms() >= deadline)
+            break;
         step(&side[0]);
         if (harness_roll(random) % 500 == 0)
             stop_and_go_on(peer, &side[0]);
