@@ -23,7 +23,8 @@ def receive(client):
         data = b""
         while len(data) < size:
             piece = client.recv(size - len(data))
-            assert piece, "the connection ended"
+            if not piece:
+                raise EOFError("the connection ended")
             data += piece
         return data
     return exactly(struct.unpack("!i", exactly(4))[0])
@@ -34,6 +35,15 @@ def ask(client, text):
     pid, answer = receive(client).split(b" ", 1)
     assert answer == text, answer
     return int(pid)
+
+
+def is_served(port, text):
+    with connect(port) as client:
+        try:
+            ask(client, text)
+        except (EOFError, ConnectionError):
+            return False
+        return True
 
 
 def must_end(client):
@@ -83,6 +93,8 @@ def silent_clients_of_one_worker_are_no_obstacle_to_others(port):
         must_end(silent[-1])
     for client in silent:
         client.close()
+    # Until their worker has seen them all out, the next ones are turned away.
+    wait_until(lambda: is_served(port, b"a"), "that worker serves again")
 
 
 def clients_that_do_not_wait_or_send_garbage_are_turned_away(port):
