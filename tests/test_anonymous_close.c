@@ -406,6 +406,8 @@ TEST(a_child_of_a_fork_beside_a_call_closes_its_copy)
 
 TEST(a_child_of_that_child_closes_its_copy_whichever_thread_it_comes_from)
 {
+    if (harness_sanitized())
+        harness_skip("tsan refuses a thread in the place of one that a fork has left behind");
     int status = fork_beside_a_call(true);
     if (status == HARNESS_SKIP_STATUS)
         harness_skip("no thread of the child has the place of the reader's");

@@ -321,20 +321,29 @@ static int use_on_pipe(void *unused)
     return use_on(pipe_to[1]);
 }
 
-static int replace_standard_error(void *unused)
+static int use_after_it_was_replaced(int status)
 {
-    int status = use_on_pipe(unused);
     int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
     dup2(nothing, STDERR_FILENO);
     return status | tracing_use_library(NULL);
 }
 
+static int replace_standard_error(void *unused)
+{
+    return use_after_it_was_replaced(use_on_pipe(unused));
+}
+
 static int replace_standard_error_without_proc(void *unused)
 {
+    (void)unused;
+    close(pipe_to[0]);
+    dup2(pipe_to[1], STDERR_FILENO);
     fault_reset();
     fault_fail(CALL_openat, 1, FAULT_FOREVER, ENOENT);
     fault_arm();
-    return replace_standard_error(unused);
+    int status = tracing_use_library(NULL);
+    fault_disarm();
+    return use_after_it_was_replaced(status);
 }
 
 static void expect_two_pipes_shown(int (*child)(void *unused))

@@ -32,9 +32,9 @@
 enum {
     FAULTS_OF_SCRIPT = 400,
     WATCH_SECONDS = 60,
-    QUICK_FAULTS = 10000,
-    QUICK_KILLS = 5000,
-    QUICK_LIMITS = 1000
+    QUICK_FAULTS = 4000,
+    QUICK_KILLS = 2000,
+    QUICK_LIMITS = 500
 };
 
 static const char *program;
