@@ -120,6 +120,28 @@ bool fuzz_becomes_readable(int fd, int ms)
     return count == 1;
 }
 
+/* A TCP socket goes on by itself after a signal. */
+static int await_connection(int fd)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    struct pollfd entry = {.fd = fd, .events = POLLOUT};
+    while (poll(&entry, 1, -1) < 0)
+        FUZZ_NEED(errno == EINTR);
+    FUZZ_NEED(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
+    errno = error;
+    return error == 0 ? 0 : -1;
+}
+
+int fuzz_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    int result;
+    do
+        result = connect(fd, address, size);
+    while (result != 0 && errno == EINTR && address->sa_family == AF_UNIX);
+    return result != 0 && errno == EINTR ? await_connection(fd) : result;
+}
+
 size_t fuzz_write_some(int fd, const uint8_t *bytes, size_t size)
 {
     size_t gone = 0;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "pipc.h"
@@ -101,6 +102,8 @@ struct fuzz_fds fuzz_fds_now(void);
 void fuzz_fds_check(const struct fuzz_fds *before);
 
 void fuzz_socketpair(int fd[2]);
+/* connect(2), whatever signals come: libFuzzer has an alarm. */
+int fuzz_connect(int fd, const struct sockaddr *address, socklen_t size);
 void fuzz_nonblock(int fd);
 bool fuzz_is_readable(int fd);
 /* Waits so long; of -1 it waits all that time. */

@@ -139,7 +139,7 @@ static void connect_client(struct stranger *client, enum stranger_key knows)
         return;
     int fd = socket(s.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     FUZZ_NEED(fd >= 0);
-    FUZZ_NEED(connect(fd, (struct sockaddr *)&s.address, s.address_size) == 0);
+    FUZZ_NEED(fuzz_connect(fd, (struct sockaddr *)&s.address, s.address_size) == 0);
     s.knowing += knows == STRANGER_KNOWS;
     stranger_begin(client, fd, false, knows);
 }

@@ -99,7 +99,7 @@ void place_connect(struct place *place, struct stranger *server)
     if (!place->is_mutual || place->listener >= 0 || server->fd >= 0)
         return;
     int fd = open_socket(place);
-    if (connect(fd, (const struct sockaddr *)&place->address, place->address_size) == 0)
+    if (fuzz_connect(fd, (const struct sockaddr *)&place->address, place->address_size) == 0)
         stranger_begin(server, fd, false, place->knows);
     else
         close(fd);
