@@ -455,10 +455,10 @@
  *     of an earlier pipc_fd, and what that child does to it affects the parent.
  *   - All handles of pipc_open together need one of the process's keys for thread-specific data
  *     (pthread_key_create). The library also needs /proc here, to recognise a live holder by more
- *     than its process id. Without it an exec is not noticed, before Linux 5.3 (12: pidfd_open) a
- *     death only when somebody has waited for the process (waitpid), and a process in another pid
- *     namespace takes no end (EPERM); before Linux 6.11 that holds for the first one there alone,
- *     and the death of another may not be noticed.
+ *     than its process id. Without it an exec is not noticed. Before Linux 5.3 (12: pidfd_open), a
+ *     death is noticed then only when somebody has waited for the process (waitpid). And a process
+ *     in another pid namespace takes no end (EPERM); before Linux 6.11 that holds for the first one
+ *     there alone, and the death of another may not be noticed.
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any

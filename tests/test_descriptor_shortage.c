@@ -52,6 +52,17 @@ TEST(pipc_fd_returns_ENOSPC_without_an_entry_and_works_once_there_is_one)
 }
 
 /* No change of an entry is possible: it is readable for nothing, rather than silent for ever. */
+static void want_write_after_a_refusal(pipc_t *pipe, int fd)
+{
+    fault_reset();
+    fault_refuse_changes(true);
+    fault_arm();
+    assert_int_equal(pipc_want(pipe, PIPC_WANT_WRITE), 0);
+    fault_disarm();
+    assert_true(harness_readable(fd, 0));
+    assert_int_equal(pipc_want(pipe, PIPC_WANT_WRITE), 0);
+}
+
 static void expect_readable_without_changes(const struct raw_kind *kind)
 {
     struct raw raw;
@@ -59,13 +70,7 @@ static void expect_readable_without_changes(const struct raw_kind *kind)
     int fd = pipc_fd(raw.pipe);
     expect_failure(raw.pipe, EAGAIN);
     assert_false(harness_readable(fd, 0));
-    fault_reset();
-    fault_refuse_changes(true);
-    fault_arm();
-    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
-    fault_disarm();
-    assert_true(harness_readable(fd, 0));
-    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    want_write_after_a_refusal(raw.pipe, fd);
     assert_false(harness_readable(fd, 0));
     assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_READ), 0);
     raw_send(&raw, BYTES("\0\0\0\1x"));
@@ -122,13 +127,7 @@ TEST(a_descriptor_without_PIPC_WANT_READ_shows_no_message_after_a_change_that_fa
     int fd = pipc_fd(raw.pipe);
     raw_send(&raw, BYTES("\0\0\0\1x"));
     assert_int_equal(pipc_pending(raw.pipe), 1);
-    fault_reset();
-    fault_refuse_changes(true);
-    fault_arm();
-    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
-    fault_disarm();
-    assert_true(harness_readable(fd, 0));
-    assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_WRITE), 0);
+    want_write_after_a_refusal(raw.pipe, fd);
     raw_send(&raw, BYTES("\0\0\0\1y"));
     assert_false(harness_readable(fd, 0));
     assert_int_equal(pipc_want(raw.pipe, PIPC_WANT_READ), 0);

@@ -95,6 +95,18 @@ static unsigned long count_accepts(pipc_server_t *server)
     return fault_calls(CALL_accept4) - before;
 }
 
+/* Of an armed server for whom a client waits, and accept fails. */
+static void expect_accepted_after_the_pause(pipc_server_t *server)
+{
+    fault_lift();
+    assert_int_equal(count_accepts(server), 0);
+    fault_advance_ms(PAUSE_MS);
+    pipc_t *pipe = pipc_server_accept(server, 0);
+    fault_disarm();
+    assert_non_null(pipe);
+    pipc_close(pipe);
+}
+
 /* Also by the listeners that were found ready at the same time. */
 TEST(a_server_that_pauses_accepts_nobody_meanwhile)
 {
@@ -108,13 +120,7 @@ TEST(a_server_that_pauses_accepts_nobody_meanwhile)
     fault_fail(CALL_accept4, 1, FAULT_FOREVER, EMFILE);
     fault_arm();
     assert_int_equal(count_accepts(server), 1);
-    fault_lift();
-    assert_int_equal(count_accepts(server), 0);
-    fault_advance_ms(PAUSE_MS);
-    pipc_t *pipe = pipc_server_accept(server, 0);
-    fault_disarm();
-    assert_non_null(pipe);
-    pipc_close(pipe);
+    expect_accepted_after_the_pause(server);
     pipc_close(first);
     pipc_close(second);
     pipc_server_close(server);
@@ -135,13 +141,7 @@ TEST(a_server_whose_clients_are_reported_but_never_accepted_returns_EINVAL_and_p
     fault_arm();
     assert_null_errno(pipc_server_accept(server, LONG_MS), EINVAL);
     assert_in_range(fault_calls(CALL_accept4), 2, SPIN);
-    fault_lift();
-    assert_int_equal(count_accepts(server), 0);
-    fault_advance_ms(PAUSE_MS);
-    pipc_t *pipe = pipc_server_accept(server, 0);
-    fault_disarm();
-    assert_non_null(pipe);
-    pipc_close(pipe);
+    expect_accepted_after_the_pause(server);
     close(client);
     pipc_server_close(server);
     paths_end(&paths);

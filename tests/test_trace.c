@@ -64,45 +64,35 @@ TEST(an_open_that_fails_has_one_line_with_its_number_and_the_reason)
     tracing_end(&tracing);
 }
 
-/* In a process that has made no other call. */
-static int make_refused_call(void *which)
+static const pipc_options_t bad = {.struct_size = 1};
+
+static const void *open_server_refused(int which)
 {
-    pipc_options_t options = PIPC_OPTIONS_INIT;
+    return which == 0   ? pipc_server_open("host", 1, &bad)
+           : which == 1 ? pipc_server_open_unix("path", &bad)
+                        : pipc_server_open_fd(0, &bad);
+}
+
+static const void *open_refused(int which)
+{
+    return which == 0   ? pipc_open(&bad)
+           : which == 1 ? pipc_open_fds(0, 1, &bad)
+           : which == 2 ? pipc_open_fifo("name", 0, &bad)
+           : which == 3 ? pipc_open_tcp("host", 1, 0, &bad)
+                        : pipc_open_unix("path", 0, &bad);
+}
+
+/* In a process that has made no other call. */
+static int make_refused_call(void *number)
+{
+    int which = *(int *)number;
     pipc_t *end[2];
-    options.struct_size = 1;
-    const void *none = NULL;
-    switch (*(int *)which) {
-    case 0:
-        none = pipc_open(&options);
-        break;
-    case 1:
-        assert_errno(pipc_open_pair(end, &options), EINVAL);
-        break;
-    case 2:
-        none = pipc_open_fds(0, 1, &options);
-        break;
-    case 3:
-        none = pipc_open_fifo("name", 0, &options);
-        break;
-    case 4:
-        none = pipc_open_tcp("host", 1, 0, &options);
-        break;
-    case 5:
-        none = pipc_open_unix("path", 0, &options);
-        break;
-    case 6:
-        none = pipc_server_open("host", 1, &options);
-        break;
-    case 7:
-        none = pipc_server_open_unix("path", &options);
-        break;
-    case 8:
-        none = pipc_server_open_fd(0, &options);
-        break;
-    default:
-        assert_errno(pipc_pending(NULL), EINVAL);
-    }
-    assert_null_errno(none, EINVAL);
+    if (which < 3)
+        assert_null_errno(open_server_refused(which), EINVAL);
+    else if (which < 8)
+        assert_null_errno(open_refused(which - 3), EINVAL);
+    else
+        assert_errno(which == 8 ? pipc_open_pair(end, &bad) : pipc_pending(NULL), EINVAL);
     return 0;
 }
 
