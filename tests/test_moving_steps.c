@@ -99,6 +99,40 @@ TEST(a_shutdown_after_the_peer_has_accepted_ends_in_the_memory)
     }
 }
 
+/* What is written before the offer is seen comes by the socket, in pieces if it is large. */
+static void end_behind_the_socket(pipc_t *end[2], size_t size, bool by_shutdown)
+{
+    offer(end);
+    moving_send(end[0], size, 1);
+    net_expect(end[0], "offer");
+    moving_expect(end, SHARE_LEAVING, SHARE_OFFERED);
+    if (by_shutdown)
+        assert_int_equal(pipc_shutdown(end[0]), 0);
+    else
+        pipc_close(end[0]);
+}
+
+TEST(an_end_that_is_known_before_the_last_bytes_are_read_is_shown_behind_them)
+{
+    static const unsigned wants[] = {PIPC_WANT_READ, PIPC_WANT_READ | PIPC_WANT_WRITE};
+    for (unsigned i = 0; i < 8; i++) {
+        pipc_t *end[2];
+        unsigned char byte;
+        size_t size = i < 4 ? 10 : LARGE;
+        bool by_shutdown = i % 4 < 2;
+        end_behind_the_socket(end, size, by_shutdown);
+        assert_int_equal(pipc_want(end[1], wants[i % 2]), 0);
+        int fd = pipc_fd(end[1]);
+        assert_true(harness_readable(fd, 0));
+        moving_receive(end[1], size, 1);
+        assert_true(harness_readable(fd, 0));
+        assert_errno(pipc_read(end[1], &byte, 1), EPIPE);
+        pipc_close(end[1]);
+        if (by_shutdown)
+            pipc_close(end[0]);
+    }
+}
+
 TEST(a_handle_whose_offer_was_accepted_cannot_be_detached)
 {
     pipc_t *end[2];
@@ -415,6 +449,7 @@ TEST(a_bystander_with_copies_hides_the_end_of_a_moved_pipe)
 HARNESS_MAIN("moving into shared memory, steps", IT(a_shutdown_before_an_offer_keeps_the_socket),
              IT(a_shutdown_withdraws_an_offer), IT(a_handle_that_has_offered_can_be_detached),
              IT(a_shutdown_after_the_peer_has_accepted_ends_in_the_memory),
+             IT(an_end_that_is_known_before_the_last_bytes_are_read_is_shown_behind_them),
              IT(a_handle_whose_offer_was_accepted_cannot_be_detached),
              IT(what_was_sent_before_a_close_arrives_in_each_step_of_the_move),
              IT(an_offer_that_nobody_accepts_is_withdrawn),

@@ -164,6 +164,11 @@ static inline bool ring_peer_changed(const struct ring *ring)
 {
     return atomic_load(ring->memory.peer_version) != ring->version;
 }
+/* What is known of the peer means something else from here on: it is news once more. */
+static inline void ring_forget_version(struct ring *ring)
+{
+    ring->version = ~ring->version;
+}
 /* All that the peer has written, as far as this side has loaded it, has been read. */
 static inline bool ring_is_drained(const struct ring *ring)
 {

@@ -37,6 +37,7 @@
 #include "transport/share.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "sys/sys.h"
 #include "sys/sys_net.h"
@@ -305,9 +306,13 @@ static void advance_awaiting(struct fd_transport *t)
         share_look(t);
 }
 
-/* Where the socket wakes from here on, a wait there is not for ever. */
+/*
+ * Where the socket wakes from here on, a wait there is not for ever. A shutdown that was known
+ * while the socket had more to read is an end now, and nothing else would show it.
+ */
 static void arrive(struct fd_transport *t)
 {
+    ring_forget_version(t->share->ring);
     share_doorbell_begin(t);
     if (!t->share->doorbell.is_watched)
         sys_socket_limit_waits(t->in, share_still);
@@ -384,37 +389,29 @@ static void give_way(struct fd_transport *t)
     }
 }
 
-static ssize_t nothing_for_now(bool waits)
+/* How much more of the socket is the stream's. -1: nothing for now, or the mark makes no sense. */
+static ssize_t left_until_mark(const struct fd_transport *t, bool waits)
 {
-    errno = waits ? EINTR : EAGAIN;
-    return -1;
-}
-
-static ssize_t makes_no_sense(void)
-{
-    errno = EPROTO;
-    return -1;
+    const struct share *s = t->share;
+    if (s->mark <= t->received) {
+        errno = s->mark < t->received ? EPROTO : waits ? EINTR : EAGAIN;
+        return -1;
+    }
+    uint64_t left = s->mark - t->received;
+    return left < SSIZE_MAX ? (ssize_t)left : SSIZE_MAX;
 }
 
 /* What came may go beyond a mark that was written meanwhile: doorbells. */
-static ssize_t cut_at_mark(struct fd_transport *t, uint64_t got, bool waits)
+static ssize_t cut_at_mark(const struct fd_transport *t, ssize_t got, bool waits)
 {
-    if (t->share->mark < t->received)
-        return makes_no_sense();
-    uint64_t left = t->share->mark - t->received;
-    if (left == 0)
-        return nothing_for_now(waits);
-    return (ssize_t)(got < left ? got : left);
+    ssize_t left = left_until_mark(t, waits);
+    return got < left ? got : left;
 }
 
 static ssize_t receive_until_mark(struct fd_transport *t, void *to, size_t size, bool waits)
 {
-    if (t->share->mark < t->received)
-        return makes_no_sense();
-    uint64_t left = t->share->mark - t->received;
-    if (left == 0)
-        return nothing_for_now(waits);
-    return receive_plain(t, to, size < left ? size : (size_t)left, waits);
+    ssize_t left = left_until_mark(t, waits);
+    return left < 0 ? -1 : receive_plain(t, to, size < (size_t)left ? size : (size_t)left, waits);
 }
 
 static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bool waits)
@@ -429,7 +426,7 @@ static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bo
     if (got < 0)
         return got;
     load_mark(t);
-    return s->has_mark ? cut_at_mark(t, (uint64_t)got, waits) : got;
+    return s->has_mark ? cut_at_mark(t, got, waits) : got;
 }
 
 static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool waits)
