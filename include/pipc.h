@@ -225,11 +225,12 @@
  * it readable. The first is an end of stream or an error of reading, once no unread message or
  * goodbye comes before it; it is reported eight times, as above. One that comes behind an unread
  * message or goodbye makes the descriptor readable until the next call, whichever it is; pipc_flush
- * serves. The second is that writing is dead, because nobody will read what is written, or because
- * the stream is broken. (A pipc_shutdown or pipc_disconnect of the program itself does not count.)
- * This makes the descriptor readable also while messages are unread, also if the program has not
- * tried to write, and as long as PIPC_WANT_READ is off. The program learns it from a write, which
- * fails with EPIPE. It then closes the handle, switches PIPC_WANT_READ on, or removes the
+ * serves. (Of a pipc_shutdown of the peer behind a message that is in memory, this holds for some
+ * kinds only.) The second is that writing is dead, because nobody will read what is written, or
+ * because the stream is broken. (A pipc_shutdown or pipc_disconnect of the program itself does not
+ * count.) This makes the descriptor readable also while messages are unread, also if the program
+ * has not tried to write, and as long as PIPC_WANT_READ is off. The program learns it from a write,
+ * which fails with EPIPE. It then closes the handle, switches PIPC_WANT_READ on, or removes the
  * descriptor from its loop. While PIPC_WANT_READ is on, dead writing alone does not make the
  * descriptor readable.
  *
@@ -1070,17 +1071,19 @@
  *      unique, and in it the three FIFOs. Open `door` and `in` for reading, `out` for reading and
  *      then for writing as well.
  *   2. Rename it to NAME. ENOTEMPTY or EEXIST: there is a waiter already, claim that one.
- *   3. Poll `door` for input. When it is readable, the rendezvous is done: close `door` and the
- *      reading side of `out`; read `in`, write `out`. All names are gone by then. Meanwhile check
+ *   3. Poll `door` for input, and read a byte of it then. With that byte the rendezvous is done:
+ *      close `door` and the reading side of `out`; read `in`, write `out`. All names are gone by
+ *      then. Meanwhile check
  *      once a second that the directory of the names still has its path, that NAME is still your
  *      directory, and that `door`, `in` and `out` are in it, each the very file that you have open
  *      (st_dev, st_ino). If not, they were deleted, or another program claims you. Give up as in 5;
  *      if the rendezvous is not done, begin again, and open the directory of the names by its path
  *      again. ENOENT in any step means the same.
- *   4. If poll reports a hang-up without input, another program opened `door` and went. If `door`
- *      still has its name, open it again, then close the old descriptor, and go on. If the name is
- *      gone, another program claims you: poll the old descriptor again. If it still reports a
- *      hang-up, that program has died: remove `in`, `out` and NAME, and begin again.
+ *   4. If the read returns 0, another program opened `door` and went. (Some systems report input
+ *      with that hang-up, so poll alone does not tell.) If `door` still has its name, open it
+ *      again, then close the old descriptor, and go on. If the name is gone, another program claims
+ *      you: poll and read the old descriptor again. If that returns 0 again, the program has died:
+ *      remove `in`, `out` and NAME, and begin again.
  *   5. To give up, unlink `door`. ENOENT: another program may claim you at this moment, so poll
  *      `door` for 50 ms; readable: the rendezvous is done. Then close `door`, and remove `in`,
  *      `out` and NAME.
@@ -1122,8 +1125,8 @@
  *
  * A process that has everything open may forbid itself more descriptors, with RLIMIT_NOFILE 0: its
  * calls then wait with select(2), since poll(2) is refused. That works for descriptors up to 1,023;
- * with higher ones such a wait fails with EINVAL. With POSIX alone, see below, the descriptor then
- * shows an end behind unread messages once they have been read.
+ * with higher ones such a wait fails with EINVAL. With POSIX alone, see below, such a process must
+ * not poll pipc_fd: what is behind it cannot be changed any more. Its calls can wait.
  *
  * What differs where. A library that is built for other systems (PIPC_PLATFORM=posix, see README)
  * asks for POSIX.1-2008 and nothing else. All kinds and calls are the same. What is not:
@@ -1134,7 +1137,10 @@
  *                          client shows its key. Then a call with timeout 0 may take a millisecond
  *   how to wait            by poll or select, which begin after the last call on the handle, that
  *                          of another thread too; not by epoll
- *   pipc_fd                needs 3 descriptors for sockets, 5 for pipes and FIFOs, and 100 bytes
+ *   pipc_fd                needs 3 descriptors for sockets, 5 for pipes and FIFOs, for pipc_open
+ *                          and servers two more than section 4 says, and 100 bytes. O_NONBLOCK that
+ *                          a program sets on it is set on the socket behind it, until pipc_detach
+ *                          or, of pipc_open_fds, for good
  *   a death on pipc_open   ends a call that waits within 0.5 s, and other calls at once; it ends no
  *                          poll: let that end every second, and call
  *   closing descriptors    a holder of an end of pipc_open that closes one that it does not know,

@@ -93,6 +93,29 @@ TEST_OF_KIND(a_writer_that_polls_is_woken_by_a_peer_that_a_waiting_reader_has_me
     async_end(&place);
 }
 
+TEST_OF_KIND(a_poll_that_waits_ends_when_another_thread_has_met_the_peer)
+{
+    struct async_place place;
+    struct reading reading;
+    pipc_t *peer = NULL;
+    async_begin(&place, kind);
+    pipc_t *pipe = open_duplex(&place, -1);
+    int fd = pipc_fd(pipe);
+    begin_to_read(&reading, pipe, -1);
+    while (harness_readable(fd, 0)) /* a spurious wakeup; the other thread may not wait yet */
+        assert_errno(pipc_flush(pipe), EAGAIN);
+    while (peer == NULL)
+        peer = async_answer(&place, NULL);
+    do
+        assert_true(harness_readable(fd, -1));
+    while (!is_open(pipe));
+    net_say(peer, "ping");
+    end_reading(&reading, 4, 0);
+    pipc_close(pipe);
+    pipc_close(peer);
+    async_end(&place);
+}
+
 TEST_OF_KIND(a_writer_that_polls_is_woken_when_the_peer_of_a_waiting_reader_does_not_come)
 {
     platform_needs(PLATFORM_SETS);
@@ -142,6 +165,7 @@ TEST_OF_KIND(while_a_reader_waits_the_descriptor_does_not_wake_a_writer_again_an
 HARNESS_MAIN(
     "async, duplex",
     OVER_CASES(a_writer_that_polls_is_woken_by_a_peer_that_a_waiting_reader_has_met, async_ways),
+    OVER_CASES(a_poll_that_waits_ends_when_another_thread_has_met_the_peer, async_ways),
     OVER_CASES(a_writer_that_polls_is_woken_when_the_peer_of_a_waiting_reader_does_not_come,
                async_ways),
     OVER_CASES(while_a_reader_waits_the_descriptor_does_not_wake_a_writer_again_and_again,

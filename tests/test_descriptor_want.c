@@ -247,7 +247,6 @@ TEST_OF_KIND(without_PIPC_WANT_READ_a_message_that_was_cut_off_is_reported)
 /* A TCP writer learns it from the answer to what it writes. */
 TEST_OF_KIND(without_PIPC_WANT_READ_a_failed_direction_of_writing_is_reported)
 {
-    platform_needs(PLATFORM_EXACT);
     struct peers p;
     open_polled(&p, kind);
     want(&p.b, PIPC_WANT_WRITE);

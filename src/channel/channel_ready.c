@@ -148,12 +148,24 @@ static bool is_readable_for_ends(struct channel *c, unsigned side, unsigned over
     if ((side & TRANSPORT_IN) == 0)
         hide_input(c, over);
     unsigned state = atomic_load(&c->in_state);
-    if ((state & (IN_UNREAD | IN_OVER | IN_HIDDEN)) == 0)
+    bool awaits_end = (state & (IN_UNREAD | IN_OVER | IN_HIDDEN)) == 0;
+    bool is_untold = awaits_end && (over & TRANSPORT_IN) != 0 && !c->duplex; /* the call stopped */
+    if (awaits_end)
         *events |= TRANSPORT_IN_END;
     if (!has_failed && !is_ended)
         *events |= TRANSPORT_OUT_END;
-    return (state & (IN_OVER | IN_READABLE)) == (IN_OVER | IN_READABLE) || has_failed ||
-           ((over & TRANSPORT_OUT) != 0 && !is_ended);
+    return is_untold || (state & (IN_OVER | IN_READABLE)) == (IN_OVER | IN_READABLE) ||
+           has_failed || ((over & TRANSPORT_OUT) != 0 && !is_ended);
+}
+
+/*
+ * A push was skipped while the other thread was writing, and the edge of the room may have gone to
+ * whoever skipped it. For the writing thread, whose update comes behind its try.
+ */
+static bool takes_skipped(struct channel *c, unsigned side)
+{
+    return (side & TRANSPORT_IN) == 0 && atomic_load(&c->out.was_skipped) &&
+           atomic_exchange(&c->out.was_skipped, false) && output_events(c) != 0;
 }
 
 static void update(struct channel *c, unsigned side, unsigned over)
@@ -171,6 +183,10 @@ static void update(struct channel *c, unsigned side, unsigned over)
     if (atomic_load(&c->news) && atomic_exchange(&c->news, 0) != 0)
         events |= TRANSPORT_EDGE;
     readable = readable || is_output_readable(c);
+    if (takes_skipped(c, side)) {
+        readable = true;
+        events |= TRANSPORT_EDGE;
+    }
     bool is_steady = c->transport->ops->update_readiness(c->transport, readable, events);
     if (!c->duplex) /* there the other thread may be looking */
         c->awaits_input = is_steady && !readable && events == TRANSPORT_IN;

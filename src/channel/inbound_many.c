@@ -74,6 +74,7 @@ static void take_group(struct inbound *in, const uint8_t *bytes, const struct gr
 
 static ssize_t peek_at_memory(struct inbound *in)
 {
+    in->view.more = false;
     return in->transport->ops->peek(in->transport, 0, PEEK_MEMORY, &in->view);
 }
 
@@ -128,7 +129,7 @@ bool inbound_is_in_memory(struct inbound *in)
 {
     struct frame frame;
     ssize_t there = peek_at_memory(in);
-    if (there < 0 || in->view.end || (in->begun && there > 0))
+    if (there < 0 || in->view.end || in->view.more || (in->begun && there > 0))
         return true;
     if (in->begun)
         return false;

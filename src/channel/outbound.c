@@ -281,9 +281,18 @@ enum io_result outbound_push(struct outbound *out)
     return result;
 }
 
+/* Tried once more, or the other thread may have looked for it too early. */
+static bool try_to_lock(struct outbound *out)
+{
+    if (duplex_try_lock(&out->lock))
+        return true;
+    atomic_store(&out->was_skipped, true);
+    return duplex_try_lock(&out->lock);
+}
+
 enum io_result outbound_push_all_but(struct outbound *out, size_t keep)
 {
-    if (!outbound_is_holding(out) || !duplex_try_lock(&out->lock))
+    if (!outbound_is_holding(out) || !try_to_lock(out))
         return IO_DONE;
     int saved = errno;
     enum io_result result = push_all_but(out, keep);

@@ -264,7 +264,10 @@ static bool end_update_readiness(struct transport *transport, bool readable, uns
     struct ring_end *e = end_of(transport);
     unsigned interest = interest_of(events);
     bool changed = ring_peer_changed(&e->ring); /* since the caller read */
+    bool was_dead = e->monitor.is_dead;
     ring_end_follow_peer(e);
+    if (e->monitor.is_dead && !was_dead)
+        readable = true; /* the caller does not know it */
     if (e->owes && !wake_peer(e))
         readable = true; /* so that the program comes back */
     if (events & TRANSPORT_EDGE)

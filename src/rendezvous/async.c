@@ -45,7 +45,7 @@ static ssize_t async_peek(struct transport *transport, size_t want, enum transpo
     enum async_state state = reads ? async_advance(transport) : async_state_of(transport);
     if (state == ASYNC_OPEN) {
         ssize_t there = fd_open_ops(transport)->peek(transport, want, mode, view);
-        if (there != 0 || view->end)
+        if (view->end)
             async_note_known(transport);
         return there;
     }

@@ -123,6 +123,15 @@ static void fail_to_open(struct transport *transport, struct async *a, int error
     atomic_store(&transport->opening, a->error);
 }
 
+/* This thread may wait on, for a message, and another one that polls has to know. */
+static void show_news(struct transport *transport, struct async *a)
+{
+    if (a->timer < 0)
+        return;
+    sys_timer_set(a->timer, 0);
+    sys_epoll_update(set_of(transport));
+}
+
 static void become_transport_fd(struct transport *transport)
 {
     atomic_store(&transport->ops, fd_of(transport)->open_ops);
@@ -163,14 +172,13 @@ static void open_with(struct transport *transport, struct async *a)
         return;
     }
     a->has_met = false;
-    if (a->timer >= 0)
-        sys_timer_set(a->timer, 0); /* this thread may wait on, and another one has to know */
     end_rendezvous(a);
     if (a->arrived != NULL)
         fd_open_ops(transport)->accept_fds(transport, a->arrived);
     if (a->is_shut_down)
         fd_open_ops(transport)->shutdown(transport);
     a->state = ASYNC_OPEN;
+    show_news(transport, a);
     atomic_store(&transport->opening, 0);
     trace(transport->handle, TRACE_RENDEZVOUS, "the peer is there", NULL, 0);
 }

@@ -322,6 +322,16 @@ static enum outcome check_offer(struct fifo_machine *r)
     return NOBODY;
 }
 
+/* A hang-up is input as well for poll(2) of some systems, so a read tells them apart. */
+static enum outcome read_door(struct fifo_machine *r)
+{
+    char byte;
+    ssize_t got = sys_read(r->offer.door, SYS_FIFO, &byte, 1);
+    if (got < 0)
+        return errno == EAGAIN ? NOBODY : take_back(r, errno);
+    return got == 1 ? claimed_by_peer(r) : last_writer_gone(r);
+}
+
 static enum outcome look_at_door(struct fifo_machine *r)
 {
     struct pollfd door = {.fd = r->offer.door, .events = POLLIN};
@@ -329,7 +339,7 @@ static enum outcome look_at_door(struct fifo_machine *r)
     if (sys_poll(&door, 1, 0) < 0 && errno != EINTR)
         return take_back(r, errno);
     if (door.revents != 0)
-        outcome = door.revents & POLLIN ? claimed_by_peer(r) : last_writer_gone(r);
+        outcome = read_door(r);
     return outcome == NOBODY && r->state == WAITS && sys_now() >= r->check_at ? check_offer(r)
                                                                               : outcome;
 }

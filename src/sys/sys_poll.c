@@ -54,23 +54,33 @@ static int read_sets(const struct sets *sets, struct pollfd *fds, nfds_t count)
  * poll takes no more entries than the process may have descriptors, so a sandbox that allows no new
  * ones (RLIMIT_NOFILE 0) takes poll away as well. select has another limit.
  */
-static int select_instead(struct pollfd *fds, nfds_t count, int time)
+static int select_instead(struct pollfd *fds, nfds_t count, int time, bool is_wait)
 {
     struct timeval left = {time / 1000, (suseconds_t)(time % 1000) * 1000};
     struct sets sets;
     if (fill_sets(&sets, fds, count) != 0)
         return -1;
-    int ready = time == 0 ? select_nocancel(sets.beyond, &sets.in, &sets.out, NULL, &left)
-                          : select(sets.beyond, &sets.in, &sets.out, NULL, /* a wait */
-                                   time < 0 ? NULL : &left);
+    struct timeval *limit = time < 0 ? NULL : &left;
+    int ready = is_wait ? select(sets.beyond, &sets.in, &sets.out, NULL, limit) /* a wait */
+                        : select_nocancel(sets.beyond, &sets.in, &sets.out, NULL, limit);
     return ready < 0 ? -1 : read_sets(&sets, fds, count);
+}
+
+static int poll_or_select(struct pollfd *fds, nfds_t count, int time, bool is_wait)
+{
+    int ready = is_wait ? poll(fds, count, time) /* a wait */ : poll_nocancel(fds, count, time);
+    return ready < 0 && errno == EINVAL ? select_instead(fds, count, time, is_wait) : ready;
 }
 
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline)
 {
     int time = sys_deadline_ms_left(deadline);
-    int ready = time == 0 ? poll_nocancel(fds, count, 0) : poll(fds, count, time); /* a wait */
-    return ready < 0 && errno == EINVAL ? select_instead(fds, count, time) : ready;
+    return poll_or_select(fds, count, time, time != 0);
+}
+
+int sys_poll_in_call(struct pollfd *fds, nfds_t count, int64_t deadline)
+{
+    return poll_or_select(fds, count, sys_deadline_ms_left(deadline), false);
 }
 
 void sys_cancellation_point(void)
@@ -92,7 +102,7 @@ bool sys_has_room(int fd)
     int saved = errno;
     int ready;
     do
-        ready = sys_poll(&entry, 1, 0); /* a signal ends it even so */
+        ready = sys_poll_in_call(&entry, 1, 0); /* a signal ends it even so */
     while (ready < 0 && errno == EINTR);
     errno = saved;
     return ready > 0 && (entry.revents & POLLOUT) != 0;

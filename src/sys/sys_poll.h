@@ -14,6 +14,8 @@
  * a number that select(2) does not take.
  */
 int sys_poll(struct pollfd *fds, nfds_t count, int64_t deadline);
+/* The same where no thread can be cancelled. */
+int sys_poll_in_call(struct pollfd *fds, nfds_t count, int64_t deadline);
 /* For a wait that ended before it came to a call that waits. */
 void sys_cancellation_point(void);
 size_t sys_unread(int fd); /* bytes; 0 also when the kernel cannot say; keeps errno */

@@ -29,6 +29,9 @@
  * NEVER: it stays a socket. LEAVING: own bytes go into the ring, and the peer's may still come by
  * the socket. "Or as the mark": the peer has accepted meanwhile; the word of the answer decides.
  *
+ * What the peer does in the memory is seen in OFFERED only by what it sends. A program that polls
+ * and does not wait for input would not be woken. Nothing is offered then, or it is withdrawn.
+ *
  * A side that has left rings by the socket, and never before its mark is there; and by a pipe once
  * the peer has moved (share_doorbell.h). If the socket is full, the peer has something unread there
  * and is awake. A side that has left and waits for room alone must find a doorbell behind unread
@@ -234,8 +237,8 @@ static ssize_t send_offer(struct fd_transport *t, const void *byte)
 int share_offer(struct fd_transport *t, const void *byte)
 {
     struct share *s = t->share;
-    if (s->state != SHARE_AWAIT || !share_may_offer(s) || share_is_quiet(t) ||
-        !sys_has_room(t->out))
+    bool may_offer = s->state == SHARE_AWAIT && share_may_offer(s) && !s->is_deaf;
+    if (!may_offer || share_is_quiet(t) || !sys_has_room(t->out))
         return 0;
     int saved = errno;
     if (s->tries == 0 && !is_trusted(t)) {
@@ -259,8 +262,7 @@ int share_offer(struct fd_transport *t, const void *byte)
     return 1;
 }
 
-/* The peer's mark, loaded once. */
-static void load_mark(struct fd_transport *t)
+void share_load_mark(struct fd_transport *t)
 {
     struct share *s = t->share;
     if (s->has_mark || s->memory.page == NULL)
@@ -286,7 +288,7 @@ void share_withdraw(struct fd_transport *t)
 /* It may have written its mark at this moment, or a hostile one never does. */
 static void advance_offered(struct fd_transport *t)
 {
-    load_mark(t);
+    share_load_mark(t);
     if (t->share->has_mark)
         leave(t);
     else if (t->sent >= t->share->until)
@@ -329,7 +331,7 @@ void share_advance(struct fd_transport *t)
     else if (s->state == SHARE_OFFERED)
         advance_offered(t);
     if (s->state == SHARE_LEAVING) {
-        load_mark(t);
+        share_load_mark(t);
         if (is_at_mark(t))
             arrive(t);
     }
@@ -425,8 +427,11 @@ static ssize_t receive_in_step(struct fd_transport *t, void *to, size_t size, bo
     give_way(t);
     if (got < 0)
         return got;
-    load_mark(t);
-    return s->has_mark ? cut_at_mark(t, got, waits) : got;
+    share_load_mark(t);
+    if (!s->has_mark)
+        return got;
+    t->base.reads_ahead = false; /* a step is due, and the call that reads has to look for it */
+    return cut_at_mark(t, got, waits);
 }
 
 static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool waits)
@@ -441,25 +446,6 @@ static ssize_t share_receive(struct fd_transport *t, void *to, size_t size, bool
     if (got > 0)
         t->received += (uint64_t)got;
     return got;
-}
-
-/* ---- waiting ---- */
-
-bool share_arm(struct fd_transport *t, unsigned interest)
-{
-    struct share *s = t->share;
-    if (s->state == SHARE_MOVED) {
-        share_doorbell_expect(&s->doorbell);
-        return ring_arm(s->ring, interest);
-    }
-    atomic_store(s->ring->memory.interest, interest);
-    atomic_thread_fence(memory_order_seq_cst);
-    bool had_mark = s->has_mark;
-    load_mark(t);
-    if (had_mark == s->has_mark && !ring_is_ready(s->ring, interest & RING_ROOM))
-        return false;
-    ring_disarm(s->ring);
-    return true;
 }
 
 /* ---- lifetime ---- */

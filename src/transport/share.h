@@ -27,6 +27,7 @@ struct share {
     unsigned own_end; /* of the memory */
     bool looks;       /* for an offer, which may come with the next bytes */
     bool has_mark;    /* the peer's */
+    bool is_deaf;     /* the program polls, and does not wait for input */
     bool owes;        /* the kernel had no memory for a doorbell */
     bool is_still;    /* a wait has lasted for share_still */
     bool is_dead;     /* the peer: nobody has its end of the socket */
@@ -68,6 +69,8 @@ void share_withdraw(struct fd_transport *transport);
 void share_end(struct fd_transport *transport);
 /* Look for an offer now. */
 void share_look(struct fd_transport *transport);
+/* The peer's mark, loaded once. */
+void share_load_mark(struct fd_transport *transport);
 /* As ring_arm, but before all of the socket has been read, what is in the ring does not count. */
 bool share_arm(struct fd_transport *transport, unsigned interest);
 

@@ -37,6 +37,23 @@ static bool prepare_wait(struct fd_transport *t, unsigned events)
     return is_prepared && (!s->doorbell.is_watched || ready_hush(&t->ready));
 }
 
+bool share_arm(struct fd_transport *t, unsigned interest)
+{
+    struct share *s = t->share;
+    if (s->state == SHARE_MOVED) {
+        share_doorbell_expect(&s->doorbell);
+        return ring_arm(s->ring, interest);
+    }
+    atomic_store(s->ring->memory.interest, interest);
+    atomic_thread_fence(memory_order_seq_cst);
+    bool had_mark = s->has_mark;
+    share_load_mark(t);
+    if (had_mark == s->has_mark && !ring_is_ready(s->ring, interest & RING_ROOM))
+        return false;
+    ring_disarm(s->ring);
+    return true;
+}
+
 /* The peer is not waited for here, but the kernel. */
 static int pause_for_memory(int64_t deadline)
 {
@@ -237,6 +254,13 @@ static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
     return true;
 }
 
+/* Nothing could show that there is something to do: then what comes next rings. */
+static void expect_bytes(struct fd_transport *t, unsigned events)
+{
+    share_doorbell_expect(&t->share->doorbell);
+    atomic_store(t->share->ring->memory.interest, share_interest(events));
+}
+
 bool share_update_in_ring(struct fd_transport *t, bool readable, unsigned events)
 {
     struct ring *r = t->share->ring;
@@ -259,6 +283,8 @@ bool share_update_in_ring(struct fd_transport *t, bool readable, unsigned events
     atomic_store_explicit(&t->wrote, false, memory_order_relaxed);
     state.in = events != 0 ? READY_FOR_ALL : READY_NOT;
     ready_update(&t->ready, &state);
+    if (state.readable && !t->ready.readable)
+        expect_bytes(t, events);
     r->ran_short = false;
     return false;
 }

@@ -50,6 +50,7 @@ enum transport_peek {
 struct transport_view {
     const uint8_t *bytes; /* valid until the next call of the reading side */
     bool end;             /* nothing comes after them */
+    bool more;            /* of PEEK_MEMORY: there is more in memory than these */
     bool drained;         /* set or cleared by a peek that read: it got all that had arrived */
 };
 

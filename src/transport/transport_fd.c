@@ -437,6 +437,16 @@ static void fd_close(struct transport *transport)
         sys_close(out);
 }
 
+/* Not all of the descriptors that the library has made were so; and see pipc.h, 12. */
+static void give_back_blocking(const struct fd_transport *t)
+{
+    if (!t->own)
+        return;
+    sys_nonblock(t->in, false);
+    if (t->out != t->in && t->out >= 0)
+        sys_nonblock(t->out, false);
+}
+
 static int fd_detach(struct transport *transport, int fds[2])
 {
     struct fd_transport *t = fd_of(transport);
@@ -448,8 +458,7 @@ static int fd_detach(struct transport *transport, int fds[2])
         errno = t->failed; /* bytes of the stream may be gone */
         return -1;
     }
-    if (t->own && t->out != t->in && t->out >= 0)
-        sys_nonblock(t->out, false); /* as its other one is */
+    give_back_blocking(t);
     fd_permit_as_before(t);
     fds[0] = t->in;
     fds[1] = t->out;

@@ -70,6 +70,15 @@ static int take_from_ring(struct fd_transport *t, size_t want, bool *end)
     return 0;
 }
 
+/* What was loaded of the ring is in memory too, and is shown to whoever wants more. */
+static bool see_ring(struct fd_transport *t, struct transport_view *view)
+{
+    const uint8_t *unused;
+    ssize_t there = ring_peek(t->share->ring, 0, &unused, &view->end);
+    view->more = there > 0;
+    return there >= 0;
+}
+
 static ssize_t peek_after_move(struct transport *transport, size_t want,
                                struct transport_view *view)
 {
@@ -79,7 +88,7 @@ static ssize_t peek_after_move(struct transport *transport, size_t want,
         return ring_peek(ring_of(transport), want, &view->bytes, &view->end);
     }
     view->end = false;
-    if (take_from_ring(t, want, &view->end) != 0)
+    if (want == 0 ? !see_ring(t, view) : take_from_ring(t, want, &view->end) != 0)
         return -1;
     view->bytes = t->buffer + t->begin;
     return (ssize_t)(t->end - t->begin);
@@ -240,6 +249,12 @@ static int share_wait(struct transport *transport, unsigned events, int64_t dead
 static bool share_update_readiness(struct transport *transport, bool readable, unsigned events)
 {
     struct share *s = advance(transport);
+    if (s != NULL)
+        s->is_deaf = (events & TRANSPORT_IN) == 0;
+    if (s != NULL && s->is_deaf && s->state == SHARE_OFFERED) {
+        share_withdraw(fd_of(transport));
+        s = advance(transport);
+    }
     return s == NULL || !share_has_left(s)
                ? fd_ops.update_readiness(transport, readable, events)
                : share_update_in_ring(fd_of(transport), readable, events);

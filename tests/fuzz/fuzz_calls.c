@@ -5,8 +5,11 @@
  *
  *   input   2 bytes: kind and flags, limits; then steps of 1 byte and its parameters
  */
+#include <stdio.h>
+
 #include "lockstep.h"
 #include "side.h"
+#include "transport/share.h"
 
 enum { STEPS_MAX = 400 };
 
@@ -47,12 +50,43 @@ static void run(int which, void (*function)(void *context))
         function(&both.side[which]);
 }
 
-static void open_ends(enum side_kind kind, pipc_t *end[2], const pipc_options_t *options)
+#ifdef PIPC_PLATFORM_POSIX
+enum { HAS_ABSTRACT_NAMES = 0 };
+#else
+enum { HAS_ABSTRACT_NAMES = 1 };
+#endif
+
+static void open_unix(pipc_t *end[2], const pipc_options_t *options)
+{
+    static unsigned number;
+    char name[64];
+    snprintf(name, sizeof name, "@pipc-fuzz-%ld-%u", (long)getpid(), number++);
+    pipc_server_t *server = pipc_server_open_unix(name, options);
+    FUZZ_CHECK(server != NULL, "no server");
+    end[0] = pipc_open_unix(name, -1, options);
+    end[1] = pipc_server_accept(server, -1);
+    FUZZ_CHECK(end[0] != NULL && end[1] != NULL, "no connection");
+    pipc_server_close(server);
+}
+
+/* What may move: a pair, of which both ends offer, or a Unix socket; after so many bytes. */
+static void open_moving(pipc_t *end[2], const pipc_options_t *options, unsigned how)
+{
+    static const uint64_t moves_after[] = {4096, 0, 100, 20000};
+    share_after = share_pair_after = moves_after[how % 4];
+    if (HAS_ABSTRACT_NAMES && (how & 4) != 0)
+        open_unix(end, options);
+    else
+        FUZZ_CHECK(pipc_open_pair(end, options) == 0, "no pair");
+}
+
+static void open_ends(enum side_kind kind, pipc_t *end[2], const pipc_options_t *options,
+                      unsigned how)
 {
     int fd[2];
     switch (kind) {
     case SIDE_PAIR:
-        FUZZ_CHECK(pipc_open_pair(end, options) == 0, "no pair");
+        open_moving(end, options, how);
         break;
     case SIDE_SOCKETS:
         fuzz_socketpair(fd);
@@ -76,7 +110,7 @@ static void open_sides(void)
     options.flags = flags[how / SIDE_KINDS % 5];
     options.max_message = messages[limits % 4];
     options.max_pending = pendings[limits / 4 % 4];
-    open_ends((enum side_kind)(how % SIDE_KINDS), end, &options);
+    open_ends((enum side_kind)(how % SIDE_KINDS), end, &options, limits / 16);
     sides_begin((enum side_kind)(how % SIDE_KINDS), &options, end);
 }
 

@@ -48,7 +48,8 @@ enum {
     EVENT_EDGE = 4,
     EVENT_END = 8,
     EVENT_DOORBELL = 16,
-    EVENT_GONE = 32 /* of a pipe that is written: nobody reads any more */
+    EVENT_GONE = 32,  /* nobody reads any more what is written */
+    EVENT_WRITER = 64 /* to a pipe */
 };
 
 const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edge = EVENT_EDGE,
@@ -57,6 +58,7 @@ const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edg
 struct set {
     int pipe[2];      /* what the number is while it is no copy; -1: no program polls it */
     int copied;       /* the member that the number is a copy of; -1: it is the pipe */
+    bool has_left;    /* that member: another one may have its number by now */
     bool is_marked;   /* there is a byte in the pipe */
     uint32_t process; /* whose pipe it is */
     int64_t guessed;  /* when; 0: not by the last update */
@@ -94,12 +96,17 @@ static int make_room(struct set *set)
     return place;
 }
 
-/* A hang-up is always reported: poll finds that of a pipe's other end, whatever it is asked for. */
+/* A hang-up is always reported: poll finds it, whatever it is asked for. */
+static uint32_t whole_events(int fd, uint32_t events)
+{
+    if (fd < 0 || events != 0 || sys_posix_timer(fd) != NULL)
+        return events;
+    return EVENT_GONE | (sys_pipe_is_end(fd, true) ? EVENT_WRITER : 0);
+}
+
 static void set_member(struct set *set, int place, int fd, uint32_t events)
 {
-    bool is_writer = fd >= 0 && events == 0 && sys_pipe_is_end(fd, true);
-    sys_other_set(&set->members, place,
-                  (struct sys_other_member){fd, is_writer ? EVENT_GONE : events});
+    sys_other_set(&set->members, place, (struct sys_other_member){fd, whole_events(fd, events)});
 }
 
 int sys_epoll_add(int number, int fd, uint32_t events)
@@ -137,8 +144,10 @@ void sys_epoll_remove(int number, int fd)
 {
     struct set *set = find_set(number);
     int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
-    if (place >= 0)
-        set_member(set, place, -1, 0);
+    if (place < 0)
+        return;
+    set_member(set, place, -1, 0);
+    set->has_left = set->has_left || set->copied == fd;
 }
 
 /* ---- what is ready ---- */
@@ -254,8 +263,10 @@ static int become_copy(int number, int fd)
 
 static void show_member(int number, struct set *set, int fd)
 {
-    if (set->copied != fd && become_copy(number, fd) == 0)
-        set->copied = fd;
+    if ((set->copied == fd && !set->has_left) || become_copy(number, fd) != 0)
+        return;
+    set->copied = fd;
+    set->has_left = false;
 }
 
 static void mark(struct set *set, bool is_marked)
@@ -313,7 +324,7 @@ static bool is_waited_for(struct sys_other_member member)
 static bool is_input(struct sys_other_member member)
 {
     return sys_posix_timer(member.fd) == NULL &&
-           (poll_events(member.events) == POLLIN || member.events == EVENT_GONE);
+           (poll_events(member.events) == POLLIN || (member.events & EVENT_WRITER) != 0);
 }
 
 static struct wanted wanted_by(const struct set *set)
@@ -357,7 +368,7 @@ static void guess(int number, struct set *set)
     if (set->guessed != 0 && now - set->guessed < SYS_MILLISECOND) {
         int64_t until = sys_deadline_earlier(now + SYS_MILLISECOND, first_time(set, false));
         fill_polled(set);
-        poll_nocancel(set->polled, (nfds_t)set->room, sys_deadline_ms_left(until));
+        sys_poll_in_call(set->polled, (nfds_t)set->room, until);
         now = sys_now();
     }
     set->guessed = now;
