@@ -3,6 +3,7 @@
  * PIPC_ASYNC with PIPC_DUPLEX: while one thread waits for a message, the other one has the
  * descriptor, and is told by it that the peer has come, and nothing else.
  */
+#include "anonymous.h"
 #include "async.h"
 #include "platform.h"
 
@@ -12,7 +13,8 @@
 struct reading {
     pipc_t *pipe;
     pthread_t thread;
-    atomic_bool has_ended;
+    struct sleeper sleeper;
+    atomic_bool has_begun, has_ended;
     ssize_t got;
     int error;
 };
@@ -21,6 +23,8 @@ static void *read_one(void *arg)
 {
     struct reading *r = arg;
     char bytes[8];
+    r->sleeper = sleeper_me();
+    atomic_store(&r->has_begun, true);
     r->got = pipc_read(r->pipe, bytes, sizeof bytes);
     r->error = errno;
     atomic_store(&r->has_ended, true);
@@ -32,6 +36,13 @@ static void begin_to_read(struct reading *r, pipc_t *pipe, int read_ms)
     *r = (struct reading){.pipe = pipe};
     assert_int_equal(pipc_set_timeout(pipe, read_ms, 0), 0);
     assert_int_equal(pthread_create(&r->thread, NULL, read_one, r), 0);
+}
+
+static void await_waiting(struct reading *r)
+{
+    while (!atomic_load(&r->has_begun))
+        continue;
+    sleeper_wait(r->sleeper);
 }
 
 static void end_reading(struct reading *r, ssize_t got, int error)
@@ -102,7 +113,8 @@ TEST_OF_KIND(a_poll_that_waits_ends_when_another_thread_has_met_the_peer)
     pipc_t *pipe = open_duplex(&place, -1);
     int fd = pipc_fd(pipe);
     begin_to_read(&reading, pipe, -1);
-    while (harness_readable(fd, 0)) /* a spurious wakeup; the other thread may not wait yet */
+    await_waiting(&reading);
+    while (harness_readable(fd, 0)) /* a spurious wakeup */
         assert_errno(pipc_flush(pipe), EAGAIN);
     while (peer == NULL)
         peer = async_answer(&place, NULL);
