@@ -119,6 +119,9 @@ void fault_interrupt(unsigned one_of);
 /* The first read or write after each poll that reported an event gets EAGAIN. */
 void fault_eagain_after_poll(bool on);
 
+/* Armed poll reports input with each hang-up, as that of other systems does. */
+void fault_hangups_are_input(bool on);
+
 /* Calls `step` after each armed recvmsg that only looked (MSG_PEEK), disarmed. */
 void fault_after_peek(void (*step)(void *context), void *context);
 /* Calls `step` after each armed realloc that has moved a block, disarmed: who called it does not

@@ -25,7 +25,7 @@ int __real_fstat(int fd, struct stat *status) REAL(fstat) __attribute__((weak));
 int __real_fcntl(int fd, int command, ...) REAL(fcntl) __attribute__((weak));
 
 static struct {
-    bool shorten, eagain, withhold, virtual_time;
+    bool shorten, eagain, hangups, withhold, virtual_time;
     struct timespec begin; /* of virtual time */
     int tick_us;           /* in virtual time: what a look at the clock takes */
     void (*after_peek)(void *context);
@@ -39,7 +39,7 @@ static _Thread_local bool eagain_is_due;
 
 void fault_reset_calls(void)
 {
-    shape.shorten = shape.eagain = shape.withhold = shape.virtual_time = false;
+    shape.shorten = shape.eagain = shape.hangups = shape.withhold = shape.virtual_time = false;
     shape.after_peek = NULL;
     clock_offset_us = 0;
     other_clocks = 0;
@@ -49,6 +49,11 @@ void fault_reset_calls(void)
 void fault_shorten(bool on)
 {
     shape.shorten = on;
+}
+
+void fault_hangups_are_input(bool on)
+{
+    shape.hangups = on;
 }
 
 void fault_eagain_after_poll(bool on)
@@ -309,6 +314,15 @@ static int waited(int ready, int timeout)
     return ready;
 }
 
+static void note_hangups(struct pollfd *fds, nfds_t count)
+{
+    if (!shape.hangups || !fault_armed())
+        return;
+    for (nfds_t i = 0; i < count; i++)
+        if ((fds[i].revents & POLLHUP) != 0)
+            fds[i].revents = (short)(fds[i].revents | (fds[i].events & POLLIN));
+}
+
 WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
 {
     if (timeout == 0)
@@ -317,7 +331,9 @@ WRAP(int, poll, struct pollfd *fds, nfds_t count, int timeout)
         return -1;
     while (timeout != 0 && fault_step_before_wait() && __real_poll(fds, count, 0) == 0)
         continue;
-    return waited(__real_poll(fds, count, real_timeout(timeout)), timeout);
+    int ready = __real_poll(fds, count, real_timeout(timeout));
+    note_hangups(fds, count);
+    return waited(ready, timeout);
 }
 
 WRAP(int, select, int beyond, fd_set *in, fd_set *out, fd_set *odd, struct timeval *timeout)

@@ -10,7 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "fifos.h"
+#include "net.h"
 
 /* PIPC_TEST_RENDEZVOUS=1000 PIPC_TEST_CROWDS=100 is the long run. */
 static int times(const char *variable, int usual)
@@ -205,6 +207,32 @@ TEST(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin)
     fifos_end(&fifos);
 }
 
+TEST(a_passer_by_is_no_peer_where_poll_reports_each_hang_up_as_input)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    pipc_options_t options = fifos.options;
+    options.flags = PIPC_ASYNC;
+    pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &options);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    fault_hangups_are_input(true);
+    for (int i = 0; i < 3; i++) {
+        fifos_await_offer(&fifos, "x"); /* opens the door, and goes */
+        fault_arm();
+        assert_errno(pipc_flush(pipe), EAGAIN);
+        fault_disarm();
+    }
+    fault_hangups_are_input(false);
+    pipc_t *other = pipc_open_fifo("x", FIFOS_LONG_MS, &fifos.options);
+    assert_non_null(other);
+    net_say(other, "peer");
+    net_expect(pipe, "peer");
+    pipc_close(pipe);
+    pipc_close(other);
+    fifos_end(&fifos);
+}
+
 /* --- Many at once ----------------------------------------------------------------------------- */
 
 struct crowd {
@@ -317,6 +345,7 @@ HARNESS_MAIN("FIFOs, rendezvous", IT(the_second_caller_connects_to_the_first),
              IT(an_interruptible_wait_ends_with_eintr_and_leaks_nothing),
              IT(a_wait_uses_no_processor_time),
              IT(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin),
+             IT(a_passer_by_is_no_peer_where_poll_reports_each_hang_up_as_input),
              IT_WITHIN(two_simultaneous_callers_always_connect, 120000),
              IT_WITHIN(forty_simultaneous_callers_on_one_name_form_separate_pairs, 100000),
              IT(threads_of_one_process_connect_to_each_other_repeatedly),
