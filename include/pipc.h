@@ -602,10 +602,12 @@
  * socket, and the pipe is used a lot, it moves into shared memory by itself. Its messages then cost
  * no system call, as on pipc_open. Nothing else changes, but for what stands here.
  *
- *   - It moves after 32 KiB, counted in both directions together, with the next message of the
- *     side that accepted. A pipe on which that side sends nothing stays a socket. At each moment of
- *     the move, order, held bytes, the descriptor of pipc_fd, the end of stream and deaths are as
- *     on the socket, which stays: its end is the end of stream.
+ *   - It moves after 32 KiB, counted in both directions together, with the next message of the side
+ *     that accepted. A pipe on which that side sends nothing stays a socket. While that side polls
+ *     pipc_fd with PIPC_WANT_READ off, the pipe does not move; if that is switched off before the
+ *     other side has called a reading function, it stays a socket. At each moment of the move,
+ *     order, held bytes, the descriptor of pipc_fd, the end of stream and deaths are as on the
+ *     socket, which stays: its end is the end of stream.
  *   - The sides wake each other by two kernel pipes, which is faster than by the socket. With them
  *     a handle has 4 descriptors, with pipc_fd or without. From the offer of the memory on it has 2
  *     of these. A side that cannot have them is woken by the socket, and nothing else changes:
