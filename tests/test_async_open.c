@@ -162,28 +162,61 @@ static bool is_open(pipc_t *pipe)
     return pipc_credentials(pipe, &credentials) == 0 || errno == EOPNOTSUPP;
 }
 
-/* By whatever call it is noticed: a read that finds nothing reports nothing. */
-TEST_OF_KIND(the_descriptor_is_readable_once_after_the_peer_has_come)
+typedef pipc_t *answer(struct async_place *place, const pipc_options_t *options);
+
+/* The program makes no other call than a read, which reports nothing. Returns the peer, if any. */
+static pipc_t *expect_readable_once(struct async_place *place, pipc_t *pipe, answer *answers)
 {
-    struct async_place place;
     char byte;
-    async_begin(&place, kind);
-    pipc_t *pipe = async_open_at(&place, -1, NULL), *peer = NULL;
+    pipc_t *peer = NULL;
     int fd = pipc_fd(pipe);
     assert_int_equal(pipc_want(pipe, 0), 0);
     do {
-        peer = peer != NULL ? peer : async_answer(&place, NULL);
+        peer = peer != NULL ? peer : answers(place, NULL);
         if (!harness_readable(fd, 0))
-            async_await(&place, pipe, peer);
+            async_await(place, pipe, peer);
         assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
     } while (!is_open(pipe));
     assert_true(harness_readable(fd, 0));
     assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
     assert_false(platform_wakes(fd, 0));
+    return peer;
+}
+
+/* By whatever call it is noticed: a read that finds nothing reports nothing. */
+TEST_OF_KIND(the_descriptor_is_readable_once_after_the_peer_has_come)
+{
+    struct async_place place;
+    async_begin(&place, kind);
+    pipc_t *pipe = async_open_at(&place, -1, NULL);
+    pipc_t *peer = expect_readable_once(&place, pipe, async_answer);
     assert_int_equal(pipc_want(pipe, PIPC_WANT_READ | PIPC_WANT_WRITE), 0);
     while (peer == NULL)
         peer = async_answer(&place, NULL);
     expect_talk(pipe, peer);
+    pipc_close(pipe);
+    pipc_close(peer);
+    async_end(&place);
+}
+
+/* More than a kernel takes: so a part of it is there before this side makes its last step. */
+static pipc_t *answer_with_a_part(struct async_place *place, const pipc_options_t *options)
+{
+    enum { SIZE = 12 << 20 };
+    pipc_t *peer = async_answer(place, options);
+    char *data = calloc(1, SIZE);
+    if (peer != NULL)
+        assert_int_equal(pipc_write(peer, data, SIZE), SIZE);
+    free(data);
+    return peer;
+}
+
+TEST_OF_KIND(a_part_of_a_message_does_not_hide_that_the_peer_has_come)
+{
+    struct async_place place;
+    async_begin(&place, kind);
+    pipc_t *pipe = async_open_at(&place, -1, NULL);
+    pipc_t *peer = expect_readable_once(&place, pipe, answer_with_a_part);
     pipc_close(pipe);
     pipc_close(peer);
     async_end(&place);
@@ -442,6 +475,7 @@ HARNESS_MAIN("async, open",
              OVER_CASES(a_handle_that_is_closed_before_its_peer_came_leaves_nothing, async_ways),
              OVER_CASES(one_descriptor_reports_the_peer_and_later_its_messages, async_ways),
              OVER_CASES(the_descriptor_is_readable_once_after_the_peer_has_come, async_ways),
+             OVER_CASES(a_part_of_a_message_does_not_hide_that_the_peer_has_come, async_ways),
              OVER_CASES(calls_that_take_in_messages_bring_the_peer, async_ways),
              OVER_CASES(every_call_reports_why_the_peer_did_not_come, async_ways),
              OVER_CASES(a_failure_is_reported_eight_times_by_the_descriptor, async_ways),

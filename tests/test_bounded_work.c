@@ -3,10 +3,15 @@
  * A call with timeout 0 receives at most 16 MiB, and the next call continues. The data comes from
  * files, which hold any amount; the descriptor is tested on a socket with a huge buffer.
  */
-#include "channel/inbound.h"
+#include "channel/inbound.h" /* before the macro skip of cmocka */
+
+#include "anonymous.h"
+#include "fault.h"
+#include "platform.h"
 #include "polling.h"
 
 #include <arpa/inet.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -307,7 +312,86 @@ TEST(the_descriptor_is_readable_when_a_call_stopped_between_messages)
     free(data);
 }
 
-/* On every kind, by edges alone, while it comes. */
+/* --- An end while one call takes in all that it may ------------------------------------------- */
+
+/* The writer goes on when the reader rings for room, and the reader waits for that. */
+static struct feeding {
+    struct side writer;
+    bool is_over;
+} feeding;
+
+/* Ends inside the message once more has gone than the reader's call takes. */
+static void feed(pipc_t *pipe)
+{
+    enum { ENOUGH = ONE_CALL + 100000 };
+    char *data = calloc(1, MUCH);
+    set_timeouts(pipe, -1, 0);
+    assert_true(pipc_fd(pipe) >= 0);
+    assert_int_equal(pipc_write(pipe, data, MUCH), MUCH);
+    free(data);
+    while (!feeding.is_over) {
+        pipc_stats_t stats = PIPC_STATS_INIT;
+        assert_errno(pipc_flush(pipe), EAGAIN);
+        assert_int_equal(pipc_stats(pipe, &stats), 0);
+        feeding.is_over = MUCH - stats.bytes_held >= ENOUGH;
+        harness_gate_open(&gate[0]);
+        if (!feeding.is_over)
+            harness_gate_wait(&gate[1]);
+    }
+}
+
+static void let_it_feed(void *context)
+{
+    harness_gate_open(&gate[1]);
+    harness_gate_wait(&gate[0]);
+    if (feeding.is_over)
+        side_end(&feeding.writer);
+    else
+        fault_before(CALL_write, fault_calls(CALL_write) + 1, let_it_feed, context);
+}
+
+static void take_in_while_it_feeds(pipc_t *pipe)
+{
+    fault_reset();
+    fault_before(CALL_write, 1, let_it_feed, NULL);
+    fault_arm();
+    assert_int_equal(pipc_pending(pipe), 0);
+    fault_disarm();
+    assert_true(feeding.is_over);
+}
+
+static void skip_without_eventfd(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    if (fd < 0)
+        harness_skip("a doorbell is not rung by write");
+    close(fd);
+}
+
+TEST(without_PIPC_WANT_READ_an_end_that_comes_during_a_call_that_stopped_is_reported)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    skip_without_eventfd();
+    pipc_t *pipe = open_anonymous();
+    gates_init();
+    set_timeouts(pipe, 0, 0);
+    int fd = pipc_fd(pipe);
+    assert_int_equal(pipc_shutdown(pipe), 0);
+    assert_int_equal(pipc_want(pipe, 0), 0);
+    side_start(&feeding.writer, anonymous_in_threads, pipe, feed);
+    harness_gate_wait(&gate[0]);
+    take_in_while_it_feeds(pipe);
+    assert_true(harness_readable(fd, 0));
+    assert_int_equal(pipc_pending(pipe), 0);
+    assert_true(harness_readable(fd, 0));
+    hear_the_end(pipe, ECONNRESET);
+    gates_close();
+    pipc_close(pipe);
+}
+
+/* --- On every kind ---------------------------------------------------------------------------- */
+
+/* By edges alone, while it comes. */
 static intmax_t write_much(struct peer *peer, void *data)
 {
     if (peer_set_timeout(peer, -1, -1) != 0)
@@ -359,5 +443,6 @@ HARNESS_MAIN("bounded_work", IT(pipc_pending_receives_16_MiB_at_a_time),
              IT(a_message_that_comes_byte_by_byte_keeps_no_call_from_returning),
              IT(the_descriptor_is_readable_when_a_call_stopped_in_a_message),
              IT(the_descriptor_is_readable_when_a_call_stopped_between_messages),
+             IT(without_PIPC_WANT_READ_an_end_that_comes_during_a_call_that_stopped_is_reported),
              OVER_KINDS(a_long_message_arrives_under_edge_triggered_polling),
              OVER_KINDS(a_read_with_a_timeout_receives_a_long_message_in_one_call))

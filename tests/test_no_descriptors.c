@@ -2,7 +2,7 @@
 /*
  * A process that has everything open and may have no more descriptors (RLIMIT_NOFILE 0), so that
  * the kernel takes no poll: it finds the end of a stream behind what is unread, and does not spin.
- * One that had none for a moment watches its peer later.
+ * One that had none for a moment watches its peer later, and shows the end of one that died before.
  */
 #include <signal.h>
 
@@ -179,9 +179,62 @@ TEST(a_death_is_noticed_by_who_has_waited_for_the_process_where_none_can_be_watc
     expect_death_noticed(FAULT_FOREVER, ENOSYS);
 }
 
+/* --- It is too late for one ------------------------------------------------------------------- */
+
+static int take_the_end_without_a_lock(void *pipe)
+{
+    fault_reset();
+    fault_fail(CALL_openat, 1, FAULT_FOREVER, EACCES);
+    fault_arm();
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    fault_disarm();
+    assert_true(fault_failures(CALL_openat) > 0);
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+/* Its process is gone before this side has looked for it. */
+static void let_a_peer_die(pipc_t *pipe)
+{
+    assert_int_equal(harness_wait(harness_fork(take_the_end_without_a_lock, pipe)), -SIGKILL);
+}
+
+static void expect_end_shown(pipc_t *pipe, int fd)
+{
+    char byte;
+    assert_true(harness_readable(fd, 0));
+    assert_errno(pipc_read(pipe, &byte, 1), EPIPE);
+    assert_true(harness_readable(fd, 0));
+    pipc_close(pipe);
+}
+
+TEST(the_first_pipc_fd_shows_the_end_of_a_peer_that_is_long_dead)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    pipc_t *pipe = open_anonymous();
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    let_a_peer_die(pipe);
+    expect_end_shown(pipe, pipc_fd(pipe));
+}
+
+TEST(a_pipc_want_hides_no_end_of_a_peer_that_is_long_dead)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    char byte;
+    pipc_t *pipe = open_anonymous();
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    int fd = pipc_fd(pipe);
+    assert_errno(pipc_read(pipe, &byte, 1), EAGAIN);
+    let_a_peer_die(pipe);
+    assert_int_equal(pipc_want(pipe, PIPC_WANT_READ | PIPC_WANT_WRITE), 0);
+    expect_end_shown(pipe, fd);
+}
+
 HARNESS_MAIN("no descriptors", IT(a_close_is_seen_behind_a_doorbell_in_the_socket),
              IT(without_PIPC_WANT_READ_an_end_behind_a_message_wakes_no_loop_again_and_again),
              IT(without_PIPC_WANT_READ_dead_writing_stays_readable),
              IT(without_PIPC_WANT_READ_a_flush_that_failed_stays_reported),
              IT(a_death_is_noticed_though_the_process_could_not_be_watched_at_first),
-             IT(a_death_is_noticed_by_who_has_waited_for_the_process_where_none_can_be_watched))
+             IT(a_death_is_noticed_by_who_has_waited_for_the_process_where_none_can_be_watched),
+             IT(the_first_pipc_fd_shows_the_end_of_a_peer_that_is_long_dead),
+             IT(a_pipc_want_hides_no_end_of_a_peer_that_is_long_dead))
