@@ -40,7 +40,7 @@
 #include "transport/share.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <stdint.h>
 
 #include "sys/sys.h"
 #include "sys/sys_net.h"
@@ -400,7 +400,7 @@ static ssize_t left_until_mark(const struct fd_transport *t, bool waits)
         return -1;
     }
     uint64_t left = s->mark - t->received;
-    return left < SSIZE_MAX ? (ssize_t)left : SSIZE_MAX;
+    return left < PTRDIFF_MAX ? (ssize_t)left : PTRDIFF_MAX;
 }
 
 /* What came may go beyond a mark that was written meanwhile: doorbells. */

@@ -257,6 +257,7 @@ static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
 /* Nothing could show that there is something to do: then what comes next rings. */
 static void expect_bytes(struct fd_transport *t, unsigned events)
 {
+    t->share->armed = 0; /* what is there already was not looked at */
     share_doorbell_expect(&t->share->doorbell);
     atomic_store(t->share->ring->memory.interest, share_interest(events));
 }

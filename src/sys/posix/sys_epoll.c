@@ -58,7 +58,6 @@ const uint32_t sys_epoll_in = EVENT_IN, sys_epoll_out = EVENT_OUT, sys_epoll_edg
 struct set {
     int pipe[2];      /* what the number is while it is no copy; -1: no program polls it */
     int copied;       /* the member that the number is a copy of; -1: it is the pipe */
-    bool has_left;    /* that member: another one may have its number by now */
     bool is_marked;   /* there is a byte in the pipe */
     uint32_t process; /* whose pipe it is */
     int64_t guessed;  /* when; 0: not by the last update */
@@ -138,16 +137,6 @@ int sys_epoll_change(int number, int fd, uint32_t events)
     }
     set_member(set, place, fd, events);
     return 0;
-}
-
-void sys_epoll_remove(int number, int fd)
-{
-    struct set *set = find_set(number);
-    int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
-    if (place < 0)
-        return;
-    set_member(set, place, -1, 0);
-    set->has_left = set->has_left || set->copied == fd;
 }
 
 /* ---- what is ready ---- */
@@ -263,10 +252,8 @@ static int become_copy(int number, int fd)
 
 static void show_member(int number, struct set *set, int fd)
 {
-    if ((set->copied == fd && !set->has_left) || become_copy(number, fd) != 0)
-        return;
-    set->copied = fd;
-    set->has_left = false;
+    if (set->copied != fd && become_copy(number, fd) == 0)
+        set->copied = fd;
 }
 
 static void mark(struct set *set, bool is_marked)
@@ -304,6 +291,25 @@ static void renew_pipe(int number, struct set *set)
     set->pipe[1] = fresh[1];
     set->is_marked = false;
     set->process = self_process();
+}
+
+/*
+ * A copy would keep the member alive: a listener that has been closed would go on listening. And
+ * another member may come to have its number.
+ */
+void sys_epoll_remove(int number, int fd)
+{
+    struct set *set = find_set(number);
+    int place = set == NULL ? -1 : sys_other_find(&set->members, fd);
+    int saved = errno;
+    if (place < 0)
+        return;
+    set_member(set, place, -1, 0);
+    if (set->copied == fd) {
+        renew_pipe(number, set);
+        show_pipe(number, set, true); /* until the update at the end of the call */
+    }
+    errno = saved;
 }
 
 /* ---- which it is ---- */
