@@ -84,6 +84,43 @@ TEST_OF_KIND(a_pipe_moves_once_there_are_descriptors_again)
     kind_close(kind, end);
 }
 
+/* The socket is full of what the peer has not read, and the peer says more in the ring. */
+static void fill_and_move(pipc_t *end[2])
+{
+    static char data[MOVING_LARGE];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pipc_set_timeout(end[i], 0, 0), 0);
+    while (pipc_write(end[1], data, sizeof data) >= 0)
+        continue;
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(pipc_read(end[0], data, sizeof data), sizeof data);
+    assert_int_equal(pipc_flush(end[1]), 0);
+    for (unsigned i = 1; i <= 3; i++)
+        moving_send(end[0], 2, i);
+    moving_expect(end, SHARE_LEAVING, SHARE_MOVED);
+    assert_false(sys_has_room(moving_transport(end[1])->in));
+}
+
+/* There is neither room in the socket nor a descriptor by which it could be shown. */
+TEST_OF_KIND(without_free_descriptors_a_moved_pipe_is_readable_as_soon_as_more_bytes_come)
+{
+    pipc_t *end[2];
+    open_to_move(kind, end);
+    int fd = pipc_fd(end[1]);
+    fill_and_move(end);
+    rlim_t before = harness_limit(RLIMIT_NOFILE, (rlim_t)lowest_free());
+    assert_int_equal(pipc_want(end[1], PIPC_WANT_READ), 0);
+    assert_false(harness_readable(fd, 0));
+    moving_send(end[0], 2, 4);
+    assert_true(harness_readable(fd, 2000));
+    harness_limit(RLIMIT_NOFILE, before);
+    for (unsigned i = 1; i <= 4; i++) {
+        assert_true(harness_readable(fd, 2000));
+        moving_receive(end[1], 2, i);
+    }
+    kind_close(kind, end);
+}
+
 /* --- Memory --- */
 
 static rlim_t mapped_now(void)
@@ -136,7 +173,10 @@ static const struct kind moving[] = {{.name = "pair", .open = open_pair},
                                      {.name = "Unix socket", .open = open_unix},
                                      {.name = NULL}};
 
-HARNESS_MAIN("moving into shared memory, shortages",
-             OVER_CASES(without_free_descriptors_a_pipe_goes_on_as_a_socket, moving),
-             OVER_CASES(a_pipe_moves_once_there_are_descriptors_again, moving),
-             OVER_CASES(without_address_space_a_pipe_goes_on_as_a_socket, moving))
+HARNESS_MAIN(
+    "moving into shared memory, shortages",
+    OVER_CASES(without_free_descriptors_a_pipe_goes_on_as_a_socket, moving),
+    OVER_CASES(a_pipe_moves_once_there_are_descriptors_again, moving),
+    OVER_CASES(without_free_descriptors_a_moved_pipe_is_readable_as_soon_as_more_bytes_come,
+               moving),
+    OVER_CASES(without_address_space_a_pipe_goes_on_as_a_socket, moving))
