@@ -104,7 +104,14 @@ TEST_OF_KIND(a_writer_that_polls_is_woken_by_a_peer_that_a_waiting_reader_has_me
     async_end(&place);
 }
 
-TEST_OF_KIND(a_poll_that_waits_ends_when_another_thread_has_met_the_peer)
+/* With POSIX alone a poll that has begun may miss it; one that begins later does not. */
+static void await_readable(int fd)
+{
+    for (int polls = 0; !harness_readable(fd, 50); polls++)
+        assert_true(polls < 200);
+}
+
+TEST_OF_KIND(without_a_call_between_a_poll_shows_that_another_thread_has_met_the_peer)
 {
     struct async_place place;
     struct reading reading;
@@ -118,9 +125,8 @@ TEST_OF_KIND(a_poll_that_waits_ends_when_another_thread_has_met_the_peer)
         assert_errno(pipc_flush(pipe), EAGAIN);
     while (peer == NULL)
         peer = async_answer(&place, NULL);
-    do
-        assert_true(harness_readable(fd, -1));
-    while (!is_open(pipe));
+    while (!is_open(pipe))
+        await_readable(fd);
     net_say(peer, "ping");
     end_reading(&reading, 4, 0);
     pipc_close(pipe);
@@ -177,7 +183,8 @@ TEST_OF_KIND(while_a_reader_waits_the_descriptor_does_not_wake_a_writer_again_an
 HARNESS_MAIN(
     "async, duplex",
     OVER_CASES(a_writer_that_polls_is_woken_by_a_peer_that_a_waiting_reader_has_met, async_ways),
-    OVER_CASES(a_poll_that_waits_ends_when_another_thread_has_met_the_peer, async_ways),
+    OVER_CASES(without_a_call_between_a_poll_shows_that_another_thread_has_met_the_peer,
+               async_ways),
     OVER_CASES(a_writer_that_polls_is_woken_when_the_peer_of_a_waiting_reader_does_not_come,
                async_ways),
     OVER_CASES(while_a_reader_waits_the_descriptor_does_not_wake_a_writer_again_and_again,

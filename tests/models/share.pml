@@ -9,8 +9,8 @@
  *   leave, withdraw   leave, share_withdraw                  likewise
  *   receive           receive_in_step, cut_at_mark           likewise
  *   give_way          give_way                               likewise
- *   arm               share_arm; ring_is_ready               likewise; ring.c
- *   wait              share_wait_in_ring, share_absorb       src/transport/share_wait.c
+ *   arm               share_arm; ring_is_ready               src/transport/share_wait.c; ring.c
+ *   wait              share_wait_in_ring, share_absorb       likewise
  *   doorbell          share_ring_doorbell, by the socket     src/transport/share_life.c
  *   publish, consume  ring_publish, ring_consume             src/transport/ring.c
  *
