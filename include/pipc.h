@@ -1174,8 +1174,10 @@
  *                          empty
  *   a death on pipc_open   is noticed at once, also when the process becomes another program; but
  *                          one that died before its peer first looked, and whose process id
- *                          another process has by then, is taken for alive
- *   memory of pipc_open    can be made shorter by a process that has its descriptor: SIGBUS
+ *                          another process has by then, is taken for alive, and so is one that has
+ *                          become another program by then
+ *   memory of pipc_open    can be made shorter by a process that has its descriptor: SIGBUS; on
+ *                          NetBSD and OpenBSD a file system that is full does the same
  *   descriptors            do not travel: EOPNOTSUPP; those that come even so are dropped
  *   pipc_credentials       pid is 0 on FreeBSD; users and groups are the effective ones
  *   SIGPIPE                macOS, NetBSD: what pipc_open_fds is given raises none from then on

@@ -50,8 +50,9 @@ bool sys_epoll_forget(int set, int other);
 
 /*
  * Has the writer to this descriptor ended, whether or not something is unread? Keeps errno. It is
- * not known of what is no socket, or has something unread, where poll(2) is refused (see sys_poll):
- * then a set that waits for the end knows it (sys_epoll_forget).
+ * not known of what is no socket, or has something unread, where poll(2) is refused (see sys_poll);
+ * nor where this takes a descriptor of its own, and no number is free. Then a set that waits for
+ * the end knows it (sys_epoll_forget).
  */
 enum sys_end { SYS_NO_END, SYS_END, SYS_END_NOT_KNOWN };
 enum sys_end sys_look_for_end(int fd);

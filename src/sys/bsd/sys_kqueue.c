@@ -253,7 +253,11 @@ enum sys_end sys_look_for_end(int fd)
 {
     struct kevent events[SYS_BSD_EVENTS];
     int saved = errno, number = kqueue();
-    bool is_over = number >= 0 && add_filter(number, fd, EVENT_IN, false) == 0 &&
+    if (number < 0) {
+        errno = saved;
+        return SYS_END_NOT_KNOWN; /* no number is free: the set of the handle knows it */
+    }
+    bool is_over = add_filter(number, fd, EVENT_IN, false) == 0 &&
                    sys_bsd_kevent(number, NULL, events) > 0 && (events[0].flags & EV_EOF) != 0;
     sys_close(number);
     errno = saved;
