@@ -11,6 +11,10 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
+#include <sys/eventfd.h>
+
+#include "platform.h"
+
 /* A thread that is cancelled or calls pthread_exit leaves marks of AddressSanitizer on its stack.
  * The next functions there would be reported. */
 static void side_unmark_stack(void *unused)
@@ -98,6 +102,15 @@ void sleeper_wait(struct sleeper who)
     int64_t deadline = harness_now_ms() + 1000 * harness_scale();
     while (sleeper_state(who) != 'S' && harness_now_ms() < deadline)
         nanosleep(&(struct timespec){0, 100000}, NULL);
+}
+
+void anonymous_need_eventfd(void)
+{
+    platform_needs(PLATFORM_LINUX_CALLS);
+    int fd = eventfd(0, EFD_CLOEXEC);
+    if (fd < 0)
+        harness_skip("a doorbell is not rung by write");
+    close(fd);
 }
 
 pipc_t *open_anonymous(void)

@@ -322,7 +322,7 @@ static int poll_for_the_peer(void *arg)
 
 TEST(a_successor_that_polls_is_woken_though_its_predecessor_is_still_leaving)
 {
-    platform_needs(PLATFORM_LINUX_CALLS);
+    anonymous_need_eventfd();
     harness_skip_without_proc();
     struct handover h = {.pipe = open_anonymous()};
     set_timeouts(h.pipe, -1, -1);
@@ -355,7 +355,7 @@ static int hear_two_and_the_end(void *arg)
 
 TEST(a_message_that_a_successor_reads_is_not_taken_by_its_predecessor_too)
 {
-    platform_needs(PLATFORM_LINUX_CALLS);
+    anonymous_need_eventfd();
     harness_skip_without_proc();
     struct handover h = {.pipe = open_anonymous()};
     assert_int_equal(pipc_want(h.pipe, PIPC_WANT_WRITE), 0);
@@ -408,7 +408,7 @@ static void let_it_take_and_the_peer_look(void *arg)
 
 TEST(poll_detects_the_death_of_a_successor_that_came_while_a_thread_beside_was_leaving)
 {
-    platform_needs(PLATFORM_LINUX_CALLS);
+    anonymous_need_eventfd();
     struct handover h = {.pipe = open_anonymous()};
     pthread_t peer;
     set_timeouts(h.pipe, -1, -1);

@@ -7,11 +7,9 @@
 
 #include "anonymous.h"
 #include "fault.h"
-#include "platform.h"
 #include "polling.h"
 
 #include <arpa/inet.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -360,18 +358,9 @@ static void take_in_while_it_feeds(pipc_t *pipe)
     assert_true(feeding.is_over);
 }
 
-static void skip_without_eventfd(void)
-{
-    int fd = eventfd(0, EFD_CLOEXEC);
-    if (fd < 0)
-        harness_skip("a doorbell is not rung by write");
-    close(fd);
-}
-
 TEST(without_PIPC_WANT_READ_an_end_that_comes_during_a_call_that_stopped_is_reported)
 {
-    platform_needs(PLATFORM_LINUX_CALLS);
-    skip_without_eventfd();
+    anonymous_need_eventfd();
     pipc_t *pipe = open_anonymous();
     gates_init();
     set_timeouts(pipe, 0, 0);
