@@ -207,15 +207,37 @@ TEST(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin)
     fifos_end(&fifos);
 }
 
-TEST(a_passer_by_is_no_peer_where_poll_reports_each_hang_up_as_input)
+static pipc_t *wait_by_flushing(const struct fifos *fifos)
 {
-    struct fifos fifos;
-    fifos_begin(&fifos);
-    pipc_options_t options = fifos.options;
+    pipc_options_t options = fifos->options;
     options.flags = PIPC_ASYNC;
     pipc_t *pipe = pipc_open_fifo("x", FIFOS_LONG_MS, &options);
     assert_non_null(pipe);
     assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    return pipe;
+}
+
+TEST(a_door_that_cannot_be_read_ends_the_rendezvous_with_that_error)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    pipc_t *pipe = wait_by_flushing(&fifos);
+    fifos_await_offer(&fifos, "x"); /* opens the door, and goes */
+    fault_reset();
+    fault_fail(CALL_read, 1, 0, EIO);
+    fault_arm();
+    assert_errno(pipc_flush(pipe), EIO);
+    fault_disarm();
+    fifos_assert_empty(&fifos);
+    pipc_close(pipe);
+    fifos_end(&fifos);
+}
+
+TEST(a_passer_by_is_no_peer_where_poll_reports_each_hang_up_as_input)
+{
+    struct fifos fifos;
+    fifos_begin(&fifos);
+    pipc_t *pipe = wait_by_flushing(&fifos);
     fault_hangups_are_input(true);
     for (int i = 0; i < 3; i++) {
         fifos_await_offer(&fifos, "x"); /* opens the door, and goes */
@@ -345,6 +367,7 @@ HARNESS_MAIN("FIFOs, rendezvous", IT(the_second_caller_connects_to_the_first),
              IT(an_interruptible_wait_ends_with_eintr_and_leaks_nothing),
              IT(a_wait_uses_no_processor_time),
              IT(processes_that_open_the_files_neither_end_the_wait_nor_make_it_spin),
+             IT(a_door_that_cannot_be_read_ends_the_rendezvous_with_that_error),
              IT(a_passer_by_is_no_peer_where_poll_reports_each_hang_up_as_input),
              IT_WITHIN(two_simultaneous_callers_always_connect, 120000),
              IT_WITHIN(forty_simultaneous_callers_on_one_name_form_separate_pairs, 100000),
