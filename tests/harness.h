@@ -105,6 +105,8 @@ _Noreturn void harness_skip(const char *reason);
 void harness_skip_if_cancelling_confuses(void);
 /* Where there is no /proc, a live holder of an end is known by its process id alone. */
 void harness_skip_without_proc(void);
+/* The same for a test that itself looks into /proc, and for what it is made of. */
+void harness_need_proc(void);
 
 /* The call returns -1 with this errno; the constructor returns NULL with it. */
 #define assert_errno(call, code) harness_assert_errno((call), (code), #call, __FILE__, __LINE__)

@@ -78,6 +78,12 @@ void harness_skip_without_proc(void)
         harness_skip("a process leaves no proof of its life without /proc");
 }
 
+void harness_need_proc(void)
+{
+    if (access("/proc/self/stat", R_OK) != 0)
+        harness_skip("the test looks into /proc");
+}
+
 void harness_skip_if_cancelling_confuses(void)
 {
     if (THREAD_SANITIZED)
