@@ -36,6 +36,12 @@ void paths_end(const struct paths *paths)
     assert_int_equal(rmdir(paths->directory), 0);
 }
 
+void paths_need_proc(void)
+{
+    if (access("/proc/thread-self/fd", F_OK) != 0)
+        harness_skip("this needs /proc, to reach a path by a descriptor");
+}
+
 const char *paths_to(const struct paths *paths, const char *name)
 {
     static _Thread_local char answers[8][1024];

@@ -19,6 +19,8 @@ struct paths {
 void paths_begin(struct paths *paths);
 void paths_end(const struct paths *paths);
 int paths_count(const struct paths *paths); /* of what is in it */
+/* Skips the test where there is no /proc: long paths, directories that change and modes need it. */
+void paths_need_proc(void);
 /* NAME in the directory; the last eight answers stay valid. */
 const char *paths_to(const struct paths *paths, const char *name);
 ino_t paths_inode(const char *path); /* 0: nothing is there. Follows no symlink */

@@ -257,23 +257,17 @@ TEST(close_on_exec_is_not_changed)
 
 /* --- Regular files ---------------------------------------------------------------------------- */
 
-static int temporary_file(void)
+/* An empty file without a name, opened so many times: each has a position of its own. */
+static void open_temporary_file(int fd[], int count)
 {
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    int fd = duplicate(fileno(file));
-    fclose(file);
-    return fd;
-}
-
-/* The same file under a number of its own, from its beginning. */
-static int again(int fd)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int copy = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(copy >= 0);
-    return copy;
+    char name[] = "/tmp/pipc-test-XXXXXX";
+    fd[0] = mkostemp(name, O_CLOEXEC);
+    assert_true(fd[0] >= 0);
+    for (int i = 1; i < count; i++) {
+        fd[i] = open(name, O_RDWR | O_CLOEXEC);
+        assert_true(fd[i] >= 0);
+    }
+    assert_int_equal(unlink(name), 0);
 }
 
 static pipc_t *open_file(int fd)
@@ -302,14 +296,15 @@ static void write_file(int fd, size_t large)
 TEST(messages_are_written_to_a_file_and_read_from_it)
 {
     enum { LARGE = 3 << 20 };
-    int file = temporary_file(), reader = again(file), bytes = again(file);
+    int file[3];
     char head[10], buffer[8];
     pipc_msg_t message;
-    write_file(file, LARGE);
-    assert_int_equal(read(bytes, head, sizeof head), 10);
+    open_temporary_file(file, 3);
+    write_file(file[0], LARGE);
+    assert_int_equal(read(file[1], head, sizeof head), 10);
     assert_memory_equal(head, "\0\0\0\2hi\0\0\0\0", 10);
-    close(bytes);
-    pipc_t *pipe = open_file(reader);
+    close(file[1]);
+    pipc_t *pipe = open_file(file[2]);
     assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
     assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 2);
     assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 0);
@@ -325,29 +320,31 @@ TEST(messages_are_written_to_a_file_and_read_from_it)
 /* As on disks far away. */
 TEST(a_write_to_a_file_goes_on_after_a_signal)
 {
-    int file = temporary_file(), bytes = again(file);
+    int file[2];
     char head[7];
-    pipc_t *pipe = harness_adopt(open("/dev/null", O_RDONLY | O_CLOEXEC), file, NULL);
+    open_temporary_file(file, 2);
+    pipc_t *pipe = harness_adopt(open("/dev/null", O_RDONLY | O_CLOEXEC), file[0], NULL);
     fault_reset();
     fault_fail(CALL_writev, 1, 2, EINTR);
     fault_arm();
     ssize_t sent = pipc_write(pipe, "abc", 3);
     fault_disarm();
     assert_int_equal(sent, 3);
-    assert_int_equal(read(bytes, head, sizeof head), 7);
+    assert_int_equal(read(file[1], head, sizeof head), 7);
     assert_memory_equal(head, "\0\0\0\3abc", 7);
-    close(bytes);
+    close(file[1]);
     pipc_close(pipe);
 }
 
 TEST(a_read_returns_ECONNRESET_when_a_file_ends_inside_a_message)
 {
-    int file = temporary_file(), reader = again(file), cut = again(file);
+    int file[3];
     char buffer[8];
-    write_file(file, 100);
-    assert_int_equal(ftruncate(cut, 4 + 2 + 4 + 4 + 99), 0);
-    close(cut);
-    pipc_t *pipe = open_file(reader);
+    open_temporary_file(file, 3);
+    write_file(file[0], 100);
+    assert_int_equal(ftruncate(file[1], 4 + 2 + 4 + 4 + 99), 0);
+    close(file[1]);
+    pipc_t *pipe = open_file(file[2]);
     assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 2);
     assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 0);
     assert_errno(pipc_skip(pipe), ECONNRESET);
@@ -357,10 +354,11 @@ TEST(a_read_returns_ECONNRESET_when_a_file_ends_inside_a_message)
 
 TEST(a_file_can_be_read_but_not_polled)
 {
-    int file = temporary_file(), reader = again(file);
+    int file[2];
     char buffer[8];
-    write_file(file, 100);
-    pipc_t *pipe = open_file(reader);
+    open_temporary_file(file, 2);
+    write_file(file[0], 100);
+    pipc_t *pipe = open_file(file[1]);
     assert_errno(pipc_fd(pipe), EPERM);
     assert_int_equal(pipc_read(pipe, buffer, sizeof buffer), 2);
     assert_errno(pipc_fd(pipe), EPERM);

@@ -45,6 +45,7 @@ static void block_the_doorbells(pipc_t *pipe)
 TEST(a_full_blocking_doorbell_delays_no_call)
 {
     platform_needs(PLATFORM_DEATH_IN_POLL);
+    harness_need_proc();
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
@@ -109,6 +110,7 @@ static void begin_a_message_and_free_its_end(pipc_t *pipe)
 /* The one that dies is hostile from the moment on when the survivor has begun to wait. */
 static void see_it_die_by(script *hide, bool by_polling, int error)
 {
+    harness_need_proc(); /* what is hostile does */
     pipc_t *pipe = open_anonymous();
     struct side far;
     char byte;
@@ -186,6 +188,7 @@ static void expect_to_be_a_third(pipc_t *pipe)
 
 TEST(forged_memory_cannot_give_a_held_end_to_another_thread)
 {
+    harness_need_proc();
     pipc_t *pipe = open_anonymous();
     struct side far;
     harness_gate_init(&gate[0]);
@@ -213,6 +216,7 @@ TEST(an_end_that_is_given_a_holder_after_a_death_makes_no_loop_spin)
 {
     static const uint64_t names[] = {0, 0x80000001, 0x7ffffff1, 0xfffffff1};
     platform_needs(PLATFORM_DEATH_IN_POLL);
+    harness_need_proc();
     pipc_t *pipe = open_anonymous();
     struct shared_page *page = hostile_page();
     struct side far;

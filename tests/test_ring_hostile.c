@@ -246,6 +246,7 @@ static void start_attack(struct side *side, pipc_t *pipe, script *attack)
 
 TEST(a_single_attack_does_no_harm)
 {
+    harness_need_proc();
     for (int round = 0; round < 100 / harness_scale(); round++) {
         struct side hostile;
         pipc_t *pipe = open_anonymous();
@@ -263,6 +264,7 @@ TEST(a_single_attack_does_no_harm)
 
 TEST(an_endless_attack_does_no_harm)
 {
+    harness_need_proc();
     harness_gate_init(&gate[0]);
     /* Few: an attack can make each call that claims an end take half a second, and there are 80 a
      * round. */
@@ -302,6 +304,7 @@ static void leap_too_far(pipc_t *pipe)
 
 TEST(an_invalid_position_is_a_protocol_error_forever)
 {
+    harness_need_proc();
     harness_gate_init(&gate[0]);
     for (which_position = 0; which_position < 2; which_position++) {
         struct side hostile;
@@ -338,6 +341,7 @@ static void announce_too_much(pipc_t *pipe)
 
 TEST(a_length_over_the_limit_is_a_protocol_error)
 {
+    harness_need_proc();
     struct side hostile;
     char room[64];
     harness_gate_init(&gate[0]);
@@ -414,6 +418,7 @@ static void expect_deadlines_kept(script *attack)
 
 TEST(calls_end_at_their_deadlines_beside_a_peer_that_never_stops)
 {
+    harness_need_proc();
     harness_gate_init(&gate[0]);
     expect_deadlines_kept(never_rest);
     expect_deadlines_kept(trickle);
@@ -434,6 +439,7 @@ static void take_the_memory_away(pipc_t *pipe)
 /* A page that is gone would be a SIGBUS; a hole is merely zeros. */
 TEST(a_peer_cannot_shrink_the_memory)
 {
+    harness_need_proc();
     pipc_t *pipe = open_anonymous();
     say(pipe, "x");
     if (hostile_list("memfd:pipc").count == 0) {

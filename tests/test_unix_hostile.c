@@ -335,6 +335,7 @@ static int start_where_it_was(void *arg)
 TEST(a_server_starts_in_the_directory_that_its_path_led_to_at_first)
 {
     platform_needs(PLATFORM_ABSTRACT);
+    paths_need_proc();
     struct swapped s;
     paths_begin(&s.paths);
     snprintf(s.path, sizeof s.path, "%s", paths_to(&s.paths, "link/socket"));

@@ -162,6 +162,7 @@ TEST(the_mode_of_the_socket_is_set_by_way_of_proc_on_an_older_kernel)
 {
     struct paths paths;
     struct stat found;
+    paths_need_proc();
     begin(&paths);
     pipc_server_t *server = open_for_all_under_a_umask();
     assert_non_null(server);

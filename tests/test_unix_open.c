@@ -197,6 +197,7 @@ static void expect_long(const struct paths *paths, const char *path)
 TEST(paths_of_more_than_200_bytes_work)
 {
     platform_needs(PLATFORM_ABSTRACT);
+    paths_need_proc();
     struct paths paths;
     char name[201] = "", below[256];
     paths_begin(&paths);

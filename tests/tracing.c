@@ -4,7 +4,6 @@
 #include <fnmatch.h>
 #include <regex.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TEXT_MAX = 1 << 18, LINE_MAX_HERE = 1024, NUMBERS = 256 };
@@ -17,14 +16,20 @@ void tracing_begin(struct tracing *tracing)
     assert_int_equal(setenv("PIPC_TRACE", tracing->file, 1), 0);
 }
 
+bool tracing_leads_to(int fd, const struct stat *file)
+{
+    struct stat found;
+    return fstat(fd, &found) == 0 && found.st_dev == file->st_dev && found.st_ino == file->st_ino;
+}
+
 int tracing_descriptor(const struct tracing *tracing)
 {
-    char name[HARNESS_NAME_MAX];
-    for (int fd = 0; fd < NUMBERS; fd++) {
-        harness_name_descriptor(fd, name);
-        if (strcmp(name, tracing->file) == 0)
+    struct stat file;
+    if (lstat(tracing->file, &file) != 0)
+        return -1;
+    for (int fd = 0; fd < NUMBERS; fd++)
+        if (tracing_leads_to(fd, &file))
             return fd;
-    }
     return -1;
 }
 

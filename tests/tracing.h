@@ -3,6 +3,8 @@
 #ifndef PIPC_TESTS_TRACING_H
 #define PIPC_TESTS_TRACING_H
 
+#include <sys/stat.h>
+
 #include "harness.h"
 
 struct tracing {
@@ -15,6 +17,7 @@ void tracing_begin(struct tracing *tracing);
 void tracing_end(const struct tracing *tracing);
 /* The descriptor of this process that has that file open; -1: none. */
 int tracing_descriptor(const struct tracing *tracing);
+bool tracing_leads_to(int fd, const struct stat *file); /* it has that very file open */
 
 /* Two lines: a pipe is opened and closed. For harness_fork and threads; 0: it worked. */
 int tracing_use_library(void *unused);
