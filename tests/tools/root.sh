@@ -5,8 +5,8 @@
 # usage: root.sh NAME PROGRAM [ARGUMENT...]
 #   network    a network namespace of its own, in which no interface is up
 #   proc       nothing in /proc
-#   container  namespaces and a root of its own: /usr to read, a /dev of five files, an empty /tmp
-#   user       nobody's rights
+#   container  namespaces and a root of its own: /usr to read, a small /dev and /etc, an empty /tmp
+#   user       the rights of an ordinary user; nobody is whom a namespace does not know
 #   stacks     threads have stacks of 16 KiB
 # 77: it cannot be had here, and says why.
 set -eu
@@ -34,6 +34,9 @@ make_dev() # $1 the new root
     done
     ln -s /proc/self/fd "$1/dev/fd"
     mkdir -m 1777 "$1/dev/shm"
+    mkdir "$1/dev/pts"
+    mount -t devpts -o newinstance,ptmxmode=666 pts "$1/dev/pts"
+    ln -s pts/ptmx "$1/dev/ptmx"
 }
 
 bind() # $1 the new root, $2 a folder
@@ -54,8 +57,10 @@ make_root() # $1 where
             bind "$1" "$folder"
         fi
     done
-    mkdir "$1/etc" "$1/proc"
-    mkdir -m 1777 "$1/tmp"
+    mkdir "$1/etc" "$1/proc" "$1/var"
+    mkdir -m 1777 "$1/tmp" "$1/var/tmp"
+    printf '127.0.0.1 localhost\n::1 localhost\n' >"$1/etc/hosts"
+    echo 'root:x:0:0::/:/bin/sh' >"$1/etc/passwd"
     make_dev "$1"
     mount -t proc proc "$1/proc"
     bind "$1" "$SOURCE_DIR"
@@ -85,7 +90,7 @@ inside) # what becomes process 1, and waits
     ;;
 user)
     need_root --mount
-    exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs -- "$@"
+    exec setpriv --reuid=65533 --regid=65533 --clear-groups --no-new-privs -- "$@"
     ;;
 stacks)
     LD_PRELOAD=$BUILD_DIR/tests/libsmall_stacks.so exec "$@"
