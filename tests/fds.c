@@ -107,6 +107,7 @@ int fds_count(pid_t pid)
 {
     char path[64];
     int count = 0;
+    harness_need_proc();
     snprintf(path, sizeof path, "/proc/%lld/fd", (long long)pid);
     DIR *list = opendir(path);
     assert_non_null(list);

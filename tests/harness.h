@@ -103,6 +103,7 @@ _Noreturn void harness_skip(const char *reason);
 
 /* For tests that cancel threads in calls that wait. */
 void harness_skip_if_cancelling_confuses(void);
+bool harness_has_proc(void);
 /* Where there is no /proc, a live holder of an end is known by its process id alone. */
 void harness_skip_without_proc(void);
 /* The same for a test that itself looks into /proc, and for what it is made of. */

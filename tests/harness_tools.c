@@ -78,9 +78,14 @@ void harness_skip_without_proc(void)
         harness_skip("a process leaves no proof of its life without /proc");
 }
 
+bool harness_has_proc(void)
+{
+    return access("/proc/self/stat", R_OK) == 0;
+}
+
 void harness_need_proc(void)
 {
-    if (access("/proc/self/stat", R_OK) != 0)
+    if (!harness_has_proc())
         harness_skip("the test looks into /proc");
 }
 

@@ -5,6 +5,7 @@ struct hostile_fds hostile_list(const char *word)
 {
     struct hostile_fds fds = {.count = 0};
     char name[HARNESS_NAME_MAX];
+    harness_need_proc();
     for (int fd = 3; fd < 256; fd++) {
         harness_name_descriptor(fd, name);
         if (strstr(name, "pipc") == NULL && strstr(name, "anon_inode") == NULL)
@@ -19,6 +20,7 @@ struct shared_page *hostile_page(void)
 {
     char line[512];
     unsigned long begin, offset = 1;
+    harness_need_proc();
     FILE *maps = fopen("/proc/self/maps", "r");
     assert_non_null(maps);
     while (offset != 0 && fgets(line, sizeof line, maps) != NULL)

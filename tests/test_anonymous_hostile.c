@@ -44,6 +44,7 @@ TEST(a_child_inherits_no_descriptor_that_its_parent_waits_on)
 {
     struct side far;
     char byte;
+    harness_need_proc();
     pipc_t *pipe = open_anonymous();
     side_start(&far, anonymous_forked, pipe, say_and_stay);
     hear(pipe, "here");
@@ -269,6 +270,7 @@ static void survive(size_t attack, bool has_descriptor)
 TEST(timeouts_hold_and_a_death_is_detected_when_a_child_misbehaves)
 {
     platform_needs(PLATFORM_LINUX_CALLS);
+    harness_need_proc();
     int rounds = harness_scale() > 1 ? 1 : 4;
     for (int round = 0; round < rounds; round++)
         for (size_t attack = 0; attack <= ATTACKS; attack++)

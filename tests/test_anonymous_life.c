@@ -288,9 +288,13 @@ TEST(a_read_detects_a_death_when_no_descriptor_is_free)
     harness_gate_open(&gate[0]);
     hear(pipe, "here");
     harness_gate_open(&gate[1]);
+    bool shows_itself = harness_has_proc(); /* else somebody has to wait for the process first */
+    if (!shows_itself)
+        side_end(&far);
     hear_the_end(pipe, EPIPE);
     harness_limit(RLIMIT_NOFILE, before);
-    side_end(&far);
+    if (shows_itself)
+        side_end(&far);
     pipc_close(pipe);
     gates_close();
 }

@@ -15,6 +15,13 @@ enum { STREAM = 50000, UNSEEN = 7 };
 
 static char message[16];
 
+/* Without /proc, a process is looked for once a millisecond: many more writes succeed. */
+static void need_to_know_soon(const struct kind *kind)
+{
+    if (!kind->in_threads)
+        harness_skip_without_proc();
+}
+
 /* Awake to its last moment: it never waits. */
 static void read_the_stream(pipc_t *pipe)
 {
@@ -40,6 +47,7 @@ static void stream_to_a_reader_that_ends(pipc_t *pipe, const struct kind *kind)
 
 TEST_OF_KIND(after_a_stream_writes_to_a_dead_reader_soon_fail)
 {
+    need_to_know_soon(kind);
     for (int round = 0; round < 20 / harness_scale() + 1; round++) {
         pipc_t *pipe = open_anonymous();
         int more = 0;
@@ -55,6 +63,7 @@ TEST_OF_KIND(after_a_stream_writes_to_a_dead_reader_soon_fail)
 TEST_OF_KIND(after_a_stream_a_batch_to_a_dead_reader_fails)
 {
     struct iovec batch[100];
+    need_to_know_soon(kind);
     for (int i = 0; i < 100; i++)
         batch[i] = (struct iovec){message, sizeof message};
     for (int round = 0; round < 20 / harness_scale() + 1; round++) {
@@ -77,6 +86,7 @@ TEST(after_a_stream_writes_to_a_reader_that_execs_soon_fail)
 {
     int until_exec[2], more = 0;
     char byte;
+    harness_skip_without_proc();
     pipc_t *pipe = open_anonymous();
     assert_int_equal(pipe2(until_exec, O_CLOEXEC), 0);
     pid_t pid = harness_fork(read_the_stream_and_exec, pipe);
@@ -106,6 +116,7 @@ static void take_an_end_and_leave_life(pipc_t *pipe)
 TEST(soon_after_waitpid_a_fast_writers_write_fails)
 {
     enum { SOON = 10000 };
+    need_to_know_soon(anonymous_forked);
     for (int round = 0; round < 300 / harness_scale(); round++) {
         pipc_t *pipe = open_anonymous();
         struct side far;

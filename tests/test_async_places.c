@@ -35,6 +35,7 @@ static void finish_with(pipc_t *pipe, pipc_server_t *server)
 TEST(a_relative_path_begins_where_the_program_was_when_it_opened)
 {
     platform_needs(PLATFORM_ABSTRACT);
+    harness_need_proc(); /* and so does the library then, as the manual says */
     struct paths paths;
     paths_begin(&paths);
     int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -57,6 +57,7 @@ static void begin(struct both *b, const struct kind *kind, void (*serve)(struct 
 {
     pipc_t *end[2];
     *b = (struct both){.kind = kind, .serve = serve};
+    harness_need_proc(); /* not first in the child */
     fds_make(&b->fds);
     harness_gate_init(&b->ready);
     harness_gate_init(&b->go);

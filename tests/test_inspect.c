@@ -94,6 +94,7 @@ static bool find_line(const char *kind, int fd, struct line *line)
 static struct line line_of(pid_t pid, const char *kind, int fd)
 {
     struct line line;
+    harness_need_proc();
     assert_int_equal(inspect_as(-1, NULL, pid), 0);
     if (!find_line(kind, fd, &line))
         fail_msg("no %s in:\n%s", kind, text);
@@ -322,6 +323,7 @@ TEST(what_a_hostile_process_forges_is_escaped_or_unknown)
     struct harness_gate gate[2];
     struct line line;
     program();
+    harness_need_proc();
     moving_need(); /* it makes such memory itself */
     harness_gate_init(&gate[0]);
     harness_gate_init(&gate[1]);
@@ -385,6 +387,7 @@ TEST(memory_whose_pages_never_come_stops_nobody)
     struct harness_gate gate[2];
     struct line line;
     program();
+    harness_need_proc();
     harness_gate_init(&gate[0]);
     harness_gate_init(&gate[1]);
     pid_t pid = harness_fork(keep_pages_back, gate);
@@ -422,6 +425,7 @@ TEST(its_exit_code_says_why_nothing_is_listed)
 TEST(another_user_may_not_look)
 {
     paths_need_users();
+    harness_need_proc();
     assert_int_equal(inspect_as(PATHS_USER_A, NULL, getpid()), 4);
 }
 

@@ -126,10 +126,10 @@ static unsigned values_of(enum torture_limited what)
     }
 }
 
-/* Tools need address space of their own. */
+/* Tools need address space of their own; and /proc says how much is used. */
 static bool is_possible(enum torture_limited what)
 {
-    return what != LIMIT_ADDRESSES || harness_scale() == 1;
+    return what != LIMIT_ADDRESSES || (harness_scale() == 1 && harness_has_proc());
 }
 
 unsigned long torture_limit_script(struct torture_run *run, uint64_t *state, unsigned long most)
