@@ -456,10 +456,13 @@
  *     of an earlier pipc_fd, and what that child does to it affects the parent.
  *   - All handles of pipc_open together need one of the process's keys for thread-specific data
  *     (pthread_key_create). The library also needs /proc here, to recognise a live holder by more
- *     than its process id. Without it an exec is not noticed. Before Linux 5.3 (12: pidfd_open), a
- *     death is noticed then only when somebody has waited for the process (waitpid). And a process
- *     in another pid namespace takes no end (EPERM); before Linux 6.11 that holds for the first one
- *     there alone, and the death of another may not be noticed.
+ *     than its process id. Without it an exec is not noticed. Where the kernel has no pidfd_open
+ *     (12) or refuses it, a death is noticed then only when somebody has waited for the process
+ *     (waitpid). Who comes to a pipe whose holders are dead can get EBUSY for good, and not EPIPE.
+ *     A holder that took the end of one which said goodbye and ended can be taken for dead until
+ *     that goodbye has been read. And a process in another pid namespace takes no end (EPERM);
+ *     before Linux 6.11 that holds for the first one there alone, and the death of another may not
+ *     be noticed.
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any
@@ -1073,14 +1076,13 @@
  *      unique, and in it the three FIFOs. Open `door` and `in` for reading, `out` for reading and
  *      then for writing as well.
  *   2. Rename it to NAME. ENOTEMPTY or EEXIST: there is a waiter already, claim that one.
- *   3. Poll `door` for input, and read a byte of it then. With that byte the rendezvous is done:
- *      close `door` and the reading side of `out`; read `in`, write `out`. All names are gone by
- *      then. Meanwhile check
- *      once a second that the directory of the names still has its path, that NAME is still your
- *      directory, and that `door`, `in` and `out` are in it, each the very file that you have open
- *      (st_dev, st_ino). If not, they were deleted, or another program claims you. Give up as in 5;
- *      if the rendezvous is not done, begin again, and open the directory of the names by its path
- *      again. ENOENT in any step means the same.
+ *   3. Poll `door` for input, and read a byte of it then. With that byte the rendezvous is
+ *      done: close `door` and the reading side of `out`; read `in`, write `out`. All names are
+ *      gone by then. Meanwhile check once a second that the directory of the names still has its
+ *      path, that NAME is still your directory, and that `door`, `in` and `out` are in it, each
+ *      the very file that you have open (st_dev, st_ino). If not, they were deleted, or another
+ *      program claims you. Give up as in 5; if the rendezvous is not done, begin again, and open
+ *      the directory of the names by its path again. ENOENT in any step means the same.
  *   4. If the read returns 0, another program opened `door` and went. (Some systems report input
  *      with that hang-up, so poll alone does not tell.) If `door` still has its name, open it
  *      again, then close the old descriptor, and go on. If the name is gone, another program claims
