@@ -133,6 +133,28 @@ TEST(an_end_that_is_known_before_the_last_bytes_are_read_is_shown_behind_them)
     }
 }
 
+/* It takes in what is left in the socket, and makes its last step by that. */
+TEST(a_side_that_makes_a_step_while_it_does_not_wait_for_input_is_not_woken)
+{
+    static const unsigned wants[] = {0, PIPC_WANT_WRITE};
+    for (unsigned i = 0; i < 4; i++) {
+        pipc_t *end[2];
+        size_t size = i < 2 ? 10 : LARGE;
+        offer(end);
+        moving_send(end[0], size, 1);
+        net_expect(end[0], "offer");
+        int fd = pipc_fd(end[1]);
+        assert_int_equal(pipc_want(end[1], wants[i % 2]), 0);
+        moving_expect(end, SHARE_LEAVING, SHARE_MOVED);
+        assert_false(harness_readable(fd, 0));
+        moving_receive(end[1], size, 1);
+        assert_false(harness_readable(fd, 0));
+        assert_int_equal(pipc_shutdown(end[0]), 0);
+        assert_true(harness_readable(fd, LONG_MS));
+        moving_close(end);
+    }
+}
+
 TEST(a_handle_whose_offer_was_accepted_cannot_be_detached)
 {
     pipc_t *end[2];
@@ -450,6 +472,7 @@ HARNESS_MAIN("moving into shared memory, steps", IT(a_shutdown_before_an_offer_k
              IT(a_shutdown_withdraws_an_offer), IT(a_handle_that_has_offered_can_be_detached),
              IT(a_shutdown_after_the_peer_has_accepted_ends_in_the_memory),
              IT(an_end_that_is_known_before_the_last_bytes_are_read_is_shown_behind_them),
+             IT(a_side_that_makes_a_step_while_it_does_not_wait_for_input_is_not_woken),
              IT(a_handle_whose_offer_was_accepted_cannot_be_detached),
              IT(what_was_sent_before_a_close_arrives_in_each_step_of_the_move),
              IT(an_offer_that_nobody_accepts_is_withdrawn),

@@ -43,13 +43,25 @@ void share_doorbell_close(struct share_doorbell *doorbell)
     *doorbell = SHARE_NO_DOORBELL;
 }
 
-/* Who takes an interest of this side's that is armed from here on sees that it has the pipe. */
+static void drop_rings(struct share_doorbell *doorbell)
+{
+    char drop[SYS_PIPE_DOORBELL_SIZE];
+    sys_read(doorbell->own, SYS_DOORBELL, drop, sizeof drop);
+    doorbell->rings = 0;
+}
+
+/*
+ * Who takes an interest of this side's that is armed from here on sees that it has the pipe. The
+ * byte by which the peer has tried it wakes nobody.
+ */
 void share_doorbell_begin(struct fd_transport *t)
 {
     struct share *s = t->share;
     int saved = errno;
-    s->doorbell.is_watched =
-        s->doorbell.own >= 0 && ready_begin_pipe_doorbell(&t->ready, s->doorbell.own) == 0;
+    if (s->doorbell.own >= 0) {
+        drop_rings(&s->doorbell);
+        s->doorbell.is_watched = ready_begin_pipe_doorbell(&t->ready, s->doorbell.own) == 0;
+    }
     if (s->doorbell.is_watched)
         atomic_store(&s->memory.page->end[s->own_end].doorbell, 1);
     atomic_thread_fence(memory_order_seq_cst);
@@ -58,12 +70,10 @@ void share_doorbell_begin(struct fd_transport *t)
 
 void share_doorbell_expect(struct share_doorbell *doorbell)
 {
-    char drop[SYS_PIPE_DOORBELL_SIZE];
     if (!doorbell->is_watched || ++doorbell->rings < RINGS_MAX)
         return;
     int saved = errno;
-    sys_read(doorbell->own, SYS_DOORBELL, drop, sizeof drop);
-    doorbell->rings = 0;
+    drop_rings(doorbell);
     errno = saved;
 }
 

@@ -19,9 +19,9 @@ static unsigned share_interest(unsigned events)
 }
 
 /* What the peer has changed is known from here on, so that it ends no second wait. */
-static bool is_over_now(struct ring *ring)
+static enum ring_life news_of_peer(struct ring *ring)
 {
-    return ring_peer_changed(ring) && ring_ask(ring, RING_ASK_VERSION) == RING_PEER_DEAD;
+    return ring_peer_changed(ring) ? ring_ask(ring, RING_ASK_VERSION) : RING_PEER_MAY_WRITE;
 }
 
 /*
@@ -130,7 +130,7 @@ static int wait_once_in_ring(struct fd_transport *t, unsigned events, int64_t de
 {
     struct share *s = t->share;
     bool is_prepared = prepare_wait(t, events);
-    if (s->state == SHARE_LEAVING && is_over_now(s->ring))
+    if (s->state == SHARE_LEAVING && news_of_peer(s->ring) == RING_PEER_DEAD)
         return 1;
     if (share_arm(t, share_interest(events)))
         return 1;
@@ -244,6 +244,8 @@ static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
     if (s->state == SHARE_MOVED)
         share_drain(t);
     else if ((events & TRANSPORT_IN) == 0 && !share_absorb(t))
+        return true;
+    if (s->state == SHARE_MOVED && news_of_peer(s->ring) != RING_PEER_MAY_WRITE)
         return true;
     s->armed = s->state == SHARE_MOVED ? events : 0;
     if (share_arm(t, share_interest(events)))
