@@ -896,7 +896,8 @@
  *
  * pipc_msg_free, pipc_strerror, pipc_version, pipc_set_trace and the constructors may be called by
  * any thread at any time. A server is for one thread at a time, except pipc_server_port, which any
- * thread may call.
+ * thread may call. No call needs more than 16 KiB of stack, but for what the C library needs to
+ * look up the name of a host.
  *
  * A thread can be cancelled (pthread_cancel) while a call waits, and nowhere else in the library. A
  * cancelled call leaves the handle usable. If a part of a message had been written, the message

@@ -50,7 +50,7 @@ void side_start(struct side *side, const struct kind *kind, pipc_t *pipe, script
     side->in_thread = kind->in_threads;
     atomic_store(&side->tid, 0);
     if (side->in_thread) {
-        assert_int_equal(pthread_create(&side->thread, NULL, side_thread, side), 0);
+        assert_int_equal(harness_thread(&side->thread, side_thread, side), 0);
     } else {
         side->pid = harness_fork(side_child, side);
         atomic_store(&side->tid, side->pid);

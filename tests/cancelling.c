@@ -230,11 +230,11 @@ static void run_both(struct cancelling *c)
 {
     pthread_t thread, successor;
     void *result;
-    assert_int_equal(pthread_create(&thread, NULL, run_act, c), 0);
+    assert_int_equal(harness_thread(&thread, run_act, c), 0);
     serve(c);
     if (!c->kind->same_handle) {
         assert_int_equal(pthread_join(thread, &result), 0);
-        assert_int_equal(pthread_create(&successor, NULL, run_go_on, c), 0);
+        assert_int_equal(harness_thread(&successor, run_go_on, c), 0);
     }
     assert_int_equal(pipc_set_timeout(c->theirs, -1, -1), 0);
     c->peer(c);

@@ -35,6 +35,7 @@ static struct {
 static atomic_ulong other_clocks;
 static _Atomic int64_t clock_offset_us;
 static _Thread_local unsigned polls;
+static _Thread_local struct iovec cut_parts[IOV_MAX]; /* too large for a small stack */
 static _Thread_local bool eagain_is_due;
 
 void fault_reset_calls(void)
@@ -116,16 +117,17 @@ static size_t total_of(const struct iovec *parts, int count)
     return size;
 }
 
-/* The first `size` bytes of parts; returns how many parts those are. */
-static int cut(const struct iovec *parts, int count, size_t size, struct iovec cut_parts[IOV_MAX])
+/* The first `size` bytes of *parts. Returns how many parts those are. */
+static int cut(const struct iovec **parts, int count, size_t size)
 {
     int used = 0;
     while (used < count && used < IOV_MAX && size > 0) {
-        cut_parts[used] = parts[used];
+        cut_parts[used] = (*parts)[used];
         if (cut_parts[used].iov_len > size)
             cut_parts[used].iov_len = size;
         size -= cut_parts[used++].iov_len;
     }
+    *parts = cut_parts;
     return used;
 }
 
@@ -220,14 +222,11 @@ WRAP(ssize_t, send, int fd, const void *buffer, size_t size, int flags)
     ssize_t __wrap_##name parameters WRAPPED(name);                                  \
     ssize_t __wrap_##name parameters                                                 \
     {                                                                                \
-        struct iovec cut_parts[IOV_MAX];                                             \
         if (DENIED(name) || gives_eagain(fd))                                        \
             return -1;                                                               \
         size_t total = total_of(parts, count), size = shortened(fd, total, writing); \
-        if (size < total) {                                                          \
-            count = cut(parts, count, size, cut_parts);                              \
-            parts = cut_parts;                                                       \
-        }                                                                            \
+        if (size < total)                                                            \
+            count = cut(&parts, count, size);                                        \
         if (CALL_##name == CALL_readv)                                               \
             check_wait_in_read(fd, CALL_readv);                                      \
         return __real_##name arguments;                                              \
@@ -242,16 +241,14 @@ WRAP_VECTOR(pwritev2, true, (int fd, const struct iovec *parts, int count, off_t
 
 WRAP(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 {
-    struct iovec cut_parts[IOV_MAX];
     struct msghdr less = *message;
+    const struct iovec *parts = message->msg_iov;
     if (DENIED(sendmsg) || gives_eagain(fd))
         return -1;
-    size_t total = total_of(less.msg_iov, (int)less.msg_iovlen);
-    size_t size = shortened(fd, total, true);
-    if (size < total) {
-        less.msg_iovlen = (size_t)cut(less.msg_iov, (int)less.msg_iovlen, size, cut_parts);
-        less.msg_iov = cut_parts;
-    }
+    size_t total = total_of(parts, (int)less.msg_iovlen), size = shortened(fd, total, true);
+    if (size < total)
+        less.msg_iovlen = (size_t)cut(&parts, (int)less.msg_iovlen, size);
+    less.msg_iov = (struct iovec *)(uintptr_t)parts;
     return __real_sendmsg(fd, &less, flags);
 }
 

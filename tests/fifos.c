@@ -92,7 +92,7 @@ void fifos_open_both(const struct fifos *fifos, const char *name, pipc_t *end[2]
 {
     pthread_t thread;
     struct opening opening = {fifos, name, NULL};
-    assert_int_equal(pthread_create(&thread, NULL, open_in_thread, &opening), 0);
+    assert_int_equal(harness_thread(&thread, open_in_thread, &opening), 0);
     end[0] = pipc_open_fifo(name, FIFOS_LONG_MS, &fifos->options);
     if (end[0] == NULL)
         fail_msg("pipc_open_fifo: %s", strerror(errno));

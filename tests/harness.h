@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -148,6 +149,9 @@ void harness_check(const void *buffer, size_t size, uint64_t tag);
  * The test must wait for it. harness_wait returns the exit status, or minus the signal's number. */
 pid_t harness_fork(int (*fn)(void *arg), void *arg);
 int harness_wait(pid_t pid);
+
+/* pthread_create, with 16 KiB of stack: no call of the library may need more. */
+int harness_thread(pthread_t *thread, void *(*fn)(void *arg), void *arg);
 
 /* Passes as many waiters as it was opened times; works between threads and over fork. */
 struct harness_gate {

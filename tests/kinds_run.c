@@ -45,7 +45,7 @@ static void run_beside_thread(struct second_peer *second, void (*first)(pipc_t *
     sigfillset(&all);
     harness_gate_init(&second->claimed);
     assert_int_equal(pthread_sigmask(SIG_BLOCK, &all, &before), 0);
-    assert_int_equal(pthread_create(&thread, NULL, run_in_thread, second), 0);
+    assert_int_equal(harness_thread(&thread, run_in_thread, second), 0);
     assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     harness_gate_wait(&second->claimed);
     assert_int_equal(pipc_pending(second->end[0]) < 0, false);

@@ -41,7 +41,7 @@ static void start_thread(struct peer *peer)
     pthread_cond_init(&peer->changed, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    assert_int_equal(pthread_create(&peer->thread, NULL, work, peer), 0);
+    assert_int_equal(harness_thread(&peer->thread, work, peer), 0);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     peer->threaded = true;
 }

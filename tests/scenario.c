@@ -98,7 +98,7 @@ static void start_thread(struct scenario *s)
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->turn, NULL);
     if (s->traffic.same_handle)
-        assert_int_equal(pthread_create(&s->thread, NULL, work_for_end_1, s), 0);
+        assert_int_equal(harness_thread(&s->thread, work_for_end_1, s), 0);
 }
 
 static void end_thread(struct scenario *s)

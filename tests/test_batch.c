@@ -30,7 +30,7 @@ static void make_messages(struct iovec messages[COUNT])
 
 static void expect_message(struct peer *peer, size_t i)
 {
-    char got[LARGEST];
+    static char got[LARGEST]; /* by one thread at a time */
     assert_int_equal(peer_read(peer, got, sizeof got), size_of(i));
     if (memcmp(got, bytes + i, size_of(i)) != 0)
         fail_msg("message %zu is another one", i);
@@ -46,7 +46,7 @@ static intmax_t read_all(struct peer *peer, void *unused)
 
 TEST_OF_KIND(a_batch_of_all_sizes_arrives_in_order)
 {
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     struct peers p;
     make_messages(messages);
     peers_open(&p, kind, NULL);
@@ -61,9 +61,9 @@ TEST_OF_KIND(a_batch_of_all_sizes_arrives_in_order)
 /* As much as goes, again and again, while the peer reads a few at a time. */
 static void write_and_read_by_turns(struct peers *p, bool armed)
 {
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     size_t sent = 0, read = 0;
-    char got[LARGEST];
+    static char got[LARGEST]; /* by one thread at a time */
     make_messages(messages);
     peer_set_timeout(&p->a, 0, 0);
     peer_set_timeout(&p->b, 0, 0);
@@ -117,7 +117,7 @@ static void make_small(struct iovec messages[COUNT])
 
 TEST_OF_KIND(small_messages_of_a_batch_share_a_system_call)
 {
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     struct peers p;
     make_small(messages);
     peers_open(&p, kind, NULL);
@@ -135,7 +135,7 @@ TEST_OF_KIND(small_messages_of_a_batch_share_a_system_call)
 
 TEST_OF_KIND(a_batch_after_shutdown_is_refused)
 {
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     struct peers p;
     make_messages(messages);
     peers_open(&p, kind, NULL);
@@ -147,7 +147,7 @@ TEST_OF_KIND(a_batch_after_shutdown_is_refused)
 
 TEST_OF_KIND(small_received_messages_share_allocations)
 {
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     struct peers p;
     make_small(messages);
     peers_open(&p, kind, NULL);
@@ -172,7 +172,7 @@ TEST_OF_KIND(receiving_pending_messages_makes_no_empty_read)
 {
     enum { MANY = 400 };
     static pipc_msg_t got[MANY + 1];
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     struct peers p;
     unsigned long looks = 0;
     make_small(messages);
@@ -212,7 +212,7 @@ TEST_OF_KIND(an_empty_handle_keeps_4_KiB_at_most)
 {
     enum { MANY = 400, LONG = 20000 };
     static char large[LONG];
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     struct peers p;
     make_small(messages);
     messages[MANY] = (struct iovec){large, LONG};
@@ -233,7 +233,7 @@ TEST_OF_KIND(reading_a_few_messages_leaves_the_others_in_the_pipe)
 {
     enum { FEW = 10 };
     pipc_msg_t got[FEW];
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     struct peers p;
     ssize_t taken;
     make_small(messages);
@@ -288,7 +288,7 @@ static void carry(const struct kind *kind, const struct iovec messages[COUNT],
 TEST_OF_KIND(messages_received_together_can_be_freed_separately_by_any_thread)
 {
     static pipc_msg_t got[COUNT];
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     pthread_t other;
     make_messages(messages);
     carry(kind, messages, got);
@@ -305,7 +305,7 @@ TEST_OF_KIND(a_kept_message_retains_4_KiB_at_most)
 {
     enum { KEPT = 5 };
     static pipc_msg_t got[COUNT];
-    struct iovec messages[COUNT];
+    static struct iovec messages[COUNT];
     make_small(messages);
     carry(kind, messages, got);
     for (size_t i = 0; i < COUNT; i++)

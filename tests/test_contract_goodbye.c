@@ -186,7 +186,7 @@ TEST_OF_KIND(statistics_do_not_count_goodbyes)
 TEST_OF_KIND(a_long_text_arrives_whole)
 {
     struct peers p;
-    char text[60 * 1000];
+    static char text[60 * 1000];
     peers_open(&p, kind, NULL);
     memset(text, 't', sizeof text);
     text[sizeof text - 1] = '\0';

@@ -36,7 +36,7 @@ static bool passes(int error)
 
 static void send_all(struct run *r)
 {
-    char data[LARGEST];
+    static char data[LARGEST];
     for (int i = 0; i < MESSAGES; i++) {
         memset(data, 'a' + i, sizeof data);
         ssize_t size = pipc_write_fds(r->end[0], data, script[i].size, r->fds->fd, script[i].fds);
@@ -70,7 +70,7 @@ static void note(struct run *r, const char *data, size_t size)
 
 static bool receive_one(struct run *r, int way)
 {
-    char data[LARGEST];
+    static char data[LARGEST];
     pipc_msg_t message;
     ssize_t got;
     if (way % 4 == 1)

@@ -88,7 +88,7 @@ static struct received receive(int raw, void *to, size_t size)
 
 static void expect_bytes(int raw, const char *bytes, size_t size, int count)
 {
-    char got[LARGE];
+    static char got[LARGE];
     struct received r = receive(raw, got, sizeof got);
     assert_int_equal(r.size, size);
     assert_memory_equal(got, bytes, size);
@@ -98,7 +98,7 @@ static void expect_bytes(int raw, const char *bytes, size_t size, int count)
 /* The rest of a frame, in as many calls as it takes, without any. */
 static void expect_plain(pipc_t *pipe, int raw, size_t size)
 {
-    char got[LARGE];
+    static char got[LARGE];
     for (size_t at = 0; at < size;) {
         struct received r = receive(raw, got, sizeof got);
         assert_true(r.size > 0);

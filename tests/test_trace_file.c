@@ -163,7 +163,7 @@ static char helper[128];
 
 static void copy_program(void)
 {
-    char block[1 << 16];
+    static char block[1 << 16];
     ssize_t size;
     int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     int to = open(helper, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);

@@ -306,18 +306,29 @@ static bool write_whole_group(struct channel *c, struct group *group, const stru
     return true;
 }
 
-static size_t write_some(struct channel *c, const struct iovec *messages, size_t count,
-                         bool *stopped, const struct channel_wait *wait)
+/* Apart, so that the group is not on the stack while a single message waits. 0: send one. */
+__attribute__((noinline)) static size_t write_grouped(struct channel *c,
+                                                      const struct iovec *messages, size_t count,
+                                                      bool *stopped,
+                                                      const struct channel_wait *wait)
 {
     struct group group;
     size_t n = collect(c, messages, count, &group);
-    if (n >= 2 && c->transport->atomic_max == 0) {
-        size_t went = write_group(c, &group, messages, n, wait);
-        *stopped = went < n;
+    if (n < 2)
+        return 0;
+    if (c->transport->atomic_max != 0)
+        return write_whole_group(c, &group, messages, n) ? n : 0;
+    size_t went = write_group(c, &group, messages, n, wait);
+    *stopped = went < n;
+    return went;
+}
+
+static size_t write_some(struct channel *c, const struct iovec *messages, size_t count,
+                         bool *stopped, const struct channel_wait *wait)
+{
+    size_t went = write_grouped(c, messages, count, stopped, wait);
+    if (went > 0 || *stopped)
         return went;
-    }
-    if (n >= 2 && write_whole_group(c, &group, messages, n))
-        return n;
     *stopped = write_one(c, messages, 1, wait) < 0;
     return *stopped ? 0 : 1;
 }

@@ -9,6 +9,8 @@
 /* A pipe has room for as many more. */
 #define RINGS_MAX (SYS_PIPE_DOORBELL_SIZE / 4)
 
+enum { DROP_SIZE = 1024 };
+
 bool share_doorbell_make(struct share_doorbell *doorbell, int others[2])
 {
     int own[2], peers[2];
@@ -45,8 +47,10 @@ void share_doorbell_close(struct share_doorbell *doorbell)
 
 static void drop_rings(struct share_doorbell *doorbell)
 {
-    char drop[SYS_PIPE_DOORBELL_SIZE];
-    sys_read(doorbell->own, SYS_DOORBELL, drop, sizeof drop);
+    char drop[DROP_SIZE];
+    for (int i = 0; i < SYS_PIPE_DOORBELL_SIZE / DROP_SIZE; i++)
+        if (sys_read(doorbell->own, SYS_DOORBELL, drop, sizeof drop) < DROP_SIZE)
+            break;
     doorbell->rings = 0;
 }
 

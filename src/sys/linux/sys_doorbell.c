@@ -15,8 +15,8 @@
 #include "sys/sys_poll.h"
 
 /* As many as a pipe holds by default: a process that keeps filling it is not waited for. */
-#define PIPE_READS     16
-#define PIPE_READ_SIZE 4096
+#define PIPE_READS     64
+#define PIPE_READ_SIZE 1024
 _Static_assert(PIPE_READS *PIPE_READ_SIZE == 65536, "what a pipe holds by default");
 
 static bool is_eventfd(const int bell[2])
