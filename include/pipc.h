@@ -458,11 +458,8 @@
  *     (pthread_key_create). The library also needs /proc here, to recognise a live holder by more
  *     than its process id. Without it an exec is not noticed. Where the kernel has no pidfd_open
  *     (12) or refuses it, a death is noticed then only when somebody has waited for the process
- *     (waitpid). Who comes to a pipe whose holders are dead can get EBUSY for good, and not EPIPE.
- *     A holder that took the end of one which said goodbye and ended can be taken for dead until
- *     that goodbye has been read. And a process in another pid namespace takes no end (EPERM);
- *     before Linux 6.11 that holds for the first one there alone, and the death of another may not
- *     be noticed.
+ *     (waitpid). And a process in another pid namespace takes no end (EPERM); before Linux 6.11
+ *     that holds for the first one there alone, and the death of another may not be noticed.
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any

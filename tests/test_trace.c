@@ -310,7 +310,7 @@ TEST(the_death_of_a_killed_peer_has_a_line_that_says_how_it_was_noticed)
 
 TEST(an_end_inside_a_message_and_bytes_that_are_none_have_lines)
 {
-    static const char torn[] = {0, 0, 0, 9, 'x'}, nonsense[] = {-1, -1, 0, 0};
+    static const char torn[] = {0, 0, 0, 9, 'x'}, nonsense[] = {'\377', '\377', 0, 0};
     static const struct {
         const char *bytes;
         size_t size;

@@ -273,13 +273,27 @@ static int claim_rank(const struct ends *ends, unsigned end)
     return local->former == 0 ? 2 : 3;
 }
 
+/* Of a holder that is no thread of this process. One that has its number has ended. */
+static bool is_gone(const struct ends *ends, unsigned end, uint64_t state)
+{
+    switch (ends_peer_proof(ends, 1 - end, state)) {
+    case ENDS_HAS_NAME:
+        return ends_peer_process(ends, state) == sys_process_id() ||
+               ends_process_life(ends, state) == SYS_LIFE_GONE;
+    case ENDS_HAS_TOKEN:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* A state that has changed meanwhile speaks of somebody else. */
 static bool holder_is_gone(struct ends *ends, unsigned end)
 {
     uint64_t state = atomic_load(state_word(ends, end));
     if (!ends_is_held(ends_status_of(state)) || atomic_load(&ends->local[end].holder) != 0)
         return ends_status_of(state) == ENDS_DEAD;
-    enum ends_proof proof = ends_peer_proof(ends, 1 - end, state);
-    if (proof != ENDS_LOST_TOKEN && proof != ENDS_FORGED)
+    if (!is_gone(ends, end, state) || atomic_load(state_word(ends, end)) != state)
         return false;
     ends_bury_peer(ends, 1 - end, state);
     return true;
@@ -382,6 +396,21 @@ pid_t ends_peer_process(const struct ends *ends, uint64_t state)
 {
     uint32_t name = ends_name_of(state);
     return (name & ENDS_NO_PID) == 0 && is_same_space(ends) ? (pid_t)(name & ENDS_NAME_MASK) : 0;
+}
+
+enum sys_life ends_process_life(const struct ends *ends, uint64_t state)
+{
+    pid_t pid = ends_peer_process(ends, state);
+    int saved = errno;
+    if (pid == 0)
+        return SYS_LIFE_UNKNOWN;
+    self_hold_forks();
+    int process = sys_process_open(pid);
+    bool is_gone = process >= 0 ? sys_process_is_dead(process) : errno == ESRCH;
+    sys_process_close(process);
+    self_release_forks();
+    errno = saved;
+    return is_gone ? SYS_LIFE_GONE : SYS_LIFE_THERE;
 }
 
 void ends_bury_peer(struct ends *ends, unsigned end, uint64_t state)

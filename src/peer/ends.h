@@ -99,6 +99,8 @@ enum ends_proof ends_peer_proof(const struct ends *ends, unsigned end, uint64_t 
 bool ends_has_lost_token(const struct ends *ends, unsigned end, uint32_t name);
 /* Its process id; 0: one that cannot be named from here. */
 pid_t ends_peer_process(const struct ends *ends, uint64_t state);
+/* Whether there is a process of that id; in doubt there is. UNKNOWN: 0. Keeps errno. */
+enum sys_life ends_process_life(const struct ends *ends, uint64_t state);
 /* Write down for all that it has died; `state` is the one that was found dead. */
 void ends_bury_peer(struct ends *ends, unsigned end, uint64_t state);
 

@@ -206,8 +206,10 @@ static void open_process(struct monitor *monitor)
     if (monitor->process < 0 && errno == ESRCH) {
         monitor->is_dead = monitor_proof(monitor, monitor->state) == ENDS_HAS_NAME &&
                            has_state(monitor, monitor->state); /* or it left first */
-        if (monitor->is_dead)
-            monitor->how = "there is no process of its holder";
+    }
+    if (monitor->is_dead) {
+        monitor->how = "there is no process of its holder";
+        ends_bury_peer(monitor->ends, monitor->end, monitor->state);
     }
     if (monitor->process >= 0 && monitor_proof(monitor, monitor->state) == ENDS_LOST_TOKEN)
         close_process(monitor);
@@ -237,18 +239,6 @@ static bool is_complete(const struct monitor *monitor, const struct monitor_set 
     return monitor->process >= 0 && (set->fd < 0 || monitor->is_member);
 }
 
-static bool is_alive(pid_t pid)
-{
-    int saved = errno;
-    self_hold_forks();
-    int process = sys_process_open(pid);
-    bool is_there = process >= 0 ? !sys_process_is_dead(process) : errno != ESRCH;
-    sys_process_close(process);
-    self_release_forks();
-    errno = saved;
-    return is_there;
-}
-
 /*
  * Is the holder the process that is monitored? When that one has ended, its token is gone; so a
  * token of its name is that of another one, if there is a process of that id at all.
@@ -259,8 +249,8 @@ static bool is_same_holder(const struct monitor *monitor, uint64_t state)
         return false;
     if (!monitor->has_ended && (monitor->process < 0 || !sys_process_is_dead(monitor->process)))
         return true;
-    pid_t pid = ends_peer_process(monitor->ends, state);
-    return pid == 0 || monitor_proof(monitor, state) != ENDS_HAS_TOKEN || !is_alive(pid);
+    return monitor_proof(monitor, state) != ENDS_HAS_TOKEN ||
+           ends_process_life(monitor->ends, state) != SYS_LIFE_THERE;
 }
 
 static void follow_held(struct monitor *monitor, const struct monitor_set *set)
@@ -275,6 +265,14 @@ static void follow_held(struct monitor *monitor, const struct monitor_set *set)
         return;
     monitor->name = ends_name_of(monitor->state);
     monitor->has_token = proof == ENDS_HAS_TOKEN;
+}
+
+/* A goodbye was that of the holder before, whose place the next one had only by a name. */
+static void follow_next(struct monitor *monitor, const struct monitor_set *set)
+{
+    follow_held(monitor, set);
+    monitor->has_left = false;
+    monitor->retry_at = 0;
 }
 
 static void follow(struct monitor *monitor, uint64_t state, const struct monitor_set *set)
@@ -333,6 +331,8 @@ void monitor_goodbye(struct monitor *monitor, const struct monitor_set *set)
     monitor->has_left = true;
     if (!ends_is_held(ends_status_of(monitor->state)))
         drop_process(monitor, set);
+    else if (monitor->is_remote && monitor->name != ends_name_of(monitor->state))
+        follow_next(monitor, set);
     errno = saved;
 }
 
@@ -352,13 +352,17 @@ static bool has_process_died(const struct monitor *monitor)
     return monitor->has_token && ends_has_lost_token(monitor->ends, monitor->end, monitor->name);
 }
 
-/* One that freed its end without a goodbye, or wrote another's name there, counts as its holder. */
+/*
+ * One that freed its end without a goodbye, or wrote another's name there, counts as its holder. So
+ * whether there is a goodbye has to be known.
+ */
 static bool has_holder_died(const struct monitor *monitor, uint64_t state, bool is_held,
                             uint64_t tried)
 {
-    bool is_holder = is_held ? monitor->state == state || is_same_holder(monitor, state)
-                             : !monitor->has_left && has_tried_all(monitor, tried);
-    return is_holder && has_process_died(monitor);
+    bool is_named = is_held && monitor->name == ends_name_of(state);
+    bool is_holder = is_named && (monitor->state == state || is_same_holder(monitor, state));
+    bool has_no_goodbye = !is_named && !monitor->has_left && has_tried_all(monitor, tried);
+    return (is_holder || has_no_goodbye) && has_process_died(monitor);
 }
 
 static bool has_lost_proof(const struct monitor *monitor, uint64_t state)
