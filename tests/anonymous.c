@@ -114,6 +114,12 @@ void anonymous_need_eventfd(void)
     close(fd);
 }
 
+void anonymous_need_tokens_that_stay(const struct kind *kind)
+{
+    if (kind == anonymous_forked)
+        harness_skip_in_qemu("a child gets its parent's token: qemu knows no MADV_DONTFORK");
+}
+
 pipc_t *open_anonymous(void)
 {
     pipc_t *pipe = pipc_open(NULL);

@@ -55,6 +55,8 @@ void sleeper_wait(struct sleeper who);
 pipc_t *open_anonymous(void);
 /* Skips the test where a doorbell is not rung by write(2), which it hooks. */
 void anonymous_need_eventfd(void);
+/* And where a holder that has forked, and leaves, cannot come back. */
+void anonymous_need_tokens_that_stay(const struct kind *kind);
 void say(pipc_t *pipe, const char *text);
 void hear(pipc_t *pipe, const char *text);
 void say_number(pipc_t *pipe, int number);

@@ -107,7 +107,9 @@ void harness_skip_if_cancelling_confuses(void);
 bool harness_has_proc(void);
 /* Where there is no /proc, a live holder of an end is known by its process id alone. */
 void harness_skip_without_proc(void);
-/* The same for a test that itself looks into /proc, and for what it is made of. */
+/* Where ./dev machines runs the test in qemu, which cannot do what the reason says. */
+void harness_skip_in_qemu(const char *reason);
+/* The same as without /proc for a test that itself looks into /proc, and for what it is made of. */
 void harness_need_proc(void);
 
 /* The call returns -1 with this errno; the constructor returns NULL with it. */

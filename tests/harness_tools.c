@@ -99,6 +99,12 @@ void harness_skip_if_cancelling_confuses(void)
         harness_skip("the address sanitizer does not know that frames end with a cancelled thread");
 }
 
+void harness_skip_in_qemu(const char *reason)
+{
+    if (getenv("PIPC_TEST_QEMU") != NULL)
+        harness_skip(reason);
+}
+
 bool harness_sanitized(void)
 {
     return SANITIZED;

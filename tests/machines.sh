@@ -120,11 +120,10 @@ get_qemu() # $1 its name: sets $qemu
 }
 
 # What qemu or the C library there cannot do: a pattern of names of tests, each with its reason.
-left_out() # $1 machine
+left_out()
 {
-    case $1 in
-    *) ;; # nothing is known yet
-    esac
+    # qemu leaves descriptors open that were not asked for.
+    [ -z "$launcher" ] || echo fuzz_rights
 }
 
 runs_here() # $1 compiler, $@ its options: whether this kernel runs what it makes
@@ -192,7 +191,7 @@ build() # $@ targets; none: all
 
 row() # $1 machine, $2 log of ctest
 {
-    awk -v name="$1" -v without="$(left_out "$1")" '
+    awk -v name="$1" -v without="$(left_out)" '
         / Test +#.* Passed / { passed++ }
         /\*\*\*Skipped/ { skipped = skipped " " $4 }
         /\*\*\*(Failed|Timeout|Exception)/ { failed = failed " " $4 }
@@ -220,9 +219,10 @@ run() # $1 machine, $2 quick, build or all
         build
         set -- -LE 'lint|model'
     fi
-    without=$(left_out "$machine")
+    without=$(left_out)
     [ -z "$without" ] || set -- "$@" -E "^($without)\$"
     set -- -j $((jobs * 3)) --output-on-failure --no-tests=error "$@"
+    [ -z "$launcher" ] || export PIPC_TEST_QEMU=1
     PIPC_TEST_SCALE=$factor ctest --test-dir "$build" "$@" \
         >"$work/$machine.log" 2>&1 </dev/null && status=0 || status=$?
     row "$machine" "$work/$machine.log"

@@ -252,6 +252,7 @@ static void write_leave_and_read_on_return(pipc_t *pipe)
 
 static void let_both_leave(const struct kind *kind, pipc_t *pipe, struct side *far)
 {
+    anonymous_need_tokens_that_stay(kind);
     gates_init();
     say(pipe, "for the far side");
     side_start(far, kind, pipe, write_leave_and_read_on_return);
@@ -322,6 +323,7 @@ static void replace_until_told(pipc_t *pipe)
 static void let_a_new_caller_in(const struct kind *kind, pipc_t *pipe, struct side *far,
                                 struct side *new_caller)
 {
+    anonymous_need_tokens_that_stay(kind);
     gates_init();
     assert_int_equal(pipc_pending(pipe), 0);
     side_start(far, kind, pipe, hold_until_told);

@@ -5,9 +5,11 @@
  */
 #include "anonymous.h"
 #include "fault.h"
+#include "platform.h"
 
 static pipc_t *open_without_tokens(void)
 {
+    platform_needs(PLATFORM_LINUX_CALLS);
     fault_reset();
     fault_fail(CALL_openat, 1, FAULT_FOREVER, ENOENT);
     fault_arm();

@@ -70,6 +70,7 @@ static void hear_what_filled_it(pipc_t *pipe)
 /* `between`: what else the caller does before it leaves. */
 static void leave_a_full_pipe(const struct kind *kind, size_t size, script *between)
 {
+    anonymous_need_tokens_that_stay(kind);
     pipc_t *pipe = open_anonymous();
     struct side far;
     gates_init();

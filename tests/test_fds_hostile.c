@@ -126,6 +126,7 @@ TEST(more_than_16_on_one_byte_are_EPROTO_behind_the_messages_before)
     static const int counts[] = {17, 20, 31, 100, KERNEL_MAX};
     struct fds fds;
     int raw, many[KERNEL_MAX];
+    harness_skip_in_qemu("qemu leaves descriptors open that were not asked for");
     fds_make(&fds);
     for (int i = 0; i < KERNEL_MAX; i++)
         many[i] = fds.fd[i % FDS_MAX];

@@ -52,7 +52,8 @@ TEST(messages_are_read_from_their_beginning_wherever_the_program_had_set_looks_t
     pipc_options_t options = fds_options(0);
     fds_make(&fds);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
-    assert_int_equal(setsockopt(fd[0], SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset), 0);
+    if (setsockopt(fd[0], SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset) != 0)
+        harness_skip("looks cannot be set to begin anywhere here");
     pipc_t *pipe = harness_adopt(fd[0], fd[0], &options);
     assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
     fds_send_raw(fd[1], BYTES("\0\0\0\3one"), fds.fd, 2);
