@@ -203,11 +203,10 @@ static void open_process(struct monitor *monitor)
     self_hold_forks();
     monitor->process = sys_process_open(pid);
     self_release_forks();
-    if (monitor->process < 0 && errno == ESRCH) {
-        monitor->is_dead = monitor_proof(monitor, monitor->state) == ENDS_HAS_NAME &&
-                           has_state(monitor, monitor->state); /* or it left first */
-    }
-    if (monitor->is_dead) {
+    if (monitor->process < 0 && errno == ESRCH &&
+        monitor_proof(monitor, monitor->state) == ENDS_HAS_NAME &&
+        has_state(monitor, monitor->state)) { /* or it left first */
+        monitor->is_dead = true;
         monitor->how = "there is no process of its holder";
         ends_bury_peer(monitor->ends, monitor->end, monitor->state);
     }
