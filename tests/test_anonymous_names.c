@@ -23,10 +23,33 @@ static void close_without_tokens(pipc_t *pipe)
     fault_reset();
 }
 
+/* What the test does itself is no call of the library. */
+static void open_gate(struct harness_gate *one)
+{
+    fault_disarm();
+    harness_gate_open(one);
+    fault_arm();
+}
+
+static void await_gate(struct harness_gate *one)
+{
+    fault_disarm();
+    harness_gate_wait(one);
+    fault_arm();
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+    fault_disarm();
+    bool readable = harness_readable(fd, timeout_ms);
+    fault_arm();
+    return readable;
+}
+
 static void take_an_end_and_die(pipc_t *pipe)
 {
     say(pipe, "here");
-    harness_gate_wait(&gate[0]);
+    await_gate(&gate[0]);
 }
 
 static void be_told_of_the_death(pipc_t *pipe)
@@ -56,21 +79,21 @@ TEST(a_newcomer_is_told_of_a_death_and_finds_living_holders_busy)
         side_start(&far, anonymous_forked, pipe, take_an_end_and_die);
         hear(pipe, "here");
         side_play(anonymous_forked, pipe, find_both_ends_held);
-        harness_gate_open(&gate[0]);
+        open_gate(&gate[0]);
         side_end(&far);
         if (noticed)
             hear_the_end(pipe, EPIPE);
         side_play(anonymous_forked, pipe, be_told_of_the_death);
         hear_the_end(pipe, EPIPE);
-        gates_close();
         close_without_tokens(pipe);
+        gates_close();
     }
 }
 
 static void say_two_and_leave(pipc_t *pipe)
 {
     say(pipe, "one");
-    harness_gate_wait(&gate[0]);
+    await_gate(&gate[0]);
     say(pipe, "two");
     leave(pipe, "bye");
 }
@@ -78,8 +101,8 @@ static void say_two_and_leave(pipc_t *pipe)
 static void come_next(pipc_t *pipe)
 {
     say(pipe, "from the next");
-    harness_gate_open(&gate[1]);
-    harness_gate_wait(&gate[0]);
+    open_gate(&gate[1]);
+    await_gate(&gate[0]);
 }
 
 /* A write may omit to look for a death shortly after another one has looked. */
@@ -105,23 +128,22 @@ static void be_followed(pipc_t *pipe, bool polls)
     set_timeouts(pipe, 1, -1);
     assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
     set_timeouts(pipe, -1, -1);
-    harness_gate_open(&gate[0]);
+    open_gate(&gate[0]);
     side_end(&first);
     side_start(&next, anonymous_forked, pipe, come_next);
-    harness_gate_wait(&gate[1]);
+    await_gate(&gate[1]);
     write_until_one_looks(pipe);
     hear(pipe, "two");
     write_until_one_looks(pipe);
     hear_bye(pipe, "bye");
     hear(pipe, "from the next");
     write_until_one_looks(pipe);
-    assert_true(!polls || !harness_readable(fd, 0));
-    harness_gate_open(&gate[0]);
+    assert_true(!polls || !is_readable(fd, 0));
+    open_gate(&gate[0]);
     side_end(&next);
-    assert_true(!polls || harness_readable(fd, SIDES_NOTICE_MS));
+    assert_true(!polls || is_readable(fd, SIDES_NOTICE_MS));
     hear_the_end(pipe, EPIPE);
     expect_no_reader(pipe, EPIPE);
-    gates_close();
 }
 
 TEST(a_successor_is_taken_for_dead_when_it_has_died_and_not_before)
@@ -130,6 +152,7 @@ TEST(a_successor_is_taken_for_dead_when_it_has_died_and_not_before)
         pipc_t *pipe = open_without_tokens();
         be_followed(pipe, polls);
         close_without_tokens(pipe);
+        gates_close();
     }
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* pipc_open_tcp between two hosts: see hosts.h. */
+#include <netdb.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "fault.h"
 #include "hosts.h"
@@ -98,11 +100,25 @@ TEST(two_hosts_connect_with_a_key)
     hosts_forget();
 }
 
+static int count_addresses(const char *name)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *first;
+    int count = 0;
+    if (getaddrinfo(name, NULL, &hints, &first) != 0)
+        return 0;
+    for (const struct addrinfo *next = first; next != NULL; next = next->ai_next)
+        count++;
+    freeaddrinfo(first);
+    return count;
+}
+
 static void name_hosts(void)
 {
     hosts_name("127.0.0.1 localhost\n" HOSTS_NEAR6 " near.test\n" HOSTS_NEAR
                " near.test\n" HOSTS_FAR " far.test\n10.77.0.3 far.test\n" HOSTS_FAR6
                " far.test\n::1 self.test\n127.0.0.1 self.test\n");
+    if (count_addresses("far.test") < 3)
+        harness_skip("the resolver takes one line of /etc/hosts for a name");
 }
 
 /* Their first calls wait for each other. */

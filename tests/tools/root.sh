@@ -60,6 +60,7 @@ make_root() # $1 where
     mkdir "$1/etc" "$1/proc" "$1/var"
     mkdir -m 1777 "$1/tmp" "$1/var/tmp"
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$1/etc/hosts"
+    echo 'multi on' >"$1/etc/host.conf" # a name may have several lines
     echo 'root:x:0:0::/:/bin/sh' >"$1/etc/passwd"
     make_dev "$1"
     mount -t proc proc "$1/proc"
