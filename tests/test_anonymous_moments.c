@@ -151,8 +151,8 @@ TEST(a_shutdown_that_could_not_ring_is_rung_for_by_the_next_wait)
     assert_int_equal(fault_failures(CALL_pwritev2), 1);
     hear(peer.pipe, "answer");
     fault_disarm();
-    /* The peer would look at last by itself. One call more shows that there is no RWF_NOSIGNAL. */
-    assert_in_range(fault_calls(CALL_pwritev2), 2, 3);
+    /* The peer would look at last by itself. More calls show which flags a kernel has not. */
+    assert_true(fault_calls(CALL_pwritev2) >= 2);
     end_peer(&peer);
 }
 

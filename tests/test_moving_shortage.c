@@ -104,6 +104,8 @@ static void fill_and_move(pipc_t *end[2])
 /* There is neither room in the socket nor a descriptor by which it could be shown. */
 TEST_OF_KIND(without_free_descriptors_a_moved_pipe_is_readable_as_soon_as_more_bytes_come)
 {
+    if (!moving_has_doorbells())
+        harness_skip("the socket is watched as well, and shows what comes");
     pipc_t *end[2];
     open_to_move(kind, end);
     int fd = pipc_fd(end[1]);
