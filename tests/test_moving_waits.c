@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "anonymous.h"
 #include "fault.h"
 #include "net.h"
 
@@ -333,6 +334,7 @@ TEST(a_doorbell_that_is_owed_keeps_a_descriptor_readable_whose_socket_has_no_roo
     pipc_t *end[2];
     if (!moving_has_doorbells())
         harness_skip("no pipes for doorbells");
+    anonymous_need_eventfd();
     moving_open(end, 0, NULL);
     moving_move(end);
     int fd = pipc_fd(end[1]), socket = moving_transport(end[1])->out;

@@ -198,14 +198,14 @@ static void step(struct talker *t)
  * What is left to come ends: the peer takes no more than was sent here, and sends no more once it
  * has seen the end. So it is these steps that have a deadline, however long all of them take.
  */
-static unsigned long steps_to_the_end(const struct talker *t)
+static uint64_t steps_to_the_end(const struct talker *t)
 {
     return peer_seen->got + (peer_seen->is_over ? 1 + t->got : 0);
 }
 
 static void take_rest(struct talker *t)
 {
-    unsigned long steps = steps_to_the_end(t);
+    uint64_t steps = steps_to_the_end(t);
     int64_t begin = harness_now_ms();
     pipc_set_timeout(t->pipe, 1000, 1000);
     while (!t->is_over) {
