@@ -4,8 +4,8 @@
 # The sources compile by themselves, without what CMake defines: with the compiler at hand and,
 # where these are installed, for 32 bits and with musl; with the folder of Linux, and with that for
 # other systems, then with nothing but what POSIX.1-2008 declares. One command makes a program of
-# them, as the README says. A machine whose 64-bit atomics
-# need a lock is refused, with a sentence that says so.
+# them, as the README says. A machine whose 64-bit atomics need a lock is refused, with a sentence
+# that says so. Nothing needs libatomic.
 set -eu
 cd "${SOURCE_DIR:-$(dirname "$0")/..}"
 CC=${CC:-cc}
@@ -47,8 +47,19 @@ refuse() # $@ compiler and options for a machine whose 64-bit atomics need a loc
     fi
 }
 
+# Some machines (riscv64) change no single byte at once: compilers call libatomic for it.
+words()
+{
+    for name in $(grep -rhoE 'atomic_bool [a-z_, ]+' src | sed 's/atomic_bool//; s/,/ /g'); do
+        grep -rnE "atomic_(exchange|compare|fetch)[a-z_]*\([^,]*[^a-z_]$name," src || continue
+        echo "$name is a byte: libatomic would be needed" >&2
+        failed=1
+    done
+}
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+words
 compile "$CC"
 program src/sys/linux/*.c
 program src/sys/other/*.c src/sys/posix/*.c -DPIPC_OTHER_SYSTEM

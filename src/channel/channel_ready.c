@@ -164,8 +164,8 @@ static bool is_readable_for_ends(struct channel *c, unsigned side, unsigned over
  */
 static bool takes_skipped(struct channel *c, unsigned side)
 {
-    return (side & TRANSPORT_IN) == 0 && atomic_load(&c->out.was_skipped) &&
-           atomic_exchange(&c->out.was_skipped, false) && output_events(c) != 0;
+    return (side & TRANSPORT_IN) == 0 && atomic_load(&c->out.was_skipped) != 0 &&
+           atomic_exchange(&c->out.was_skipped, 0) != 0 && output_events(c) != 0;
 }
 
 static void update(struct channel *c, unsigned side, unsigned over)

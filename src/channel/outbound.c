@@ -286,7 +286,7 @@ static bool try_to_lock(struct outbound *out)
 {
     if (duplex_try_lock(&out->lock))
         return true;
-    atomic_store(&out->was_skipped, true);
+    atomic_store(&out->was_skipped, 1);
     return duplex_try_lock(&out->lock);
 }
 

@@ -65,7 +65,7 @@ struct outbound {
     _Atomic uint32_t process; /* what is held was gathered by this one; 0: it is a rest */
     unsigned waiting;         /* threads that wait for room */
     int error;                /* why writing is dead; 0: alive */
-    atomic_bool was_skipped;  /* a push, since the other thread had the lock */
+    atomic_uint was_skipped;  /* a push, since the other thread had the lock */
     atomic_bool was_reset;    /* the connection: reading ends with that */
     _Atomic uint64_t bytes_held; /* a copy of end - begin */
 };

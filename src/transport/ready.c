@@ -273,7 +273,7 @@ int ready_begin_pipe_doorbell(struct ready *ready, int pipe_doorbell)
 bool ready_forget(struct ready *ready)
 {
     bool is_over = sys_epoll_forget(ready->set, ready->in.fd);
-    atomic_store(&ready->has_forgotten, true);
+    atomic_store(&ready->has_forgotten, 1);
     return is_over;
 }
 
@@ -286,8 +286,8 @@ bool ready_is_over(struct ready *ready)
 /* Cleared before it rings: what another thread forgets from here on is for its own update. */
 static bool takes_forgotten(struct ready *ready)
 {
-    return atomic_load_explicit(&ready->has_forgotten, memory_order_relaxed) &&
-           atomic_exchange(&ready->has_forgotten, false);
+    return atomic_load_explicit(&ready->has_forgotten, memory_order_relaxed) != 0 &&
+           atomic_exchange(&ready->has_forgotten, 0) != 0;
 }
 
 bool ready_update(struct ready *ready, const struct ready_state *state)

@@ -41,7 +41,7 @@ struct ready {
     int pipe_doorbell; /* in the set, edge-triggered; -1: none */
     bool by_room;      /* a socket, and room to write shows what is to be done */
     bool readable;
-    atomic_bool has_forgotten;  /* edges, also of the doorbell, since the last update */
+    atomic_uint has_forgotten;  /* edges, also of the doorbell, since the last update */
     struct ready_entry in, out; /* `out` is not used when both are one descriptor */
 };
 
