@@ -13,7 +13,8 @@
  * The news is for a program that waits for the descriptor alone: the constructor may have made the
  * last step, or a call that found nothing to read, which tells the program nothing. Once the news
  * is out, by the descriptor or by a call that moved bytes, the next call puts the functions of
- * transport_fd in place of these, and nothing of this file is called any more.
+ * transport_fd in place of these, and nothing of this file is called any more. A channel that waits
+ * for no input any more has read something, or what has ended reading.
  *
  * The set behind the descriptor is made once, and later has the connection in it: its number stays.
  * What the machine waits for is taken out of the set before each step and put in after it. A step
@@ -101,6 +102,7 @@ static uint8_t *async_reserve(struct transport *transport, size_t size)
 static void async_commit(struct transport *transport, size_t size)
 {
     fd_open_ops(transport)->commit(transport, size);
+    async_note_known(transport);
 }
 
 static bool async_carries_fds(struct transport *transport)
@@ -230,6 +232,7 @@ static bool async_update_readiness(struct transport *transport, bool readable, u
     struct async *a = async_of(transport);
     async_lock(a);
     if (a->state == ASYNC_OPEN) {
+        a->is_known = a->is_known || (events & (TRANSPORT_IN | TRANSPORT_IN_END)) == 0;
         fd_open_ops(transport)->update_readiness(transport, readable || !a->is_known, events);
         a->is_reported = true;
         async_close_timer(transport, a);
