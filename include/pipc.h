@@ -447,11 +447,13 @@
  *   - If an attacker controls a child or another process that has the pipe, that process can send
  *     anything, keep messages from coming, pretend to be dead, or stay silent. It cannot keep the
  *     survivor busy after its own death, or reach the memory of another process. Nor can it hide
- *     its death from a peer that has waited in a call while it was alive; from a peer that has not,
- *     it can. What it writes makes no call wait longer than its timeout. But while it punches holes
- *     into the memory, the kernel makes each access wait, and so each call, also with timeout 0.
- *     And where it may use asynchronous I/O (io_submit(2)), it can fill the counter of a doorbell
- *     (an eventfd): then a call that rings it waits, also after that process has died.
+ *     its death from a peer that has waited in a call while it was alive, and that reads all that
+ *     came: as long as messages are unread (max_pending), a write can wait for it. From a peer
+ *     that has not waited, it can. What it writes makes no call wait longer than its timeout. But
+ *     while it punches holes into the memory, the kernel makes each access wait, and so each
+ *     call, also with timeout 0. And where it may use asynchronous I/O (io_submit(2)), it can
+ *     fill the counter of a doorbell (an eventfd): then a call that rings it waits, also after
+ *     that process has died.
  *   - A fork that does not go through the C library's fork(3) leaves the child with the descriptor
  *     of an earlier pipc_fd, and what that child does to it affects the parent.
  *   - All handles of pipc_open together need one of the process's keys for thread-specific data
@@ -459,7 +461,8 @@
  *     than its process id. Without it an exec is not noticed. Where the kernel has no pidfd_open
  *     (12) or refuses it, a death is noticed then only when somebody has waited for the process
  *     (waitpid). And a process in another pid namespace takes no end (EPERM); before Linux 6.11
- *     that holds for the first one there alone, and the death of another may not be noticed.
+ *     that holds for the first one there alone. The death of another may not be noticed then, and a
+ *     live one can be taken for dead.
  *
  * pipc_open_pair: the two ends as two handles, for programs that prefer to assign the ends. After
  * fork, each side closes its copy of the other side's handle. Ends are not taken or freed. Any

@@ -170,6 +170,64 @@ TEST(a_peer_that_claims_to_be_another_process_is_reported_dead)
     see_it_die(give_another_name, true);
 }
 
+/* It takes its end anew before the survivor has read the goodbye. */
+static void come_back(pipc_t *pipe)
+{
+    say(pipe, "one");
+    harness_gate_wait(&gate[0]);
+    leave(pipe, "bye");
+    say(pipe, "two");
+    harness_gate_open(&gate[1]);
+    harness_gate_wait(&gate[2]);
+}
+
+static void come_back_and_give_another_name(pipc_t *pipe)
+{
+    struct shared_page *page = hostile_page();
+    come_back(pipe);
+    uint64_t state = atomic_load(&page->end[1].state);
+    atomic_store(&page->end[1].state, (state & UINT32_MAX) | (uint64_t)0x80000001 << 32);
+}
+
+static void come_back_and_free(pipc_t *pipe)
+{
+    struct shared_page *page = hostile_page();
+    come_back(pipe);
+    hostile_free_end(page, 1);
+}
+
+static void see_it_die_that_came_back(script *hide)
+{
+    pipc_t *pipe = open_anonymous();
+    struct side far;
+    char byte;
+    gates_init();
+    assert_int_equal(pipc_pending(pipe), 0);
+    side_start(&far, anonymous_forked, pipe, hide);
+    hear(pipe, "one");
+    hear_nothing(pipe);
+    harness_gate_open(&gate[0]);
+    harness_gate_wait(&gate[1]);
+    hear_bye(pipe, "bye");
+    hear(pipe, "two");
+    set_timeouts(pipe, 700, -1); /* a wait in which it is looked at */
+    assert_errno(pipc_read(pipe, &byte, 1), ETIMEDOUT);
+    harness_gate_open(&gate[2]);
+    side_end(&far);
+    set_timeouts(pipe, 4000, -1);
+    assert_errno(pipc_read(pipe, &byte, 1), EPIPE);
+    gates_close();
+    pipc_close(pipe);
+}
+
+TEST(a_peer_that_comes_back_before_its_goodbye_is_read_cannot_hide_its_death)
+{
+    platform_needs(PLATFORM_DEATH_IN_POLL);
+    harness_need_proc(); /* what is hostile does */
+    see_it_die_that_came_back(come_back_and_give_another_name);
+    see_it_die_that_came_back(come_back_and_free);
+}
+
 /* The survivor's own end, which one of its threads holds and will hold. */
 static void free_the_other_end(pipc_t *pipe)
 {
@@ -244,5 +302,6 @@ HARNESS_MAIN("anonymous forged", IT(a_full_blocking_doorbell_delays_no_call),
              IT(a_peer_that_frees_its_end_without_a_goodbye_is_reported_dead),
              IT(a_peer_that_frees_its_end_inside_a_message_is_reported_dead),
              IT(a_peer_that_claims_to_be_another_process_is_reported_dead),
+             IT(a_peer_that_comes_back_before_its_goodbye_is_read_cannot_hide_its_death),
              IT(forged_memory_cannot_give_a_held_end_to_another_thread),
              IT(an_end_that_is_given_a_holder_after_a_death_makes_no_loop_spin))

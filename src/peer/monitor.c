@@ -266,22 +266,32 @@ static void follow_held(struct monitor *monitor, const struct monitor_set *set)
     monitor->has_token = proof == ENDS_HAS_TOKEN;
 }
 
-/* A goodbye was that of the holder before, whose place the next one had only by a name. */
+/*
+ * The end is held, and not about to be left, as it is from before a goodbye is out. So this goodbye
+ * was that of the holder before, whose place the next one may have had only by a name.
+ */
 static void follow_next(struct monitor *monitor, const struct monitor_set *set)
 {
-    follow_held(monitor, set);
+    if (monitor->is_remote && monitor->name != ends_name_of(monitor->state))
+        follow_held(monitor, set);
     monitor->has_left = false;
     monitor->retry_at = 0;
 }
 
+/* Its holder is another one, or the same that has come back. */
+static bool has_begun_anew(enum ends_status before, enum ends_status now)
+{
+    return !ends_is_held(before) || (before == ENDS_LEAVING && now != ENDS_LEAVING);
+}
+
 static void follow(struct monitor *monitor, uint64_t state, const struct monitor_set *set)
 {
-    bool was_held = ends_is_held(ends_status_of(monitor->state));
+    bool is_next = has_begun_anew(ends_status_of(monitor->state), ends_status_of(state));
     monitor->state = state;
     monitor->retry_at = 0;
     if (ends_is_held(ends_status_of(state))) {
         follow_held(monitor, set);
-        if (!was_held)
+        if (is_next)
             monitor->has_left = false;
     } else {
         monitor->is_remote = false;
@@ -328,9 +338,10 @@ void monitor_goodbye(struct monitor *monitor, const struct monitor_set *set)
     if (state != monitor->state)
         follow(monitor, state, set); /* of the peer that leaves, or of the next one */
     monitor->has_left = true;
-    if (!ends_is_held(ends_status_of(monitor->state)))
+    enum ends_status status = ends_status_of(monitor->state);
+    if (!ends_is_held(status))
         drop_process(monitor, set);
-    else if (monitor->is_remote && monitor->name != ends_name_of(monitor->state))
+    else if (status != ENDS_LEAVING)
         follow_next(monitor, set);
     errno = saved;
 }
