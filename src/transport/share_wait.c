@@ -24,6 +24,13 @@ static enum ring_life news_of_peer(struct ring *ring)
     return ring_peer_changed(ring) ? ring_ask(ring, RING_ASK_VERSION) : RING_PEER_MAY_WRITE;
 }
 
+/* A shutdown is news for who waits for input, or for its end. */
+static bool is_news(enum ring_life life, unsigned events)
+{
+    return life == RING_PEER_DEAD ||
+           (life == RING_PEER_SHUT && (events & (TRANSPORT_IN | TRANSPORT_IN_END)) != 0);
+}
+
 /*
  * What lies before a doorbell is taken in. This may take in the doorbell as well, so a side arms
  * afterwards. False: the kernel lacks memory, look again soon.
@@ -245,7 +252,7 @@ static bool drain_and_arm_socket(struct fd_transport *t, unsigned events)
         share_drain(t);
     else if ((events & TRANSPORT_IN) == 0 && !share_absorb(t))
         return true;
-    if (s->state == SHARE_MOVED && news_of_peer(s->ring) != RING_PEER_MAY_WRITE)
+    if (s->state == SHARE_MOVED && is_news(news_of_peer(s->ring), events))
         return true;
     s->armed = s->state == SHARE_MOVED ? events : 0;
     if (share_arm(t, share_interest(events)))
@@ -271,7 +278,7 @@ bool share_update_in_ring(struct fd_transport *t, bool readable, unsigned events
     if (events & TRANSPORT_EDGE)
         r->ran_short = true;
     events &= ~(unsigned)TRANSPORT_EDGE;
-    bool has_work = readable || (changed && ring_ask(r, RING_ASK_VERSION) != RING_PEER_MAY_WRITE);
+    bool has_work = readable || (changed && is_news(ring_ask(r, RING_ASK_VERSION), events));
     struct ready_state state = {.readable = has_work,
                                 .edge = has_work && is_new_work(t, share_interest(events)),
                                 .wrote = atomic_load(&t->wrote)};
