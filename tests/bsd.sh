@@ -6,7 +6,7 @@
 # usage: bsd.sh folder
 set -eu
 dir=$PWD/$1
-tests='descriptor descriptor_flush descriptor_fork descriptor_want fifo_stream server_fd'
+tests='descriptor descriptor_flush descriptor_fork descriptor_want fifo_stream server_fd server_shortage'
 jobs=$(getconf _NPROCESSORS_ONLN)
 "${CC:-cc}" -O2 -g -fPIC -Itests/kqueue -c tests/kqueue/kqueue.c -o "$dir/kqueue.o"
 echo "./dev bsd: building in $1"

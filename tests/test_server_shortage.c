@@ -176,6 +176,33 @@ TEST(a_server_that_cannot_watch_its_listener_again_tries_it_later)
     pipc_server_close(server);
 }
 
+static int accept_when_woken(void *server)
+{
+    assert_true(harness_readable(pipc_server_fd(server), 10000));
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    pipc_close(pipe);
+    return 0;
+}
+
+/* Only the timer of its set ends the pause. The child has it too, however late it was forked. */
+TEST(a_server_that_has_paused_goes_on_in_a_child_after_fork)
+{
+    pipc_server_t *server = open_server();
+    int silent = net_connect(pipc_server_port(server));
+    fault_reset();
+    fault_fail(CALL_accept4, 1, FAULT_FOREVER, EMFILE);
+    fault_arm();
+    look(server);
+    fault_disarm();
+    pid_t client = harness_fork(come_with_key, server);
+    pid_t child = harness_fork(accept_when_woken, server);
+    assert_int_equal(harness_wait(child), 0);
+    assert_int_equal(harness_wait(client), 0);
+    close(silent);
+    pipc_server_close(server);
+}
+
 /* Whether it opened; errno says why not. */
 static bool try_server(const char *unused)
 {
@@ -236,7 +263,8 @@ TEST(opening_with_a_key_without_memory_returns_ENOMEM_and_leaks_nothing)
     paths_end(&paths);
 }
 
-HARNESS_MAIN("server, shortage", IT(silent_clients_that_use_all_descriptors_delay_no_other_client),
+HARNESS_MAIN("server, shortage", IT(a_server_that_has_paused_goes_on_in_a_child_after_fork),
+             IT(silent_clients_that_use_all_descriptors_delay_no_other_client),
              IT(no_client_is_dropped_without_a_new_client),
              IT(under_any_shortage_the_oldest_silent_client_is_dropped),
              IT(a_server_that_cannot_watch_its_listener_again_tries_it_later),

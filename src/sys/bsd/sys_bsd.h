@@ -20,4 +20,7 @@
  */
 int sys_bsd_kevent(int number, const struct kevent *change, struct kevent events[SYS_BSD_EVENTS]);
 
+/* In a child after fork, when it has the kqueue of that number again. No timer: nothing. */
+void sys_bsd_renew_timer(int number);
+
 #endif

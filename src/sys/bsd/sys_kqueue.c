@@ -328,14 +328,15 @@ static bool renew_number(int number)
     return is_there && fcntl_nocancel(number, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-static void renew_members(int number)
+static void fill_anew(int number)
 {
     const struct set *set = find_set(number);
-    int places = set == NULL ? 0 : sys_other_places(&set->members);
+    int places = sys_other_places(&set->members);
     for (int i = 0; i < places; i++) {
         struct sys_other_member member = sys_other_member(&set->members, i);
         change_filters(number, member.fd, 0, member.events);
     }
+    sys_bsd_renew_timer(number);
 }
 
 /* A set may be a member of another one: first they are all there. */
@@ -348,7 +349,8 @@ static void renew_sets(void)
             atomic_store(&set->is_gone, !renew_number(number));
     }
     for (int number = 0; number < used; number++)
-        renew_members(number);
+        if (find_set(number) != NULL)
+            fill_anew(number);
     errno = saved;
 }
 #endif
