@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 #
 # Builds src/sys/bsd on Linux, over an emulation of kqueue (tests/kqueue), and runs tests of the
-# descriptor, of FIFOs and of servers.
+# descriptor, of FIFOs, of servers and of who is there.
 # usage: bsd.sh folder
 set -eu
 dir=$PWD/$1
-tests='descriptor descriptor_flush descriptor_fork descriptor_want fifo_stream server_fd server_shortage'
+tests='credentials descriptor descriptor_flush descriptor_fork descriptor_want fifo_stream'
+tests="$tests server_fd server_shortage"
 jobs=$(getconf _NPROCESSORS_ONLN)
 "${CC:-cc}" -O2 -g -fPIC -Itests/kqueue -c tests/kqueue/kqueue.c -o "$dir/kqueue.o"
 echo "./dev bsd: building in $1"

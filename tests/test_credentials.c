@@ -41,14 +41,40 @@ TEST(both_ends_know_each_other_before_anything_is_read)
     expect_self(pipe); /* also afterwards */
     pipc_close(pipe);
     pipc_server_close(server);
-    server = paths_serve("@libpipc credentials", NULL);
-    client = pipc_open_unix("@libpipc credentials", 0, NULL);
-    pipe = pipc_server_accept(server, 0);
+    paths_end(&paths);
+}
+
+TEST(both_ends_of_an_abstract_name_know_each_other)
+{
+    platform_needs(PLATFORM_CREDENTIALS);
+    platform_needs(PLATFORM_ABSTRACT);
+    pipc_server_t *server = paths_serve("@libpipc credentials", NULL);
+    pipc_t *client = pipc_open_unix("@libpipc credentials", 0, NULL);
+    pipc_t *pipe = pipc_server_accept(server, 0);
     expect_self(client);
     expect_self(pipe);
     pipc_close(client);
     pipc_close(pipe);
     pipc_server_close(server);
+}
+
+/* Some systems forget them then, so the client has asked before. */
+TEST(a_client_knows_its_server_when_that_has_closed)
+{
+    platform_needs(PLATFORM_CREDENTIALS);
+    struct paths paths;
+    char before[100], after[100];
+    paths_begin(&paths);
+    pipc_server_t *server = paths_serve(paths_to(&paths, "socket"), NULL);
+    pipc_t *client = pipc_open_unix(paths_to(&paths, "socket"), 0, NULL);
+    pipc_t *pipe = pipc_server_accept(server, 0);
+    assert_int_equal(pipc_peer(client, before, sizeof before), 0);
+    pipc_close(pipe);
+    pipc_server_close(server);
+    expect_self(client);
+    assert_int_equal(pipc_peer(client, after, sizeof after), 0);
+    assert_string_equal(after, before);
+    pipc_close(client);
     paths_end(&paths);
 }
 
@@ -287,6 +313,7 @@ TEST(a_user_whom_the_user_namespace_does_not_know_has_the_overflow_uid)
 TEST(where_this_user_is_unknown_too_a_stranger_is_not_taken_for_the_same)
 {
     platform_needs(PLATFORM_CREDENTIALS);
+    moving_need();
     paths_need_users();
     call_from_outside(false);
 }
@@ -337,6 +364,8 @@ TEST(wrong_arguments_return_EINVAL)
 }
 
 HARNESS_MAIN("credentials", IT(both_ends_know_each_other_before_anything_is_read),
+             IT(both_ends_of_an_abstract_name_know_each_other),
+             IT(a_client_knows_its_server_when_that_has_closed),
              IT(another_process_of_another_user_is_named),
              IT(a_client_sees_who_took_the_socket_over_and_not_who_made_it),
              IT(a_process_that_the_pid_namespace_does_not_see_has_the_pid_0),

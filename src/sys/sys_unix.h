@@ -62,6 +62,12 @@ struct sys_credentials {
  * or one of a socketpair, which names its maker at both ends.
  */
 int sys_unix_credentials(int fd, struct sys_credentials *credentials);
+/*
+ * For a system that forgets them when the peer closes: those of now, for a later question. NULL,
+ * and the system is to be asked then: it does not forget them, or there are none, or no memory.
+ * The caller frees them. Keeps errno.
+ */
+struct sys_credentials *sys_unix_keep_credentials(int fd);
 
 /*
  * The peer was this process's user, or root, when it called connect(2) or listen(2). No, where that

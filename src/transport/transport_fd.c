@@ -382,6 +382,10 @@ bool fd_unread(struct transport *transport)
 int fd_credentials(struct transport *transport, struct sys_credentials *credentials)
 {
     struct fd_transport *t = fd_of(transport);
+    if (t->peer != NULL) {
+        *credentials = *t->peer;
+        return 0;
+    }
     if (t->own && t->in_kind == SYS_SOCKET)
         return sys_unix_credentials(t->in, credentials);
     errno = EOPNOTSUPP;
@@ -412,6 +416,7 @@ static void free_transport(struct fd_transport *t)
     if (t->out != t->in)
         fd_give_back(t, t->out, t->out_was_blocking);
     sys_free(t->buffer);
+    sys_free(t->peer);
     sys_free(t);
 }
 

@@ -2,6 +2,7 @@
 /* How the transport of descriptors takes descriptors over: which can be used, and how. */
 #include <stdalign.h>
 
+#include "sys/sys_unix.h"
 #include "transport/transport_fd.h"
 
 /* On what needs it; *was_blocking says whether it is to be given back. */
@@ -86,6 +87,7 @@ static void take_over_socket(struct fd_transport *t, int fd, bool blocks)
 {
     t->in_kind = t->out_kind = SYS_SOCKET;
     start_own(t, fd, fd, blocks);
+    t->peer = sys_unix_keep_credentials(fd);
 }
 
 /* Writing keeps the O_NONBLOCK that these were opened with; a socket needs none. */
@@ -101,6 +103,8 @@ static int take_over(struct fd_transport *t, int read_fd, int write_fd)
 static void give_up_taken(struct fd_transport *t)
 {
     t->in = t->out = -1;
+    sys_free(t->peer);
+    t->peer = NULL;
     ready_set_descriptors(&t->ready, -1, -1, false);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sys/sys_alloc.h"
 #include "sys/sys_process.h"
 #include "sys/sys_rights.h"
 #include "sys/sys_unix.h"
@@ -65,6 +66,19 @@ int sys_unix_credentials(int fd, struct sys_credentials *credentials)
     *credentials = (struct sys_credentials){find_process(fd), user, group};
     errno = saved;
     return 0;
+}
+
+/* The peer's name goes when it closes, and on macOS its process is not known any more. */
+struct sys_credentials *sys_unix_keep_credentials(int fd)
+{
+    int saved = errno;
+    struct sys_credentials found, *kept = NULL;
+    if (sys_unix_credentials(fd, &found) == 0)
+        kept = sys_alloc(sizeof *kept);
+    if (kept != NULL)
+        *kept = found;
+    errno = saved;
+    return kept;
 }
 
 bool sys_unix_peer_is_own_user(int fd)
