@@ -78,6 +78,37 @@ TEST(a_server_listens_on_all_addresses_of_both_families)
     pipc_server_close(server);
 }
 
+/* Where it cannot be switched off, it is on. */
+static void make_sockets_of_IPv6_alone(void *unused)
+{
+    int on = 1;
+    (void)unused;
+    for (int fd = 3; fd < 100; fd++)
+        if (net_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET6)
+            assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), 0);
+}
+
+TEST(where_no_socket_serves_both_families_a_server_listens_with_two)
+{
+    hosts_need_loopback();
+    fault_reset();
+    fault_fail(CALL_setsockopt, 2, 0, EINVAL); /* IPV6_V6ONLY, as on OpenBSD */
+    fault_before(CALL_bind, 1, make_sockets_of_IPv6_alone, NULL);
+    fault_arm();
+    pipc_server_t *server = pipc_server_open("*", 0, NULL);
+    fault_disarm();
+    assert_non_null(server);
+    assert_true(fault_injected(EINVAL));
+    for (int i = 0; i < 2; i++) {
+        int fd = net_connect(pipc_server_port(server)); /* by IPv4 alone */
+        accept_and_talk(server, pipc_open_fds(fd, fd, NULL));
+        accept_and_talk(server, call("::1", server, NULL));
+    }
+    assert_null_errno(pipc_server_open("127.0.0.1", pipc_server_port(server), NULL), EADDRINUSE);
+    assert_null_errno(pipc_server_open("::1", pipc_server_port(server), NULL), EADDRINUSE);
+    pipc_server_close(server);
+}
+
 static void expect_caller(pipc_server_t *server, const char *host, const char *begin)
 {
     char text[100];
@@ -377,6 +408,7 @@ TEST(an_opening_that_fails_leaks_nothing)
 HARNESS_MAIN("server, accept", IT(an_accepted_socket_has_nodelay_keepalive_and_close_on_exec),
              IT(a_server_listens_on_loopback_by_default),
              IT(a_server_listens_on_all_addresses_of_both_families),
+             IT(where_no_socket_serves_both_families_a_server_listens_with_two),
              IT(a_client_is_named_by_its_address_in_its_own_family),
              IT(a_server_listens_on_the_given_address), IT(a_port_in_use_returns_EADDRINUSE),
              IT(a_port_can_be_used_again_at_once), IT(a_handle_outlives_its_server),

@@ -8,13 +8,39 @@
 /* Half of what may pass at most, once the lack is over. */
 #define PAUSE (50 * SYS_MILLISECOND)
 
-int listeners_add(struct listeners *l, const struct sys_address *address)
+static int add_one(struct listeners *l, const struct sys_address *address)
 {
     int fd = sys_listen(address);
     if (fd < 0)
         return -1;
     l->fd[l->count++] = fd;
     return 0;
+}
+
+/* At the same port, which is any if the first has it from the system. A host may lack IPv6. */
+static int add_both_families(struct listeners *l, uint16_t port)
+{
+    struct sys_address own, v4 = {.family = SYS_IPV4, .port = port}, v6 = {.family = SYS_IPV6};
+    if (add_one(l, &v4) != 0)
+        return -1;
+    int first = l->fd[l->count - 1];
+    if (sys_local_address(first, &own) == 0) {
+        v6.port = own.port;
+        if (add_one(l, &v6) == 0 || errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT)
+            return 0;
+    }
+    sys_close(first);
+    l->count--;
+    return -1;
+}
+
+int listeners_add(struct listeners *l, const struct sys_address *address)
+{
+    if (add_one(l, address) == 0)
+        return 0;
+    if (address->family != SYS_ANY || errno != EOPNOTSUPP)
+        return -1;
+    return add_both_families(l, address->port);
 }
 
 void listeners_adopt(struct listeners *l, int fd)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The sockets that a rendezvous listens on: at most one for each address of a host, with loopback's
- * two. Also what a failure to accept means, and the pause after failures that last. What else is
- * done about it is for tcp and server.
+ * two, or two for all addresses. Also what a failure to accept means, and the pause after failures
+ * that last. What else is done about it is for tcp and server.
  */
 #ifndef PIPC_LISTENERS_H
 #define PIPC_LISTENERS_H
@@ -19,7 +19,7 @@ struct listeners {
     int64_t resume_at; /* nothing is accepted before */
 };
 
-/* One more. EADDRINUSE, and what else bind(2) reports. */
+/* One more, or two for SYS_ANY. EADDRINUSE, and what else bind(2) reports. */
 int listeners_add(struct listeners *listeners, const struct sys_address *address);
 /* One that listens already, and does not block. */
 void listeners_adopt(struct listeners *listeners, int fd);

@@ -327,16 +327,26 @@ int sys_is_own(const struct sys_address *address)
     }
 }
 
+/* OpenBSD refuses to make a socket of IPv6 serve IPv4 as well. */
+static int choose_families(int fd, enum sys_family family)
+{
+    int is_alone = family == SYS_IPV6;
+    if (family == SYS_IPV4 ||
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &is_alone, sizeof is_alone) == 0 || is_alone)
+        return 0;
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
 static int bind_and_listen(int fd, const struct sys_address *address)
 {
     union address kernel;
     socklen_t size = to_kernel(address, &kernel);
     /* Remains of earlier connections do not matter. */
     sys_socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (address->family != SYS_IPV4)
-        sys_socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->family == SYS_IPV6);
+    int result = choose_families(fd, address->family);
     sys_tcp_options(fd);
-    if (bind(fd, &kernel.any, size) == 0 && listen(fd, BACKLOG) == 0)
+    if (result == 0 && bind(fd, &kernel.any, size) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     sys_close(fd);
     return -1;

@@ -63,7 +63,8 @@ int sys_is_own(const struct sys_address *address);
 
 /*
  * SYS_ANY listens on all addresses of both families. What is accepted has sys_tcp_options from the
- * start. EADDRINUSE, EADDRNOTAVAIL.
+ * start. EADDRINUSE, EADDRNOTAVAIL. EOPNOTSUPP: no socket serves both families on this system, and
+ * each needs its own.
  */
 int sys_listen(const struct sys_address *address);
 /* EAGAIN: nobody is waiting. A lack of descriptors is reported also then. */
