@@ -3,6 +3,9 @@
  * pipc_want and the descriptor, on every kind of pipe. Peer b drops PIPC_WANT_READ, like a server
  * that cannot send its answers yet.
  */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "platform.h"
 #include "polling.h"
 
@@ -264,6 +267,31 @@ TEST_OF_KIND(without_PIPC_WANT_READ_a_failed_direction_of_writing_is_reported)
     peers_close(&p);
 }
 
+/* The other direction stays open, so nothing but this one wakes the program. */
+TEST(a_writer_that_waits_for_room_in_a_pipe_is_woken_when_its_reader_goes)
+{
+    int in[2], out[2];
+    char block[4096] = {0};
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    pipc_t *pipe = pipc_open_fds(in[0], out[1], NULL);
+    assert_non_null(pipe);
+    assert_int_equal(pipc_set_timeout(pipe, 0, 0), 0);
+    assert_int_equal(pipc_want(pipe, BOTH), 0);
+    while (pipc_write(pipe, block, sizeof block) == sizeof block)
+        continue;
+    assert_int_equal(errno, EAGAIN);
+    assert_false(platform_wakes(pipc_fd(pipe), 0));
+    close(out[0]);
+    for (int i = 0; i < 3; i++)
+        assert_true(harness_readable(pipc_fd(pipe), 10000)); /* and it stays so */
+    while (pipc_write(pipe, block, sizeof block) == sizeof block)
+        continue;
+    assert_int_equal(errno, EPIPE);
+    pipc_close(pipe);
+    close(in[1]);
+}
+
 /* The program asked for it, so it is not reported. */
 TEST_OF_KIND(without_PIPC_WANT_READ_the_callers_own_shutdown_is_not_reported)
 {
@@ -325,6 +353,7 @@ HARNESS_MAIN("descriptor_want",
              OVER_KINDS(without_PIPC_WANT_READ_an_end_is_reported_when_the_messages_are_read),
              OVER_KINDS(without_PIPC_WANT_READ_a_message_that_was_cut_off_is_reported),
              OVER_KINDS(without_PIPC_WANT_READ_a_failed_direction_of_writing_is_reported),
+             IT(a_writer_that_waits_for_room_in_a_pipe_is_woken_when_its_reader_goes),
              OVER_KINDS(without_PIPC_WANT_READ_the_callers_own_shutdown_is_not_reported),
              OVER_KINDS(pipc_want_refuses_unknown_events),
              IT(pipc_disconnect_on_an_anonymous_pipe_resets_it))

@@ -4,13 +4,16 @@
  * there. What is written has an entry of its own, by a copy of the descriptor.
  *
  * As on BSD: a filter goes with its descriptor, a kqueue with the process (a child has none), and
- * a low-water mark hides bytes of sockets, but not of pipes. Unlike there: epoll looks again when
- * it is polled, so what is not ready any more is not reported; nothing shows an exec; and a
- * process needs a descriptor more for each filter of the second kind.
+ * a low-water mark hides bytes of sockets, but not of pipes. The filter for writing of a pipe goes
+ * when its reader has gone, without an event, as on OpenBSD, and cannot be added any more. Unlike
+ * there: epoll looks again when it is polled, so what is not ready any more is not reported;
+ * nothing shows an exec; and a process needs a descriptor more for each filter of the second kind.
  */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64 /* as the library has it: fstat is another function then */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -21,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { QUEUES_MAX = 4096, FILTERS_MAX = 4096, OWN_NUMBERS = 4096, EVENTS_MAX = 64 };
@@ -29,6 +33,7 @@ struct filter {
     struct kevent change;
     int queue, fd;
     bool is_there, has_fd;
+    bool is_pipe; /* its writing end */
 };
 
 static struct filter filters[FILTERS_MAX];
@@ -124,6 +129,30 @@ static struct filter *find(int queue, const struct kevent *change)
     return spare;
 }
 
+/* In place of the one of the C library: on NetBSD and OpenBSD a pipe has no number. */
+int fstat(int fd, struct stat *status)
+{
+    struct statfs system;
+    int result = (int)syscall(SYS_newfstatat, fd, "", status, AT_EMPTY_PATH);
+    if (result == 0 && S_ISFIFO(status->st_mode) && syscall(SYS_fstatfs, fd, &system) == 0 &&
+        system.f_type == PIPEFS_MAGIC)
+        status->st_ino = 0;
+    return result;
+}
+
+static bool is_written_pipe(const struct kevent *change)
+{
+    struct stat status;
+    return change->filter == EVFILT_WRITE && fstat((int)change->ident, &status) == 0 &&
+           S_ISFIFO(status.st_mode) && status.st_ino == 0;
+}
+
+static bool has_no_reader(int fd)
+{
+    struct pollfd entry = {.fd = fd};
+    return syscall(SYS_poll, &entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
+}
+
 static int open_filter(const struct kevent *change)
 {
     switch (change->filter) {
@@ -132,6 +161,10 @@ static int open_filter(const struct kevent *change)
     case EVFILT_WRITE:
         if (change->ident < QUEUES_MAX && is_queue[change->ident]) {
             errno = EINVAL;
+            return -1;
+        }
+        if (is_written_pipe(change) && has_no_reader((int)change->ident)) {
+            errno = EPIPE;
             return -1;
         }
         return copy((int)change->ident);
@@ -170,7 +203,12 @@ static int add(int queue, const struct kevent *change)
         return -1;
     bool is_new = !filter->is_there;
     if (is_new)
-        *filter = (struct filter){*change, queue, fd, true, change->filter != EVFILT_READ};
+        *filter = (struct filter){.change = *change,
+                                  .queue = queue,
+                                  .fd = fd,
+                                  .is_there = true,
+                                  .has_fd = change->filter != EVFILT_READ,
+                                  .is_pipe = is_written_pipe(change)};
     if (change->filter == EVFILT_TIMER)
         start_timer(filter);
     struct epoll_event event = {.events = events_of(&filter->change), .data = {.ptr = filter}};
@@ -205,20 +243,28 @@ static bool is_over(const struct filter *filter, uint32_t events)
     return filter->change.filter == EVFILT_PROC || (events & ends) != 0;
 }
 
+/* Of that filter, as found; false: nothing is shown. */
+static bool show(struct filter *filter, uint32_t found, struct kevent *event)
+{
+    uint64_t unused;
+    *event = filter->change;
+    if (is_over(filter, found))
+        event->flags |= EV_EOF;
+    if (filter->change.filter == EVFILT_TIMER && read(filter->fd, &unused, 8) != 8)
+        event->data = 0;
+    bool is_gone = filter->is_pipe && (event->flags & EV_EOF) != 0;
+    if (is_gone)
+        drop(filter);
+    return !is_gone;
+}
+
 static int look(int queue, struct kevent *events, int max)
 {
     struct epoll_event found[EVENTS_MAX];
-    int count = epoll_wait(queue, found, max < EVENTS_MAX ? max : EVENTS_MAX, 0);
-    for (int i = 0; i < count; i++) {
-        const struct filter *filter = found[i].data.ptr;
-        uint64_t unused;
-        events[i] = filter->change;
-        if (is_over(filter, found[i].events))
-            events[i].flags |= EV_EOF;
-        if (filter->change.filter == EVFILT_TIMER && read(filter->fd, &unused, 8) != 8)
-            events[i].data = 0;
-    }
-    return count;
+    int shown = 0, count = epoll_wait(queue, found, max < EVENTS_MAX ? max : EVENTS_MAX, 0);
+    for (int i = 0; i < count; i++)
+        shown += show(found[i].data.ptr, found[i].events, &events[shown]);
+    return count < 0 ? count : shown;
 }
 
 int kevent(int number, const struct kevent *changes, int change_count, struct kevent *events,

@@ -33,7 +33,8 @@
  * Without effect here, and so no mutants: that sys_epoll_wait looks before it believes a stream's
  * descriptor, as no call waits there; that what is left of a closed descriptor is replaced.
  *
- * Not here: what kevent refuses, servers and timers, other threads, children.
+ * Not here: what kevent refuses, and the filter for reading that a written pipe has for its reader's
+ * end; servers and timers, other threads, children.
  *
  * check: PIPES long -DSOCKET=0 -DLOWAT=0
  * check: SOCKET -DSOCKET=1 -DLOWAT=1

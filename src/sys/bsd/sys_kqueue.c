@@ -8,11 +8,15 @@
  *   end              EVFILT_READ with a low-water mark that no buffer reaches; edge-triggered, and
  *                    level-triggered once the end has come: it stays
  *   none of these    the same with EVFILT_WRITE: nobody reads any more. What is no stream has no
- *                    such filter
+ *                    such filter. The writing end of a pipe also gets that of `end`: see below
  *   edge             all of them edge-triggered
  *
  * Some descriptors have no low-water mark (pipes), and some systems cut it to the size of the
  * buffer (macOS). There bytes that come, or go, make the set readable once, for nothing.
+ *
+ * When the reader of a pipe goes, the filter for writing shows it once (FreeBSD), or not to who
+ * waits for room (NetBSD, OpenBSD), and it cannot be added any more. A filter for reading of that
+ * same end shows it, and stays.
  *
  * What a kqueue has once found ready counts for its descriptor until the next kevent looks again,
  * also if it was read meanwhile. So each wait looks before it believes the descriptor, and a set
@@ -114,12 +118,19 @@ static int change_filter(int number, int fd, uint32_t before, uint32_t after, bo
     return (after & there) == 0 ? 0 : add_filter(number, fd, after, is_write);
 }
 
+/* The reader of a pipe has gone: the filter for the end is there and shows it. */
+static bool is_refused_at_end(uint32_t events)
+{
+    return (events & EVENT_END) != 0 && (errno == EPIPE || errno == EBADF);
+}
+
 /* A failure leaves none. What is no stream has no hang-up: that this is refused is none. */
 static int change_filters(int number, int fd, uint32_t before, uint32_t after)
 {
-    if ((change_filter(number, fd, before, after, false) == 0 &&
-         change_filter(number, fd, before, after, true) == 0) ||
-        (after & EVENT_GONE) != 0)
+    bool is_done =
+        change_filter(number, fd, before, after, false) == 0 &&
+        (change_filter(number, fd, before, after, true) == 0 || is_refused_at_end(after));
+    if (is_done || (after & EVENT_GONE) != 0)
         return 0;
     int error = errno;
     change_filters(number, fd, before | after, 0);
@@ -129,10 +140,38 @@ static int change_filters(int number, int fd, uint32_t before, uint32_t after)
 
 /* ---- members ---- */
 
+/*
+ * One without a name. On NetBSD and OpenBSD it has no number. A filter for reading of the writing
+ * end of a FIFO would show there what is unread, or is refused; on FreeBSD it shows nothing.
+ */
+#ifdef __FreeBSD__
+static bool is_pipe(const struct stat *status)
+{
+    return S_ISFIFO(status->st_mode);
+}
+#else
+static bool is_pipe(const struct stat *status)
+{
+    return S_ISFIFO(status->st_mode) && status->st_ino == 0;
+}
+#endif
+
+/* Who waits for the reading end of a pipe waits for input, or for its end. */
+static uint32_t add_unasked(int fd, uint32_t events)
+{
+    struct stat status;
+    if ((events & ~(uint32_t)EVENT_EDGE) == 0)
+        events |= EVENT_GONE;
+    if ((events & (EVENT_IN | EVENT_END)) == 0 && fstat_nocancel(fd, &status) == 0 &&
+        is_pipe(&status))
+        events |= EVENT_END;
+    return events;
+}
+
 static int set_member(int number, struct set *set, int place, int fd, uint32_t events)
 {
     uint32_t before = sys_other_member(&set->members, place).events;
-    uint32_t after = (events & ~(uint32_t)EVENT_EDGE) != 0 ? events : events | EVENT_GONE;
+    uint32_t after = add_unasked(fd, events);
     int result = change_filters(number, fd, before, after);
     sys_other_set(&set->members, place, (struct sys_other_member){fd, result == 0 ? after : 0});
     return result;
