@@ -11,7 +11,9 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 #include "platform.h"
 
@@ -118,6 +120,16 @@ void anonymous_need_tokens_that_stay(const struct kind *kind)
 {
     if (kind == anonymous_forked)
         harness_skip_in_qemu("a child gets its parent's token: qemu knows no MADV_DONTFORK");
+}
+
+/* s390 takes the stack first. */
+long anonymous_clone(void)
+{
+#ifdef __s390__
+    return syscall(SYS_clone, 0L, (long)SIGCHLD, 0L, 0L, 0L);
+#else
+    return syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
+#endif
 }
 
 pipc_t *open_anonymous(void)

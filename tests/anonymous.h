@@ -57,6 +57,7 @@ pipc_t *open_anonymous(void);
 void anonymous_need_eventfd(void);
 /* And where a holder that has forked, and leaves, cannot come back. */
 void anonymous_need_tokens_that_stay(const struct kind *kind);
+long anonymous_clone(void); /* a fork by the bare system call */
 void say(pipc_t *pipe, const char *text);
 void hear(pipc_t *pipe, const char *text);
 void say_number(pipc_t *pipe, int number);

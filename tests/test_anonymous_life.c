@@ -473,7 +473,7 @@ TEST(a_child_of_the_raw_clone_system_call_is_another_caller)
         harness_skip("this kernel does not wipe pages on fork (Linux 4.14 does)");
     pipc_t *pipe = open_anonymous();
     set_timeouts(pipe, -1, -1);
-    long pid = syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
+    long pid = anonymous_clone();
     assert_true(pid >= 0);
     if (pid == 0)
         _exit(answer_after_a_bare_fork(pipe));
