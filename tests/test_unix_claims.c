@@ -3,10 +3,12 @@
  * What servers that start do beside their socket: claims on dead sockets, private names, and what
  * is left of both when they are killed. Others cannot hold them up.
  */
+#include <dirent.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "net.h"
 #include "paths.h"
 
@@ -56,6 +58,38 @@ TEST(a_dead_socket_is_removed_by_one_starter_at_a_time)
     assert_int_equal(paths_count(&paths), 2);
     close(other); /* it was killed */
     paths_assert_works(&paths, path);
+    paths_end(&paths);
+}
+
+static ino_t dead; /* the inode of what a killed server left */
+
+/* As another server does that has found the name free meanwhile, and cleans up. */
+static void remove_the_dead(void *context)
+{
+    const struct paths *paths = context;
+    DIR *list = opendir(paths->directory);
+    assert_non_null(list);
+    for (struct dirent *entry; (entry = readdir(list)) != NULL;)
+        if (entry->d_ino == dead)
+            assert_int_equal(unlink(paths_to(paths, entry->d_name)), 0);
+    closedir(list);
+}
+
+TEST(a_dead_socket_that_another_one_removes_on_its_way_stops_nobody)
+{
+    struct paths paths;
+    paths_begin(&paths);
+    const char *path = paths_to(&paths, "socket");
+    paths_leave_dead(path);
+    dead = paths_inode(path);
+    fault_reset();
+    fault_before(CALL_unlinkat, 1, remove_the_dead, &paths);
+    fault_arm();
+    pipc_server_t *server = pipc_server_open_unix(path, NULL);
+    fault_disarm();
+    fault_reset();
+    assert_non_null(server);
+    pipc_server_close(server);
     paths_end(&paths);
 }
 
@@ -139,6 +173,7 @@ TEST(what_a_killed_starter_left_is_removed_by_the_next_server_and_nothing_else_i
 HARNESS_MAIN("Unix sockets, claims",
              IT(a_lock_of_the_directory_neither_stops_a_server_nor_keeps_its_name),
              IT(a_dead_socket_is_removed_by_one_starter_at_a_time),
+             IT(a_dead_socket_that_another_one_removes_on_its_way_stops_nobody),
              IT(any_number_of_killed_starters_may_have_left_claims),
              IT(dead_claims_that_lead_to_each_other_stop_no_server),
              IT(a_child_that_keeps_the_socket_of_a_killed_starter_stops_nobody),

@@ -118,6 +118,12 @@ static bool is_file(int directory, const char *name, const struct sys_file_statu
     return sys_file_status_at(directory, name, &found) == 0 && is_same(&found, file);
 }
 
+/* Who cleans up may have found it at its random name, and been faster. */
+static int remove_name(int directory, const char *name)
+{
+    return sys_file_remove(directory, name) == 0 || errno == ENOENT ? 0 : -1;
+}
+
 /* 0: the name is not that file, or not any more. */
 static int take_away(int directory, const char *name, const struct sys_file_status *file)
 {
@@ -125,9 +131,9 @@ static int take_away(int directory, const char *name, const struct sys_file_stat
     if (!is_file(directory, name, file))
         return 0;
     if (choose_private_name(away) != 0 || sys_file_rename_new(directory, name, away) != 0)
-        return sys_file_remove(directory, name) == 0 || errno == ENOENT ? 0 : -1;
+        return remove_name(directory, name);
     if (is_file(directory, away, file))
-        return sys_file_remove(directory, away);
+        return remove_name(directory, away);
     sys_file_rename_new(directory, away, name); /* it came in between, and is somebody else's */
     return 0;
 }
