@@ -369,7 +369,7 @@ static pid_t fork_a_child_that_forks(pipc_t *pipe, pthread_t reader)
     struct successor successor = {pipe, reader, HARNESS_SKIP_STATUS};
     pthread_barrier_init(&both, NULL, THREADS);
     for (int i = 0; i < THREADS; i++)
-        pthread_create(&thread[i], NULL, fork_in_place_of_the_reader, &successor);
+        harness_thread(&thread[i], fork_in_place_of_the_reader, &successor); /* as the reader */
     for (int i = 0; i < THREADS; i++)
         pthread_join(thread[i], NULL);
     _exit(successor.status);
