@@ -208,7 +208,6 @@ static void open_process(struct monitor *monitor)
         has_state(monitor, monitor->state)) { /* or it left first */
         monitor->is_dead = true;
         monitor->how = "there is no process of its holder";
-        ends_bury_peer(monitor->ends, monitor->end, monitor->state);
     }
     if (monitor->process >= 0 && monitor_proof(monitor, monitor->state) == ENDS_LOST_TOKEN)
         close_process(monitor);
