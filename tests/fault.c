@@ -57,7 +57,7 @@ static const struct {
     [CALL_shm_open] = {"shm_open", {EMFILE, EACCES, ENOSPC}},
     [CALL_shm_unlink] = {"shm_unlink", {EACCES}},
     [CALL_posix_fallocate] = {"posix_fallocate", {ENOSPC, EOPNOTSUPP, EINTR}},
-    [CALL_mmap] = {"mmap", {ENOMEM, EPERM}},
+    [CALL_mmap] = {"mmap", {ENOMEM, EPERM, EAGAIN}},
     [CALL_mremap] = {"mremap", {ENOMEM, EINVAL}},
     [CALL_munmap] = {"munmap", {0}},
     [CALL_madvise] = {"madvise", {EINVAL}},

@@ -415,6 +415,11 @@ static bool was_kept_from_children(void *memory)
     return false;
 }
 
+void harness_forget_mapped(void)
+{
+    mapped = 0;
+}
+
 size_t harness_mapped_bytes(void)
 {
     size_t here = mapped;

@@ -139,7 +139,7 @@ void harness_assert_nothing_left(void)
 /* --- Processes -------------------------------------------------------------------------------- */
 
 /* A child that a test forks does not own what its stack points at: LeakSanitizer is for the test's
- * own process, which ends by exit as well, so that coverage counts are written. */
+ * own process, which ends by exit as well. */
 static int grandchild;
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
@@ -393,6 +393,7 @@ int harness_run(int argc, char **argv, const char *suite, const struct harness_t
                  kind = next_kind(&tests[i], kind), at++)
                 add_job(&entries[at], &jobs[at], &tests[i], kind);
     trace = getenv("PIPC_TRACE");
+    harness_forget_mapped();
     harness_choose_seed();
     hosts_set_loopback_up();
     const char *filter = argc > 1 ? argv[1] : getenv("PIPC_TEST_FILTER");

@@ -92,9 +92,6 @@ struct harness_test {
 int harness_run(int argc, char **argv, const char *suite, const struct harness_test *tests,
                 size_t count);
 
-/* For a process that is about to end by _exit: with gcov, what it has run is counted. */
-void harness_write_coverage(void);
-
 /* --- Inside a test ------------------------------------------------------------------------- */
 
 /* Ends the test as skipped (from the test's own process; a child of it exits so); the reason is
@@ -178,6 +175,7 @@ void harness_new_baseline(void);
  * fault_calls.c counts). Blocks that the C library made, strdup's for one, do not count. */
 size_t harness_heap_blocks(void);
 size_t harness_heap_bytes(void);
+void harness_forget_mapped(void);  /* what ran before main, which may be wrapped in part alone */
 size_t harness_mapped_bytes(void); /* by mmap, as long as they are not given to munmap */
 size_t harness_heap_peak(void);    /* most bytes since harness_heap_peak_reset */
 void harness_heap_peak_reset(void);

@@ -305,12 +305,3 @@ rlim_t harness_limit(int resource, rlim_t value)
         limit_descriptors_of_kernel(value);
     return before;
 }
-
-/* Of gcov, which writes at exit alone. `./dev coverage` links it. */
-extern void __gcov_dump(void) __attribute__((weak));
-
-void harness_write_coverage(void)
-{
-    if (__gcov_dump != NULL)
-        __gcov_dump();
-}

@@ -124,6 +124,8 @@ left_out()
 {
     # qemu leaves descriptors open that were not asked for.
     [ -z "$launcher" ] || echo fuzz_rights
+    # Python is of this machine, and of its C library.
+    [ -n "$launcher" ] || echo 'python_install|python_package'
 }
 
 runs_here() # $1 compiler, $@ its options: whether this kernel runs what it makes

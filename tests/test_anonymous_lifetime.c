@@ -412,29 +412,6 @@ TEST(a_death_is_detected_when_a_destructor_made_the_first_call)
     assert_int_equal(pthread_key_delete(own_key), 0);
 }
 
-/* --- No keys left ---------------------------------------------------------------------------- */
-
-static int open_without_keys(void *unused)
-{
-    pthread_key_t key;
-    (void)unused;
-    while (pthread_key_create(&key, NULL) == 0)
-        continue;
-    int64_t begin = harness_now_ms();
-    assert_null_errno(pipc_open(NULL), ENOMEM);
-    assert_true(harness_now_ms() - begin < 100 * harness_scale());
-    assert_int_equal(pthread_key_delete(key - 1), 0);
-    pipc_t *pipe = open_anonymous(); /* a key is free again */
-    say(pipe, "hello");
-    pipc_close(pipe);
-    return 0;
-}
-
-TEST(pipc_open_fails_without_a_free_thread_key_and_works_later)
-{
-    assert_int_equal(harness_wait(harness_fork(open_without_keys, NULL)), 0);
-}
-
 HARNESS_MAIN("anonymous lifetime",
              IT_WITHIN(the_last_thread_frees_the_handle_in_any_order_of_leaving, 120000),
              IT(the_end_of_a_thread_frees_nothing_before_a_close),
@@ -445,5 +422,4 @@ HARNESS_MAIN("anonymous lifetime",
              IT(unread_messages_of_threads_that_left_count_against_max_pending),
              IT(statistics_stay_when_a_thread_closes_or_ends),
              IT(a_goodbye_from_a_destructor_of_thread_data_arrives),
-             IT(a_death_is_detected_when_a_destructor_made_the_first_call),
-             IT(pipc_open_fails_without_a_free_thread_key_and_works_later))
+             IT(a_death_is_detected_when_a_destructor_made_the_first_call))

@@ -376,72 +376,11 @@ TEST_OF_KIND(a_message_is_reported_while_the_writer_thread_waits_for_room)
     pipc_close(end[1]);
 }
 
-/* --- An end behind what was read ahead -------------------------------------------------------- */
-
-enum { ENOUGH_WAKES = 20 };
-
-/* Only a spurious wakeup, which the next write answers. */
-static void assert_hidden_from_writer(pipc_t *pipe, int fd)
-{
-    for (int wakes = 0; harness_readable(fd, 0); wakes++) {
-        assert_true(wakes < ENOUGH_WAKES);
-        call_write(pipe);
-    }
-}
-
-/* One message of these bytes is read, and the rest is in memory. Returns the descriptor. */
-static int end_behind_what_is_read_ahead(struct raw *raw, const char *bytes, size_t size)
-{
-    pipc_options_t options = PIPC_OPTIONS_INIT;
-    char text[SMALL];
-    options.flags = PIPC_DUPLEX;
-    raw_open(raw, &raw_socket, &options);
-    raw_send(raw, bytes, size);
-    assert_int_equal(pipc_read(raw->pipe, text, sizeof text), 1);
-    int fd = pipc_fd(raw->pipe);
-    assert_int_equal(pipc_want(raw->pipe, PIPC_WANT_WRITE), 0);
-    assert_int_equal(shutdown(raw->out, SHUT_WR), 0);
-    return fd;
-}
-
-/* The kernel has none of what is unread, so it cannot say that the end comes after it. */
-TEST(without_PIPC_WANT_READ_an_end_behind_messages_in_memory_is_not_reported_to_the_writer)
-{
-    platform_needs(PLATFORM_EXACT);
-    struct raw raw;
-    char text[SMALL];
-    int fd = end_behind_what_is_read_ahead(&raw, BYTES("\0\0\0\1a\0\0\0\1b\0\0\0\1c"));
-    assert_hidden_from_writer(raw.pipe, fd);
-    assert_int_equal(pipc_read(raw.pipe, text, sizeof text), 1);
-    assert_hidden_from_writer(raw.pipe, fd);
-    assert_int_equal(pipc_read(raw.pipe, text, sizeof text), 1);
-    assert_true(harness_readable(fd, 0));
-    call_write(raw.pipe);
-    assert_true(harness_readable(fd, 0));
-    assert_errno(pipc_read(raw.pipe, text, sizeof text), EPIPE);
-    raw_close(&raw);
-}
-
-/* A part of a message will never be read: the end is what comes next. */
-TEST(without_PIPC_WANT_READ_an_end_behind_a_part_in_memory_is_reported_to_the_writer)
-{
-    struct raw raw;
-    char text[SMALL];
-    int fd = end_behind_what_is_read_ahead(&raw, BYTES("\0\0\0\1a\0\0\0\2b"));
-    call_write(raw.pipe);
-    assert_true(harness_readable(fd, 0));
-    assert_errno(pipc_read(raw.pipe, text, sizeof text), ECONNRESET);
-    raw_close(&raw);
-}
-
 #define SLOWLY(name, kinds) OVER(name, kinds, 3 * HARNESS_TIMEOUT_MS)
 
-HARNESS_MAIN(
-    "duplex", SLOWLY(every_reading_call_works_beside_every_writing_call, TWO_HANDLE_KINDS),
-    SLOWLY(every_reading_call_works_beside_every_writing_call, TERMINALS),
-    OVER_TWO_HANDLE_KINDS(an_end_is_reported_while_the_reader_waits_for_room),
-    OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output),
-    OVER_TWO_HANDLE_KINDS(a_shutdown_after_a_writer_was_cancelled_ends_the_stream),
-    OVER_TWO_HANDLE_KINDS(a_message_is_reported_while_the_writer_thread_waits_for_room),
-    IT(without_PIPC_WANT_READ_an_end_behind_messages_in_memory_is_not_reported_to_the_writer),
-    IT(without_PIPC_WANT_READ_an_end_behind_a_part_in_memory_is_reported_to_the_writer))
+HARNESS_MAIN("duplex", SLOWLY(every_reading_call_works_beside_every_writing_call, TWO_HANDLE_KINDS),
+             SLOWLY(every_reading_call_works_beside_every_writing_call, TERMINALS),
+             OVER_TWO_HANDLE_KINDS(an_end_is_reported_while_the_reader_waits_for_room),
+             OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output),
+             OVER_TWO_HANDLE_KINDS(a_shutdown_after_a_writer_was_cancelled_ends_the_stream),
+             OVER_TWO_HANDLE_KINDS(a_message_is_reported_while_the_writer_thread_waits_for_room))

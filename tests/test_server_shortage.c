@@ -133,6 +133,47 @@ TEST(under_any_shortage_the_oldest_silent_client_is_dropped)
     expect_room_in_spite_of(CALL_malloc, ENOMEM);
 }
 
+static int come_with_key(void *server);
+
+/* The key is not shown in vain: this client may call again. */
+TEST(without_any_memory_a_client_is_turned_away_and_the_next_one_is_served)
+{
+    pipc_server_t *server = open_server();
+    int fd = net_connect(pipc_server_port(server));
+    fault_reset();
+    fault_fail(CALL_malloc, 1, FAULT_FOREVER, ENOMEM);
+    fault_arm();
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    fault_disarm();
+    assert_true(fault_injected(ENOMEM));
+    assert_false(is_still_there(fd));
+    close(fd);
+    pid_t pid = harness_fork(come_with_key, server);
+    pipc_t *pipe = pipc_server_accept(server, 10000);
+    assert_non_null(pipe);
+    assert_int_equal(harness_wait(pid), 0);
+    pipc_close(pipe);
+    pipc_server_close(server);
+}
+
+/* It is sent when there is room, without a word of the client, which waits for it. */
+TEST(a_challenge_that_finds_no_room_is_sent_later)
+{
+    pipc_server_t *server = open_server();
+    pid_t pid = harness_fork(come_with_key, server);
+    assert_true(harness_readable(pipc_server_fd(server), HARNESS_TIMEOUT_MS / 2));
+    fault_reset();
+    fault_refuse_writes();
+    fault_arm();
+    assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
+    fault_disarm();
+    pipc_t *pipe = pipc_server_accept(server, 5000);
+    assert_non_null(pipe);
+    assert_int_equal(harness_wait(pid), 0);
+    pipc_close(pipe);
+    pipc_server_close(server);
+}
+
 static void look(pipc_server_t *server)
 {
     assert_null_errno(pipc_server_accept(server, 0), EAGAIN);
@@ -267,5 +308,7 @@ HARNESS_MAIN("server, shortage", IT(a_server_that_has_paused_goes_on_in_a_child_
              IT(silent_clients_that_use_all_descriptors_delay_no_other_client),
              IT(no_client_is_dropped_without_a_new_client),
              IT(under_any_shortage_the_oldest_silent_client_is_dropped),
+             IT(without_any_memory_a_client_is_turned_away_and_the_next_one_is_served),
+             IT(a_challenge_that_finds_no_room_is_sent_later),
              IT(a_server_that_cannot_watch_its_listener_again_tries_it_later),
              IT(opening_with_a_key_without_memory_returns_ENOMEM_and_leaks_nothing))

@@ -291,6 +291,46 @@ TEST(the_error_is_that_of_the_last_of_several_addresses)
     hosts_forget();
 }
 
+/* The only system call is the resolver's, which takes as long as it likes. */
+static void outlast_the_timeout(void *unused)
+{
+    (void)unused;
+    fault_advance_ms(2 * SHORT_MS);
+}
+
+static void open_without_an_answer(int timeout_ms, int error)
+{
+    pipc_options_t options = connect_only(NULL);
+    fault_arm();
+    pipc_t *pipe = pipc_open_tcp("host.test", 7, timeout_ms, &options);
+    int got = errno;
+    fault_disarm();
+    assert_null(pipe);
+    assert_int_equal(got, error);
+}
+
+TEST(a_resolver_that_outlasts_the_timeout_is_not_waited_for_again)
+{
+    fault_reset();
+    fault_frozen_time();
+    fault_fail(CALL_getaddrinfo, 1, FAULT_FOREVER, EAI_AGAIN);
+    fault_before(CALL_getaddrinfo, 1, outlast_the_timeout, NULL);
+    open_without_an_answer(SHORT_MS, ETIMEDOUT);
+    assert_int_equal(fault_calls(CALL_getaddrinfo), 1);
+    assert_int_equal(fault_calls(CALL_poll), 0);
+}
+
+TEST(a_wait_that_signals_interrupt_asks_the_resolver_no_sooner)
+{
+    fault_reset();
+    fault_frozen_time();
+    fault_fail(CALL_getaddrinfo, 1, FAULT_FOREVER, EAI_AGAIN);
+    fault_fail(CALL_poll, 1, 9, EINTR);
+    open_without_an_answer(SHORT_MS, ETIMEDOUT);
+    assert_in_range(fault_calls(CALL_poll), 11, 12);
+    assert_int_equal(fault_calls(CALL_getaddrinfo), 1);
+}
+
 static void note_signal(int number)
 {
     (void)number;
@@ -340,5 +380,7 @@ HARNESS_MAIN("tcp, connect only", IT(clients_wait_for_a_server_that_is_down),
              IT(another_host_refuses_or_is_not_reached),
              IT(a_way_that_a_router_forbids_is_waited_for_like_one_that_is_missing),
              IT(the_error_is_that_of_the_last_of_several_addresses),
+             IT(a_resolver_that_outlasts_the_timeout_is_not_waited_for_again),
+             IT(a_wait_that_signals_interrupt_asks_the_resolver_no_sooner),
              IT(a_signal_ends_an_interruptible_connect),
              IT(the_connect_flag_returns_EINVAL_in_other_constructors))

@@ -26,7 +26,6 @@ execute_process(
     COMMAND ${CMAKE_C_COMPILER} ${flags} -w -O0 -g0 -fno-lto -fno-sanitize=all -U_FORTIFY_SOURCE
             -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I${CMAKE_CURRENT_SOURCE_DIR} -S -o -
             ${CMAKE_CURRENT_BINARY_DIR}/wrapped.c
-    WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR} # with --coverage it leaves a file
     OUTPUT_VARIABLE assembly ERROR_VARIABLE errors RESULT_VARIABLE failed)
 string(REGEX MATCH "symbols:.*" assembly "${assembly}")
 set(directive "\\.(long|quad|word|xword|dword|4byte|8byte)")
