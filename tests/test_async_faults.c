@@ -112,9 +112,12 @@ static void sweep(struct async_place *place)
 }
 
 /* Directories of FIFOs that could not be removed are removed by hand. */
+/* Of servers that were killed, maybe while they started, the next one removes what is there. */
 static void remove_leftovers(const struct async_place *place)
 {
     char command[200];
+    if (place->path[0] != '\0')
+        pipc_server_close(pipc_server_open_unix(place->path, NULL));
     if (place->fifos.directory[0] == '\0')
         return;
     snprintf(command, sizeof command, "rm -rf '%s'/.pipc-* '%s'/x", place->fifos.directory,
@@ -137,8 +140,6 @@ TEST_OF_KIND(with_a_peer_it_survives_the_failure_of_any_system_call)
     assert_int_equal(harness_wait(peer), -SIGKILL);
     harness_assert_nothing_left();
     remove_leftovers(&place);
-    if (place.path[0] != '\0')
-        unlink(place.path);
     async_end(&place);
 }
 
@@ -209,8 +210,6 @@ TEST_OF_KIND(with_few_descriptors_it_opens_or_returns_EMFILE_or_waits_for_more)
     kill(peer, SIGKILL);
     assert_int_equal(harness_wait(peer), -SIGKILL);
     remove_leftovers(&place);
-    if (place.path[0] != '\0')
-        unlink(place.path);
     async_end(&place);
 }
 
