@@ -83,7 +83,8 @@
 #define QUICK_ROUNDS 32
 #define ROUND_PAUSE  (1 * SYS_MILLISECOND)
 
-_Static_assert(CHECK_SOON < CHECK_EVERY && CHECK_EVERY < SYS_SECOND, "noticed within a second");
+_Static_assert(CHECK_SOON < CHECK_EVERY, "the first check comes early");
+_Static_assert(CHECK_EVERY < SYS_SECOND, "noticed within a second");
 _Static_assert(COMMIT_GRACE < CHECK_EVERY, "a claim is waited for more briefly than a check");
 
 /*

@@ -21,7 +21,8 @@ enum { BACKLOG = 4096 };
 
 /* ---- addresses ---- */
 
-_Static_assert(sizeof(struct in_addr) == 4 && sizeof(struct in6_addr) == 16, "addresses fit");
+_Static_assert(sizeof(struct in_addr) == 4, "addresses fit");
+_Static_assert(sizeof(struct in6_addr) == 16, "addresses fit");
 
 union address {
     struct sockaddr any;

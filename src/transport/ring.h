@@ -55,8 +55,9 @@ struct ring_words {
     RING_APART _Atomic uint64_t steps; /* the same, but moved less often; see ring.c */
 };
 
-_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2,
                "processes share these words; the locks of libatomic do not work there");
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "likewise");
 
 /* What a side waits for; above it in the word stands on which processor, as a hint. */
 enum { RING_BYTES = 1, RING_ROOM = 2, RING_INTERESTS = RING_BYTES | RING_ROOM };

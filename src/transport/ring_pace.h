@@ -37,8 +37,8 @@
 #define RING_PACE_PATIENCE_MAX 256
 
 _Static_assert(RING_PACE_AMPLE <= RING_PACE_LITTLE, "a reader that spins may find little");
-_Static_assert(0 < RING_PACE_PATIENCE_MIN && RING_PACE_PATIENCE_MIN < RING_PACE_PATIENCE_MAX,
-               "patience can grow and shrink");
+_Static_assert(0 < RING_PACE_PATIENCE_MIN, "patience can grow");
+_Static_assert(RING_PACE_PATIENCE_MIN < RING_PACE_PATIENCE_MAX, "patience can shrink");
 
 struct ring_pace {
     uint64_t found;    /* by the last load that found something */

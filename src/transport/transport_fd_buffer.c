@@ -10,8 +10,8 @@
  */
 #define BUFFER_SIZE ((size_t)65536 + 4096)
 
-_Static_assert(FD_SMALL_SIZE < FD_WINDOW && FD_WINDOW <= BUFFER_SIZE / 2,
-               "a message that is shown as a whole and a read have room");
+_Static_assert(FD_SMALL_SIZE < FD_WINDOW, "a message that is shown as a whole has room");
+_Static_assert(FD_WINDOW <= BUFFER_SIZE / 2, "a read has room beside it");
 
 /*
  * Where a read into an empty buffer begins, within a page. What the kernel has begins with a page,

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Compares what the tests reach with the list of what they need not.
 
-usage: coverage.py coverage.lcov coverage.txt BRANCHES [LINES]
+usage: coverage.py coverage.lcov coverage.json coverage.txt BRANCHES [LINES]
 
-coverage.lcov is what `llvm-cov export --format=lcov` writes. Fails for a line of the sources that
-is neither reached nor in the list (its head says what one is), beyond LINES (0), and if fewer
-branches than BRANCHES per cent are taken. Prints listed lines that are reached now.
+The first two are what `llvm-cov export` writes, of lines and of branches. Fails for a line of the
+sources that is neither reached nor in the list (its head says what one is), beyond LINES (0), and
+if fewer branches than BRANCHES per cent are taken. Prints listed lines that are reached now.
 """
 import bisect
+import json
 import os
 import re
 import sys
@@ -24,7 +25,6 @@ class File:
         self.path = os.path.relpath(path)
         self.functions = []  # of each the line and the name
         self.lines = []  # of each its number, and whether it was reached
-        self.branches = []  # of each whether it was taken
 
     def entries(self):
         """For each line with code: its entry in the list, its place, and whether it was reached."""
@@ -54,18 +54,30 @@ def files(report):
             found[-1].functions.append((int(fields[0]), fields[1].rpartition(':')[2]))
         elif kind == 'DA':
             found[-1].lines.append((int(fields[0]), int(fields[1]) > 0))
-        elif kind == 'BRDA':
-            found[-1].branches.append(fields[3] not in ('-', '0'))
     return [file for file in found if file.path.startswith('src/')]
 
 
-def main(report, known, least, tolerated):
-    with open(report) as lines:
-        sources = files(lines)
+def branches_of(report):
+    """For each branch of the library, by its place: whether it was taken in any copy of it."""
+    taken = {}
+    for file in report['data'][0]['files']:
+        path = os.path.relpath(file['filename'])
+        if path.startswith('src/'):
+            for branch in file['branches']:  # a function of a header is in many sources
+                for way in (4, 5):
+                    place = (path, *branch[:4], way)
+                    taken[place] = taken.get(place, False) or branch[way] > 0
+    return taken.values()
+
+
+def main(lines_report, branches_report, known, least, tolerated):
+    with open(lines_report) as report:
+        sources = files(report)
+    with open(branches_report) as report:
+        branches = branches_of(json.load(report))
     with open(known) as source:
         listed = {line.rstrip('\n') for line in source if line.strip() and line[0] != '#'}
     lines = [line for file in sources for line in file.entries()]
-    branches = [is_taken for file in sources for is_taken in file.branches]
     missing = {entry for entry, _, is_reached in lines if not is_reached}
     unknown = [(entry, place) for entry, place, is_reached in lines
                if not is_reached and entry not in listed]
@@ -81,5 +93,5 @@ def main(report, known, least, tolerated):
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1], sys.argv[2], float(sys.argv[3]),
-                  int(sys.argv[4]) if len(sys.argv) > 4 else 0))
+    sys.exit(main(*sys.argv[1:4], float(sys.argv[4]),
+                  int(sys.argv[5]) if len(sys.argv) > 5 else 0))

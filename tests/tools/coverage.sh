@@ -7,6 +7,12 @@
 set -eu
 dir=$2
 counts=$dir/counts
+
+export_as() # $1 format; each of the programs has the whole library
+{
+    llvm-cov export --format="$1" --instr-profile="$counts/all" "$dir/tests/test_ends"
+}
+
 case $1 in
 begin)
     rm -rf "$counts"
@@ -16,12 +22,12 @@ begin)
 report)
     {
         llvm-profdata merge --failure-mode=all -o "$counts/all" "$counts"/*.profraw &&
-            llvm-cov export --format=lcov --instr-profile="$counts/all" \
-                "$dir/tests/test_ends" >"$dir/coverage.lcov" # each program has the whole library
+            export_as lcov >"$dir/coverage.lcov" && export_as text >"$dir/coverage.json"
     } 2>"$dir/coverage.log" || {
         cat "$dir/coverage.log" >&2
         exit 1
     }
-    exec python3 tests/tools/coverage.py "$dir/coverage.lcov" tests/coverage.txt "$3" "$4"
+    exec python3 tests/tools/coverage.py "$dir/coverage.lcov" "$dir/coverage.json" \
+        tests/coverage.txt "$3" "$4"
     ;;
 esac
