@@ -132,10 +132,10 @@ TEST(the_function_may_ask_for_the_peer_of_a_handle_whose_rendezvous_goes_on)
     options.flags = PIPC_ASYNC;
     asked = pipc_open_fifo("chat", FIFOS_LONG_MS, &options);
     assert_non_null(asked);
-    pipc_set_trace(ask_for_peer, &own_log);
     assert_int_equal(pthread_create(&thread, NULL, meet, "chat"), 0);
+    pthread_join(thread, &end); /* it could call the function in place of this thread */
+    pipc_set_trace(ask_for_peer, &own_log);
     assert_int_equal(pipc_flush(asked), 0);
-    pthread_join(thread, &end);
     pipc_set_trace(NULL, NULL);
     assert_true(atomic_load(&own_log.lines) > 0);
     pipc_close(asked);
