@@ -308,6 +308,7 @@ int pipc_peer(pipc_t *pipe, char *buffer, size_t size)
         snprintf(text, sizeof text, "no end held");
     else
         transport->ops->peer(transport, text, sizeof text);
+    trace_deliver();
     if ((size_t)snprintf(buffer, size, "%s", text) < size)
         return 0;
     errno = ERANGE;

@@ -20,6 +20,7 @@ ssize_t channel_flush(struct channel *c)
     channel_end_writing(c);
     if (result != 0)
         return -1;
+    trace_deliver();
     if (!outbound_lost_at_end(&c->out))
         return (ssize_t)unread;
     errno = EPIPE;

@@ -177,6 +177,7 @@ ssize_t channel_read(struct channel *c, void *buffer, size_t size)
     ssize_t got = read_in_time(c, buffer, size);
     if (got >= 0)
         count_read(c, 1, (size_t)got);
+    trace_deliver();
     return got;
 }
 

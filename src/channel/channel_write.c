@@ -65,6 +65,7 @@ ssize_t channel_write_fds(struct channel *c, const struct iovec *part, const int
     channel_end_writing(c);
     if (size < 0)
         channel_report_failure(c, "pipc_write_fds", false);
+    trace_deliver();
     return size;
 }
 
@@ -134,6 +135,7 @@ static ssize_t write_long_way(struct channel *c, const struct iovec *parts, int 
     channel_end_writing(c);
     if (size < 0)
         channel_report_failure(c, "pipc_write", false);
+    trace_deliver();
     return size;
 }
 
@@ -192,6 +194,7 @@ ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
     }
     channel_count_written(c, 1, parts->iov_len);
     channel_update_if_changed(c, TRANSPORT_OUT);
+    trace_deliver();
     return (ssize_t)parts->iov_len;
 }
 
@@ -359,5 +362,6 @@ ssize_t channel_write_batch(struct channel *c, const struct iovec *messages, siz
     channel_end_writing(c);
     if (stopped)
         channel_report_failure(c, "pipc_write_batch", false);
+    trace_deliver();
     return done > 0 || count == 0 ? (ssize_t)done : -1;
 }
