@@ -110,7 +110,8 @@ static int survive_by_reading(void *pipe)
     char peer[64];
     hear(pipe, "here");
     assert_int_equal(pipc_peer(pipe, peer, sizeof peer), 0);
-    assert_string_equal(peer, "process of another namespace");
+    if (platform_has(PLATFORM_TOKENS)) /* POSIX knows no namespaces */
+        assert_string_equal(peer, "process of another namespace");
     harness_gate_open(&gate[0]);
     detect_by_reading(pipe);
     return 0;
