@@ -4,6 +4,7 @@
  * cut off, a process that died. Each has its own errno, comes after all whole messages, and stays.
  */
 #include "peers.h"
+#include "raw.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -407,6 +408,24 @@ TEST_OF_KIND(a_read_returns_EPIPE_when_the_peer_exited_without_closing)
     peers_close(&p);
 }
 
+/* A failure of reading ends writing as well, but where the program has ended that before. */
+TEST(a_direction_that_the_program_has_ended_keeps_its_errno_when_the_other_one_fails)
+{
+    enum { MUCH = 1 << 20 };
+    struct raw raw;
+    char *bytes = calloc(1, MUCH), byte;
+    raw_open(&raw, &raw_socket, NULL);
+    assert_int_equal(pipc_write(raw.pipe, bytes, MUCH), MUCH);
+    assert_int_equal(pipc_shutdown(raw.pipe), 0);
+    assert_errno(pipc_write(raw.pipe, "x", 1), EPIPE);
+    raw_send(&raw, BYTES("\xff\xff\xff\xff"));
+    assert_errno(pipc_read(raw.pipe, &byte, 1), EPROTO);
+    assert_errno(pipc_write(raw.pipe, "x", 1), EPIPE);
+    assert_errno(pipc_disconnect(raw.pipe, NULL), EPIPE);
+    raw_close(&raw);
+    free(bytes);
+}
+
 HARNESS_MAIN("end", OVER_KINDS(shutdown_ends_one_direction_after_all_messages),
              OVER_KINDS(a_blocked_read_ends_when_the_peer_shuts_down),
              OVER_KINDS(shutdown_writes_held_output_first),
@@ -425,4 +444,5 @@ HARNESS_MAIN("end", OVER_KINDS(shutdown_ends_one_direction_after_all_messages),
              OVER_KINDS(a_write_without_a_peer_does_not_affect_SIGPIPE),
              OVER_KINDS(a_read_returns_EPIPE_when_the_peer_was_killed),
              OVER_KINDS(a_read_returns_ECONNRESET_when_the_peer_was_killed_inside_a_message),
-             OVER_KINDS(a_read_returns_EPIPE_when_the_peer_exited_without_closing))
+             OVER_KINDS(a_read_returns_EPIPE_when_the_peer_exited_without_closing),
+             IT(a_direction_that_the_program_has_ended_keeps_its_errno_when_the_other_one_fails))

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "moving.h"
 #include "net.h"
 #include "paths.h"
 
@@ -231,12 +232,59 @@ TEST(wrong_arguments_return_EINVAL)
     pipc_close(end[1]);
 }
 
+/* It still moves, as it would have. */
+TEST(a_detach_that_is_refused_changes_nothing)
+{
+    enum { AFTER = 4000, SIZE = 100, MANY = 200 };
+    pipc_t *end[2];
+    int fds[2] = {-5, -5};
+    moving_need();
+    moving_open_pair(end, AFTER);
+    for (unsigned i = 0; i < 2; i++)
+        moving_send(end[0], SIZE, i);
+    moving_receive(end[1], SIZE, 0);
+    assert_errno(pipc_detach(end[1], fds), EAGAIN);
+    assert_int_equal(fds[0], -5);
+    moving_receive(end[1], SIZE, 1);
+    for (unsigned i = 0; i < MANY; i++)
+        for (int from = 0; from < 2; from++) {
+            moving_send(end[from], SIZE, i);
+            moving_receive(end[1 - from], SIZE, i);
+        }
+    moving_expect(end, SHARE_MOVED, SHARE_MOVED);
+    moving_close(end);
+}
+
+static int detach_what_was_inherited(void *pipe)
+{
+    int fds[2];
+    assert_int_equal(pipc_detach(pipe, fds), 0);
+    close_both(fds);
+    return 0;
+}
+
+TEST(what_a_parent_has_gathered_does_not_keep_a_child_from_detaching)
+{
+    pipc_t *end[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_GATHER | PIPC_NO_SHARED_MEMORY;
+    assert_int_equal(pipc_open_pair(end, &options), 0);
+    net_say(end[0], "gathered");
+    assert_int_equal(harness_wait(harness_fork(detach_what_was_inherited, end[0])), 0);
+    assert_int_equal(pipc_flush(end[0]), 0);
+    net_expect(end[1], "gathered");
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 HARNESS_MAIN(
     "detach", OVER_KINDS(a_detached_connection_goes_on_in_another_handle),
     OVER_TWO_HANDLE_KINDS(what_is_unread_in_memory_or_held_keeps_a_handle_from_being_detached),
     IT(a_message_that_was_read_ahead_keeps_a_handle_from_being_detached),
     IT(a_message_that_is_gathered_keeps_a_handle_from_being_detached),
     IT(after_a_shutdown_the_writing_descriptor_of_a_pair_of_pipes_is_gone),
+    IT(a_detach_that_is_refused_changes_nothing),
+    IT(what_a_parent_has_gathered_does_not_keep_a_child_from_detaching),
     IT(adopted_descriptors_are_given_back_as_they_were),
     IT(a_handle_that_can_read_no_more_is_detached_or_reports_why),
     IT(a_handle_whose_peer_has_gone_is_detached_although_it_held_messages),

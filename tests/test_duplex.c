@@ -10,6 +10,7 @@
 #include "raw.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -340,6 +341,51 @@ TEST_OF_KIND(a_shutdown_after_a_writer_was_cancelled_ends_the_stream)
     pipc_close(end[1]);
 }
 
+static void ignore(int signal_number)
+{
+    (void)signal_number;
+}
+
+struct reading {
+    pipc_t *pipe;
+    struct harness_gate begun;
+    struct sleeper thread;
+    int error;
+};
+
+static void *read_in_vain(void *arg)
+{
+    struct reading *read = arg;
+    char byte;
+    read->thread = sleeper_me();
+    harness_gate_open(&read->begun);
+    read->error = pipc_read(read->pipe, &byte, 1) == -1 ? errno : 0;
+    return NULL;
+}
+
+TEST_OF_KIND(a_read_keeps_the_timeout_that_it_began_with)
+{
+    pipc_t *end[2];
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    pthread_t thread;
+    options.flags = PIPC_DUPLEX;
+    kind_open(kind, end, &options);
+    struct reading read = {.pipe = end[0]};
+    assert_true(signal(SIGUSR1, ignore) != SIG_ERR);
+    harness_gate_init(&read.begun);
+    assert_int_equal(pipc_set_timeout(end[0], 300, -1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, read_in_vain, &read), 0);
+    harness_gate_wait(&read.begun);
+    sleeper_wait(read.thread);
+    assert_int_equal(pipc_set_timeout(end[0], -1, -1), 0);
+    assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(read.error, ETIMEDOUT);
+    harness_gate_close(&read.begun);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 /* Until both messages of the peer are in memory. */
 static void take_in_two(pipc_t *pipe)
 {
@@ -383,4 +429,5 @@ HARNESS_MAIN("duplex", SLOWLY(every_reading_call_works_beside_every_writing_call
              OVER_TWO_HANDLE_KINDS(an_end_is_reported_while_the_reader_waits_for_room),
              OVER_TWO_HANDLE_KINDS(a_flush_ends_when_the_reader_thread_wrote_the_held_output),
              OVER_TWO_HANDLE_KINDS(a_shutdown_after_a_writer_was_cancelled_ends_the_stream),
+             OVER_TWO_HANDLE_KINDS(a_read_keeps_the_timeout_that_it_began_with),
              OVER_TWO_HANDLE_KINDS(a_message_is_reported_while_the_writer_thread_waits_for_room))

@@ -265,6 +265,31 @@ TEST_OF_KIND(a_write_that_comes_a_millisecond_after_the_one_before_sends_all)
     peers_close(&p);
 }
 
+/* A write with descriptors, or with none, is one of them. */
+TEST(a_write_that_comes_a_millisecond_after_one_of_descriptors_is_late)
+{
+    pipc_t *end[2];
+    pipc_stats_t stats = PIPC_STATS_INIT;
+    pipc_options_t options = PIPC_OPTIONS_INIT;
+    options.flags = PIPC_GATHER | PIPC_ACCEPT_FDS;
+    assert_int_equal(pipc_open_pair(end, &options), 0);
+    fault_reset();
+    fault_frozen_time();
+    fault_advance_ms(GATHER_MS);
+    fault_arm();
+    int there = 0;
+    ssize_t first = pipc_write_fds(end[0], "one", 3, &there, 1);
+    fault_advance_ms(GATHER_MS);
+    ssize_t second = pipc_write(end[0], "late", 4);
+    fault_disarm();
+    assert_int_equal(first, 3);
+    assert_int_equal(second, 4);
+    assert_int_equal(pipc_stats(end[0], &stats), 0);
+    assert_int_equal(stats.bytes_held, 0);
+    pipc_close(end[0]);
+    pipc_close(end[1]);
+}
+
 TEST_OF_KIND(slow_writes_go_one_by_one)
 {
     struct peers p;
@@ -399,6 +424,7 @@ HARNESS_MAIN(
     OVER_TWO_HANDLE_KINDS(a_large_message_goes_at_once_and_behind_what_is_gathered),
     OVER_TWO_HANDLE_KINDS(a_message_over_max_message_is_refused_and_disturbs_nothing),
     OVER_TWO_HANDLE_KINDS(a_write_that_comes_a_millisecond_after_the_one_before_sends_all),
+    IT(a_write_that_comes_a_millisecond_after_one_of_descriptors_is_late),
     OVER_TWO_HANDLE_KINDS(slow_writes_go_one_by_one),
     OVER_TWO_HANDLE_KINDS(a_batch_that_comes_a_millisecond_later_sends_all),
     OVER_TWO_HANDLE_KINDS(parts_and_batches_are_gathered_too),

@@ -6,8 +6,6 @@
 
 #include "anonymous.h"
 #include "fifos.h"
-#include "moving.h"
-#include "trace/trace.h"
 #include "tracing.h"
 
 static struct tracing tracing;
@@ -50,125 +48,6 @@ TEST(the_function_and_the_file_get_the_same_lines)
     assert_int_equal(tracing_count(&tracing, "*"), atomic_load(&own_log.lines));
     pipc_set_trace(NULL, NULL);
     tracing_end(&tracing);
-}
-
-/* --- When ------------------------------------------------------------------------------------ */
-
-static ssize_t call_write(pipc_t *pipe)
-{
-    return pipc_write(pipe, "1", 1);
-}
-
-static ssize_t call_writev(pipc_t *pipe)
-{
-    struct iovec part = {(void *)(uintptr_t) "2", 1};
-    return pipc_writev(pipe, &part, 1);
-}
-
-static ssize_t call_write_fds(pipc_t *pipe)
-{
-    return pipc_write_fds(pipe, "3", 1, NULL, 0);
-}
-
-static ssize_t call_write_batch(pipc_t *pipe)
-{
-    struct iovec messages[2] = {{(void *)(uintptr_t) "4", 1}, {(void *)(uintptr_t) "5", 1}};
-    return pipc_write_batch(pipe, messages, 2);
-}
-
-static ssize_t call_read(pipc_t *pipe)
-{
-    char byte;
-    return pipc_read(pipe, &byte, 1);
-}
-
-static ssize_t call_read_msg(pipc_t *pipe)
-{
-    pipc_msg_t message;
-    int result = pipc_read_msg(pipe, &message);
-    pipc_msg_free(&message);
-    return result;
-}
-
-static ssize_t call_peek(pipc_t *pipe)
-{
-    pipc_msg_t view;
-    return pipc_peek(pipe, &view);
-}
-
-static ssize_t call_skip(pipc_t *pipe)
-{
-    return pipc_skip(pipe);
-}
-
-static ssize_t call_read_pending(pipc_t *pipe)
-{
-    pipc_msg_t messages[8];
-    ssize_t count = pipc_read_pending(pipe, messages, 8);
-    for (ssize_t i = 0; i < count; i++)
-        pipc_msg_free(&messages[i]);
-    return count;
-}
-
-static ssize_t call_fd(pipc_t *pipe)
-{
-    return pipc_fd(pipe);
-}
-
-static ssize_t call_want(pipc_t *pipe)
-{
-    return pipc_want(pipe, PIPC_WANT_READ);
-}
-
-static ssize_t call_peer(pipc_t *pipe)
-{
-    char text[128];
-    return pipc_peer(pipe, text, sizeof text);
-}
-
-static ssize_t call_shutdown(pipc_t *pipe)
-{
-    return pipc_shutdown(pipe);
-}
-
-/* Each of them on the second end, which gets as much as it has written. */
-static const struct {
-    const char *name;
-    ssize_t (*call)(pipc_t *pipe);
-} calls[] = {{"write", call_write},         {"writev", call_writev},
-             {"write_fds", call_write_fds}, {"write_batch", call_write_batch},
-             {"read", call_read},           {"peek", call_peek},
-             {"read_msg", call_read_msg},   {"skip", call_skip},
-             {"pending", pipc_pending},     {"read_pending", call_read_pending},
-             {"flush", pipc_flush},         {"fd", call_fd},
-             {"want", call_want},           {"peer", call_peer},
-             {"shutdown", call_shutdown}};
-
-static void call_each(pipc_t *end[2])
-{
-    for (size_t i = 0; i < 4; i++)
-        assert_true(calls[i].call(end[0]) >= 0);
-    pipc_set_trace(count_lines, &own_log);
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        int before = atomic_load(&own_log.lines);
-        trace_write_plain(1, TRACE_CLOSE, calls[i].name, NULL, 0);
-        assert_int_equal(atomic_load(&own_log.lines), before);
-        if (calls[i].call(end[1]) < 0 || atomic_load(&own_log.lines) == before)
-            fail_msg("%s: %d", calls[i].name, errno);
-    }
-    pipc_set_trace(NULL, NULL);
-    pipc_close(end[0]);
-    pipc_close(end[1]);
-}
-
-TEST(each_call_hands_over_the_lines_that_wait)
-{
-    pipc_t *end[2];
-    assert_int_equal(pipc_open_pair(end, NULL), 0);
-    call_each(end);
-    moving_need();
-    moving_open_moved_pair_kind(end, NULL);
-    call_each(end);
 }
 
 static void call_library(void *context, const char *line)
@@ -466,7 +345,6 @@ TEST(a_cancellation_waits_until_the_function_has_returned)
 HARNESS_MAIN("trace_function",
              IT(a_function_gets_the_lines_without_the_variable_until_it_is_taken_away),
              IT(the_function_and_the_file_get_the_same_lines),
-             IT(each_call_hands_over_the_lines_that_wait),
              IT(a_function_that_calls_the_library_does_not_get_its_own_lines),
              IT(a_function_may_take_itself_away), IT(the_function_is_called_before_a_call_waits),
              IT(the_function_may_ask_for_the_peer_of_a_handle_whose_rendezvous_goes_on),

@@ -312,13 +312,16 @@ struct pipc_server {
     pipc_options_t options; /* of the handles to come */
 };
 
-static pipc_server_t *new_server(const pipc_options_t *options)
+static pipc_server_t *new_server(const pipc_options_t *options, const char *name)
 {
     trace_begin();
+    unsigned number = trace_number();
     pipc_server_t *server = sys_alloc(sizeof *server);
-    if (server == NULL)
+    if (server == NULL) {
+        report_listening(NULL, number, name);
         return NULL;
-    server->number = trace_number();
+    }
+    server->number = number;
     server->options = options_copy(options);
     server->options.key = NULL; /* the caller's, for this call only; the server has a copy */
     server->options.key_size = 0;
@@ -346,7 +349,7 @@ pipc_server_t *pipc_server_open(const char *host, uint16_t port, const pipc_opti
     if (!options_are_valid(options))
         return invalid_handle(__func__);
     struct auth_key key = options_key(options);
-    pipc_server_t *server = new_server(options);
+    pipc_server_t *server = new_server(options, host);
     if (server == NULL)
         return NULL;
     return start_server(server, server_open(host, port, options_interruptible(options), &key),
@@ -375,7 +378,7 @@ pipc_server_t *pipc_server_open_unix(const char *path, const pipc_options_t *opt
     if (!is_access(path, all.mode))
         return invalid_handle(__func__);
     struct auth_key key = options_key(options);
-    pipc_server_t *server = new_server(options);
+    pipc_server_t *server = new_server(options, path);
     if (server == NULL)
         return NULL;
     unsigned access = all.mode == 0 ? ACCESS_DEFAULT : (unsigned)all.mode;
@@ -390,7 +393,7 @@ pipc_server_t *pipc_server_open_fd(int listening_fd, const pipc_options_t *optio
     if (!options_are_valid(options))
         return invalid_handle(__func__);
     struct auth_key key = options_key(options);
-    pipc_server_t *server = new_server(options);
+    pipc_server_t *server = new_server(options, NULL);
     if (server == NULL)
         return NULL;
     return start_server(server,

@@ -309,10 +309,9 @@ int pipc_peer(pipc_t *pipe, char *buffer, size_t size)
     else
         transport->ops->peer(transport, text, sizeof text);
     trace_deliver();
-    if ((size_t)snprintf(buffer, size, "%s", text) < size)
-        return 0;
-    errno = ERANGE;
-    return -1;
+    return (size_t)snprintf(buffer, size, "%s", text) < size
+               ? 0
+               : report_refused(pipe, __func__, ERANGE);
 }
 
 int pipc_credentials(pipc_t *pipe, pipc_credentials_t *credentials)

@@ -85,7 +85,7 @@ int channel_detach(struct channel *c, int fds[2])
         errno = no_peer;
         return -1;
     }
-    if (!inbound_is_empty(&c->in) || outbound_is_holding(&c->out)) {
+    if (!inbound_is_empty(&c->in) || outbound_bytes_held(&c->out) > 0) {
         errno = EAGAIN;
         return -1;
     }

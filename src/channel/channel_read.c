@@ -35,10 +35,13 @@ static bool should_block(const struct channel *c)
     return may_block(c) && c->transport->reads_ahead && !outbound_is_stuck(&c->out);
 }
 
-static void block_first(struct channel *c)
+/* With duplex, another thread may have changed what counts for later calls. */
+static void block_first(struct channel *c, const struct channel_wait *wait)
 {
-    if (should_block(c) && inbound_is_idle(&c->in))
-        inbound_block(&c->in);
+    if (wait->ms >= 0 || !should_block(c) || !inbound_is_idle(&c->in))
+        return;
+    trace_deliver();
+    inbound_block(&c->in);
 }
 
 /*
@@ -79,7 +82,7 @@ static int read_until(struct channel *c, try_read *try, void *argument,
     enum io_result result, pushed;
     do {
         pushed = channel_push_reading(c);
-        block_first(c);
+        block_first(c, &wait);
         inbound_begin_call(&c->in);
         result = try(c, argument);
         if (result == IO_FAILED)
@@ -108,9 +111,11 @@ static enum io_result try_read_into(struct channel *c, void *argument)
 {
     struct inbound_target *target = argument;
     struct channel_wait wait = {.cancelled = read_cancelled, .context = target};
-    enum io_result result = target->is_direct && should_block(c)
-                                ? channel_wait_in_read(c, &wait, target)
-                                : inbound_read(&c->in, target);
+    bool waits = target->is_direct && should_block(c);
+    if (waits)
+        trace_deliver();
+    enum io_result result =
+        waits ? channel_wait_in_read(c, &wait, target) : inbound_read(&c->in, target);
     target->lacks_memory = result == IO_FAILED && !inbound_keep_pieces(&c->in, target);
     return target->lacks_memory ? IO_AGAIN : result;
 }

@@ -57,6 +57,8 @@ ssize_t channel_write_fds(struct channel *c, const struct iovec *part, const int
     struct channel_frame frame = {.size = part->iov_len, .fds = fds, .fd_count = count};
     struct iovec parts[2] = {{NULL, 0}, *part};
     channel_begin_writing(c);
+    if (c->out.gathers)
+        (void)outbound_is_late(&c->out); /* the next one is not late if it follows at once */
     ssize_t size = -1;
     if (channel_check(c, frame.size) == 0 && channel_send_frame(c, &frame, parts, 2, &wait) == 0) {
         channel_count_written(c, 1, frame.size);
@@ -185,6 +187,7 @@ ssize_t channel_write(struct channel *c, const struct iovec *parts, int count)
     enum io_result result = count == 1 ? send_short_way(c, parts) : IO_AGAIN;
     if (result == IO_AGAIN) {
         ssize_t size = c->out.gathers ? write_gathering(c, parts, count) : -1;
+        trace_deliver();
         return size >= 0 ? size : write_long_way(c, parts, count);
     }
     if (result != IO_DONE) {

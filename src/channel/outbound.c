@@ -171,7 +171,7 @@ void outbound_fail(struct outbound *out, int error)
 {
     duplex_lock(&out->lock);
     if (out->error == 0)
-        end_writing(out, error);
+        end_writing(out, out->closing ? EPIPE : error); /* as it was already, for the program */
     duplex_unlock(&out->lock);
 }
 

@@ -66,7 +66,7 @@ struct fd_transport {
     /* Their sum, when its next step may be due, with a read and with anything else. */
     uint64_t read_due, due;
     struct sys_credentials *peer; /* of when it connected; NULL: the system knows them later, too */
-    const struct transport_ops *open_ops; /* of one that was reserved: what `ops` become */
+    const struct transport_ops *_Atomic open_ops; /* of one that was reserved: what `ops` become */
     int failed; /* why the stream is broken; or what passes, for the next look */
     struct ready ready;
 };

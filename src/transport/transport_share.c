@@ -285,8 +285,13 @@ static void share_close(struct transport *transport)
     share_free(s);
 }
 
+/* With bytes read ahead it fails, and then nothing has changed: an offer stays. */
 static int share_detach(struct transport *transport, int fds[2])
 {
+    const struct fd_transport *t = fd_of(transport);
+    bool has_left = t->share != NULL && share_has_left(t->share);
+    if (!has_left && t->begin != t->end)
+        return fd_ops.detach(transport, fds);
     if (end_unless_left(transport) == NULL)
         return fd_ops.detach(transport, fds);
     errno = EOPNOTSUPP;
