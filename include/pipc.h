@@ -133,15 +133,18 @@
  * held, and with timeout 0 it fails with EAGAIN if that does not all go.
  *
  * Every later call that reads or writes, and pipc_pending, pipc_flush, pipc_shutdown,
- * pipc_disconnect, pipc_fd and pipc_want send as many of the held bytes as there is room for. A
- * read that waits does so all the time. pipc_set_timeout, pipc_stats, pipc_peer, pipc_bye_text,
- * pipc_take_fds, pipc_credentials and pipc_detach do not. pipc_stats reports how many bytes are
- * held; pipc_flush waits until they have gone. With PIPC_ASYNC it waits for the peer too (6).
+ * pipc_disconnect, pipc_fd and pipc_want send as many of the held bytes as there is room for. (In
+ * shared memory, a rest of up to 64 KiB goes as a whole or not yet. A call that is refused at once
+ * need not send any: with EINVAL, EMSGSIZE, EOPNOTSUPP, or EMFILE of pipc_fd.) A read that waits
+ * does so all the time; with PIPC_DUPLEX, not with what another thread began to hold after the read
+ * had begun to wait. pipc_set_timeout, pipc_stats, pipc_peer, pipc_bye_text, pipc_take_fds,
+ * pipc_credentials and pipc_detach do not. pipc_stats reports how many bytes are held; pipc_flush
+ * waits until they have gone. With PIPC_ASYNC it waits for the peer too (6).
  *
- * There is one exception. After a pipc_flush or pipc_disconnect that failed with EAGAIN or
- * ETIMEDOUT, these calls keep the last held byte back, so that the descriptor can say that the
- * flush is worth repeating (4). That byte goes with the next call that writes, flushes, shuts down
- * or disconnects, or with the next reading call or pipc_pending that finds nothing to read.
+ * There is one exception. After a pipc_flush or pipc_disconnect that failed with EAGAIN, ETIMEDOUT,
+ * EINTR or ENOMEM, these calls keep the last held byte back, so that the descriptor can say that
+ * the flush is worth repeating (4). That byte goes with the next call that writes, flushes, shuts
+ * down or disconnects, or with the next reading call or pipc_pending that finds nothing to read.
  *
  * A signal does not end a wait: the wait goes on for the time that is left. With
  * PIPC_INTERRUPTIBLE, a caught signal ends the wait with EINTR if nothing had been done by then. A
@@ -225,14 +228,14 @@
  * it readable. The first is an end of stream or an error of reading, once no unread message or
  * goodbye comes before it; it is reported eight times, as above. One that comes behind an unread
  * message or goodbye makes the descriptor readable until the next call, whichever it is; pipc_flush
- * serves. (Of a pipc_shutdown of the peer behind a message that is in memory, this holds for some
- * kinds only.) The second is that writing is dead, because nobody will read what is written, or
- * because the stream is broken. (A pipc_shutdown or pipc_disconnect of the program itself does not
- * count.) This makes the descriptor readable also while messages are unread, also if the program
- * has not tried to write, and as long as PIPC_WANT_READ is off. The program learns it from a write,
- * which fails with EPIPE. It then closes the handle, switches PIPC_WANT_READ on, or removes the
- * descriptor from its loop. While PIPC_WANT_READ is on, dead writing alone does not make the
- * descriptor readable.
+ * serves. (Of a pipc_shutdown or pipc_disconnect of the peer behind a message that is in memory,
+ * and over TCP of a pipc_close, this holds for some kinds only.) The second is that writing is
+ * dead, because nobody will read what is written, or because the stream is broken. (A pipc_shutdown
+ * or pipc_disconnect of the program itself does not count.) This makes the descriptor readable also
+ * while messages are unread, also if the program has not tried to write (over TCP it may have to),
+ * and as long as PIPC_WANT_READ is off. The program learns it from a write, which fails with EPIPE.
+ * It then closes the handle, switches PIPC_WANT_READ on, or removes the descriptor from its loop.
+ * While PIPC_WANT_READ is on, dead writing alone does not make the descriptor readable.
  *
  * While PIPC_WANT_WRITE is off, the descriptor is not readable for held output, also if that is
  * gathered (3), nor because a write, a flush or a disconnect is worth repeating. When
@@ -276,8 +279,8 @@
  * A server needs one more for each client that it has not handed over. During its rendezvous,
  * pipc_open_tcp needs one for each address that it listens on and one for each connection that it
  * tries. With PIPC_ASYNC, pipc_fd needs one more during the rendezvous, and so does a relative
- * path; for a FIFO that makes nine. Where the kernel has no eventfd (12), pipc_open needs two more,
- * and pipc_fd on the other kinds one more, except on a socket.
+ * path; for a FIFO that makes nine, or ten. Where the kernel has no eventfd (12), pipc_open needs
+ * two more, and pipc_fd on the other kinds one more, except on a socket.
  *
  *
  * 5 ERRORS
@@ -371,10 +374,10 @@
  * may change between versions.
  *
  *   - The file is opened when the first handle or server is made; a relative path begins in the
- *     working directory of that moment. It is made with mode 0600 if it is missing. What is no
- *     regular file is left alone, and there is no trace: a symlink, a FIFO, a device. So it is when
- *     the program has rights that its caller may not have: its real and effective ids differ, it is
- *     set-user-ID, or its file has capabilities.
+ *     working directory of that moment. It is made with mode 0600, less the umask, if it is
+ *     missing. What is no regular file is left alone, and there is no trace: a symlink, a FIFO, a
+ *     device. So it is when the program has rights that its caller may not have: its real and
+ *     effective ids differ, it is set-user-ID, or its file has capabilities.
  *   - PIPC_TRACE=- is standard error: what descriptor 2 leads to when the first handle or server is
  *     made. What the program does to its own descriptor 2 later makes no difference. Where the
  *     reader does not keep up, lines are lost, or one is cut off. A terminal is opened once more,
@@ -395,8 +398,8 @@
  * pipc_open: one handle that both sides use: two threads, or a parent and a child. The first user
  * takes one end, the second user takes the other, and a third gets EBUSY. Every call on the handle
  * is a use, except pipc_close, pipc_stats, pipc_peer, pipc_bye_text, pipc_take_fds,
- * pipc_credentials and pipc_detach. Each end has at most one holder: one thread of one process.
- * After fork, the child is a new user.
+ * pipc_credentials and pipc_detach, and one that is refused with EINVAL or EOPNOTSUPP. Each end has
+ * at most one holder: one thread of one process. After fork, the child is a new user.
  *
  *   - Only pipc_disconnect frees an end, that is, leaves it to a next holder. After pipc_shutdown
  *     it fails: a shutdown is final. The next user takes the free end. A thread that has left may
@@ -416,18 +419,18 @@
  *     notices within a second, and so does the descriptor, even if other processes have copies of
  *     the handle. The survivor first gets what the holder sent, then EPIPE, or ECONNRESET inside a
  *     message. A write that does not wait checks too, but not always. It may omit the check within
- *     50 microseconds of the last one. While the peer reads as fast as this side writes, up to
+ *     50 microseconds of the last one. After the peer has read as fast as this side writes, up to
  *     seven further writes may omit it as well. A write without the check succeeds although the
  *     peer is dead; a later one reports it.
  *   - A holder that replaces itself by exec is dead as well. A read that waits notices within a
  *     second. A program that only polls notices at its next call.
  *   - Each direction holds 256 KiB, of which each message takes 4 bytes besides its own. When a
- *     message of more than 2 KiB does not find enough room, the direction grows to 1 MiB, at once
- *     or with a later such message, and stays so. Memory is used when bytes first come to it. When
- *     256 KiB have gone through a direction, each side maps it once more, in 2.25 MiB of addresses.
- *     A call that cannot do so fails with ENOMEM, and nothing is lost: a later one tries again.
- *     A pipc_read without a limit that cannot keep what has come of its message either waits until
- *     there is memory.
+ *     message of more than 2,044 bytes does not find enough room, the direction grows to 1 MiB, at
+ *     once or with a later such message, and stays so. Memory is used when bytes first come to it.
+ *     When 256 KiB have gone through a direction, each side maps it once more, in 2.25 MiB of
+ *     addresses. A call that cannot do so fails with ENOMEM, and nothing is lost: a later one tries
+ *     again. A pipc_read without a limit that cannot keep what has come of its message either waits
+ *     until there is memory.
  *   - A read that waits for an answer, since this side has written after its last wait, looks into
  *     the memory for some 20 microseconds before it sleeps, or yields the processor once, as long
  *     as that has lately found something; one in a stream of much yields. A look is spent on the
@@ -627,9 +630,9 @@
  *     MiB for long messages, as on pipc_open. So a pipe takes 512 KiB, or up to 2 MiB, as bytes
  *     come to them, until both sides have closed it. The 64 MiB of a process count what each could
  *     take: 15 pipes that can grow and 67 others, for example.
- *   - A call that has waited for 10 s gives pages back: those of what this side has written, if
- *     the peer has read all of it. If not, it looks again, after twice as long each time. A program
- *     that polls pipc_fd instead gives none back.
+ *   - A call that has waited for 5 to 10 s gives pages back: those of what this side has written,
+ *     if the peer has read all of it. If not, it looks again, after twice as long each time. A
+ *     program that polls pipc_fd instead gives none back.
  *   - A write that waits for room is woken as on pipc_open. A read looks for an answer as there. If
  *     the kernel has no memory to wake the peer, this side tries again in each later call that
  *     waits, and after a pipc_fd in each call: so long, the peer may sleep beside a message.
@@ -763,8 +766,11 @@
  *   - When the peer will never be there, all these calls fail with the errno that the constructor
  *     would have given, each time again; so do pipc_pending, pipc_read_pending, pipc_shutdown,
  *     pipc_credentials and pipc_detach. The descriptor reports it as any error of reading (4). When
- *     the time is up, the next call notices it, unless the peer has come by then. ETIMEDOUT means
- *     that; from a call that waits by a timeout of its own, it may mean this timeout as well.
+ *     the time is up, the next call that would make an attempt notices it, unless the peer has come
+ *     by then; pipc_shutdown, pipc_credentials and pipc_detach make none, and pipc_read_pending
+ *     reports nothing if it has room for no message. ETIMEDOUT means that; from a call that waits
+ *     by a timeout of its own, it may mean this timeout as well. Who has called pipc_shutdown gets
+ *     EPIPE from calls that write.
  *   - What the first attempt finds, such as EACCES or ENOTSOCK, the constructor reports itself. A
  *     program that waits for the descriptor is woken for the rest: ECONNREFUSED, ETIMEDOUT. A later
  *     attempt that lacks a descriptor or memory (EMFILE, ENFILE, ENOMEM, ENOBUFS) does not end it:
@@ -846,9 +852,10 @@
  * max_message limits one message, in bytes, in either direction. max_pending limits, in bytes, the
  * arrived messages that one handle keeps in this process; on pipc_open, those that each end keeps.
  * Each message costs its size and 64 more, so that empty messages are limited as well. A message
- * larger than max_pending is taken in when no other is pending in memory. At the limit, the handle
- * stops taking in. Then the transport fills, and then the peer's writes wait, or fail with EAGAIN
- * or ETIMEDOUT. Nothing is ever dropped to make room.
+ * larger than max_pending is taken in when no other is pending in memory. Besides, a read may have
+ * brought up to 68 KiB more than it needed. At the limit, the handle stops taking in. Then the
+ * transport fills, and then the peer's writes wait, or fail with EAGAIN or ETIMEDOUT. Nothing is
+ * ever dropped to make room.
  *
  * At most 64 descriptors wait in a handle: those of messages in memory, those of the message taken
  * last, and those that come next. When there is no room for the next ones, the handle stops taking
@@ -862,9 +869,10 @@
  *
  * Two sides that write to each other at once do not deadlock: a write that waits takes in what
  * arrives, up to max_pending. Beyond that both wait, as on any full pipe. A write with timeout 0
- * takes nothing in. pipc_flush and pipc_pending take in what has arrived, up to max_pending and to
- * the 16 MiB of a call. With PIPC_DUPLEX, writes and pipc_flush take nothing in (8), and so two
- * such sides need their reading threads.
+ * takes nothing in, but for one message where PIPC_WANT_READ is off and the peer has gone (4).
+ * pipc_flush and pipc_pending take in what has arrived, up to max_pending and to the 16 MiB of a
+ * call. With PIPC_DUPLEX, writes and pipc_flush take nothing in (8), and so two such sides need
+ * their reading threads.
  *
  *
  * 8 THREADS
@@ -1281,8 +1289,9 @@ typedef struct {
     }
 
 /*
- * Counts since the handle was opened, in this process. They include sides that have left, closed or
- * ended. A goodbye does not count as read or written. Start from PIPC_STATS_INIT.
+ * Counts since the handle was opened, in this process; but on all kinds but pipc_open, a child goes
+ * on from the counts of its parent. They include sides that have left, closed or ended. A goodbye
+ * does not count as read or written. Start from PIPC_STATS_INIT.
  *
  * The first counts are of messages, and of their bytes alone. From kernel_read on, bytes are those
  * of the stream: with the headers of the frames (11) and with goodbyes. In shared memory the peer
@@ -1385,11 +1394,11 @@ PIPC_API pipc_t *pipc_open_fds(int read_fd, int write_fd, const pipc_options_t *
  *              only if the peer waits already; n at most n ms
  * options      NULL for the defaults; directory says where names live (6)
  *
- * Returns a handle, for pipc_close. On failure NULL, and nothing is left: EAGAIN (0 ms, and nobody
- * waits), ETIMEDOUT (nobody came), EINTR (with PIPC_INTERRUPTIBLE), EINVAL (name, timeout_ms,
- * options), ENAMETOOLONG, EACCES (the directory or what is at the name is not to be trusted),
- * ENOENT (the parent of the directory is missing), ENOSPC, EROFS, ENOMEM, EMFILE, ENFILE, and other
- * errors of the file system.
+ * Returns a handle, for pipc_close. On failure NULL, and nothing is left but the directory: EAGAIN
+ * (0 ms, and nobody waits), ETIMEDOUT (nobody came), EINTR (with PIPC_INTERRUPTIBLE), EINVAL (name,
+ * timeout_ms, options), ENAMETOOLONG, EACCES (the directory or what is at the name is not to be
+ * trusted), ENOENT (the parent of the directory is missing), ENOSPC, EROFS, ENOMEM, EMFILE, ENFILE,
+ * and other errors of the file system.
  *
  * With PIPC_ASYNC it does not wait (6). Else it waits as timeout_ms says. A thread that is
  * cancelled there leaves nothing, as after a failure. Any thread. After fork, only one process goes
@@ -1462,8 +1471,9 @@ PIPC_API pipc_t *pipc_open_unix(const char *path, int timeout_ms, const pipc_opt
  * pipc_open that holds for the calling thread alone: each thread closes for itself, in any order or
  * at once.
  *   - A thread uses the handle from its first call on it (any but pipc_close, pipc_stats,
- *     pipc_peer, pipc_bye_text, pipc_take_fds, pipc_credentials and pipc_detach) until it closes it
- *     or ends. A goodbye that it sent, or an EBUSY that it got, changes nothing.
+ *     pipc_peer, pipc_bye_text, pipc_take_fds, pipc_credentials and pipc_detach, and any that is
+ *     refused with EINVAL or EOPNOTSUPP) until it closes it or ends. A goodbye that it sent, or an
+ *     EBUSY that it got, changes nothing.
  *   - When a thread has closed the handle and none uses it any more, it is freed: by the last
  *     close, or by the end of the last user. If no thread closes it, it is not freed.
  *   - So each thread makes its first call before any thread closes. One that comes later may find
@@ -1712,13 +1722,13 @@ PIPC_API ssize_t pipc_pending(pipc_t *pipe);
 /*
  * pipc_flush - push out what is held (3), and take in what has arrived, up to max_pending.
  *
- * Deletes nothing. Returns the number of messages that can be read now. Then nothing is held any
- * more: it has gone, or writing is dead, which this call does not report and the next write does.
- * With PIPC_ASYNC the peer is there then, and why it never will be is reported here too (6). On
- * failure -1: EAGAIN or ETIMEDOUT (some is still held, or the peer is not there yet), EPIPE (after
- * pipc_shutdown, when no write can report it any more: writing had died, and what was held then is
- * lost), EINTR, EINVAL, ENOMEM; with PIPC_ASYNC an errno of the constructor, EPERM (a child); on
- * pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
+ * Deletes nothing. Returns the number of messages that can be read now; with PIPC_DUPLEX, of those
+ * in memory. Then nothing is held any more: it has gone, or writing is dead, which this call does
+ * not report and the next write does. With PIPC_ASYNC the peer is there then, and why it never will
+ * be is reported here too (6). On failure -1: EAGAIN or ETIMEDOUT (some is still held, or the peer
+ * is not there yet), EPIPE (after pipc_shutdown, when no write can report it any more: writing had
+ * died, and what was held then is lost), EINTR, EINVAL, ENOMEM; with PIPC_ASYNC an errno of the
+ * constructor, EPERM (a child); on pipc_open EBUSY, EPIPE, ENOMEM, EMFILE, ENFILE, EPERM (no end).
  *
  * Waits while something is held, and with PIPC_ASYNC until the peer is there, up to the write
  * timeout. One writing thread (8).
@@ -1752,8 +1762,8 @@ PIPC_API int pipc_shutdown(pipc_t *pipe);
  * Returns 0. What was held has gone then. The goodbye has gone too; or, if its text is long, a part
  * of it may be held, as of any message (3), but not on pipc_open. On failure -1, and no goodbye was
  * sent: EMSGSIZE (text over max_message, in which "BYE" does not count; or, on pipc_open, over
- * 65,500 bytes), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on
- * pipc_open EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
+ * 65,517 bytes), EAGAIN, ETIMEDOUT, EINTR, EPIPE, ECONNRESET, EPROTO, EINVAL, ENOMEM; on pipc_open
+ * EBUSY, EMFILE, ENFILE, EPERM (no end); on adopted descriptors any errno of write(2).
  *
  * Waits up to the write timeout. Cancelled there, it has sent the goodbye whole or not at all. One
  * writing thread (8).
