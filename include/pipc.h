@@ -932,7 +932,8 @@
  * interrupted a call of the library, as with any library that has handlers of fork.
  *
  * With PIPC_ASYNC (6), as long as the peer is not there the handle stays with the process that
- * opened it. In a child, calls fail with EPERM, and pipc_close disturbs nothing.
+ * opened it. In a child, calls fail with EPERM (after a pipc_shutdown, those that write with
+ * EPIPE), and pipc_close disturbs nothing.
  *
  * What was gathered before fork (3) is sent by the process that wrote it, also when it closes. The
  * child has a copy, which it never sends and which its first call that writes or reads drops. If a
@@ -1954,8 +1955,8 @@ PIPC_API void pipc_server_close(pipc_server_t *server);
  * error   an errno that a function of this library has set; 0 is "no error"
  *
  * Returns a constant string, in English, never NULL; any other number is "an error of the system;
- * see errno(3)". Where an errno has several meanings (5), the sentence names them. The wording may
- * change between versions. errno is kept. Any thread.
+ * see errno(3)". Where an errno has several meanings (5), the sentence names the usual ones. The
+ * wording may change between versions. errno is kept. Any thread.
  */
 PIPC_API const char *pipc_strerror(int error);
 

@@ -75,5 +75,46 @@ TEST(a_line_that_finds_a_full_ring_is_counted)
     trace_set_function(NULL, NULL);
 }
 
+/* Another thread puts a line before the function returns. */
+static void replace(void *unused, const char *line)
+{
+    (void)unused;
+    assert_string_equal(line, "first");
+    trace_set_function(note_line, got);
+    keep_line("newer");
+}
+
+TEST(what_comes_after_the_function_has_set_another_one_is_for_that_one)
+{
+    trace_set_function(replace, NULL);
+    keep_line("first");
+    keep_line("older");
+    trace_deliver_lines();
+    assert_string_equal(got, "newer;");
+    trace_set_function(NULL, NULL);
+}
+
+static void replace_after_a_loss(void *unused, const char *line)
+{
+    (void)unused;
+    if (strstr(line, "lost") != NULL)
+        trace_set_function(note_line, got);
+}
+
+TEST(a_function_that_is_set_when_lines_were_lost_gets_all_that_come_then)
+{
+    trace_set_function(replace_after_a_loss, NULL);
+    for (int i = 0; i <= PLACES; i++)
+        keep_line("1");
+    trace_deliver_lines();
+    keep_line("first");
+    keep_line("second");
+    trace_deliver_lines();
+    assert_string_equal(got, "first;second;");
+    trace_set_function(NULL, NULL);
+}
+
 HARNESS_MAIN("trace ring", IT(a_line_is_not_lost_when_another_thread_puts_one_at_the_same_moment),
-             IT(a_line_that_finds_a_full_ring_is_counted))
+             IT(a_line_that_finds_a_full_ring_is_counted),
+             IT(what_comes_after_the_function_has_set_another_one_is_for_that_one),
+             IT(a_function_that_is_set_when_lines_were_lost_gets_all_that_come_then))

@@ -46,7 +46,7 @@ static unsigned next_taken;
 static uint32_t ring_owner; /* whose lines are in the ring */
 static trace_function *function;
 static void *function_context;
-static bool is_replaced; /* by the function itself */
+static unsigned former_put; /* lines before that place are for a function that there is no more */
 
 /* ---- who is in the function ---- */
 
@@ -141,6 +141,15 @@ static void drop_lines(void)
     atomic_fetch_and(&trace_state, ~(unsigned)TRACE_WAITING);
 }
 
+/* The function has set another one: what came before that, and no more. */
+static void drop_former(void)
+{
+    while ((int)(next_taken - former_put) < 0 && next_line() != NULL)
+        done_with_line();
+    if ((int)(next_taken - former_put) > 0)
+        former_put = next_taken;
+}
+
 /* ---- handing over ---- */
 
 /* The program's function may do anything, also fork, or set another one. */
@@ -163,15 +172,13 @@ static void report_lost(void)
 static void hand_lines_over(void)
 {
     const char *line;
+    drop_former();
     for (int i = 0; i < PLACES && (line = next_line()) != NULL; i++) {
         hand_over(line);
         if (!self_is_process(atomic_load(&busy)))
             return; /* it has forked, and this is the child */
-        if (is_replaced)
-            drop_lines();
-        else
-            done_with_line();
-        is_replaced = false;
+        done_with_line();
+        drop_former();
     }
     report_lost();
 }
@@ -218,12 +225,14 @@ void trace_set_function(trace_function *new_function, void *context)
 {
     if (is_inside()) {
         set_function(new_function, context);
-        is_replaced = true;
+        former_put = atomic_load(&next_put);
+        atomic_store(&lost, 0);
         return;
     }
     while (!enter())
         sys_poll(NULL, 0, sys_now() + PAUSE);
     set_function(new_function, context);
     drop_lines();
+    former_put = next_taken;
     leave();
 }
