@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static int lines;
@@ -203,7 +204,34 @@ TEST(the_function_is_called_before_a_write_that_gathers_returns)
     pipc_close(end[0]);
 }
 
+static void replace(void *unused, const char *line)
+{
+    (void)unused;
+    assert_non_null(strstr(line, "first"));
+    pipc_set_trace(count_lines, NULL);
+}
+
+/* Set by a call, or by the function before. */
+TEST(a_new_function_does_not_get_the_lines_that_wait)
+{
+    lines = 0;
+    pipc_set_trace(replace, NULL);
+    trace_write_plain(1, TRACE_CLOSE, "first", NULL, 0);
+    trace_write_plain(1, TRACE_CLOSE, "older", NULL, 0);
+    trace_deliver();
+    assert_int_equal(lines, 0);
+    trace_write_plain(1, TRACE_CLOSE, "newer", NULL, 0);
+    trace_deliver();
+    assert_int_equal(lines, 1);
+    trace_write_plain(1, TRACE_CLOSE, "older", NULL, 0);
+    pipc_set_trace(count_lines, NULL);
+    trace_deliver();
+    assert_int_equal(lines, 1);
+    pipc_set_trace(NULL, NULL);
+}
+
 HARNESS_MAIN("trace, each call", IT(each_call_hands_over_the_lines_that_wait),
              IT(a_server_that_there_is_no_memory_for_and_a_text_that_does_not_fit_are_told),
              IT(the_function_is_called_before_a_read_blocks),
-             IT(the_function_is_called_before_a_write_that_gathers_returns))
+             IT(the_function_is_called_before_a_write_that_gathers_returns),
+             IT(a_new_function_does_not_get_the_lines_that_wait))
